@@ -1,0 +1,99 @@
+# Underlay: `make demo` and `make test` do all the set-up themselves; `make help` lists the rest.
+#
+# Every .c file of a part's folder is compiled into that part's library; programs link the parts they
+# are allowed to use (cli, initrd -> verity, dbgen -> common).
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+VERSION := 0.1.0
+
+PKG_CONFIG ?= pkg-config
+# What underlay-init links: no more than a boot needs.
+INIT_PKGS := libcryptsetup blkid mount sqlite3 libzstd libcrypto libkmod json-c inih
+# What the underlay command links besides.
+CLI_PKGS  := $(INIT_PKGS) fdisk
+
+ifeq ($(SANITIZE),1)
+BUILD     := $(BUILD)-asan
+HARDENING := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDHARDEN  := -fsanitize=address,undefined
+OPT       ?= -O1 -g
+else
+HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
+LDHARDEN  := -Wl,-z,relro,-z,now,-z,noexecstack
+OPT       ?= -O2 -g
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough -Werror
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DUL_VERSION='"$(VERSION)"' -I.
+# pkg-config runs after `make deps`, so it is asked when a file is compiled, not when make starts.
+PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(CLI_PKGS) libfdisk 2>/dev/null)
+CFLAGS   += -std=gnu17 $(OPT) $(WARNINGS) $(HARDENING) -fPIE -pthread -MMD -MP
+LDFLAGS  += -pie -pthread $(LDHARDEN) -Wl,--as-needed
+
+# ---- programs ------------------------------------------------------------------------------------
+
+PARTS  := common dbgen verity
+COMMON := $(wildcard common/*.c)
+# The packer of the initramfs and of the UKI lies beside what it packs, but only the command has it.
+PACK_SRC := $(wildcard initrd/pack_*.c)
+INIT_SRC := $(filter-out $(PACK_SRC) initrd/main.c,$(wildcard initrd/*.c))
+CLI_SRC  := $(wildcard cli/*.c)
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+lib = $(BUILD)/lib$(1).a
+
+LIBS      := $(call lib,verity) $(call lib,dbgen) $(call lib,common)
+INIT_LIBS  = $(shell $(PKG_CONFIG) --libs $(INIT_PKGS))
+CLI_LIBS   = $(shell $(PKG_CONFIG) --libs $(CLI_PKGS))
+
+.PHONY: all
+all: programs
+
+.PHONY: programs
+programs: $(BUILD)/underlay $(BUILD)/underlay-init
+
+$(call lib,common): $(call obj,$(COMMON))
+$(call lib,dbgen): $(call obj,$(wildcard dbgen/*.c))
+$(call lib,verity): $(call obj,$(wildcard verity/*.c))
+$(call lib,initrd): $(call obj,$(INIT_SRC))
+$(call lib,pack): $(call obj,$(PACK_SRC))
+$(BUILD)/lib%.a:
+	@rm -f $@
+	$(AR) rcsD $@ $^
+
+$(BUILD)/underlay-init: $(BUILD)/initrd/main.o $(call lib,initrd) $(LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIT_LIBS)
+$(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_HELP  := $(call obj,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
+
+$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELP) $(call lib,initrd) $(call lib,pack) $(LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lcmocka
+
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+.PHONY: check-unit
+check-unit: unit-tests
+	tests/run $(UNIT_TESTS)
+
+# ---- the rest ------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean:
+	rm -rf build build-asan build-clang

@@ -1,0 +1,5 @@
+#include "cli/cli.h"
+
+#include <stddef.h>
+
+const struct cli_command cli_db_commands[] = {{NULL, NULL, NULL, NULL, NULL}};

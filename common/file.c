@@ -1,0 +1,274 @@
+#include "common/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+int ul_pread_full(int fd, void *buf, size_t len, uint64_t offset)
+{
+	uint8_t *at = buf;
+
+	while (len > 0) {
+		ssize_t n = pread(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENODATA;
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int ul_write_full(int fd, const void *buf, size_t len)
+{
+	const uint8_t *at = buf;
+
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int ul_pwrite_full(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	const uint8_t *at = buf;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int ul_read_file(int dirfd, const char *path, size_t max, struct ul_buffer *ret)
+{
+	ul_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t start = ret->len;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+		return -EFBIG;
+	for (;;) {
+		size_t chunk = st.st_size > 0 && ret->len == start ? (size_t)st.st_size + 1 : 65536;
+		ssize_t n;
+		int r = ul_buffer_reserve(ret, chunk);
+
+		if (r < 0)
+			return r;
+		n = read(fd, ret->data + ret->len, ret->size - ret->len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		ret->len += (size_t)n;
+		if (ret->len - start > max)
+			return -EFBIG;
+	}
+}
+
+int ul_sync_dir(int dirfd, const char *path)
+{
+	ul_autoclose int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* "a/b/c" -> "a/b", "c" -> ".", "/c" -> "/". */
+static int parent_of(const char *path, char *buf, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+
+	if (!slash)
+		return snprintf(buf, size, ".") < 0 ? -EINVAL : 0;
+	if (len == 0)
+		len = 1;
+	if (len >= size)
+		return -ENAMETOOLONG;
+	memcpy(buf, path, len);
+	buf[len] = '\0';
+	return 0;
+}
+
+int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
+{
+	char parent[4096], temporary[4096];
+	ul_autoclose int fd = -1;
+	int r = parent_of(path, parent, sizeof(parent));
+
+	if (r < 0)
+		return r;
+	if (snprintf(temporary, sizeof(temporary), "%s.tmp", path) >= (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	/* What a power cut left of an earlier try is ours to replace; O_EXCL keeps symlinks out. */
+	if (unlinkat(dirfd, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	r = ul_write_full(fd, data, len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(dirfd, temporary, dirfd, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(dirfd, temporary, 0);
+		return r;
+	}
+	return ul_sync_dir(dirfd, parent);
+}
+
+int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
+{
+	ul_autoclose int fd =
+		openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+
+	if (fd < 0)
+		return -errno;
+	return ul_write_full(fd, data, len);
+}
+
+int ul_mkdir_parents(int dirfd, const char *path, mode_t mode)
+{
+	char buf[4096];
+	size_t len = strlen(path);
+
+	if (len >= sizeof(buf))
+		return -ENAMETOOLONG;
+	memcpy(buf, path, len + 1);
+	for (char *p = buf + 1; len > 0; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdirat(dirfd, buf, mode) < 0 && errno != EEXIST)
+			return -errno;
+		if (c == '\0')
+			return 0;
+		*p = '/';
+	}
+	return 0;
+}
+
+static int remove_below(int fd, dev_t dev)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+	int result = 0;
+
+	if (!dir) {
+		int saved = errno;
+
+		close(fd);
+		return -saved;
+	}
+	while (result == 0 && (errno = 0, entry = readdir(dir))) {
+		struct stat st;
+		int child;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			result = errno == ENOENT ? 0 : -errno;
+			continue;
+		}
+		if (S_ISDIR(st.st_mode) && st.st_dev == dev) {
+			/* Store directories are 0555: make room before going in. */
+			(void)!fchmodat(dirfd(dir), entry->d_name, 0700, 0);
+			child = openat(dirfd(dir), entry->d_name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			result = child < 0 ? -errno : remove_below(child, dev);
+		} else if (S_ISDIR(st.st_mode)) {
+			result = -EXDEV;
+		}
+		if (result == 0 &&
+		    unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+			result = -errno;
+	}
+	if (result == 0 && errno != 0)
+		result = -errno;
+	closedir(dir);
+	return result;
+}
+
+int ul_remove_tree(int dirfd, const char *path)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (S_ISDIR(st.st_mode)) {
+		int fd;
+
+		(void)!fchmodat(dirfd, path, 0700, 0);
+		fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : remove_below(fd, st.st_dev);
+	}
+	if (r == 0 && unlinkat(dirfd, path, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+		r = -errno;
+	return r;
+}
+
+int ul_file_size(int fd, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISBLK(st.st_mode))
+		return ioctl(fd, BLKGETSIZE64, ret_size) < 0 ? -errno : 0;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+char *ul_path_join(const char *a, const char *b)
+{
+	size_t len = strlen(a);
+	char *joined;
+
+	while (len > 0 && a[len - 1] == '/')
+		len--;
+	while (*b == '/')
+		b++;
+	if (asprintf(&joined, "%.*s/%s", (int)len, a, b) < 0)
+		return NULL;
+	return joined;
+}

@@ -1,0 +1,102 @@
+#include "common/json.h"
+
+#include <limits.h>
+#include <string.h>
+
+struct json_object *ul_json_parse(const char *text, size_t len, const char **ret_why)
+{
+	struct json_tokener *tokener;
+	struct json_object *obj;
+	enum json_tokener_error error;
+	size_t end;
+
+	*ret_why = "it is too long";
+	if (len > INT_MAX)
+		return NULL;
+	*ret_why = "out of memory";
+	tokener = json_tokener_new_ex(UL_JSON_MAX_DEPTH);
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+						JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	obj = json_tokener_parse_ex(tokener, text, (int)len);
+	error = json_tokener_get_error(tokener);
+	end = json_tokener_get_parse_end(tokener);
+	json_tokener_free(tokener);
+	*ret_why = error == json_tokener_continue ? "it ends too early"
+						  : json_tokener_error_desc(error);
+	if (error == json_tokener_success) {
+		while (end < len && strchr(" \t\r\n", text[end]) && text[end])
+			end++;
+		if (end == len && obj)
+			return obj;
+		*ret_why = obj ? "more text follows the document" : "it is null";
+	}
+	json_object_put(obj);
+	return NULL;
+}
+
+const char *ul_json_string(struct json_object *obj, const char *key)
+{
+	struct json_object *member;
+	const char *text;
+
+	if (!json_object_is_type(obj, json_type_object) ||
+	    !json_object_object_get_ex(obj, key, &member) ||
+	    !json_object_is_type(member, json_type_string))
+		return NULL;
+	text = json_object_get_string(member);
+	return strlen(text) == (size_t)json_object_get_string_len(member) ? text : NULL;
+}
+
+bool ul_json_uint(struct json_object *obj, const char *key, uint64_t *ret)
+{
+	struct json_object *member;
+	int64_t value;
+
+	if (!json_object_is_type(obj, json_type_object) ||
+	    !json_object_object_get_ex(obj, key, &member) ||
+	    !json_object_is_type(member, json_type_int))
+		return false;
+	value = json_object_get_int64(member);
+	/* json-c saturates: its greatest value stands for all greater ones too. */
+	if (value < 0 || value == INT64_MAX)
+		return false;
+	*ret = (uint64_t)value;
+	return true;
+}
+
+bool ul_json_bool(struct json_object *obj, const char *key, bool *ret)
+{
+	struct json_object *member;
+
+	if (!json_object_is_type(obj, json_type_object) ||
+	    !json_object_object_get_ex(obj, key, &member) ||
+	    !json_object_is_type(member, json_type_boolean))
+		return false;
+	*ret = json_object_get_boolean(member);
+	return true;
+}
+
+static bool add(struct json_object *obj, const char *key, struct json_object *value)
+{
+	if (value && json_object_object_add(obj, key, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+bool ul_json_add_string(struct json_object *obj, const char *key, const char *value)
+{
+	return !value || add(obj, key, json_object_new_string(value));
+}
+
+bool ul_json_add_uint(struct json_object *obj, const char *key, uint64_t value)
+{
+	return add(obj, key, json_object_new_uint64(value));
+}
+
+bool ul_json_add_bool(struct json_object *obj, const char *key, bool value)
+{
+	return add(obj, key, json_object_new_boolean(value));
+}

@@ -1,0 +1,41 @@
+/*
+ * JSON (through json-c), strictly: one document, no trailing bytes, bounded depth, valid UTF-8.
+ * Getters say what is wrong by returning NULL or false; the caller knows the file's name.
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+
+#define UL_JSON_MAX_DEPTH 16
+
+/*
+ * Parse len bytes. The caller bounds len: a document takes up to some 40 times its size in memory.
+ * *ret_why (static text) says what is wrong. NULL: not such a document. Free: json_object_put.
+ */
+struct json_object *ul_json_parse(const char *text, size_t len, const char **ret_why);
+
+/* A member that must be a string without NUL bytes; NULL where it is not. Borrowed from obj. */
+const char *ul_json_string(struct json_object *obj, const char *key);
+
+/* A member that must be an integer from 0 to 2^63 - 1. */
+bool ul_json_uint(struct json_object *obj, const char *key, uint64_t *ret);
+
+bool ul_json_bool(struct json_object *obj, const char *key, bool *ret);
+
+/* Set members; false: no memory. NULL strings are left out. */
+bool ul_json_add_string(struct json_object *obj, const char *key, const char *value);
+bool ul_json_add_uint(struct json_object *obj, const char *key, uint64_t value);
+bool ul_json_add_bool(struct json_object *obj, const char *key, bool value);
+
+static inline void ul_cleanup_json(struct json_object **obj)
+{
+	if (*obj)
+		json_object_put(*obj);
+}
+
+#define ul_autojson UL_CLEANUP(ul_cleanup_json)

@@ -1,0 +1,31 @@
+/*
+ * The dm-verity hash tree, computed and checked in user space: kernel Documentation
+ * admin-guide/device-mapper/verity.rst, hash type 1 (salt first), superblock as cryptsetup's
+ * lib/verity/verity.c writes it. Computed with all cores where libcryptsetup has one.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/progress.h"
+#include "verity/descriptor.h"
+
+/* Bytes of the tree (without superblock) for d's geometry; 0: impossible geometry or overflow. */
+uint64_t ul_hash_tree_size(const struct ul_descriptor *d);
+
+/*
+ * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks at
+ * data_offset of data_fd; sets d->root_hash. uuid: 16 bytes of the superblock. threads 0: all processors.
+ */
+int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+		       const uint8_t uuid[16], struct ul_descriptor *d, unsigned int threads,
+		       struct ul_progress *progress, struct ul_error *err);
+
+/*
+ * Check every data block against the tree and the tree against d->root_hash. -UL_E_CORRUPT naming the first
+ * bad block (*ret_bad_block, data block number, UINT64_MAX for the tree itself; may be NULL).
+ */
+int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+		       const struct ul_descriptor *d, unsigned int threads,
+		       struct ul_progress *progress, uint64_t *ret_bad_block, struct ul_error *err);

@@ -1,0 +1,41 @@
+/*
+ * image.json in the lower (nix/.underlay/image.json): what the image is. Written by image build, read after
+ * verification.
+ *
+ *     {"format": 1, "name": "demo", "version": "1.2", "system": "/nix/store/HASH-demo", "storeDir": "/nix/store",
+ *      "paths": 1234, "narSize": 123456789, "manifestFormat": 1, "nixSchema": 10, "database": true}
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+
+#define UL_IMAGE_INFO_MAX 65536 /* bytes of the file */
+
+struct ul_image_info {
+	char *name, *version;
+	char *system; /* store path whose `init` is started; NULL: none */
+	char *store_dir;
+	uint64_t paths;
+	uint64_t nar_size; /* bytes, sum */
+	uint64_t manifest_format;
+	uint64_t nix_schema;
+	bool database; /* a database for attach is in the image */
+};
+
+int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret,
+			struct ul_error *err);
+int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret,
+			 struct ul_error *err);
+void ul_image_info_free(struct ul_image_info *info);
+
+/* Order of versions as systemd's strverscmp_improved has it (UAPI.10 version format): <0, 0, >0. */
+int ul_version_compare(const char *a, const char *b);
+
+/* name, version: 1 to 63 characters of [A-Za-z0-9._+~^-], name without '_' (it ends at the first). */
+bool ul_image_name_valid(const char *name);
+bool ul_image_version_valid(const char *version);
