@@ -63,7 +63,7 @@ $(call lib,verity): $(call obj,$(wildcard verity/*.c))
 $(call lib,initrd): $(call obj,$(INIT_SRC))
 $(call lib,pack): $(call obj,$(PACK_SRC))
 $(BUILD)/lib%.a:
-	@rm -f $@
+	@mkdir -p $(@D) && rm -f $@
 	$(AR) rcsD $@ $^
 
 $(BUILD)/underlay-init: $(BUILD)/initrd/main.o $(call lib,initrd) $(LIBS)
@@ -75,6 +75,7 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
 
+.SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # ---- tests ---------------------------------------------------------------------------------------

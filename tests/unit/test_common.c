@@ -1,0 +1,281 @@
+/* What every part leans on: the error sentence, configuration, files, helper programs, JSON. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/config.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/run.h"
+
+static void sentence_has_one_form(void **state)
+{
+	struct ul_error err;
+	char text[1200];
+	int r;
+
+	(void)state;
+	r = ul_error_set(&err, UL_E_CORRUPT, "reading the lower", "/dev/vda1", "Write it again.",
+			 "block %d is corrupt", 7);
+	assert_int_equal(r, -UL_E_CORRUPT);
+	assert_string_equal(ul_error_sentence(&err, text, sizeof(text)),
+			    "reading the lower: /dev/vda1: block 7 is corrupt. Write it again.");
+	ul_error_errno(&err, UL_E_SYSTEM, "opening", NULL, NULL, ENOENT);
+	assert_string_equal(ul_error_sentence(&err, text, sizeof(text)),
+			    "opening: No such file or directory.");
+	assert_int_equal(err.errnum, ENOENT);
+}
+
+/* A label from a hostile disk must not move the cursor of the console. */
+static void sentence_escapes(void **state)
+{
+	struct ul_error err;
+	char small[8];
+
+	(void)state;
+	ul_error_set(&err, UL_E_INPUT, "reading", "a\033[2Jb\n", NULL, "bad \x80");
+	assert_string_equal(err.object, "a\\x1b[2Jb\\x0a");
+	assert_string_equal(err.why, "bad \\x80");
+	ul_escape_text(small, sizeof(small), "abc\001\002");
+	assert_string_equal(small, "abc\\x01");
+	/* Rewording in place: the arguments point into the object that is filled. */
+	ul_error_set(&err, UL_E_INPUT, "rereading", err.object, err.todo, "%s", err.why);
+	assert_string_equal(err.what, "rereading");
+}
+
+static void codes_are_stable(void **state)
+{
+	(void)state;
+	assert_string_equal(ul_code_name(UL_E_SIGNATURE), "bad-signature");
+	assert_int_equal(UL_E_SIGNATURE, 18);
+	assert_int_equal(UL_E_PIVOT, 31);
+	assert_int_equal(ul_code_exit_status(UL_E_USAGE), 2);
+	assert_int_equal(ul_code_exit_status(UL_E_SIGNATURE), 1);
+	assert_int_equal(ul_code_exit_status(UL_E_SYSTEM), 3);
+	assert_string_equal(ul_code_name((enum ul_code)999), "unknown");
+}
+
+struct sample {
+	char *text;
+	bool flag;
+	uint64_t number, size, time;
+	unsigned int choice;
+	char **list;
+};
+
+static const char *const colours[] = {"red", "green", NULL};
+static const struct ul_config_key keys[] = {
+	{"a", "text", UL_CONFIG_STRING, offsetof(struct sample, text), NULL, 0, 0, ""},
+	{"a", "flag", UL_CONFIG_BOOL, offsetof(struct sample, flag), NULL, 0, 0, ""},
+	{"a", "number", UL_CONFIG_UINT, offsetof(struct sample, number), NULL, 2, 9, ""},
+	{"b", "size", UL_CONFIG_SIZE, offsetof(struct sample, size), NULL, 0, 0, ""},
+	{"b", "time", UL_CONFIG_DURATION, offsetof(struct sample, time), NULL, 0, 0, ""},
+	{"b", "choice", UL_CONFIG_ENUM, offsetof(struct sample, choice), colours, 0, 0, ""},
+	{"b", "list", UL_CONFIG_LIST, offsetof(struct sample, list), NULL, 0, 0, ""},
+	{NULL, NULL, 0, 0, NULL, 0, 0, NULL},
+};
+
+static void config_reads_every_kind(void **state)
+{
+	static const char text[] = "# a comment\n[a]\ntext = two words\nflag = yes\nnumber=9\n"
+				   "[b]\nsize = 64M\ntime = 1500ms\nchoice = green\n"
+				   "list = one two\nlist = three\n";
+	struct sample s = {0};
+	struct ul_error err;
+
+	(void)state;
+	assert_int_equal(ul_config_parse(keys, text, strlen(text), "f", &s, &err), 0);
+	assert_string_equal(s.text, "two words");
+	assert_true(s.flag);
+	assert_int_equal(s.number, 9);
+	assert_int_equal(s.size, 64 << 20);
+	assert_int_equal(s.time, 1500000);
+	assert_int_equal(s.choice, 1);
+	assert_string_equal(s.list[2], "three");
+	assert_null(s.list[3]);
+	ul_config_free(keys, &s);
+	assert_null(s.text);
+}
+
+static void config_refuses(void **state)
+{
+	static const struct {
+		const char *text, *object, *why;
+	} rows[] = {
+		{"[a]\nnothing = 1\n", "f:2", "there is no such setting"},
+		{"[c]\ntext = 1\n", "f:2", "there is no such setting"},
+		{"[a]\ntext = 1\ntext = 2\n", "f:3", "the setting is given twice"},
+		{"[a]\nflag = maybe\n", "f:2", "\"maybe\" is not yes or no"},
+		{"[a]\nnumber = 1\n", "f:2", "\"1\" is not between 2 and 9"},
+		{"[a]\nnumber = -3\n", "f:2", "\"-3\" is not a whole number such as 3"},
+		{"[a]\nnumber = 99999999999999999999\n", "f:2",
+		 "\"99999999999999999999\" is not a whole number such as 3"},
+		{"[b]\nsize = 1Q\n", "f:2", "\"1Q\" is not a size such as 64M"},
+		{"[b]\nsize = 99999999999999T\n", "f:2",
+		 "\"99999999999999T\" is not a size such as 64M"},
+		{"[b]\ntime = soon\n", "f:2", "\"soon\" is not a time such as 30s, 500ms or 2min"},
+		{"[b]\nchoice = blue\n", "f:2", "\"blue\" is not one of red, green"},
+		{"[a]\nnonsense\n", "f:2", "the line is neither a section nor a setting"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
+		struct sample s = {0};
+		struct ul_error err = {0};
+
+		assert_int_equal(ul_config_parse(keys, rows[i].text, strlen(rows[i].text), "f", &s,
+						 &err),
+				 -UL_E_CONFIG);
+		assert_string_equal(err.object, rows[i].object);
+		assert_string_equal(err.why, rows[i].why);
+		ul_config_free(keys, &s);
+	}
+}
+
+static void config_refuses_odd_bytes(void **state)
+{
+	struct sample s = {0};
+	struct ul_error err;
+	char text[512];
+
+	(void)state;
+	assert_int_equal(ul_config_parse(keys, "[a]\0]\n", 6, "f", &s, &err), -UL_E_CONFIG);
+	assert_string_equal(err.why, "the line holds a NUL byte");
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(ul_config_parse(keys, text, sizeof(text), "f", &s, &err), -UL_E_CONFIG);
+	assert_string_equal(err.why, "the line is longer than 190 characters");
+	ul_config_free(keys, &s);
+}
+
+static char *scratch(void)
+{
+	static char dir[64];
+
+	strcpy(dir, "/tmp/underlay-test-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	return dir;
+}
+
+static void files_round_trip(void **state)
+{
+	const char *dir = scratch();
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ul_autobuffer struct ul_buffer b = {0};
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(ul_mkdir_parents(fd, "a/b/c", 0755), 0);
+	assert_int_equal(ul_mkdir_parents(fd, "a/b/c", 0755), 0);
+	assert_int_equal(ul_write_file_atomic(fd, "a/b/f", 0600, "hello", 5), 0);
+	assert_int_equal(ul_write_file_atomic(fd, "a/b/f", 0600, "world!", 6), 0);
+	assert_int_equal(fstatat(fd, "a/b/f.tmp", &st, 0), -1);
+	assert_int_equal(ul_read_file(fd, "a/b/f", 6, &b), 0);
+	assert_string_equal(ul_buffer_string(&b), "world!");
+	assert_int_equal(ul_read_file(fd, "a/b/f", 5, &b), -EFBIG);
+	assert_int_equal(ul_read_file(fd, "a/b/none", 5, &b), -ENOENT);
+	assert_int_equal(ul_read_file(fd, "a/b", 5, &b), -EISDIR);
+	/* /proc files have no size: they are read to their end, and bounded too. */
+	assert_int_equal(ul_read_file(AT_FDCWD, "/proc/self/mounts", 4, &b), -EFBIG);
+	assert_int_equal(ul_write_file_atomic(fd, "a/none/f", 0600, "x", 1), -ENOENT);
+	assert_int_equal(fchmodat(fd, "a/b", 0555, 0), 0);
+	assert_int_equal(symlinkat("/etc", fd, "a/link"), 0);
+	assert_int_equal(ul_remove_tree(fd, "a"), 0);
+	assert_int_equal(ul_remove_tree(fd, "a"), 0);
+	assert_int_equal(fstatat(fd, "a", &st, 0), -1);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+	close(fd);
+	rmdir(dir);
+}
+
+static void paths_join(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b, *joined;
+	} rows[] = {
+		{"/a", "b", "/a/b"}, {"/a/", "/b", "/a/b"}, {"/", "b", "/b"}, {"a", "b", "a/b"}};
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
+		ul_autofree char *joined = ul_path_join(rows[i].a, rows[i].b);
+
+		assert_string_equal(joined, rows[i].joined);
+	}
+}
+
+static void programs_explain_themselves(void **state)
+{
+	static const char *const good[] = {"sh", "-c", "echo out; echo noise >&2", NULL};
+	static const char *const bad[] = {"sh", "-c", "echo first >&2; echo why >&2; exit 4", NULL};
+	static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
+	static const char *const absent[] = {"underlay-no-such-program", NULL};
+	ul_autobuffer struct ul_buffer out = {0};
+	struct ul_error err;
+	int status = -1;
+
+	(void)state;
+	assert_int_equal(ul_run(good, "trying", &out, NULL, &err), 0);
+	assert_string_equal(ul_buffer_string(&out), "out\n");
+	assert_int_equal(ul_run(bad, "trying", NULL, NULL, &err), -UL_E_SYSTEM);
+	assert_string_equal(err.why, "it ended with status 4: why");
+	assert_int_equal(ul_run(bad, "trying", NULL, &status, &err), 0);
+	assert_int_equal(status, 4);
+	assert_int_equal(ul_run(killed, "trying", NULL, &status, &err), -UL_E_SYSTEM);
+	assert_string_equal(err.why, "it was killed by signal 9 (Killed)");
+	assert_int_equal(ul_run(absent, "trying", NULL, NULL, &err), -UL_E_SYSTEM);
+	assert_string_equal(err.why, "the program is not installed");
+}
+
+static void json_is_strict(void **state)
+{
+	static const char *const bad[] = {
+		"",        "{",    "{}x",      "{\"a\":1,}",  "null",
+		"{'a':1}", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
+	const char *why;
+	uint64_t n;
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(bad); i++)
+		assert_null(ul_json_parse(bad[i], strlen(bad[i]), &why));
+	const char *text = "{\"s\":\"x\",\"n\":5,\"neg\":-1,\"nul\":\"a\\u0000b\","
+			   "\"big\":99999999999999999999} \n";
+	ul_autojson struct json_object *obj = ul_json_parse(text, strlen(text), &why);
+
+	assert_non_null(obj);
+	assert_string_equal(ul_json_string(obj, "s"), "x");
+	assert_null(ul_json_string(obj, "nul"));
+	assert_null(ul_json_string(obj, "n"));
+	assert_true(ul_json_uint(obj, "n", &n));
+	assert_int_equal(n, 5);
+	assert_false(ul_json_uint(obj, "neg", &n));
+	assert_false(ul_json_uint(obj, "big", &n));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sentence_has_one_form),
+		cmocka_unit_test(sentence_escapes),
+		cmocka_unit_test(codes_are_stable),
+		cmocka_unit_test(config_reads_every_kind),
+		cmocka_unit_test(config_refuses),
+		cmocka_unit_test(config_refuses_odd_bytes),
+		cmocka_unit_test(files_round_trip),
+		cmocka_unit_test(paths_join),
+		cmocka_unit_test(programs_explain_themselves),
+		cmocka_unit_test(json_is_strict),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
