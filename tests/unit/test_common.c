@@ -241,7 +241,7 @@ static void json_is_strict(void **state)
 {
 	static const char *const bad[] = {
 		"",        "{",    "{}x",      "{\"a\":1,}",  "null",
-		"{'a':1}", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
+		"['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
 	const char *why;
 	uint64_t n;
 
