@@ -10,6 +10,10 @@ CC      := gcc
 endif
 VERSION := 0.1.0
 
+# `make V=1` shows the commands.
+Q   := $(if $(V),,@)
+SAY := @$(if $(V),:,printf '  %-5s %s\n')
+
 PKG_CONFIG ?= pkg-config
 # What underlay-init links: no more than a boot needs.
 INIT_PKGS := libcryptsetup blkid mount sqlite3 libzstd libcrypto libkmod json-c inih
@@ -64,16 +68,19 @@ $(call lib,initrd): $(call obj,$(INIT_SRC))
 $(call lib,pack): $(call obj,$(PACK_SRC))
 $(BUILD)/lib%.a:
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcsD $@ $^
+	$(Q)$(AR) rcsD $@ $^
 
 $(BUILD)/underlay-init: $(BUILD)/initrd/main.o $(call lib,initrd) $(LIBS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIT_LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIT_LIBS)
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(LIBS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -84,7 +91,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 UNIT_HELP  := $(call obj,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELP) $(call lib,initrd) $(call lib,pack) $(LIBS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lcmocka
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lcmocka
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
@@ -92,6 +100,26 @@ unit-tests: $(UNIT_TESTS)
 .PHONY: check-unit
 check-unit: unit-tests
 	tests/run $(UNIT_TESTS)
+
+# ---- lint ----------------------------------------------------------------------------------------
+
+LINT_SRC = $(wildcard common/*.c dbgen/*.c verity/*.c initrd/*.c cli/*.c)
+TIDY_STAMPS = $(patsubst %.c,build/lint/%.tidy,$(LINT_SRC))
+
+build/lint/%.tidy: %.c .clang-tidy
+	@mkdir -p $(@D)
+	$(SAY) TIDY $<
+	$(Q)clang-tidy --quiet $< -- -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) $(WARNINGS) 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+.PHONY: lint
+lint: $(TIDY_STAMPS)
+	cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr \
+		--error-exitcode=1 --suppress=missingIncludeSystem -I. -D_GNU_SOURCE -DUL_VERSION=\"\" \
+		-j 2 common dbgen verity initrd cli
+	clang-format --dry-run -Werror $(LINT_SRC) $(wildcard common/*.h dbgen/*.h verity/*.h initrd/*.h cli/*.h)
+	tests/lint.sh
+	@echo "lint: clean"
 
 # ---- the rest ------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ extern const struct cli_command cli_db_commands[];
 extern const struct cli_command cli_image_commands[];
 extern const struct cli_command cli_initrd_commands[];
 extern const struct cli_command cli_status_commands[];
+extern const struct cli_command cli_completion_commands[];
+
+/* All of them, in the order of the help; ended by NULL. */
+extern const struct cli_command *const cli_groups[];
 
 /* Print "underlay: SENTENCE" to standard error; returns the code's exit status. */
 int cli_fail(const struct ul_error *err);

@@ -4,11 +4,15 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "common/cleanup.h"
 
-static const struct cli_command *const groups[] = {
-	cli_manifest_commands, cli_db_commands,     cli_image_commands,
-	cli_initrd_commands,   cli_status_commands,
+const struct cli_command *const cli_groups[] = {
+	cli_manifest_commands,
+	cli_db_commands,
+	cli_image_commands,
+	cli_initrd_commands,
+	cli_status_commands,
+	cli_completion_commands,
+	NULL,
 };
 
 static const struct cli_command *current;
@@ -49,8 +53,8 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...)
 static void print_help(FILE *out)
 {
 	fputs("underlay: boot machines from sealed Nix stores\n\n", out);
-	for (size_t g = 0; g < UL_ARRAY_SIZE(groups); g++)
-		for (const struct cli_command *c = groups[g]; c->group; c++)
+	for (size_t g = 0; cli_groups[g]; g++)
+		for (const struct cli_command *c = cli_groups[g]; c->group; c++)
 			fprintf(out, "  underlay %s %-*s %s\n", c->group,
 				(int)(18 - strlen(c->group)), c->name ? c->name : "", c->help);
 	fputs("\n`underlay COMMAND --help` tells the arguments; underlay(1) tells all.\n", out);
@@ -58,8 +62,8 @@ static void print_help(FILE *out)
 
 static const struct cli_command *find(int argc, char **argv, int *ret_skip, int *ret_known_group)
 {
-	for (size_t g = 0; g < UL_ARRAY_SIZE(groups); g++)
-		for (const struct cli_command *c = groups[g]; c->group; c++) {
+	for (size_t g = 0; cli_groups[g]; g++)
+		for (const struct cli_command *c = cli_groups[g]; c->group; c++) {
 			if (strcmp(argv[1], c->group) != 0)
 				continue;
 			*ret_known_group = 1;
