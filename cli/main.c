@@ -97,10 +97,10 @@ int main(int argc, char **argv)
 			known_group && argc > 2 ? argv[2] : "");
 		return 2;
 	}
-	if (argc > skip && !strcmp(argv[skip], "--help")) {
+	if (argc > skip + 1 && !strcmp(argv[skip + 1], "--help")) {
 		print_usage(stdout, current);
 		printf("%s\n", current->help);
 		return 0;
 	}
-	return current->run(argc - skip + 1, argv + skip - 1);
+	return current->run(argc - skip, argv + skip);
 }
