@@ -101,6 +101,38 @@ unit-tests: $(UNIT_TESTS)
 check-unit: unit-tests
 	tests/run $(UNIT_TESTS)
 
+HOST_TESTS := $(sort $(wildcard tests/host/*.sh))
+QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
+# Seconds for one program of tests; every single boot has a limit of its own.
+TEST_LIMIT := 2400
+
+.PHONY: check-host
+check-host: programs
+	tests/run $(HOST_TESTS)
+
+.PHONY: check-qemu
+check-qemu: programs
+	tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
+
+# Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
+.PHONY: test
+test: deps
+	$(MAKE) programs unit-tests
+	$(MAKE) SANITIZE=1 unit-tests
+	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
+		$(HOST_TESTS) $(QEMU_TESTS)
+
+# ---- the set-up and the demonstration ------------------------------------------------------------
+
+.PHONY: deps
+deps:
+	tests/install-deps
+
+.PHONY: demo
+demo: deps
+	$(MAKE) programs
+	tests/demo.sh
+
 # ---- lint ----------------------------------------------------------------------------------------
 
 LINT_SRC = $(wildcard common/*.c dbgen/*.c verity/*.c initrd/*.c cli/*.c)
@@ -126,3 +158,15 @@ lint: $(TIDY_STAMPS)
 .PHONY: clean
 clean:
 	rm -rf build build-asan build-clang
+
+.PHONY: help
+help:
+	@echo 'all          the two programs, underlay and underlay-init, in $(BUILD)/'
+	@echo 'deps         install the Debian packages that are missing (tests/deps.txt); needs root if any is'
+	@echo 'demo         seal a real Nix store, boot it in QEMU, and let the Nix inside judge it'
+	@echo 'test         everything below that starts with check-, with one count at the end'
+	@echo 'check-unit   unit tests, a second or so each; SANITIZE=1 builds them with ASan and UBSan'
+	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
+	@echo 'check-qemu   boots, good and refused, in QEMU'
+	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
+	@echo 'clean        remove what was built'
