@@ -1,0 +1,112 @@
+# What the tests download, kept outside the repository. To be sourced.
+#
+#   cache_tree bookworm|trixie   prints the folder of that Debian release's packages, laid out as a root
+#   cache_kernel 6.1|6.12        prints the kernel's file
+#   cache_modules 6.1|6.12       prints the folder of its modules (lib/modules/VERSION)
+#   cache_build NAME KEY COMMAND...   prints the folder that COMMAND fills (its last argument), made once
+#   in_tree TREE COMMAND...      runs a command with TREE as its root
+#
+# The cache is ${UNDERLAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/underlay}. An entry's name ends in a
+# hash of its recipe, so a changed recipe makes a new entry and two checkouts can share the cache. An entry
+# appears whole, by a rename under a lock: who is interrupted leaves nothing half-made behind.
+
+cache_dir=${UNDERLAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/underlay}
+
+# Nix 2.8 knows the plain local store only; its kernel has uncompressed modules.
+bookworm_packages=(
+	linux-image-cloud-amd64 nix-bin busybox-static patchelf
+	base-files bash dash coreutils findutils sed grep diffutils libc-bin
+)
+# Nix 2.26 has the local-overlay store; modules are .ko.xz; systemd-dissect and veritysetup are of
+# systemd 257's time.
+trixie_packages=(
+	linux-image-cloud-amd64 nix-bin busybox-static patchelf
+	base-files bash dash coreutils findutils sed grep diffutils libc-bin
+	cryptsetup-bin systemd systemd-container
+)
+
+cache_key() {
+	sha256sum | cut -c 1-16
+}
+
+# cache_build NAME KEY COMMAND...: COMMAND is called with a fresh folder's path as its last argument.
+cache_build() {
+	local name=$1 key=$2 entry=$cache_dir/$1-$2 work
+	shift 2
+	if [ ! -d "$entry" ]; then
+		mkdir -p "$cache_dir" || return 1
+		(
+			flock 9
+			[ ! -d "$entry" ] || exit 0
+			work=$(mktemp -d "$cache_dir/.$name.XXXXXX")
+			trap 'rm -rf "$work"' EXIT
+			"$@" "$work/new" >&2 && chmod 755 "$work/new" && mv -T "$work/new" "$entry"
+		) 9>"$cache_dir/.$name.lock" || return 1
+	fi
+	echo "$entry"
+}
+
+# The packages are unpacked, not configured: no maintainer script runs, which takes 10 s instead of 60 s
+# and needs nothing of the machine. Nothing here needs more than the files.
+cache_make_tree() {
+	local suite=$1 packages=$2 tree=$3 log=$3.log
+	if ! mmdebstrap --variant=extract --include="$packages" "$suite" "$tree" >"$log" 2>&1; then
+		tail -n 20 "$log"
+		echo "the packages of Debian's $suite could not be fetched; the lines above are mmdebstrap's"
+		return 1
+	fi
+	mkdir -p "$tree"/{nix,proc,dev,sys,tmp,run,mnt}
+}
+
+cache_tree() {
+	local suite=$1 packages
+	case $suite in
+	bookworm) packages=${bookworm_packages[*]} ;;
+	trixie) packages=${trixie_packages[*]} ;;
+	*) echo "no such tree: $suite" >&2 && return 1 ;;
+	esac
+	[ -d "$cache_dir/$suite-$(cache_key <<<"$packages")" ] || echo "fetching packages of Debian's $suite" >&2
+	cache_build "$suite" "$(cache_key <<<"$packages")" cache_make_tree "$suite" "${packages// /,}"
+}
+
+cache_kernel_tree() {
+	case $1 in
+	6.1) cache_tree bookworm ;;
+	6.12) cache_tree trixie ;;
+	*) echo "no such kernel: $1" >&2 && return 1 ;;
+	esac
+}
+
+cache_kernel() {
+	local tree
+	tree=$(cache_kernel_tree "$1") && ls "$tree"/boot/vmlinuz-"$1".*
+}
+
+cache_modules() {
+	local tree
+	tree=$(cache_kernel_tree "$1") && ls -d "$tree"/lib/modules/"$1".*
+}
+
+# in_tree [-b FROM:TO]... TREE COMMAND...: with /proc, /dev, an own /tmp, and the folders bound that -b
+# names, all of it gone with the command.
+in_tree() {
+	local -a binds=()
+	while [ "$1" = -b ]; do
+		binds+=("$2")
+		shift 2
+	done
+	# shellcheck disable=SC2016
+	unshare --mount --pid --fork --kill-child bash -euc '
+		tree=$1 count=$2
+		shift 2
+		for bind in "${@:1:count}"; do
+			mount --bind "${bind%%:*}" "$tree${bind#*:}"
+		done
+		shift "$count"
+		mount -t proc proc "$tree/proc"
+		mount --rbind /dev "$tree/dev"
+		mount -t tmpfs tmpfs "$tree/tmp"
+		mount -t tmpfs tmpfs "$tree/run"
+		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp chroot "$tree" "$@"
+	' in_tree "$1" "${#binds[@]}" "${binds[@]}" "${@:2}"
+}
