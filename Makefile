@@ -16,7 +16,7 @@ SAY := @$(if $(V),:,printf '  %-5s %s\n')
 
 PKG_CONFIG ?= pkg-config
 # What underlay-init links: no more than a boot needs.
-INIT_PKGS := libcryptsetup blkid mount sqlite3 libzstd libcrypto libkmod json-c inih
+INIT_PKGS := libcryptsetup devmapper blkid mount sqlite3 libzstd libcrypto libkmod json-c inih
 # What the underlay command links besides.
 CLI_PKGS  := $(INIT_PKGS) fdisk
 

@@ -33,12 +33,21 @@ struct ul_slot_list {
 
 /*
  * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each
- * paired with its hash partition (by the UUIDs when the root hash is known, else by equal label, or by being the
- * only one) and its signature partition. dev_dir ("/dev") is where partition devices are looked up by their
- * sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a broken one -UL_E_PARTITIONS.
+ * paired with its hash partition (the only one, or of equal label, or by the root hash that a signature
+ * partition names and that the UUIDs hold) and its signature partition. A label "_empty" (systemd-sysupdate:
+ * free) is no slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition
+ * devices are looked up by their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a
+ * broken one -UL_E_PARTITIONS. While the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a
+ * uevent and ask again. On failure the list is as it was.
  */
 int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator,
 		   struct ul_slot_list *list, struct ul_error *err);
+
+/* The same for types of the caller's choice: images of another architecture. */
+struct ul_partition_types;
+int ul_slots_probe_types(const char *disk, const char *dev_dir,
+			 const struct ul_partition_types *types, struct ul_slot_list *list,
+			 struct ul_error *err);
 
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);
