@@ -15,13 +15,13 @@ cache_dir=${UNDERLAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/underlay}
 # Nix 2.8 knows the plain local store only; its kernel has uncompressed modules.
 bookworm_packages=(
 	linux-image-cloud-amd64 nix-bin busybox-static patchelf
-	base-files bash dash coreutils findutils sed grep diffutils libc-bin
+	sqlite3 xz-utils base-files bash dash coreutils findutils sed grep diffutils libc-bin
 )
 # Nix 2.26 has the local-overlay store; modules are .ko.xz; systemd-dissect and veritysetup are of
 # systemd 257's time.
 trixie_packages=(
 	linux-image-cloud-amd64 nix-bin busybox-static patchelf
-	base-files bash dash coreutils findutils sed grep diffutils libc-bin
+	sqlite3 xz-utils base-files bash dash coreutils findutils sed grep diffutils libc-bin
 	cryptsetup-bin systemd systemd-container
 )
 
@@ -55,18 +55,19 @@ cache_make_tree() {
 		echo "the packages of Debian's $suite could not be fetched; the lines above are mmdebstrap's"
 		return 1
 	fi
-	mkdir -p "$tree"/{nix,proc,dev,sys,tmp,run,mnt}
+	mkdir -p "$tree"/{nix,proc,dev,sys,tmp,run,mnt,srv}
 }
 
 cache_tree() {
-	local suite=$1 packages
+	local suite=$1 packages key
 	case $suite in
 	bookworm) packages=${bookworm_packages[*]} ;;
 	trixie) packages=${trixie_packages[*]} ;;
 	*) echo "no such tree: $suite" >&2 && return 1 ;;
 	esac
-	[ -d "$cache_dir/$suite-$(cache_key <<<"$packages")" ] || echo "fetching packages of Debian's $suite" >&2
-	cache_build "$suite" "$(cache_key <<<"$packages")" cache_make_tree "$suite" "${packages// /,}"
+	key=$(cache_key <<<"$packages$(declare -f cache_make_tree)")
+	[ -d "$cache_dir/$suite-$key" ] || echo "fetching packages of Debian's $suite" >&2
+	cache_build "$suite" "$key" cache_make_tree "$suite" "${packages// /,}"
 }
 
 cache_kernel_tree() {
@@ -107,6 +108,6 @@ in_tree() {
 		mount --rbind /dev "$tree/dev"
 		mount -t tmpfs tmpfs "$tree/tmp"
 		mount -t tmpfs tmpfs "$tree/run"
-		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp chroot "$tree" "$@"
+		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp USER=root chroot "$tree" "$@"
 	' in_tree "$1" "${#binds[@]}" "${binds[@]}" "${@:2}"
 }

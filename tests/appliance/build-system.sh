@@ -1,0 +1,20 @@
+# Builder of the system path: what the boot hands over to.
+mkdir -p "$out/bin" "$out/etc" "$out/share"
+sed -e "s|@busybox@|$busybox|g" -e "s|@system@|$out|g" "$init" >"$out/init"
+chmod +x "$out/init"
+for package in $programs; do
+	for program in "$package"/bin/*; do
+		ln -s "$program" "$out/bin/"
+	done
+done
+for applet in $("$busybox/bin/busybox" --list); do
+	[ -e "$out/bin/$applet" ] || ln -s "$busybox/bin/busybox" "$out/bin/$applet"
+done
+ln -s "$kernel" "$out/kernel"
+ln -s "$scenarios" "$out/scenarios"
+ln -s "$seed" "$out/share/seed"
+ln -s "$seedDoc" "$out/share/seed-doc"
+ln -s "$seedDerivation" "$out/share/seed.drv"
+ln -s "$fixedOutput" "$out/share/motto"
+ln -s "$text" "$out/share/notes"
+printf '%s\n' $units >"$out/share/units"

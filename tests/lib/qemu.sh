@@ -1,0 +1,103 @@
+# Booting in QEMU. To be sourced after cache.sh.
+#
+#   qemu_boot NAME KERNEL INITRD CMDLINE [SECONDS [DISK...]]
+#
+# boots and waits. Afterwards $qemu_dir has
+#   NAME.console   what the kernel and underlay-init said (ttyS0)
+#   NAME.results   what the appliance's scenario said (ttyS1); kernel messages cannot break these lines
+#   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), failed (QEMU itself)
+#   NAME.seconds   how long QEMU ran
+# A DISK is an image file, given read-only; a writable one is FILE:rw. Nothing can hang: a boot that has not
+# ended after SECONDS (120) is killed. No more boots run at once than this machine has cores, whoever starts
+# them, because emulation is all computing: callers may start all of theirs in the background and wait.
+
+qemu_dir=${qemu_dir:-build/qemu}
+qemu_memory=${qemu_memory:-1024}
+
+# Take one of the machine's boot slots on file descriptor 8; it is free again when the process ends.
+qemu_take_slot() {
+	local count slot
+	count=$(nproc)
+	mkdir -p "$cache_dir"
+	while true; do
+		for ((slot = 0; slot < count; slot++)); do
+			exec 8>"$cache_dir/.boot-slot-$slot"
+			if flock -n 8; then
+				return
+			fi
+		done
+		sleep 0.2
+	done
+}
+
+# How a machine ended, from QEMU's own reason for the shutdown (its enum ShutdownCause).
+qemu_end() {
+	local events=$1 console=$2
+	if grep -q 'Kernel panic' "$console"; then
+		echo panic
+		return
+	fi
+	case $(sed -n 's/.*qemu_system_shutdown_request reason=\([0-9]*\).*/\1/p' "$events" | head -n 1) in
+	6) echo poweroff ;;
+	7) echo reboot ;;
+	8) echo panic ;;
+	*) echo failed ;;
+	esac
+}
+
+qemu_run() {
+	local name=$1 kernel=$2 initrd=$3 cmdline=$4 limit=$5 base=$qemu_dir/$1 disk pid end= start
+	local -a disks=()
+	shift 5
+	for disk; do
+		disks+=(-drive "if=none,id=disk${#disks[@]},format=raw,file=${disk%:rw},readonly=$([[ $disk == *:rw ]] && echo off || echo on)"
+			-device "virtio-blk-pci,drive=disk${#disks[@]}")
+	done
+	rm -f "$base".{console,results,events,end,seconds}
+	: >"$base.console"
+	start=$(date +%s%N)
+	qemu-system-x86_64 -accel tcg -machine q35 -cpu qemu64 -m "$qemu_memory" -smp 1 \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 panic=-1 $cmdline" \
+		-serial "file:$base.console" -serial "file:$base.results" \
+		-device virtio-rng-pci "${disks[@]}" \
+		-trace qemu_system_shutdown_request -D "$base.events" </dev/null >"$base.qemu" 2>&1 8>&- &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		if grep -q 'reboot: System halted' "$base.console"; then
+			end=halt
+		elif [ $(($(date +%s%N) - start)) -gt $((limit * 1000000000)) ]; then
+			end=limit
+		else
+			sleep 0.1
+			continue
+		fi
+		kill -KILL "$pid"
+		break
+	done
+	wait "$pid" 2>/dev/null
+	echo "${end:-$(qemu_end "$base.events" "$base.console")}" >"$base.end"
+	awk -v ns=$(($(date +%s%N) - start)) 'BEGIN {printf "%.1f\n", ns / 1e9}' >"$base.seconds"
+}
+
+qemu_boot() {
+	local name=$1 kernel=$2 initrd=$3 cmdline=$4 limit=${5:-120}
+	shift $(($# < 5 ? $# : 5))
+	mkdir -p "$qemu_dir"
+	(
+		qemu_take_slot
+		qemu_run "$name" "$kernel" "$initrd" "$cmdline" "$limit" "$@"
+	)
+}
+
+# qemu_show NAME: what to look at after a failure.
+qemu_show() {
+	local base=$qemu_dir/$1
+	echo "# $1 ended by: $(cat "$base.end") after $(cat "$base.seconds") s; $base.console ends:"
+	tail -n 40 "$base.console" | tr -d '\r' | sed 's/^/#   /'
+	sed 's/^/#   QEMU: /' "$base.qemu"
+	if [ -s "$base.results" ]; then
+		echo "# $base.results ends:"
+		tail -n 20 "$base.results" | sed 's/^/#   /'
+	fi
+}
