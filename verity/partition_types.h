@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 struct ul_partition_types {
 	const char *architecture; /* as the specification and uname -m name it: "x86-64", "arm64" */
 	const char *machine;      /* uname -m */

@@ -41,6 +41,9 @@ int ul_signer_load(const char *key_path, const char *cert_path, const char *pass
 		   struct ul_signer **ret, struct ul_error *err);
 void ul_signer_free(struct ul_signer *s);
 
+/* SHA-256 of the signer's certificate: what certificateFingerprint holds. false: libcrypto failed. */
+bool ul_signer_fingerprint(const struct ul_signer *s, uint8_t ret[32]);
+
 /* Detached, binary, no attributes, no certificates: same input, same bytes for RSA. */
 int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der,
 		   struct ul_error *err);
