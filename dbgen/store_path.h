@@ -1,0 +1,42 @@
+/*
+ * Store paths as the manifest holds them: a digest (the 20 bytes that the 32 base-32 digits of the
+ * hash part mean, in reversed order, so that memcmp orders digests as their texts) and a name.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dbgen/manifest.h"
+
+#define UL_HASH_DIGITS   32 /* of a store path's hash part */
+#define UL_BASE_NAME_MAX (UL_HASH_DIGITS + 1 + UL_NAME_MAX)
+#define UL_STORE_DIR_MAX 255 /* bytes of a store directory's path */
+
+/* "/nix/store": absolute, at most UL_STORE_DIR_MAX bytes, normalised, no control characters. */
+bool ul_store_dir_valid(const char *dir);
+
+/* Whether every one of the bytes may stand in a store path's name. */
+bool ul_store_name_chars(const char *bytes, size_t len);
+
+/* Whether this is a name that Nix accepts: length, characters, and no "." or ".." component. */
+bool ul_store_name_valid(const char *name, size_t len);
+
+/* Parse "HASH-name" (len bytes); the name begins at base + UL_HASH_DIGITS + 1. false: no such. */
+bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIGEST_SIZE]);
+
+/*
+ * The base name within path if path is store_dir plus one component, else NULL. The component is
+ * not checked.
+ */
+const char *ul_store_base_of(const char *store_dir, const char *path);
+
+/* The 32 digits of a digest; out is not terminated. */
+void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH_DIGITS]);
+
+/* Path i of a batch that was read with UL_COL_NAME, as "DIR/HASH-name". out: see the size below. */
+struct ul_batch;
+#define UL_STORE_PATH_SIZE (UL_STORE_DIR_MAX + 1 + UL_BASE_NAME_MAX + 1)
+void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i,
+			char out[UL_STORE_PATH_SIZE]);
