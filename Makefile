@@ -92,7 +92,7 @@ UNIT_HELP  := $(call obj,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELP) $(call lib,initrd) $(call lib,pack) $(LIBS)
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lcmocka -lm
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
@@ -121,6 +121,29 @@ test: deps
 	$(MAKE) SANITIZE=1 unit-tests
 	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
 		$(HOST_TESTS) $(QEMU_TESTS)
+
+# Programs that measure or make test data; they share the unit tests' generator of stores.
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/unit/random_store.o $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) -lm
+
+.PHONY: bench-programs
+bench-programs: $(BENCH)
+
+# Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
+FUZZ_SECONDS ?= 60
+FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+build-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard common/*.[ch] dbgen/*.[ch] verity/*.[ch])
+	@mkdir -p $(@D)
+	$(SAY) FUZZ $@
+	$(Q)clang -std=gnu17 -g -O1 $(CPPFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -pthread -o $@ $(filter %.c,$^) $(CLI_LIBS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ)
+	set -e; for f in $(FUZZ); do mkdir -p $$f.corpus; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 $$f.corpus; done
 
 # ---- the set-up and the demonstration ------------------------------------------------------------
 
@@ -157,7 +180,7 @@ lint: $(TIDY_STAMPS)
 
 .PHONY: clean
 clean:
-	rm -rf build build-asan build-clang
+	rm -rf build build-asan build-clang build-fuzz
 
 .PHONY: help
 help:
@@ -168,5 +191,6 @@ help:
 	@echo 'check-unit   unit tests, a second or so each; SANITIZE=1 builds them with ASan and UBSan'
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
+	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
 	@echo 'clean        remove what was built'
