@@ -1,5 +1,109 @@
+/* underlay db: Nix's database from a manifest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "cli/cli.h"
+#include "common/cleanup.h"
+#include "dbgen/db.h"
 
-#include <stddef.h>
+static void close_manifest(struct ul_manifest **m)
+{
+	ul_manifest_close(*m);
+}
 
-const struct cli_command cli_db_commands[] = {{NULL, NULL, NULL, NULL, NULL}};
+#define autoclose_manifest UL_CLEANUP(close_manifest)
+
+static void print_dropped(void *user, const char *path)
+{
+	(void)user;
+	cli_progress_done();
+	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n",
+		path);
+}
+
+static bool parse_threads(const char *text, unsigned int *ret)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || end == text || n < 1 || n > 1024 || *text == '-')
+		return false;
+	*ret = (unsigned int)n;
+	return true;
+}
+
+static int build(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"output", required_argument, NULL, 'o'},
+		{"threads", required_argument, NULL, 'j'},
+		{"low-memory", no_argument, NULL, 'l'},
+		{"sqlite", no_argument, NULL, 's'},
+		{"durable", no_argument, NULL, 'd'},
+		{"merge-from", required_argument, NULL, 'm'},
+		{NULL, 0, NULL, 0},
+	};
+	struct ul_db_options db = {.dropped = print_dropped, .progress = cli_progress()};
+	autoclose_manifest struct ul_manifest *m = NULL;
+	const char *directory = NULL;
+	struct ul_error err;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "o:j:", options, NULL)) != -1) {
+		if (c == 'o')
+			directory = optarg;
+		else if (c == 'j' && !parse_threads(optarg, &db.threads))
+			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
+		else if (c == 'l')
+			db.low_memory = true;
+		else if (c == 's')
+			db.use_sqlite = true;
+		else if (c == 'd')
+			db.durable = true;
+		else if (c == 'm')
+			db.merge_from = optarg;
+		else if (c == '?')
+			return cli_usage_error(cli_current(), "see the arguments");
+	}
+	if (argc - optind != 1)
+		return cli_usage_error(cli_current(), "one manifest is wanted");
+	if (!directory)
+		return cli_usage_error(cli_current(), "-o DIRECTORY is missing");
+	r = ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err);
+	if (r == 0)
+		r = ul_db_build(m, AT_FDCWD, directory, &db, &err);
+	cli_progress_done();
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+static int compare(int argc, char **argv)
+{
+	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	autoclose_manifest struct ul_manifest *m = NULL;
+	struct ul_error err;
+	int r;
+
+	if (getopt_long(argc, argv, "", options, NULL) != -1)
+		return cli_usage_error(cli_current(), "see the arguments");
+	if (argc - optind != 2)
+		return cli_usage_error(cli_current(), "a manifest and a database are wanted");
+	r = ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err);
+	if (r == 0)
+		r = ul_db_compare(m, argv[optind + 1], &err);
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+const struct cli_command cli_db_commands[] = {
+	{"db", "build",
+	 "MANIFEST -o DIRECTORY [--threads N] [--low-memory] [--sqlite] [--durable]"
+	 " [--merge-from DATABASE]",
+	 "write db.sqlite and schema from a manifest", build},
+	{"db", "compare", "MANIFEST DATABASE",
+	 "check that a database holds exactly what a manifest says", compare},
+	{NULL, NULL, NULL, NULL, NULL},
+};

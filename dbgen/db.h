@@ -18,16 +18,25 @@ struct ul_db_options {
 	bool use_sqlite; /* through SQLite's API instead of the bulk writer */
 	/*
 	 * Another database whose rows are merged in where the manifest does not have the path (the
-	 * upper's own); NULL: none. Path in the file system.
+	 * upper's own); NULL: none. Path in the file system; may be the very file that is replaced.
+	 * References between the two worlds are kept. A row is dropped, and every row that refers to
+	 * it, where it is no valid store path, where it refers to a path that neither has, or where
+	 * `exists` denies it.
 	 */
 	const char *merge_from;
+	/* Whether the files of a path of merge_from are there; NULL: all are. Called in path order. */
+	bool (*exists)(void *user, const char *path);
+	/* Called for each dropped row, in path order. NULL: nobody asks. */
+	void (*dropped)(void *user, const char *path);
+	void *user;
 	struct ul_progress *progress;
 };
 
 /*
- * Write dir/db.sqlite and dir/schema (the directory exists; stale -wal and -shm files are removed). The
- * same manifest gives the same bytes. options may be NULL: all defaults. On failure no db.sqlite is
- * left behind. Errors: -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM.
+ * Write dir/db.sqlite and dir/schema (and dir/ca-schema, where the manifest holds realisations); the
+ * directory exists; stale -wal and -shm files are removed. The same manifest gives the same bytes.
+ * options may be NULL: all defaults. On failure no db.sqlite is left behind, or, if durable, the one
+ * that was there before. Errors: -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM.
  */
 int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir,
 		const struct ul_db_options *options, struct ul_error *err);

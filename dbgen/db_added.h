@@ -1,0 +1,14 @@
+/* What db_merge.c loads and db_source.c hands out: the added rows as columns. */
+#pragma once
+
+#include "dbgen/db_source.h"
+
+#define UL_DB_ADDED_BATCH 4096 /* paths */
+
+struct ul_db_added {
+	struct ul_batch all;           /* every added path, in path order; arrays owned */
+	struct ul_drv_output *outputs; /* texts owned */
+	uint32_t n_outputs;
+	struct ul_realisation *realisations; /* texts and references owned */
+	uint32_t n_realisations;
+};
