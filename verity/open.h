@@ -53,10 +53,12 @@ int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *poli
 void ul_seal_free(struct ul_seal *seal);
 
 /*
- * Activate /dev/mapper/NAME over slot's devices (both must be block devices at offset 0). An existing mapping of
- * that name is used only if it is verity with the same root hash, devices and signature state. Errors:
- * -UL_E_VERITY, -UL_E_CORRUPT (the first read fails: root hash and tree do not fit), -UL_E_SIGNATURE
- * (refused by the kernel, naming the keyring), -UL_E_MODULE (dm-verity is missing).
+ * Activate /dev/mapper/NAME over slot's devices (both must be block devices at offset 0): first and last block are
+ * read, and the kernel must say `V`. An existing mapping of that name is used only if it is verity with the same
+ * parameters, devices, corruption mode and signature state; it is checked alike. Errors: -UL_E_VERITY,
+ * -UL_E_DEVICE, -UL_E_CORRUPT (root hash and tree do not fit), -UL_E_SYSTEM (the disk fails to read),
+ * -UL_E_SIGNATURE and -UL_E_SIGNER (refused by the kernel, naming the keyrings), -UL_E_MODULE (dm-verity is
+ * missing). On failure no mapping that was made here stays behind.
  */
 int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
 		       bool kernel_signature, enum ul_corruption_mode corruption,

@@ -287,7 +287,8 @@ static int disk_open(struct disk *d, struct ul_error *err)
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL,
 				    "it is neither a block device nor a file");
-	d->devno = S_ISBLK(st.st_mode) ? st.st_rdev : 0;
+	/* Without a folder of devices a disk is read like an image file: by ranges. */
+	d->devno = S_ISBLK(st.st_mode) && d->dev_dir ? st.st_rdev : 0;
 	return ul_gpt_read(d->fd, d->path, &d->gpt, err);
 }
 

@@ -43,7 +43,10 @@ struct ul_slot_list {
 int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator,
 		   struct ul_slot_list *list, struct ul_error *err);
 
-/* The same for types of the caller's choice: images of another architecture. */
+/*
+ * The same for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
+ * become ranges of it as well.
+ */
 struct ul_partition_types;
 int ul_slots_probe_types(const char *disk, const char *dev_dir,
 			 const struct ul_partition_types *types, struct ul_slot_list *list,

@@ -47,6 +47,9 @@ static void hear(int level, const char *message, void *user)
 	snprintf(line, sizeof(line), "%s", message);
 	len = strcspn(line, "\n");
 	line[len] = '\0';
+	/* Our sentence brings its own full stop. */
+	if (level == CRYPT_LOG_ERROR && len > 0 && line[len - 1] == '.')
+		line[--len] = '\0';
 	if (level == CRYPT_LOG_ERROR && len > 0)
 		snprintf(heard + at, sizeof(heard) - at, "%s%s", at ? "; " : "", line);
 	if (line_log && len > 0)
@@ -375,17 +378,32 @@ static int make_checked(const char *name, const struct ul_slot *slot, const stru
 	return r;
 }
 
+static int check_devices(const struct ul_slot *slot, struct ul_error *err)
+{
+	const struct ul_extent *const extents[] = {&slot->data, &slot->hash};
+	struct stat st;
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(extents); i++) {
+		if (stat(extents[i]->device, &st) < 0)
+			return ul_error_errno(err, UL_E_DEVICE, WHAT, extents[i]->device, NULL,
+					      errno);
+		if (!S_ISBLK(st.st_mode) || extents[i]->offset != 0)
+			return ul_error_set(
+				err, UL_E_VERITY, WHAT, extents[i]->device,
+				"Attach the image to a loop device with partitions (losetup -P).",
+				"it is no partition's block device");
+	}
+	return 0;
+}
+
 int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
 		       bool kernel_signature, enum ul_corruption_mode corruption,
 		       struct ul_error *err)
 {
-	int r;
+	int r = check_devices(slot, err);
 
-	if (slot->data.offset != 0 || slot->hash.offset != 0)
-		return ul_error_set(
-			err, UL_E_VERITY, WHAT, slot->disk,
-			"Attach the image to a loop device with partitions (losetup -P).",
-			"its partitions are no block devices");
+	if (r < 0)
+		return r;
 	if (kernel_signature && seal->root_hash_signature.len == 0)
 		return ul_error_set(err, UL_E_SIGNATURE, WHAT, slot->disk,
 				    "Sign the image (underlay image sign).",
@@ -410,7 +428,7 @@ int ul_verity_deactivate(const char *name, struct ul_error *err)
 
 	if (r < 0)
 		return ul_error_errno(err, UL_E_VERITY, "taking dm-verity down", name,
-				      "Unmount what uses it.", -r);
+				      r == -EBUSY ? "Unmount what uses it." : NULL, -r);
 	return 0;
 }
 
