@@ -46,7 +46,8 @@ struct ul_seal {
  * The trust decision for a slot. Reads at most UL_SIGNATURE_PARTITION_MAX bytes of the signature partition
  * and, for a foreign image only, the superblock. Also checks that data and hash extents are large enough for the
  * parameters. Errors: -UL_E_SIGNATURE, -UL_E_SIGNER, -UL_E_DESCRIPTOR, -UL_E_ROOT_HASH,
- * -UL_E_SUPERBLOCK, -UL_E_ROLLBACK, -UL_E_PARTITIONS (too small), -UL_E_SYSTEM (I/O).
+ * -UL_E_SUPERBLOCK, -UL_E_ROLLBACK, -UL_E_PARTITIONS (too small), -UL_E_VERSION (a descriptor of a newer form),
+ * -UL_E_SYSTEM (I/O).
  */
 int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *policy,
 		   struct ul_seal *ret, struct ul_error *err);

@@ -150,16 +150,22 @@ static bool has_trust(const struct ul_seal_policy *policy)
 	return policy->trust && ul_trust_count(policy->trust) > 0;
 }
 
-/* ul_trust_verify, naming the partition where the library had no object to name. */
-static int verify(struct decision *k, const void *data, size_t len, const struct ul_buffer *der,
-		  const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
+/* The libraries below know no partition: name it where they named none. */
+static int at_signature(const struct decision *k, int r, struct ul_error *err)
 {
-	int r = ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what, ret_by,
-				err);
-
 	if (r < 0 && err && !err->object[0])
 		ul_escape_text(err->object, sizeof(err->object), k->slot->sig.device);
 	return r;
+}
+
+static int verify(const struct decision *k, const void *data, size_t len,
+		  const struct ul_buffer *der, const char *what, struct ul_signer_name *ret_by,
+		  struct ul_error *err)
+{
+	return at_signature(k,
+			    ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what,
+					    ret_by, err),
+			    err);
 }
 
 /* After this: k->root_hash is set, and vouched for as far as it is by the mode before activation. */
@@ -221,7 +227,7 @@ static int take_descriptor(struct decision *k, struct ul_error *err)
 		r = verify(k, text->data, text->len, &k->blob.descriptor_signature, "descriptor",
 			   checks_here(k->policy) ? NULL : &k->seal.by, err);
 	if (r == 0)
-		r = ul_descriptor_parse(text->data, text->len, d, err);
+		r = at_signature(k, ul_descriptor_parse(text->data, text->len, d, err), err);
 	if (r < 0)
 		return r;
 	if (d->root_hash_len != k->root_hash_len ||
