@@ -4,6 +4,7 @@
 #   system         the path of the system that boots
 #   extra          a path that the system does not refer to
 #   registration   what `nix-store --dump-db` says of every path
+#   path-info      what `nix path-info --json` says of every path
 #   public-key     of the key that signed every path, in Nix's form
 set -euo pipefail
 recipe=$1 out=$2
@@ -29,3 +30,4 @@ nix-store --generate-binary-cache-key appliance-1 /tmp/secret-key "$out/public-k
 nix store sign --all --key-file /tmp/secret-key
 nix-store --verify --check-contents
 nix-store --dump-db >"$out/registration"
+nix path-info --json --all >"$out/path-info"

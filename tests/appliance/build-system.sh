@@ -1,7 +1,11 @@
 # Builder of the system path: what the boot hands over to.
 mkdir -p "$out/bin" "$out/etc" "$out/share"
-sed -e "s|@busybox@|$busybox|g" -e "s|@system@|$out|g" "$init" >"$out/init"
-chmod +x "$out/init"
+fill() {
+	sed -e "s|@busybox@|$busybox|g" -e "s|@system@|$out|g" "$1" >"$2"
+	chmod +x "$2"
+}
+fill "$init" "$out/init"
+fill "$remountOverlay" "$out/bin/remount-overlay"
 for package in $programs; do
 	for program in "$package"/bin/*; do
 		ln -s "$program" "$out/bin/"

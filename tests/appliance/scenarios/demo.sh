@@ -1,7 +1,6 @@
 # Nix itself judges the store: what it knows, that all of it is whole, that it can grow, and that what is
 # sealed stays.
 
-mode=$(sed -n 's/.*"database": *{* *"mode": *"\([a-z]*\)".*/\1/p' /run/underlay/state.json | head -n 1)
 echo "begin state" >&3
 cat /run/underlay/state.json >&3
 echo "end state" >&3
@@ -12,10 +11,11 @@ lower_paths >/tmp/lower
 say lower-paths "$(wc -l </tmp/lower)"
 
 check "Nix calls every sealed path valid" timed check-validity nix-store --check-validity $(cat /tmp/lower)
-timed dump nix-store --dump-db >/tmp/registration
-echo "begin registration" >&3
-cat /tmp/registration >&3
-echo "end registration" >&3
+timed path-info nix path-info --json --all >/tmp/path-info
+echo "begin path-info" >&3
+cat /tmp/path-info >&3
+echo >&3
+echo "end path-info" >&3
 
 check "nix-store --verify --check-contents is clean" timed verify nix-store --verify --check-contents
 

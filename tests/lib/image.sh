@@ -1,0 +1,90 @@
+# Keys, store images and initramfs for the boots. To be sourced after cache.sh, appliance.sh and qemu.sh.
+#
+#   image_keys                       make the signer (KEYS/signer.{key,crt}) and a stranger (KEYS/stranger.*)
+#   image_appliance NIX              print the signed image of the appliance with that Nix; made when the
+#                                    underlay program or the store is newer
+#   image_config FILE [LINE...]      write a policy: what every boot here wants, and the lines of the case
+#   image_initrd KERNEL CONFIG       print the initramfs with that policy and the signer's certificate
+#   image_system NIX                 print the system's store path
+#   image_partition IMAGE N          print start and size, in bytes, of partition N (1 data, 2 hash, 3 signature)
+
+underlay=${underlay:-build/underlay}
+keys_dir=$qemu_dir/keys
+
+image_keys() {
+	local who
+	mkdir -p "$keys_dir"
+	for who in signer stranger; do
+		[ ! -e "$keys_dir/$who.crt" ] || continue
+		openssl req -x509 -newkey rsa:2048 -sha256 -nodes -days 3650 \
+			-subj "/O=Underlay's tests/CN=$who" -keyout "$keys_dir/$who.key" \
+			-out "$keys_dir/$who.new" 2>/dev/null &&
+			mv "$keys_dir/$who.new" "$keys_dir/$who.crt" || return 1
+	done
+}
+
+image_system() {
+	local store
+	store=$(appliance_store "$1") && cat "$store/system"
+}
+
+# image_build NIX OUT [OPTION...]: the appliance as an image; options come last and win.
+image_build() {
+	local nix=$1 out=$2 store
+	shift 2
+	store=$(appliance_store "$nix") || return 1
+	"$underlay" image build -o "$out" --database "$store/nix/var/nix/db/db.sqlite" \
+		--store "$store/nix/store" --system "$(cat "$store/system")" --name appliance --version 1.0 \
+		--key "$keys_dir/signer.key" --cert "$keys_dir/signer.crt" "$@"
+}
+
+image_appliance() {
+	local store image log
+	store=$(appliance_store "$1") || return 1
+	image=$qemu_dir/$(basename "$store").img
+	log=$image.log
+	(
+		flock 9
+		image_keys || exit 1
+		if [ ! "$image" -nt "$underlay" ] || [ ! "$image" -nt "$keys_dir/signer.crt" ]; then
+			rm -f "$image"
+			image_build "$1" "$image" >"$log" 2>&1 || {
+				cat "$log" >&2
+				exit 1
+			}
+		fi
+	) 9>"$qemu_dir/.image.lock" || return 1
+	echo "$image"
+}
+
+image_config() {
+	local file=$1 line
+	shift
+	# No delay: nobody reads the message before the machine restarts. A device that is not there is
+	# not waited for as long as on a real machine.
+	cat >"$file" <<-END
+		[image]
+		timeout = 5s
+		settle = 0
+		[failure]
+		delay = 0
+	END
+	for line; do
+		printf '%s\n' "$line"
+	done >>"$file"
+}
+
+image_initrd() {
+	local kernel=$1 config=$2 out=$config.$1.initrd
+	"$underlay" initrd build -o "$out.new" --init "${underlay%/*}/underlay-init" --config "$config" \
+		--cert "$keys_dir/signer.crt" --modules-dir "$(cache_modules "$kernel")" >"$out.log" 2>&1 || {
+		cat "$out.log" >&2
+		return 1
+	}
+	mv "$out.new" "$out"
+	echo "$out"
+}
+
+image_partition() {
+	sfdisk --json "$1" | jq -r ".partitiontable.partitions[$2 - 1] | \"\(.start * 512) \(.size * 512)\""
+}

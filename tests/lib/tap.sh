@@ -1,0 +1,59 @@
+# Test lines in TAP's form. To be sourced.
+#
+#   tap NAME COMMAND...     "ok - NAME" or "not ok - NAME" by the command's status, its output after a failure
+#   tap_is NAME GOT WANTED  compares two texts
+#   tap_end                 ends the script: with status 1 where a line said "not ok"
+#
+# Cases that run side by side: start each with `tap_case COMMAND...`; its lines go to a file, and
+# `tap_cases` waits for all and prints the files in the order of their start.
+
+tap_failed=0
+tap_dir=$(mktemp -d)
+tap_started=0
+trap 'rm -rf "$tap_dir"' EXIT
+
+tap() {
+	local name=$1
+	shift
+	if "$@" >"$tap_dir/out.$BASHPID" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		tail -n 40 "$tap_dir/out.$BASHPID" | sed 's/^/# /'
+		tap_failed=1
+		touch "$tap_dir/failed"
+	fi
+}
+
+tap_is() {
+	local name=$1 got=$2 wanted=$3
+	if [ "$got" = "$wanted" ]; then
+		echo "ok - $name"
+		return
+	fi
+	echo "not ok - $name"
+	printf '%s\n' "$got" | sed 's/^/# got:    /'
+	printf '%s\n' "$wanted" | sed 's/^/# wanted: /'
+	tap_failed=1
+	touch "$tap_dir/failed"
+}
+
+tap_case() {
+	"$@" >"$(printf '%s/case.%03d' "$tap_dir" "$tap_started")" 2>&1 &
+	tap_started=$((tap_started + 1))
+}
+
+tap_cases() {
+	local file
+	wait
+	for file in "$tap_dir"/case.*; do
+		cat "$file"
+		rm "$file"
+	done
+	tap_started=0
+}
+
+tap_end() {
+	[ ! -e "$tap_dir/failed" ] || exit 1
+	exit $tap_failed
+}
