@@ -18,7 +18,7 @@ PKG_CONFIG ?= pkg-config
 # What underlay-init links: no more than a boot needs.
 INIT_PKGS := libcryptsetup devmapper blkid mount sqlite3 libzstd libcrypto libkmod json-c inih
 # What the underlay command links besides.
-CLI_PKGS  := $(INIT_PKGS) fdisk
+CLI_PKGS  := $(INIT_PKGS) fdisk liblzma
 
 ifeq ($(SANITIZE),1)
 BUILD     := $(BUILD)-asan
