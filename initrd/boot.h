@@ -1,0 +1,148 @@
+/*
+ * One boot: what goes in, what the stages leave behind for each other, and the list of the stages.
+ *
+ * Every place that a stage looks at is a parameter, so that it runs in a test without being PID 1. All
+ * paths are seen from the initramfs; what the running system will see lies below `root`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "dbgen/manifest.h"
+#include "initrd/policy.h"
+#include "initrd/uevent.h"
+#include "verity/image_info.h"
+#include "verity/open.h"
+#include "verity/signature.h"
+#include "verity/slots.h"
+
+#define UL_BOOT_LOWERS   4  /* room; the boot fills one */
+#define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
+#define UL_BOOT_STAGES   16
+
+/* One sealed lower: a slot, what was decided of it, and where it is now. */
+struct ul_lower {
+	struct ul_slot slot;
+	bool has_slot;
+	struct ul_seal seal;
+	bool sealed;            /* seal is filled */
+	char mapping[64];       /* name of the dm-verity mapping; empty: not active */
+	char device[128];       /* what is mounted: "/dev/mapper/underlay" */
+	const char *filesystem; /* "erofs"; NULL: not mounted */
+	const char *mount;      /* in the new root: "/nix/.ro" */
+	const char *store;      /* from the lower's root: "nix/store" */
+	struct ul_image_info info;
+	struct ul_manifest *manifest;
+	char *system; /* store path that is started; owned */
+};
+
+/* A slot that was not used. */
+struct ul_refusal {
+	char slot[160]; /* "demo 1.2 on /dev/vda1" */
+	const char *stage;
+	struct ul_error err;
+};
+
+struct ul_stage_time {
+	const char *name;
+	uint64_t start_us; /* since the start of /init */
+	uint64_t took_us;
+};
+
+struct ul_boot {
+	/* ---- inputs: set before the first stage, changed by none ---- */
+	bool pid1;               /* else --prepare-root */
+	const char *conf_dir;    /* prefix of /etc/underlay and /etc/verity.d: "" */
+	const char *root;        /* the new root, "/sysroot" */
+	const char *dev_dir;     /* "/dev" */
+	const char *sys_dir;     /* "/sys" */
+	const char *proc_dir;    /* "/proc" */
+	const char *run_dir;     /* "/run/underlay" */
+	const char *modules_dir; /* NULL: /lib/modules/RELEASE */
+	const char *cmdline;     /* text; NULL: read proc_dir/cmdline */
+	uint64_t start_us;       /* CLOCK_MONOTONIC when /init was started */
+
+	/* ---- what the stages leave behind, in their order ---- */
+	struct ul_policy policy;
+	struct ul_trust *trust;
+	int uevent_fd;
+	struct kmod_ctx *kmod;
+	struct ul_slot_list slots; /* found and not yet tried, best first */
+	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
+	size_t n_disks_done;
+	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
+	struct ul_lower lowers[UL_BOOT_LOWERS];
+	size_t n_lowers;
+	enum ul_database_mode database; /* attach or rebuild, once decided */
+	char database_why[160];
+	uint64_t database_us;
+	uint32_t n_gcroots;
+
+	/* ---- the record ---- */
+	struct ul_refusal refusals[UL_BOOT_REFUSALS];
+	size_t n_refusals;
+	struct ul_stage_time times[UL_BOOT_STAGES];
+	size_t n_times;
+	const char *failed_stage; /* NULL: none */
+	struct ul_error failure;
+	bool failure_logged; /* its sentence stands in the log already */
+};
+
+enum {
+	UL_STAGE_PID1 = 1 << 0, /* only as PID 1: another initramfs does it else */
+	UL_STAGE_SLOT = 1 << 1, /* its failure refuses the slot; the next one is tried */
+};
+
+struct ul_stage {
+	const char *name;
+	int (*run)(struct ul_boot *b, struct ul_error *err);
+	unsigned int flags;
+};
+
+/* Each in its own file, which begins with its contract. 0 or -UL_E_.... */
+int ul_stage_early(struct ul_boot *b, struct ul_error *err);
+int ul_stage_policy(struct ul_boot *b, struct ul_error *err);
+int ul_stage_modules(struct ul_boot *b, struct ul_error *err);
+int ul_stage_root(struct ul_boot *b, struct ul_error *err);
+int ul_stage_find(struct ul_boot *b, struct ul_error *err);
+int ul_stage_verify(struct ul_boot *b, struct ul_error *err);
+int ul_stage_lower(struct ul_boot *b, struct ul_error *err);
+int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
+int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);
+int ul_stage_database(struct ul_boot *b, struct ul_error *err);
+int ul_stage_overlay(struct ul_boot *b, struct ul_error *err);
+int ul_stage_pivot(struct ul_boot *b, struct ul_error *err);
+
+/* The list, in order; ended by name == NULL. */
+extern const struct ul_stage ul_stages[];
+
+/* All inputs as PID 1 has them; then change what a test wants otherwise. */
+void ul_boot_init(struct ul_boot *b);
+void ul_boot_free(struct ul_boot *b);
+
+/*
+ * Run the list. On failure b->failed_stage and *err tell. As PID 1 the last stage does not return
+ * when it succeeds.
+ */
+int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_error *err);
+
+/* What a lower left: unmount it, take its mapping down, forget its slot. */
+void ul_lower_release(struct ul_boot *b, struct ul_lower *lower);
+
+/* "demo 1.2 on /dev/vda1", for messages. */
+void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
+
+/* path below b->root, in buf (PATH_MAX). Returns buf. */
+char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);
+
+/* CLOCK_MONOTONIC in microseconds. */
+uint64_t ul_now_us(void);
+
+/*
+ * Load the module, or every one that the device alias asks for, with what it depends on. 1: loaded,
+ * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.
+ */
+int ul_modules_load(struct ul_boot *b, const char *name_or_alias);

@@ -1,0 +1,377 @@
+#include "initrd/policy.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/encoding.h"
+#include "common/paths.h"
+#include "verity/open.h"
+
+#define SECOND   1000000ULL
+#define FIELD(f) offsetof(struct ul_policy, f)
+
+static const char *const modes[] = {"pinned", "user", "kernel", "both", NULL};
+static const char *const descriptors[] = {"required", "optional", NULL};
+static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
+static const char *const designators[] = {"usr", "root", NULL};
+static const char *const uppers[] = {"tmpfs", NULL};
+static const char *const databases[] = {"auto", "attach", "rebuild", NULL};
+static const char *const actions[] = {"reboot", "poweroff", "halt", "shell", NULL};
+static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+
+#define ROW(s, k, kind_, f, c, lo, hi, w)                                                  \
+	{                                                                                  \
+		.section = (s), .key = (k), .kind = UL_CONFIG_##kind_, .offset = FIELD(f), \
+		.choices = (c), .min = (lo), .max = (hi), .why = (w)                       \
+	}
+
+const struct ul_config_key ul_policy_keys[] = {
+	ROW("verify", "mode", ENUM, verify_mode, modes, 0, 0,
+	    "who decides that an image is trusted: a root hash named here, a signature checked here "
+	    "(user), by the kernel, or by both"),
+	ROW("verify", "root-hash", STRING, root_hash, NULL, 0, 0,
+	    "the one root hash that is accepted, in hex; in every mode"),
+	ROW("verify", "descriptor", ENUM, descriptor, descriptors, 0, 0,
+	    "optional: images without Underlay's signed descriptor are opened too; their dm-verity "
+	    "superblock is then read"),
+	ROW("verify", "rollback-min", UINT, rollback_min, NULL, 0, 0,
+	    "smallest rollback index that is accepted"),
+	ROW("verify", "corruption", ENUM, corruption, corruptions, 0, 0,
+	    "what dm-verity does at a corrupt block: an I/O error, a restart, a panic"),
+	ROW("image", "name", STRING, name, NULL, 0, 0, "name of the image to start; empty: any"),
+	ROW("image", "designator", ENUM, designator, designators, 0, 0,
+	    "partition types to look for: usr or root of the Discoverable Partitions"),
+	ROW("image", "disks", LIST, disks, NULL, 0, 0,
+	    "disks to look at, by name or path; empty: all"),
+	ROW("image", "timeout", DURATION, timeout_us, NULL, 1, 3600 * SECOND,
+	    "how long to wait for an image to appear"),
+	ROW("image", "settle", DURATION, settle_us, NULL, 0, 3600 * SECOND,
+	    "how long to wait for another disk when every image found was refused"),
+	ROW("modules", "load", LIST, modules, NULL, 0, 0,
+	    "kernel modules to load, in order, after those of /etc/underlay/modules"),
+	ROW("modules", "coldplug", BOOL, coldplug, NULL, 0, 0,
+	    "load the modules that the machine's devices ask for"),
+	ROW("lower", "filesystems", LIST, filesystems, NULL, 0, 0,
+	    "filesystems the lower may have; empty: erofs and squashfs"),
+	ROW("root", "size", SIZE, root_size, NULL, 0, 0,
+	    "size of the tmpfs that is the root; 0: half of the memory"),
+	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),
+	ROW("upper", "size", SIZE, upper_size, NULL, 0, 0,
+	    "size of the upper's tmpfs; 0: half of the memory"),
+	ROW("database", "mode", ENUM, database, databases, 0, 0,
+	    "attach: Nix reads the image's database; rebuild: it is written from the manifest; auto: "
+	    "attach where nix-version is 2.22 or later"),
+	ROW("database", "nix-version", STRING, nix_version, NULL, 0, 0,
+	    "version of the Nix inside the image, such as 2.26"),
+	ROW("database", "remount-hook", STRING, remount_hook, NULL, 0, 0,
+	    "program of the image that Nix calls to have the overlay remounted"),
+	ROW("system", "path", STRING, system, NULL, 0, 0,
+	    "store path to start; empty: the one the image names"),
+	ROW("system", "init", STRING, init, NULL, 0, 0,
+	    "the program to start, below the system's path; empty: init"),
+	ROW("failure", "action", ENUM, action, actions, 0, 0, "what to do when the boot fails"),
+	ROW("failure", "delay", DURATION, delay_us, NULL, 0, 3600 * SECOND,
+	    "how long the message stands before that"),
+	ROW("cmdline", "allow", LIST, allow, NULL, 0, 0,
+	    "kernel parameters that may change their setting"),
+	ROW("log", "level", ENUM, log_level, levels, 0, 0, "how much is told on the console"),
+	{.key = NULL},
+};
+
+const struct ul_param ul_params[] = {
+	{"quiet", UL_PARAM_FREE, NULL, NULL,
+	 "shows warnings and errors only, as it does for the kernel; nothing is hidden from the log"},
+	{"underlay.log", UL_PARAM_FREE, "log", "level",
+	 "how much is told; no message holds a secret"},
+	{"usrhash", UL_PARAM_STRENGTHEN, "verify", "root-hash",
+	 "systemd's pin of a usr image: one more demand on what the signature already allows"},
+	{"roothash", UL_PARAM_STRENGTHEN, "verify", "root-hash",
+	 "systemd's pin of a root image: likewise"},
+	{"underlay.root-hash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "our word for the pin"},
+	{"underlay.rollback-min", UL_PARAM_STRENGTHEN, "verify", "rollback-min",
+	 "may raise the floor; a lower one would let an old image with known holes in"},
+	{"underlay.name", UL_PARAM_ALLOWED, "image", "name",
+	 "another image of the same signer is signed, but perhaps not meant for this machine"},
+	{"underlay.disks", UL_PARAM_ALLOWED, "image", "disks",
+	 "could point past the newest image to an older one on another disk"},
+	{"underlay.timeout", UL_PARAM_ALLOWED, "image", "timeout",
+	 "could keep the machine from ever reaching its failure action"},
+	{"underlay.modules", UL_PARAM_ALLOWED, "modules", "load",
+	 "a module runs in the kernel, and drivers have holes"},
+	{"underlay.upper-size", UL_PARAM_ALLOWED, "upper", "size",
+	 "could take all memory, or leave too little to work"},
+	{"underlay.database", UL_PARAM_ALLOWED, "database", "mode",
+	 "the wrong mode leaves Nix without its paths"},
+	{"underlay.system", UL_PARAM_ALLOWED, "system", "path",
+	 "any program of the sealed store, a root shell too, could be started instead"},
+	{"init", UL_PARAM_ALLOWED, "system", "init",
+	 "the same; naming what is started anyway (as NixOS' boot loaders do) is always permitted"},
+	{"underlay.failure", UL_PARAM_ALLOWED, "failure", "action",
+	 "could keep a machine off; a shell is never granted by the command line"},
+	{"underlay.delay", UL_PARAM_ALLOWED, "failure", "delay",
+	 "could keep the machine from its failure action"},
+	{"underlay.corruption", UL_PARAM_ALLOWED, "verify", "corruption",
+	 "neither error, restart nor panic is the stronger one for every machine"},
+	{"underlay.verify", UL_PARAM_REFUSED, "verify", "mode",
+	 "who decides what is trusted is the policy's alone"},
+	{"underlay.descriptor", UL_PARAM_REFUSED, "verify", "descriptor",
+	 "without the descriptor, unsigned bytes steer dm-verity"},
+	{"underlay.designator", UL_PARAM_REFUSED, "image", "designator",
+	 "which partitions hold the image is decided when the initramfs is built"},
+	{"underlay.filesystems", UL_PARAM_REFUSED, "lower", "filesystems",
+	 "each filesystem driver more is attack surface more"},
+	{"underlay.allow", UL_PARAM_REFUSED, "cmdline", "allow",
+	 "the command line cannot grant itself anything"},
+	{"underlay.*", UL_PARAM_REFUSED, NULL, NULL,
+	 "there is no such parameter; a misspelt one must not look as if it worked"},
+	{"dm_verity.require_signatures", UL_PARAM_STRENGTHEN, NULL, NULL,
+	 "the kernel may demand signatures of its own; switching that off is refused"},
+	{"rdinit", UL_PARAM_IGNORED, NULL, NULL,
+	 "makes the kernel start another program than this one: only a signed command line (a UKI) "
+	 "keeps it out"},
+	{"rd.*", UL_PARAM_IGNORED, NULL, NULL,
+	 "dracut's and systemd's initramfs words; rd.break and rd.shell open no shell here"},
+	{"systemd.*", UL_PARAM_IGNORED, NULL, NULL,
+	 "systemd's; systemd.verity=no does not switch dm-verity off here"},
+	{"root", UL_PARAM_IGNORED, NULL, NULL, "the root is what the policy says"},
+	{"console", UL_PARAM_IGNORED, NULL, NULL, "the kernel's: where messages are shown"},
+	{"panic", UL_PARAM_IGNORED, NULL, NULL, "the kernel's: what it does after its own panic"},
+	{.name = NULL},
+};
+
+void ul_policy_init(struct ul_policy *p)
+{
+	*p = (struct ul_policy){
+		.verify_mode = UL_VERIFY_USER,
+		.timeout_us = 30 * SECOND,
+		.settle_us = 2 * SECOND,
+		.coldplug = true,
+		.action = UL_FAIL_REBOOT,
+		.delay_us = 10 * SECOND,
+		.log_level = 2,
+	};
+}
+
+void ul_policy_free(struct ul_policy *p)
+{
+	ul_config_free(ul_policy_keys, p);
+	free(p->wanted_init);
+	p->wanted_init = NULL;
+}
+
+/* The hex text as bytes: of SHA-256, SHA-384 or SHA-512. */
+static bool parse_hash(const char *hex, uint8_t out[UL_ROOT_HASH_MAX], size_t *ret_len)
+{
+	size_t len = strlen(hex) / 2;
+
+	if (len != 32 && len != 48 && len != 64)
+		return false;
+	*ret_len = len;
+	return ul_hex_decode(hex, strlen(hex), out, len);
+}
+
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
+		    struct ul_error *err)
+{
+	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
+
+	if (r < 0)
+		return r;
+	if (p->root_hash && *p->root_hash) {
+		if (!parse_hash(p->root_hash, p->pinned, &p->pinned_len))
+			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name,
+					    NULL, "\"%.140s\" is not a root hash in hex",
+					    p->root_hash);
+		p->pin_trusted = true;
+	}
+	return 0;
+}
+
+static const struct ul_param *find_param(const char *name)
+{
+	for (const struct ul_param *row = ul_params; row->name; row++)
+		if (ul_cmdline_is(name, row->name))
+			return row;
+	return NULL;
+}
+
+static const struct ul_config_key *find_key(const struct ul_param *row)
+{
+	for (const struct ul_config_key *k = ul_policy_keys; row->key && k->key; k++)
+		if (!strcmp(k->section, row->section) && !strcmp(k->key, row->key))
+			return k;
+	return NULL;
+}
+
+static bool is_allowed(const struct ul_policy *p, const struct ul_param *row)
+{
+	for (char **name = p->allow; name && *name; name++)
+		if (ul_cmdline_is(*name, row->name))
+			return true;
+	return false;
+}
+
+/* A misspelt permission would look as if it were given. */
+static int check_allow(const struct ul_policy *p, struct ul_error *err)
+{
+	for (char **name = p->allow; name && *name; name++) {
+		const struct ul_param *row = find_param(*name);
+
+		if (row && row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
+			continue;
+		return ul_error_set(err, UL_E_CONFIG, "reading [cmdline] allow", UL_PATH_CONF,
+				    "Remove it.", "\"%.60s\" cannot be allowed: %s", *name,
+				    row ? row->why : "there is no such parameter");
+	}
+	return 0;
+}
+
+static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char *todo,
+		  struct ul_error *err)
+{
+	char object[200];
+
+	snprintf(object, sizeof(object), "%.80s%s%.100s", arg->name, arg->value ? "=" : "",
+		 arg->value ? arg->value : "");
+	return ul_error_set(err, UL_E_CMDLINE, "reading the kernel command line", object,
+			    todo ? todo : "Remove it from the kernel command line.", "%s", why);
+}
+
+static int apply_pin(struct ul_policy *p, const struct ul_param *row,
+		     const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	uint8_t hash[UL_ROOT_HASH_MAX];
+	size_t len;
+
+	/* The pin of the kind of image that is not ours is somebody else's. */
+	if ((!strcmp(row->name, "roothash") && p->designator == 0) ||
+	    (!strcmp(row->name, "usrhash") && p->designator == 1))
+		return 0;
+	if (!arg->value || !parse_hash(arg->value, hash, &len))
+		return refuse(arg, "it is not a root hash in hex", NULL, err);
+	if (p->pinned_len && (p->pinned_len != len || memcmp(p->pinned, hash, len) != 0))
+		return refuse(arg, "another root hash is pinned already", NULL, err);
+	memcpy(p->pinned, hash, len);
+	p->pinned_len = len;
+	p->pin_trusted |= is_allowed(p, row);
+	return 0;
+}
+
+static int apply_strengthen(struct ul_policy *p, const struct ul_param *row,
+			    const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	const struct ul_config_key *key = find_key(row);
+	struct ul_policy asked = {0};
+	int r;
+
+	if (!key) {
+		/* A kernel switch: only its "on" is no weakening. */
+		if (!arg->value || !strcmp(arg->value, "1") || !strcasecmp(arg->value, "y"))
+			return 0;
+		return refuse(arg, row->why, NULL, err);
+	}
+	if (key->kind == UL_CONFIG_STRING)
+		return apply_pin(p, row, arg, err);
+	r = ul_config_set(key, arg->value ? arg->value : "", "kernel command line", &asked, err);
+	if (r < 0)
+		return refuse(arg, err ? err->why : "", NULL, err);
+	if (asked.rollback_min < p->rollback_min)
+		return refuse(arg, "the policy demands more than that", NULL, err);
+	p->rollback_min = asked.rollback_min;
+	return 0;
+}
+
+static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
+	       struct ul_error *err)
+{
+	const struct ul_config_key *key = find_key(row);
+
+	if (!key) {
+		if (p->log_level > 1)
+			p->log_level = 1; /* quiet */
+		return 0;
+	}
+	if (ul_config_set(key, arg->value ? arg->value : "", "kernel command line", p, err) < 0)
+		return refuse(arg, err ? err->why : "", NULL, err);
+	return 0;
+}
+
+static int apply_allowed(struct ul_policy *p, const struct ul_param *row,
+			 const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	bool is_init = !strcmp(row->name, "init");
+	char todo[160];
+
+	if (is_init) {
+		/* What will be started is known once the image is open: stage lower compares. */
+		if (!arg->value || arg->value[0] != '/')
+			return refuse(arg, "it is not an absolute path", NULL, err);
+		free(p->wanted_init);
+		p->wanted_init = strdup(arg->value);
+		return p->wanted_init ? 0 : ul_error_nomem(err, "reading the command line");
+	}
+	if (!is_allowed(p, row)) {
+		snprintf(todo, sizeof(todo),
+			 "Remove it, or name it in [cmdline] allow of the initramfs' policy.");
+		return refuse(arg, row->why, todo, err);
+	}
+	if (row->key && !strcmp(row->key, "action") && arg->value && !strcmp(arg->value, "shell"))
+		return refuse(arg, "a shell is the policy's to grant", NULL, err);
+	return set(p, row, arg, err);
+}
+
+int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err)
+{
+	int r = check_allow(p, err);
+
+	for (size_t i = 0; r == 0 && i < c->n; i++) {
+		const struct ul_cmdline_arg *arg = &c->args[i];
+		const struct ul_param *row = find_param(arg->name);
+
+		if (!row)
+			continue;
+		switch (row->rule) {
+		case UL_PARAM_FREE:
+			r = set(p, row, arg, err);
+			break;
+		case UL_PARAM_STRENGTHEN:
+			r = apply_strengthen(p, row, arg, err);
+			break;
+		case UL_PARAM_ALLOWED:
+			r = apply_allowed(p, row, arg, err);
+			break;
+		case UL_PARAM_REFUSED:
+			r = refuse(arg, row->why, NULL, err);
+			break;
+		case UL_PARAM_IGNORED:
+			break;
+		}
+	}
+	return r;
+}
+
+int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err)
+{
+	static const char what[] = "reading the policy";
+	bool by_user = p->verify_mode == UL_VERIFY_USER || p->verify_mode == UL_VERIFY_BOTH;
+
+	if (p->verify_mode == UL_VERIFY_PINNED && !p->pinned_len)
+		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF,
+				    "Set [verify] root-hash, or another mode.",
+				    "[verify] mode is pinned, but no root hash is");
+	if (p->verify_mode == UL_VERIFY_PINNED && !p->pin_trusted)
+		return ul_error_set(
+			err, UL_E_CMDLINE, what, UL_PATH_CONF,
+			"Set [verify] root-hash, or name usrhash in [cmdline] allow.",
+			"only the command line names a root hash, and it may not decide "
+			"what is trusted");
+	if (by_user && n_certificates == 0)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, UL_PATH_CERTS,
+			"Build the initramfs with --cert, or set another [verify] mode.",
+			"there is no certificate, so no signature can be trusted");
+	return 0;
+}

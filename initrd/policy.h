@@ -1,0 +1,94 @@
+/*
+ * The policy: what the initramfs' own configuration (/etc/underlay/underlay.conf) demands, and what the
+ * kernel command line may change of it. The configuration is part of the signed initramfs, the command
+ * line is not: nothing on it weakens what the configuration demands.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "initrd/cmdline.h"
+#include "verity/descriptor.h"
+
+enum ul_failure_action { UL_FAIL_REBOOT, UL_FAIL_POWEROFF, UL_FAIL_HALT, UL_FAIL_SHELL };
+enum ul_database_mode { UL_DATABASE_AUTO, UL_DATABASE_ATTACH, UL_DATABASE_REBUILD };
+
+/* Strings and lists may be NULL: not set. */
+struct ul_policy {
+	unsigned int verify_mode; /* enum ul_verify_mode */
+	char *root_hash;          /* hex; demanded in every mode */
+	unsigned int descriptor;  /* 0: required, 1: optional */
+	uint64_t rollback_min;    /* smallest rollback index accepted */
+	unsigned int corruption;  /* enum ul_corruption_mode */
+	char *name;               /* of the image; NULL: any */
+	unsigned int designator;  /* 0: usr, 1: root */
+	char **disks;             /* device names ("vda") or paths; NULL: all */
+	uint64_t timeout_us;      /* for the first slot to appear */
+	uint64_t settle_us;       /* for another disk, once every slot found was refused */
+	char **modules;           /* loaded after /etc/underlay/modules */
+	bool coldplug;            /* load what the hardware's aliases ask for */
+	char **filesystems;       /* of the lower */
+	uint64_t root_size;       /* bytes of the root's tmpfs; 0: half of the memory */
+	unsigned int upper_type;  /* 0: tmpfs */
+	uint64_t upper_size;      /* bytes; 0: half of the memory */
+	unsigned int database;    /* enum ul_database_mode */
+	char *nix_version;        /* of the Nix in the image: decides `auto` */
+	char *remount_hook;       /* program that remounts the overlay; NULL: none */
+	char *system;             /* store path; NULL: image.json's */
+	char *init;               /* below the system; NULL: "init" */
+	unsigned int action;      /* enum ul_failure_action */
+	uint64_t delay_us;        /* before the action */
+	char **allow;             /* parameters that the command line may set */
+	unsigned int log_level;   /* index: error, warning, info, debug */
+
+	/* What ul_policy_apply and ul_policy_finish make of the above. */
+	uint8_t pinned[UL_ROOT_HASH_MAX];
+	size_t pinned_len; /* bytes; 0: no root hash is demanded */
+	bool pin_trusted;  /* the pin's source may decide what is trusted, not only demand more */
+	char *wanted_init; /* init= of the command line: must be what is started anyway; NULL */
+};
+
+/* Section, key, kind and purpose of every setting: for the parser, the manual and the tests. */
+extern const struct ul_config_key ul_policy_keys[];
+
+void ul_policy_init(struct ul_policy *p);
+void ul_policy_free(struct ul_policy *p);
+
+/* Read the configuration's text over the defaults. -UL_E_CONFIG. */
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
+		    struct ul_error *err);
+
+/* What a kernel parameter may do. */
+enum ul_param_rule {
+	UL_PARAM_FREE,       /* sets its setting: harmless, whoever does it */
+	UL_PARAM_STRENGTHEN, /* may demand more than the policy does, never less */
+	UL_PARAM_ALLOWED, /* sets its setting where [cmdline] allow names it; else it is refused */
+	UL_PARAM_REFUSED, /* no policy can allow it */
+	UL_PARAM_IGNORED, /* is for others and has no effect on this program */
+};
+
+struct ul_param {
+	const char *name; /* as on the command line; a '*' at the end: all that begin so */
+	enum ul_param_rule rule;
+	const char *section, *key; /* of the setting it stands for; NULL: none */
+	const char *why;
+};
+
+/* Every parameter that this program knows; first match counts. Ended by name == NULL. */
+extern const struct ul_param ul_params[];
+
+/*
+ * Merge the command line: one row of ul_params after the other decides. A parameter that asks for
+ * what the policy forbids is refused, not passed over: whoever typed it must learn that it did nothing.
+ * -UL_E_CMDLINE, -UL_E_CONFIG ([cmdline] allow names no parameter).
+ */
+int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err);
+
+/*
+ * The whole must make sense: a pinned mode has a pin, a signature mode has n_certificates > 0.
+ * -UL_E_CONFIG.
+ */
+int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err);

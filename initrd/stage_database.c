@@ -1,0 +1,170 @@
+/*
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's. After: Nix will find
+ * every path of the lower valid. Either it reads the lower's own database in place (attach: nothing is written but
+ * the `store =` line of /run/underlay/nix.conf), or db.sqlite lies in /nix/var/nix/db, written from the manifest
+ * (rebuild). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "dbgen/db.h"
+#include "initrd/boot.h"
+#include "initrd/gcroots.h"
+#include "initrd/log.h"
+
+/* The local-overlay store came with Nix 2.22. */
+static bool nix_can_attach(const char *version)
+{
+	unsigned long major, minor;
+	char *end;
+
+	if (!version)
+		return false;
+	major = strtoul(version, &end, 10);
+	if (end == version || *end != '.')
+		return false;
+	minor = strtoul(end + 1, NULL, 10);
+	return major > 2 || (major == 2 && minor >= 22);
+}
+
+static void decide(struct ul_boot *b, const struct ul_lower *lower)
+{
+	const char *version = b->policy.nix_version, *why;
+
+	b->database = (enum ul_database_mode)b->policy.database;
+	if (b->database != UL_DATABASE_AUTO) {
+		why = "the policy says so";
+	} else if (!lower->info.database) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the image has no database";
+	} else if (!version || !*version) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the policy does not tell Nix's version";
+	} else {
+		bool can = nix_can_attach(version);
+
+		b->database = can ? UL_DATABASE_ATTACH : UL_DATABASE_REBUILD;
+		snprintf(b->database_why, sizeof(b->database_why), "Nix %s can%s attach", version,
+			 can ? "" : "not");
+		return;
+	}
+	snprintf(b->database_why, sizeof(b->database_why), "%s", why);
+}
+
+/* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
+static int check_attached(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
+{
+	static const char *const files[] = {"db.sqlite", "schema"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
+		ul_autoclose int fd = -1;
+
+		ul_boot_path(b, lower->mount, path);
+		size_t len = strlen(path);
+
+		snprintf(path + len, sizeof(path) - len, "/" UL_LOWER_DB "/%s", files[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database",
+					      path,
+					      "Build the image with a database, or set [database] "
+					      "mode = rebuild.",
+					      errno);
+	}
+	return 0;
+}
+
+static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
+{
+	ul_autoclose int fd = -1;
+	char path[PATH_MAX];
+	int r = ul_mkdir_parents(AT_FDCWD, ul_boot_path(b, UL_PATH_VAR "/nix/db", path), 0755);
+
+	if (r == 0) {
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DATABASE, "making the database's directory", path,
+				      NULL, -r);
+	return ul_db_build(lower->manifest, fd, path, NULL, err);
+}
+
+/*
+ * The store that Nix is to open. The lower is named as a store of its own, so its URL is escaped inside
+ * the outer one.
+ */
+static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
+			  struct ul_error *err)
+{
+	const char *hook = b->policy.remount_hook;
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
+	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
+
+	if (r == 0)
+		r = ul_buffer_printf(
+			&text,
+			"# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
+	if (r == 0 && b->database == UL_DATABASE_ATTACH) {
+		r = ul_buffer_printf(&text,
+				     "extra-experimental-features = local-overlay-store "
+				     "read-only-local-store\n"
+				     "store = local-overlay://?lower-store=local%%3Froot%%3D%s"
+				     "%%26read-only%%3Dtrue&upper-layer=%s",
+				     lower->mount, UL_PATH_UPPER_STORE);
+		if (r == 0 && hook && *hook)
+			r = ul_buffer_printf(&text, "&remount-hook=%s", hook);
+		if (r == 0)
+			r = ul_buffer_append(&text, "\n", 1);
+	}
+	if (r == 0)
+		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration",
+				      UL_PATH_NIX_CONF, NULL, -r);
+	return 0;
+}
+
+static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+	uint32_t n = 0;
+	int r;
+
+	snprintf(dir, sizeof(dir), UL_PATH_VAR "/nix/gcroots/underlay/lower%zu", number);
+	ul_boot_path(b, dir, path);
+	r = ul_gcroots_write(b->lowers[number].manifest, AT_FDCWD, path, &n, err);
+	b->n_gcroots += n;
+	return r;
+}
+
+int ul_stage_database(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	uint64_t start = ul_now_us();
+	bool attach;
+	int r;
+
+	decide(b, lower);
+	attach = b->database == UL_DATABASE_ATTACH;
+	r = attach ? check_attached(b, lower, err) : rebuild(b, lower, err);
+	b->database_us = ul_now_us() - start;
+	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
+		r = write_roots(b, i, err);
+	if (r == 0)
+		r = write_nix_conf(b, lower, err);
+	if (r == 0)
+		ul_log(UL_LOG_INFO, "database: %s in %.1f ms, %u paths (%s)",
+		       attach ? "attached" : "rebuilt", (double)b->database_us / 1000,
+		       ul_manifest_n_paths(lower->manifest), b->database_why);
+	return r;
+}

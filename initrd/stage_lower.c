@@ -1,0 +1,223 @@
+/*
+ * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
+ * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
+ * header and index are checked, and the system that is to be started exists in it.
+ *
+ * The manifest's own hash is not computed: dm-verity vouches for its bytes already, and a hash over it would
+ * cost what the lower is large.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "initrd/boot.h"
+#include "initrd/log.h"
+
+/* Filesystems a lower may have: where their magic number is. */
+static const struct {
+	const char *name;
+	uint64_t offset;
+	const char magic[5];
+} filesystems[] = {
+	{"erofs", 1024, "\xe2\xe1\xf5\xe0"},
+	{"squashfs", 0, "hsqs"},
+};
+
+static bool is_permitted(const struct ul_boot *b, const char *name)
+{
+	char **list = b->policy.filesystems;
+
+	for (char **p = list; p && *p; p++)
+		if (!strcmp(*p, name))
+			return true;
+	return !list || !*list;
+}
+
+static int detect(const struct ul_boot *b, const struct ul_lower *lower, const char **ret,
+		  struct ul_error *err)
+{
+	static const char what[] = "reading the lower's filesystem";
+	ul_autoclose int fd = open(lower->device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, errno);
+	for (size_t i = 0; i < UL_ARRAY_SIZE(filesystems); i++) {
+		char magic[4];
+		int r = ul_pread_full(fd, magic, sizeof(magic), filesystems[i].offset);
+
+		if (r == -EIO)
+			return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
+					    "Write the image again.",
+					    "a block does not match the hash tree");
+		if (r < 0)
+			return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, -r);
+		if (memcmp(magic, filesystems[i].magic, sizeof(magic)) != 0)
+			continue;
+		if (!is_permitted(b, filesystems[i].name))
+			return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, NULL,
+					    "it is %s, which [lower] filesystems does not permit",
+					    filesystems[i].name);
+		*ret = filesystems[i].name;
+		return 0;
+	}
+	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
+			    "Build the image with erofs or squashfs.",
+			    "it is no filesystem that is known here");
+}
+
+static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+{
+	static const char what[] = "mounting the lower";
+	const char *type = NULL;
+	char path[PATH_MAX];
+	int r = detect(b, lower, &type, err);
+
+	if (r < 0)
+		return r;
+	ul_boot_path(b, UL_PATH_LOWER, path);
+	if (mount(lower->device, path, type, MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) == 0) {
+		lower->filesystem = type;
+		lower->mount = UL_PATH_LOWER;
+		lower->store = UL_LOWER_STORE;
+		return 0;
+	}
+	if (errno == ENODEV)
+		return ul_error_set(err, UL_E_MODULE, what, type,
+				    "Build the initramfs with this module.",
+				    "the kernel does not know this filesystem");
+	if (errno == EIO)
+		return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
+				    "Write the image again.",
+				    "a block does not match the hash tree");
+	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.",
+			      errno);
+}
+
+static int corrupt_or(int code, int errnum)
+{
+	return errnum == EIO ? UL_E_CORRUPT : code;
+}
+
+static int read_info(struct ul_lower *lower, int root_fd, struct ul_error *err)
+{
+	static const char what[] = "reading the image's description";
+	ul_autobuffer struct ul_buffer text = {0};
+	int r = ul_read_file(root_fd, UL_LOWER_INFO, UL_IMAGE_INFO_MAX, &text);
+
+	if (r < 0)
+		return ul_error_errno(err, corrupt_or(UL_E_IMAGE_INFO, -r), what, UL_LOWER_INFO,
+				      "Build the image again.", -r);
+	r = ul_image_info_parse((const char *)text.data, text.len, &lower->info, err);
+	if (r < 0)
+		return r;
+	if (strcmp(lower->info.store_dir, UL_PATH_STORE) != 0)
+		return ul_error_set(err, UL_E_IMAGE_INFO, what, UL_LOWER_INFO, NULL,
+				    "it is for the store directory %s; only %s is started",
+				    lower->info.store_dir, UL_PATH_STORE);
+	return 0;
+}
+
+static int open_manifest(struct ul_lower *lower, int root_fd, struct ul_error *err)
+{
+	int r;
+
+	if (faccessat(root_fd, UL_LOWER_MANIFEST, R_OK, 0) < 0)
+		return ul_error_errno(err, corrupt_or(UL_E_MANIFEST, errno), "opening the manifest",
+				      UL_LOWER_MANIFEST, "Build the image again.", errno);
+	r = ul_manifest_open_file(root_fd, UL_LOWER_MANIFEST, &lower->manifest, err);
+	if (r < 0)
+		return r;
+	if (strcmp(ul_manifest_store_dir(lower->manifest), lower->info.store_dir) != 0)
+		return ul_error_set(err, UL_E_MANIFEST, "opening the manifest", UL_LOWER_MANIFEST,
+				    "Build the image again.",
+				    "it is for the store directory %s, image.json for %s",
+				    ul_manifest_store_dir(lower->manifest), lower->info.store_dir);
+	return 0;
+}
+
+/* A store path and nothing more: the prefix, one name, no way out of it. */
+static bool is_store_path(const char *path)
+{
+	size_t prefix = strlen(UL_PATH_STORE "/");
+
+	return !strncmp(path, UL_PATH_STORE "/", prefix) && path[prefix] && path[prefix] != '.' &&
+	       !strchr(path + prefix, '/');
+}
+
+/* The lower as the system will see it: absolute symlinks of the store lead into the lower. */
+static int open_in_lower(int root_fd, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+
+	return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+}
+
+static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
+			struct ul_error *err)
+{
+	static const char what[] = "looking for the system to start";
+	const char *system =
+		b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
+	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	ul_autoclose int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!system)
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, UL_LOWER_INFO,
+				    "Build the image with --system, or set [system] path.",
+				    "neither the image nor the policy names a system");
+	if (!is_store_path(system))
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, system, NULL,
+				    "it is not a path of %s", UL_PATH_STORE);
+	snprintf(path, sizeof(path), "%s/%s", system, init);
+	fd = open_in_lower(root_fd, path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ul_error_errno(err, corrupt_or(UL_E_NO_SYSTEM, errno), what, path,
+				      "Build the image with a system that has it.", errno);
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL,
+				    "it is not an executable file");
+	if (b->policy.wanted_init && strcmp(b->policy.wanted_init, path) != 0)
+		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line",
+				    b->policy.wanted_init, "Remove init= from the command line.",
+				    "this image starts %s", path);
+	lower->system = strdup(system);
+	return lower->system ? 0 : ul_error_nomem(err, what);
+}
+
+int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	ul_autoclose int root_fd = -1;
+	char path[PATH_MAX];
+	int r = mount_lower(b, lower, err);
+
+	if (r < 0)
+		return r;
+	ul_boot_path(b, lower->mount, path);
+	root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
+	r = read_info(lower, root_fd, err);
+	if (r == 0)
+		r = open_manifest(lower, root_fd, err);
+	if (r == 0)
+		r = check_system(b, lower, root_fd, err);
+	if (r == 0)
+		ul_log(UL_LOG_INFO, "lower: %s with %u store paths, %.1f MB unpacked",
+		       lower->filesystem, ul_manifest_n_paths(lower->manifest),
+		       (double)lower->info.nar_size / 1e6);
+	return r;
+}

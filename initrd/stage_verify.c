@@ -1,0 +1,79 @@
+/*
+ * Stage verify. Before: the last of b->lowers has a slot that nothing vouches for. After: its root hash is
+ * trusted as the policy demands, dm-verity is active over it by parameters that are trusted too, and a
+ * first block was read through it. On failure the mapping is gone again.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/encoding.h"
+#include "initrd/boot.h"
+#include "initrd/log.h"
+
+/* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
+static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+{
+	const char *name = b->policy.name;
+	const struct ul_descriptor *d = &lower->seal.d;
+
+	if (!lower->seal.from_descriptor)
+		return 0;
+	if (name && *name && strcmp(name, d->name) != 0)
+		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name",
+				    lower->slot.data.device,
+				    "Install the image that this machine is meant to start.",
+				    "its label says %s, but signed is the name %s", name, d->name);
+	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
+	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
+	return 0;
+}
+
+static void tell(const struct ul_boot *b, const struct ul_lower *lower)
+{
+	static const char *const by_whom[] = {
+		[UL_VERIFY_PINNED] = "pinned",
+		[UL_VERIFY_USER] = "signed by ",
+		[UL_VERIFY_KERNEL] = "signature checked by the kernel",
+		[UL_VERIFY_BOTH] = "signature checked by the kernel too, signed by ",
+	};
+	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160];
+
+	ul_hex_encode(lower->seal.d.root_hash, lower->seal.d.root_hash_len, hex);
+	ul_slot_title(&lower->slot, title, sizeof(title));
+	ul_log(UL_LOG_INFO, "verify: %s: root hash %.16s..., %s%s", title, hex,
+	       by_whom[b->policy.verify_mode], lower->seal.by.subject);
+}
+
+int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	const struct ul_policy *p = &b->policy;
+	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
+	struct ul_seal_policy policy = {
+		.mode = (enum ul_verify_mode)p->verify_mode,
+		.trust = b->trust,
+		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
+		.pinned_root_hash_len = p->pinned_len,
+		.descriptor_required = p->descriptor == 0,
+		.rollback_min = p->rollback_min,
+	};
+	char mapping[sizeof(lower->mapping)] = "underlay";
+	int r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
+
+	if (r < 0)
+		return r;
+	lower->sealed = true;
+	r = check_name(b, lower, err);
+	if (r < 0)
+		return r;
+	if (b->n_lowers > 1)
+		snprintf(mapping, sizeof(mapping), "underlay-%zu", b->n_lowers - 1);
+	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel,
+			       (enum ul_corruption_mode)p->corruption, err);
+	if (r < 0)
+		return r;
+	memcpy(lower->mapping, mapping, sizeof(mapping));
+	snprintf(lower->device, sizeof(lower->device), "%s/mapper/%s", b->dev_dir, mapping);
+	tell(b, lower);
+	return 0;
+}

@@ -1,0 +1,28 @@
+/*
+ * /run/underlay/state.json: what the boot did, for `underlay status`, `underlay timeline` and whoever
+ * watches a fleet. Members may be added, none changes its meaning within a format number.
+ *
+ *     {"format": 1, "underlay": "0.1.0", "result": "booted" | "prepared" | "failed",
+ *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user", "descriptor": true,
+ *                  "rollbackIndex", "signer": {"subject", "fingerprint"}, "filesystem", "mount", "store",
+ *                  "paths", "system"}],
+ *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
+ *      "upper": {"type": "tmpfs", "mount", "persistent": false},
+ *      "reconcile": {"quarantined": 0, "invalidated": 0},
+ *      "database": {"mode": "attach", "why", "us", "gcRoots"},
+ *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
+ *                   "stages": [{"name", "startUs" (since the start of /init), "us"}]},
+ *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"}}
+ *
+ * What was not reached is left out.
+ */
+#pragma once
+
+#include "common/buffer.h"
+#include "initrd/boot.h"
+
+int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
+		    struct ul_error *err);
+
+/* Write it to b->run_dir/state.json. */
+int ul_state_write(const struct ul_boot *b, const char *result, struct ul_error *err);
