@@ -1,5 +1,223 @@
+/*
+ * `underlay status` and `underlay timeline`: what the boot wrote to /run/underlay/state.json (initrd/state.h has
+ * its members), as text or as it stands.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
 #include "cli/cli.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/paths.h"
 
-#include <stddef.h>
+#define STATE_MAX (1024 * 1024) /* bytes */
 
-const struct cli_command cli_status_commands[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct status_options {
+	const char *file;
+	bool json;
+};
+
+/* 0: go on; else *ret_status is what to end with. */
+static int parse_options(int argc, char **argv, struct status_options *o, int *ret_status)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"file", required_argument, NULL, 'f'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*o = (struct status_options){.file = UL_PATH_STATE};
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 'j') {
+			o->json = true;
+		} else if (c == 'f') {
+			o->file = optarg;
+		} else {
+			*ret_status = cli_usage_error(cli_current(), "unknown option \"%s\"",
+						      argv[optind - 1]);
+			return -1;
+		}
+	}
+	if (optind == argc)
+		return 0;
+	*ret_status = cli_usage_error(cli_current(), "unexpected argument \"%s\"", argv[optind]);
+	return -1;
+}
+
+static int load(const struct status_options *o, struct ul_buffer *text, struct json_object **ret,
+		struct ul_error *err)
+{
+	static const char what[] = "reading the state of the boot";
+	const char *why = NULL;
+	uint64_t format = 0;
+	int r = ul_read_file(AT_FDCWD, o->file, STATE_MAX, text);
+
+	if (r == -ENOENT)
+		return ul_error_set(
+			err, UL_E_SYSTEM, what, o->file, NULL,
+			"it is not there: this system was not started by underlay-init");
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, o->file, NULL, -r);
+	*ret = ul_json_parse((const char *)text->data, text->len, &why);
+	if (!*ret)
+		return ul_error_set(err, UL_E_INPUT, what, o->file, NULL, "%s", why);
+	if (!ul_json_uint(*ret, "format", &format) || format != 1)
+		return ul_error_set(err, UL_E_VERSION, what, o->file, "Use a newer underlay.",
+				    "its format is not 1");
+	return 0;
+}
+
+static struct json_object *member(struct json_object *obj, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_is_type(obj, json_type_object))
+		return NULL;
+	json_object_object_get_ex(obj, key, &value);
+	return value;
+}
+
+static size_t length(struct json_object *list)
+{
+	return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+static const char *text_of(struct json_object *obj, const char *key)
+{
+	const char *text = ul_json_string(obj, key);
+
+	return text ? text : "-";
+}
+
+static double ms_of(struct json_object *obj, const char *key)
+{
+	uint64_t us = 0;
+
+	(void)ul_json_uint(obj, key, &us);
+	return (double)us / 1000;
+}
+
+static void print_lower(struct json_object *lower)
+{
+	struct json_object *signer = member(lower, "signer");
+	uint64_t paths = 0;
+
+	(void)ul_json_uint(lower, "paths", &paths);
+	printf("lower      %s %s, %llu store paths, %s\n", text_of(lower, "name"),
+	       text_of(lower, "version"), (unsigned long long)paths, text_of(lower, "filesystem"));
+	printf("  device   %s\n", text_of(lower, "device"));
+	printf("  root     %s\n", text_of(lower, "rootHash"));
+	printf("  verified %s%s%s\n", text_of(lower, "verified"), signer ? ", signed by " : "",
+	       signer ? text_of(signer, "subject") : "");
+	if (signer)
+		printf("  key      %s\n", text_of(signer, "fingerprint"));
+	printf("  system   %s\n", text_of(lower, "system"));
+}
+
+static void print_upper(struct json_object *upper)
+{
+	const char *mount = text_of(upper, "mount");
+	bool persistent = false;
+	struct statvfs fs;
+
+	(void)ul_json_bool(upper, "persistent", &persistent);
+	printf("upper      %s, %s", text_of(upper, "type"),
+	       persistent ? "persistent" : "lost at the next boot");
+	if (statvfs(mount, &fs) == 0 && fs.f_blocks > 0)
+		printf(", %.1f of %.1f MB used",
+		       (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
+		       (double)fs.f_blocks * (double)fs.f_frsize / 1e6);
+	putchar('\n');
+}
+
+static void print_status(struct json_object *state)
+{
+	struct json_object *lowers = member(state, "lowers"), *refused = member(state, "refused");
+	struct json_object *database = member(state, "database");
+	struct json_object *failure = member(state, "failure");
+
+	printf("boot       %s after %.0f ms, by underlay-init %s\n", text_of(state, "result"),
+	       ms_of(member(state, "timeline"), "totalUs"), text_of(state, "underlay"));
+	for (size_t i = 0; i < length(lowers); i++)
+		print_lower(json_object_array_get_idx(lowers, i));
+	if (member(state, "upper"))
+		print_upper(member(state, "upper"));
+	if (database)
+		printf("database   %s in %.1f ms (%s)\n", text_of(database, "mode"),
+		       ms_of(database, "us"), text_of(database, "why"));
+	for (size_t i = 0; i < length(refused); i++) {
+		struct json_object *row = json_object_array_get_idx(refused, i);
+
+		printf("refused    %s: %s\n", text_of(row, "slot"), text_of(row, "sentence"));
+	}
+	if (failure)
+		printf("failure    %s: %s (%s)\n", text_of(failure, "stage"),
+		       text_of(failure, "sentence"), text_of(failure, "name"));
+}
+
+static void print_timeline(struct json_object *state)
+{
+	struct json_object *timeline = member(state, "timeline");
+	struct json_object *stages = member(timeline, "stages");
+	double total = ms_of(timeline, "totalUs");
+
+	printf("%-10s %10s %10s\n", "stage", "begins", "takes");
+	printf("%-10s %10s %7.1f ms\n", "kernel", "", ms_of(timeline, "startUs"));
+	for (size_t i = 0; i < length(stages); i++) {
+		struct json_object *row = json_object_array_get_idx(stages, i);
+		double us = ms_of(row, "us");
+		int bar = total > 0 ? (int)(us / total * 40 + 0.5) : 0;
+
+		printf("%-10s %7.1f ms %7.1f ms  %.*s\n", text_of(row, "name"),
+		       ms_of(row, "startUs"), us, bar < 40 ? bar : 40,
+		       "########################################");
+	}
+	printf("%-10s %10s %7.1f ms\n", "total", "", total);
+}
+
+/* Exit status 1: the boot is not what it should be. */
+static int run(int argc, char **argv, void (*print)(struct json_object *), const char *part)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autojson struct json_object *state = NULL;
+	struct status_options o;
+	struct ul_error err;
+	int status = 0;
+
+	if (parse_options(argc, argv, &o, &status) < 0)
+		return status;
+	if (load(&o, &text, &state, &err) < 0)
+		return cli_fail(&err);
+	if (!o.json)
+		print(state);
+	else if (!part)
+		fwrite(text.data, 1, text.len, stdout);
+	else
+		puts(json_object_to_json_string_ext(member(state, part),
+						    JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	return member(state, "failure") ? 1 : 0;
+}
+
+static int run_status(int argc, char **argv)
+{
+	return run(argc, argv, print_status, NULL);
+}
+
+static int run_timeline(int argc, char **argv)
+{
+	return run(argc, argv, print_timeline, "timeline");
+}
+
+const struct cli_command cli_status_commands[] = {
+	{"status", NULL, "[--json] [--file STATE.JSON]",
+	 "what the boot did: image, upper, database", run_status},
+	{"timeline", NULL, "[--json] [--file STATE.JSON]", "where the boot's time went",
+	 run_timeline},
+	{NULL, NULL, NULL, NULL, NULL},
+};

@@ -30,6 +30,7 @@ struct search {
 	size_t n_other;         /* slots of another name */
 	char other[160];        /* one of them */
 	struct ul_error broken; /* the last disk that could not be read; code 0: none */
+	enum ul_code told;      /* what was logged of it in the round before */
 };
 
 static bool is_done(const struct ul_boot *b, const char *disk)
@@ -95,7 +96,7 @@ static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, str
 		return 0;
 	if (ul_slots_probe(disk, b->dev_dir, designators[b->policy.designator], &b->slots, &why) <
 	    0) {
-		if (s->broken.code != why.code)
+		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;
 		return 0;
@@ -156,7 +157,7 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 {
 	int r = 0;
 
-	s->n_disks = 0;
+	*s = (struct search){.told = s->broken.code};
 	if (!b->policy.disks || !b->policy.disks[0])
 		return probe_all(b, s, err);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
@@ -211,7 +212,7 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 		b->failure_logged = b->n_refusals == 1;
 		return -(int)err->code;
 	}
-	if (s->broken.code == UL_E_PARTITIONS) {
+	if (s->broken.code == UL_E_PARTITIONS || (s->broken.code && s->n_disks == 0)) {
 		*err = s->broken;
 		return -(int)err->code;
 	}
@@ -219,9 +220,7 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 	if (s->n_disks == 0)
 		return ul_error_set(err, UL_E_DEVICE, what, wanted,
 				    "Check the disk, and that the initramfs has its driver.",
-				    "%s%sno disk appeared in %g s",
-				    s->broken.code ? s->broken.why : "", s->broken.code ? "; " : "",
-				    seconds);
+				    "no disk appeared in %g s", seconds);
 	if (s->n_other > 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
 				    "Install the image, or correct [image] name.",

@@ -84,6 +84,8 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 
 	if (r < 0)
 		return r;
+	/* Without /sbin/modprobe the kernel cannot ask for it; built in, it is found nowhere. */
+	(void)ul_modules_load(b, type);
 	ul_boot_path(b, UL_PATH_LOWER, path);
 	if (mount(lower->device, path, type, MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) == 0) {
 		lower->filesystem = type;

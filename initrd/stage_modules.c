@@ -1,6 +1,6 @@
 /*
  * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list
- * is loaded, in that order, and so is what the devices present ask for by their aliases. b->uevent_fd
+ * is loaded, in that order, and so is what the devices present ask for by their aliases (modules_layout.h). b->uevent_fd
  * tells of devices that appear from here on (a bus found by one driver brings devices for the next).
  */
 #include <dirent.h>
@@ -13,11 +13,9 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "common/paths.h"
 #include "initrd/boot.h"
 #include "initrd/log.h"
-
-#define LIST_MAX 65536 /* bytes of /etc/underlay/modules */
+#include "initrd/modules_layout.h"
 
 static void ignore_log(void *data, int priority, const char *file, int line, const char *function,
 		       const char *format, va_list args)
@@ -106,7 +104,7 @@ static int load_list(struct ul_boot *b, struct ul_error *err)
 
 	if (!path)
 		return ul_error_nomem(err, "reading the list of modules");
-	r = ul_read_file(AT_FDCWD, path, LIST_MAX, &text);
+	r = ul_read_file(AT_FDCWD, path, UL_MODULES_LIST_MAX, &text);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

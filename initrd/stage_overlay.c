@@ -59,6 +59,7 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 	if (at >= sizeof(options))
 		return ul_error_set(err, UL_E_OVERLAY, what, UL_PATH_STORE, NULL,
 				    "too many lowers for one mount");
+	(void)ul_modules_load(b, "overlay");
 	r = mount_inside(b, options);
 	if (r == -ENODEV)
 		return ul_error_set(err, UL_E_MODULE, what, "overlay",
