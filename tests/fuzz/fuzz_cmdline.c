@@ -1,0 +1,36 @@
+/*
+ * The command line, taken apart and merged into a policy that allows what can be allowed. Whatever it says,
+ * the strict settings stay as they are.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "initrd/policy.h"
+#include "verity/open.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char conf[] =
+		"[verify]\nrollback-min = 5\n"
+		"[cmdline]\nallow = underlay.disks underlay.timeout underlay.failure\n"
+		"allow = underlay.delay underlay.database underlay.modules usrhash\n";
+	struct ul_cmdline c = {0};
+	struct ul_policy p;
+	struct ul_error err;
+
+	ul_policy_init(&p);
+	if (ul_policy_parse(&p, conf, sizeof(conf) - 1, "fuzz", &err) < 0)
+		abort();
+	if (ul_cmdline_parse((const char *)data, size, &c, &err) == 0)
+		(void)ul_policy_apply(&p, &c, &err);
+	if (p.verify_mode != UL_VERIFY_USER || p.descriptor != 0 || p.rollback_min < 5 ||
+	    p.action == UL_FAIL_SHELL || p.designator != 0 || p.filesystems || p.system)
+		abort();
+	ul_cmdline_free(&c);
+	ul_policy_free(&p);
+	return 0;
+}

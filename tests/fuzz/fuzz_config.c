@@ -1,0 +1,25 @@
+/* The policy file of any bytes: read or refused with a reason, never half. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "initrd/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ul_policy p;
+	struct ul_error err = {0};
+	int r;
+
+	ul_policy_init(&p);
+	r = ul_policy_parse(&p, (const char *)data, size, "fuzz", &err);
+	if (r == 0 && (p.timeout_us == 0 || p.action > UL_FAIL_SHELL || p.verify_mode > 3))
+		abort();
+	if (r < 0 && (err.code != UL_E_CONFIG || !err.why[0]) && err.code != UL_E_MEMORY)
+		abort();
+	ul_policy_free(&p);
+	return 0;
+}
