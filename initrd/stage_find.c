@@ -125,7 +125,8 @@ static bool worth_a_look(const struct ul_boot *b, const char *name)
 		if (!strncmp(name, others[i], strlen(others[i])))
 			return false;
 	snprintf(path, sizeof(path), "%s/block/%s/size", b->sys_dir, name);
-	return ul_read_file(AT_FDCWD, path, 32, &text) == 0 && text.len > 0 && text.data[0] != '0';
+	/* sysfs calls every file 4096 bytes long. */
+	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 && text.data[0] != '0';
 }
 
 static int probe_all(struct ul_boot *b, struct search *s, struct ul_error *err)
