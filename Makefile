@@ -134,7 +134,8 @@ bench-programs: $(BENCH)
 # Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
 FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-build-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard common/*.[ch] dbgen/*.[ch] verity/*.[ch])
+build-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out initrd/main.c,\
+		$(wildcard common/*.[ch] dbgen/*.[ch] verity/*.[ch] initrd/*.[ch]))
 	@mkdir -p $(@D)
 	$(SAY) FUZZ $@
 	$(Q)clang -std=gnu17 -g -O1 $(CPPFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined \
