@@ -29,17 +29,24 @@ static const struct {
 	{EM_NONE, {"/lib64", "/usr/lib64", "/lib", "/usr/lib"}},
 };
 
+/* A library that is asked for, and by whom. */
+struct need {
+	char *name;    /* owned */
+	char *by;      /* owned; path of the file that needs it */
+	char *search;  /* owned; that file's own search path, "" for none */
+	bool own_only; /* it is a DT_RUNPATH: the program's DT_RPATH does not count */
+};
+
 struct closure {
 	struct ul_cpio *cpio;
 	const char *sysroot;
 	uint16_t machine;
 	struct ul_words search; /* default directories, then ld.so.conf's, then the loader's own */
 	const char *main_rpath; /* DT_RPATH of the program: holds for its libraries too */
-	const char *main_path;  /* the program's own path */
+	const char *main_path;  /* the program's own path, below sysroot */
 	char *system_dir;       /* where libc lies; NULL until it is found */
-	struct ul_words seen;   /* names of libraries that are done or wait */
-	struct ul_words wanted_by;    /* for each of seen: the path of who needs it */
-	struct ul_words wanted_rpath; /* for each of seen: the search path of who needs it */
+	struct need *needs;     /* done ones first, then those that wait */
+	size_t count;
 	struct ul_error *err;
 };
 
@@ -162,6 +169,30 @@ static int try_library(const struct closure *c, const char *dir, const char *nam
 	return 1;
 }
 
+/*
+ * Take "." and ".." out of an absolute path by its text alone. The initramfs has no symbolic links, so
+ * that is where the loader's walk over them will end.
+ */
+static void simplify(char *path)
+{
+	char *out = path;
+
+	for (const char *in = path; *in;) {
+		size_t n = strcspn(++in, "/");
+
+		if (n == 2 && in[0] == '.' && in[1] == '.') {
+			while (out > path && *--out != '/')
+				;
+		} else if (n > 0 && !(n == 1 && in[0] == '.')) {
+			*out++ = '/';
+			memmove(out, in, n);
+			out += n;
+		}
+		in += n;
+	}
+	*out = '\0';
+}
+
 /* One directory of a search path, $ORIGIN put in. Empty, relative or with other tokens: skipped. */
 static int try_search_part(const struct closure *c, const char *part, size_t len, const char *by,
 			   const char *name, struct found *ret)
@@ -184,6 +215,8 @@ static int try_search_part(const struct closure *c, const char *part, size_t len
 	if (dir[0] != '/' || strchr(dir, '$'))
 		return 0;
 	r = try_library(c, dir, name, ret);
+	if (r == 1)
+		simplify(ret->path);
 	/* The program itself moves (to /init), its libraries do not: its $ORIGIN leads nowhere there. */
 	if (r == 1)
 		ret->by_runpath = !(origin && !strcmp(by, c->main_path));
@@ -204,26 +237,33 @@ static int try_search_path(const struct closure *c, const char *search, const ch
 	return r;
 }
 
-static int find_library(const struct closure *c, const char *name, const char *by,
-			const char *search, struct found *ret)
+static int find_library(const struct closure *c, const struct need *n, struct found *ret)
 {
-	int r = 0;
+	int r;
 
-	if (strchr(name, '/'))
-		return ul_error_set(c->err, UL_E_INPUT, WORK, by,
+	if (strchr(n->name, '/'))
+		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by,
 				    "Link it so that it names the library without a directory.",
-				    "it needs %s by a path", name);
-	r = try_search_path(c, search, by, name, ret);
-	if (r == 0)
-		r = try_search_path(c, c->main_rpath, c->main_path, name, ret);
+				    "it needs %s by a path", n->name);
+	r = try_search_path(c, n->search, n->by, n->name, ret);
+	if (r == 0 && !n->own_only)
+		r = try_search_path(c, c->main_rpath, c->main_path, n->name, ret);
 	for (size_t i = 0; r == 0 && i < c->search.count; i++)
-		r = try_library(c, c->search.list[i], name, ret);
+		r = try_library(c, c->search.list[i], n->name, ret);
 	if (r == 0)
-		return ul_error_set(c->err, UL_E_INPUT, WORK, by, "Install the library.",
+		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by, "Install the library.",
 				    "it needs %s, which is in none of the directories that the "
 				    "loader searches",
-				    name);
+				    n->name);
 	return r < 0 ? r : 0;
+}
+
+static bool queued(const struct closure *c, const char *name)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (!strcmp(c->needs[i].name, name))
+			return true;
+	return false;
 }
 
 /* Queue what elf needs; `path` is where it was found. */
@@ -232,16 +272,19 @@ static int queue(struct closure *c, const struct ul_elf *elf, const char *path)
 	const char *search = elf->runpath ? elf->runpath : elf->rpath ? elf->rpath : "";
 
 	for (size_t i = 0; i < elf->needed.count; i++) {
-		const char *name = elf->needed.list[i];
+		struct need *n = &c->needs[c->count];
 
-		if (ul_words_has(&c->seen, name))
+		if (queued(c, elf->needed.list[i]))
 			continue;
-		if (c->seen.count >= UL_LIBS_MAX)
+		if (c->count == UL_LIBS_MAX)
 			return ul_error_set(c->err, UL_E_INPUT, WORK, c->main_path, NULL,
 					    "it needs more than %d libraries", UL_LIBS_MAX);
-		if (ul_words_add(&c->seen, name, strlen(name)) < 0 ||
-		    ul_words_add(&c->wanted_by, path, strlen(path)) < 0 ||
-		    ul_words_add(&c->wanted_rpath, search, strlen(search)) < 0)
+		*n = (struct need){.name = strdup(elf->needed.list[i]),
+				   .by = strdup(path),
+				   .search = strdup(search),
+				   .own_only = elf->runpath != NULL};
+		c->count++;
+		if (!n->name || !n->by || !n->search)
 			return ul_error_nomem(c->err, WORK);
 	}
 	return 0;
@@ -263,17 +306,17 @@ static int add_library(struct closure *c, const char *name, struct found *f)
 static int do_library(struct closure *c, size_t i, const char *loader_name)
 {
 	UL_CLEANUP(found_free) struct found f = {0};
-	const char *name = c->seen.list[i];
+	const struct need *n = &c->needs[i];
 	ul_autoelf struct ul_elf elf = {0};
 	int r;
 
-	if (!strcmp(name, loader_name))
+	if (!strcmp(n->name, loader_name))
 		return 0;
-	r = find_library(c, name, c->wanted_by.list[i], c->wanted_rpath.list[i], &f);
+	r = find_library(c, n, &f);
 	if (r == 0)
 		r = ul_elf_parse(f.bytes.data, f.bytes.len, f.path, &elf, c->err);
 	if (r == 0)
-		r = add_library(c, name, &f);
+		r = add_library(c, n->name, &f);
 	return r < 0 ? r : queue(c, &elf, f.path);
 }
 
@@ -308,9 +351,12 @@ static int add_loader(struct closure *c, const char *interpreter)
 static void closure_free(struct closure *c)
 {
 	ul_words_free(&c->search);
-	ul_words_free(&c->seen);
-	ul_words_free(&c->wanted_by);
-	ul_words_free(&c->wanted_rpath);
+	for (size_t i = 0; i < c->count; i++) {
+		free(c->needs[i].name);
+		free(c->needs[i].by);
+		free(c->needs[i].search);
+	}
+	free(c->needs);
 	free(c->system_dir);
 }
 
@@ -332,7 +378,12 @@ int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const ch
 	absolute = realpath(path, NULL);
 	if (!absolute)
 		return ul_error_errno(err, UL_E_SYSTEM, WORK, path, NULL, errno);
+	c.needs = calloc(UL_LIBS_MAX, sizeof(*c.needs));
+	if (!c.needs)
+		return ul_error_nomem(err, WORK);
 	c.main_path = absolute;
+	if (*sysroot && !strncmp(absolute, sysroot, strlen(sysroot)))
+		c.main_path += strlen(sysroot);
 	c.machine = elf.machine;
 	c.main_rpath = elf.runpath ? NULL : elf.rpath;
 	r = add_loader(&c, elf.interpreter);
@@ -341,8 +392,8 @@ int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const ch
 	if (r == 0)
 		r = find_system_dir(&c);
 	if (r == 0)
-		r = queue(&c, &elf, absolute);
-	for (size_t i = 0; r == 0 && i < c.seen.count; i++)
+		r = queue(&c, &elf, c.main_path);
+	for (size_t i = 0; r == 0 && i < c.count; i++)
 		r = do_library(&c, i, strrchr(elf.interpreter, '/') + 1);
 	return r;
 }

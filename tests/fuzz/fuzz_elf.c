@@ -1,0 +1,31 @@
+/* ELF files as the packer reads them: nothing may be read outside the buffer, whatever it says. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "initrd/pack_elf.h"
+#include "initrd/pack_module_tree.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	UL_CLEANUP(ul_module_free) struct ul_module m = {0};
+	ul_autofree uint8_t *copy = malloc(len ? len : 1);
+	ul_autoelf struct ul_elf elf = {0};
+	struct ul_error err;
+	const uint8_t *info;
+	size_t info_len;
+
+	if (!copy)
+		return 0;
+	if (len > 0)
+		memcpy(copy, data, len);
+	m.path = strdup("input");
+	(void)!ul_elf_parse(copy, len, "input", &elf, &err);
+	if (ul_elf_section(copy, len, ".modinfo", "input", &info, &info_len, &err) == 0 && info)
+		(void)!ul_modinfo_parse(info, info_len, &m, &err);
+	/* What is left after stripping is a file that reads as before, or was malformed before. */
+	if (ul_elf_strip(copy, len) > len)
+		abort();
+	return 0;
+}
