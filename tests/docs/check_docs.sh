@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Help, manual pages, configuration and code say the same. Prints TAP.
+#
+#   tests/docs/check_docs.sh        (from the top; build/underlay exists)
+set -u
+underlay=${UNDERLAY:-build/underlay}
+failed=0
+check() { # NAME EXPECTED ACTUAL
+	if [ "$2" = "$3" ]; then
+		echo "ok - $1"
+	else
+		failed=1
+		diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed 's/^/# /'
+		echo "not ok - $1"
+	fi
+}
+
+# Long options that a text names, sorted.
+options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
+
+# The part of a manual page that describes one subcommand: from its .Ss or .Sh line to the next one.
+page_section() { # PAGE SUBCOMMAND
+	awk -v name="$2" '/^\.S[sh] / { on = ($0 == ".Ss " name) } on' "$1"
+}
+
+# mdoc writes --option as ".Fl -option".
+page_options() { grep -oE 'Fl -[a-z][a-z0-9-]+' | sed 's/Fl /-/' | grep -v '^--help$' | sort -u; }
+
+"$underlay" --help | awk '$1 == "underlay" { print $2, $3 }' >build/commands.txt
+while read -r group name; do
+	usage=$("$underlay" "$group" --help 2>/dev/null | head -n 1)
+	page=cli/man/underlay-$group.1
+	[ -f "$page" ] || page=cli/man/underlay.1
+	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
+	*" $name "*)
+		usage=$("$underlay" "$group" "$name" --help | head -n 1)
+		check "$page describes the options of underlay $group $name" \
+			"$(options <<<"$usage")" "$(page_section "$page" "$name" | page_options)"
+		;;
+	*)
+		check "$page describes the options of underlay $group" \
+			"$(options <<<"$usage")" "$(page_section "$page" "$group" | page_options)"
+		;;
+	esac
+done <build/commands.txt
+
+# What getopt_long takes is what the usage texts promise.
+for file in cli/*.c; do
+	taken=$(grep -oE '\{"[a-z][a-z0-9-]+", *(no|required|optional)_argument' "$file" | cut -d'"' -f2 |
+		sed 's/^/--/' | sort -u)
+	[ -n "$taken" ] || continue
+	promised=$(cat "$file" | options)
+	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
+	check "every option that $file takes stands in a usage text" "" "$missing"
+done
+
+# Settings, kernel parameters and failure codes.
+table_rows() { # FILE: rows {"section", "key", UL_CONFIG_...
+	tr -d '\n\t' <"$1" | grep -oE '\{"[a-z]+", *"[a-z-]+", *UL_CONFIG_' | cut -d'"' -f2,4 | tr '"' ' ' | sort
+}
+check "underlay.conf(5) describes every setting" "$(table_rows initrd/policy_table.c)" \
+	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
+		initrd/man/underlay.conf.5 | sort)"
+check "underlay-init(8) describes every failure code" \
+	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)" \
+	"$(awk '/^\.Sh FAILURE CODES/ { on = 1 } /^\.Sh / && !/FAILURE CODES/ { on = 0 }
+		on && /^\.It Li / { print $3, $4 }' initrd/man/underlay-init.8 | sort -n)"
+
+for page in cli/man/*.1 initrd/man/*.[58] dbgen/man/*.5; do
+	check "$page is sound mdoc" "" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to non-existent\|referenced manual not found')"
+done
+
+# Links of the README and of the other pages point to what is there.
+for page in $(git ls-files '*.md'); do
+	missing=
+	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
+		[ -e "$(dirname "$page")/$link" ] || missing+="$link "
+	done
+	check "links of $page" "" "$missing"
+done
+exit $failed
