@@ -16,7 +16,8 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	const char *name = b->policy.name;
 	const struct ul_descriptor *d = &lower->seal.d;
 
-	if (!lower->seal.from_descriptor)
+	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
+	if (!d->name[0])
 		return 0;
 	if (name && *name && strcmp(name, d->name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name",
