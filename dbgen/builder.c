@@ -226,11 +226,11 @@ static int check_info(const struct ul_path_info *info, struct ul_error *err)
 		return refuse(err, info->path, "its signatures are longer than 16383 bytes");
 	if (sigs > 0 && !ul_sigs_clean(info->sigs, sigs))
 		return refuse(err, info->path,
-			      "its signatures hold control characters or stray spaces");
+			      "its signatures hold odd characters or stray spaces");
 	if (ca > UL_CA_MAX)
 		return refuse(err, info->path, "its content address is longer than 1023 bytes");
 	if (!ul_text_clean(info->ca, ca))
-		return refuse(err, info->path, "its content address holds control characters");
+		return refuse(err, info->path, "its content address holds odd characters");
 	if (info->nar_size > INT64_MAX)
 		return refuse(err, info->path, "its NAR size is above 2^63 - 1");
 	return 0;
@@ -362,7 +362,7 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 
 /* ---- the small tables ---- */
 
-/* A text of 1 to max bytes without control characters, copied. */
+/* A text of 1 to max bytes of printable ASCII, copied. */
 static int keep_checked(struct ul_builder *b, const char *object, const char *text, size_t max,
 			const char *what, const char **ret, struct ul_error *err)
 {
@@ -370,7 +370,7 @@ static int keep_checked(struct ul_builder *b, const char *object, const char *te
 
 	if (len == 0 || len > max || !ul_text_clean(text, len))
 		return ul_error_set(err, UL_E_INPUT, ADDING, object, NULL,
-				    "%s is empty, too long or holds control characters", what);
+				    "%s is empty, too long or holds odd characters", what);
 	*ret = keep_text(b, text, len);
 	return *ret ? 0 : ul_error_nomem(err, ADDING);
 }
@@ -518,4 +518,9 @@ void ul_builder_free(struct ul_builder *b)
 	free(b->table);
 	free(b->store_dir);
 	free(b);
+}
+
+const char *ul_builder_store_dir(const struct ul_builder *b)
+{
+	return b->store_dir;
 }

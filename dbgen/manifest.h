@@ -124,6 +124,15 @@ int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **
 int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret,
 			     uint32_t *ret_n, struct ul_error *err);
 
+/* What a look through the whole manifest counts; it checks every batch and table on the way. */
+struct ul_manifest_totals {
+	uint64_t bytes; /* of the manifest itself */
+	uint64_t nar_bytes;
+	uint32_t with_signature, with_ca, with_deriver, ultimate;
+	uint32_t drv_outputs, realisations;
+};
+int ul_manifest_count(struct ul_manifest *m, struct ul_manifest_totals *ret, struct ul_error *err);
+
 /* ---- writing ---- */
 
 /* All that is known of one path, as texts; importers fill it. Borrowed by ul_builder_add. */
@@ -146,6 +155,7 @@ struct ul_builder;
 /* NULL: no memory. store_dir such as "/nix/store". */
 struct ul_builder *ul_builder_new(const char *store_dir);
 void ul_builder_free(struct ul_builder *b);
+const char *ul_builder_store_dir(const struct ul_builder *b);
 
 /* Errors: -UL_E_INPUT (no valid store path, another store directory, too long), -UL_E_MEMORY. */
 int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct ul_error *err);
@@ -168,7 +178,8 @@ int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n
 
 /*
  * Write the manifest: the same bytes for the same set of paths, whatever the order of adding. A path
- * given twice with different data, or a reference to a path that was not added, is -UL_E_INPUT.
+ * given twice with different data, or a reference to a path that was not added, is -UL_E_INPUT. To
+ * be called once; *ret is set on success only.
  */
 struct ul_buffer;
 int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_error *err);

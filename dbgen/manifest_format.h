@@ -91,7 +91,7 @@
  *         varint   number of references; as many varints: numbers of realisations, ascending (first
  *                  as it is, then differences less one)
  *
- * No text holds control characters (below 0x20, 0x7f).
+ * All texts are printable ASCII, 0x20 to 0x7e.
  */
 #pragma once
 

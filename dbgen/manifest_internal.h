@@ -127,14 +127,14 @@ static inline uint32_t ul_take_bounded(struct ul_cursor *c, uint32_t max)
 	return 0;
 }
 
-/* No control characters. */
+/* Printable ASCII: what Nix writes; nothing that would want escaping in messages or JSON. */
 static inline bool ul_text_clean(const void *text, size_t len)
 {
 	const uint8_t *bytes = text;
 	uint8_t good = 1;
 
 	for (size_t i = 0; i < len; i++)
-		good &= (uint8_t)(bytes[i] >= 0x20 && bytes[i] != 0x7f);
+		good &= (uint8_t)(bytes[i] >= 0x20 && bytes[i] < 0x7f);
 	return good;
 }
 

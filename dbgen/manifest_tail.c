@@ -30,7 +30,7 @@ static char *put_text(struct texts *t, const void *bytes, size_t len)
 	return at;
 }
 
-/* A text of len bytes without control characters; NULL (and bad) where there is none. */
+/* A text of len bytes of printable ASCII; NULL (and bad) where there is none. */
 static const uint8_t *take_text(struct ul_cursor *c, size_t len)
 {
 	const uint8_t *bytes = ul_take(c, len);

@@ -26,7 +26,7 @@ bool ul_store_dir_valid(const char *dir)
 	if (len < 2 || len > UL_STORE_DIR_MAX || dir[0] != '/' || dir[len - 1] == '/')
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)dir[i] < 0x20 || dir[i] == 0x7f)
+		if (dir[i] < 0x20 || dir[i] > 0x7e)
 			return false;
 	for (const char *part = dir; part; part = strchr(part + 1, '/')) {
 		size_t n = strcspn(part + 1, "/");

@@ -14,7 +14,7 @@
 #define UL_BASE_NAME_MAX (UL_HASH_DIGITS + 1 + UL_NAME_MAX)
 #define UL_STORE_DIR_MAX 255 /* bytes of a store directory's path */
 
-/* "/nix/store": absolute, at most UL_STORE_DIR_MAX bytes, normalised, no control characters. */
+/* "/nix/store": absolute, at most UL_STORE_DIR_MAX bytes, normalised, printable ASCII. */
 bool ul_store_dir_valid(const char *dir);
 
 /* Whether every one of the bytes may stand in a store path's name. */
