@@ -101,13 +101,23 @@ unit-tests: $(UNIT_TESTS)
 check-unit: unit-tests
 	tests/run $(UNIT_TESTS)
 
+# Small programs that host-level tests and benchmarks run beside the command.
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+.PHONY: tools
+tools: $(TOOLS)
+
 HOST_TESTS := $(sort $(wildcard tests/host/*.sh))
 QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
 TEST_LIMIT := 2400
 
 .PHONY: check-host
-check-host: programs
+check-host: programs tools
 	tests/run $(HOST_TESTS)
 
 .PHONY: check-qemu
@@ -117,7 +127,7 @@ check-qemu: programs
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
-	$(MAKE) programs unit-tests
+	$(MAKE) programs unit-tests tools
 	$(MAKE) SANITIZE=1 unit-tests
 	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
 		$(HOST_TESTS) $(QEMU_TESTS)
