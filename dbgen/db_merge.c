@@ -98,11 +98,15 @@ struct cursor {
 	uint32_t next_batch, i;
 };
 
-/* Go to the first path of the manifest that is not before this one. *ret: its number, if it is this one. */
+/*
+ * Go to the first path of the manifest that is not before this one. *ret_found: it is this one;
+ * *ret_number: its number, or how many paths the manifest has.
+ */
 static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, const char *name,
-		size_t len, int64_t *ret)
+		size_t len, bool *ret_found, uint32_t *ret_number)
 {
-	*ret = -1;
+	*ret_found = false;
+	*ret_number = g->lower->n_manifest;
 	for (;; c->i++) {
 		const struct ul_batch *b = &c->batch;
 		uint32_t off;
@@ -122,23 +126,27 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 		off = b->name.off[c->i];
 		order = compare(b->digest + (size_t)c->i * UL_DIGEST_SIZE, b->name.bytes + off,
 				b->name.off[c->i + 1] - off, digest, name, len);
-		if (order == 0)
-			*ret = (int64_t)b->first + c->i;
-		if (order >= 0)
+		if (order >= 0) {
+			*ret_found = order == 0;
+			*ret_number = b->first + c->i;
 			return 0;
+		}
 	}
 }
 
-static int add_candidate(struct ul_db_merge *g, int64_t id, const uint8_t *digest, const char *name,
-			 size_t len, uint32_t *ret)
+/* row->number: of the manifest's path behind it; becomes the candidate's. */
+static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const uint8_t *digest,
+			 const char *name, size_t len)
 {
-	struct ul_db_candidate c = {
-		.id = id, .name_off = (uint32_t)g->names.len, .name_len = (uint32_t)len};
+	struct ul_db_candidate c = {.id = row->id,
+				    .before = row->number,
+				    .name_off = (uint32_t)g->names.len,
+				    .name_len = (uint32_t)len};
 
 	if (g->names.len + len > UINT32_MAX)
 		return ul_db_merge_nomem(g);
 	memcpy(c.digest, digest, sizeof(c.digest));
-	*ret = ul_db_n_candidates(g);
+	row->number = ul_db_n_candidates(g);
 	if (ul_buffer_append(&g->names, name, len) < 0 ||
 	    ul_buffer_append(&g->candidates, &c, sizeof(c)) < 0)
 		return ul_db_merge_nomem(g);
@@ -178,7 +186,6 @@ static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *l
 	uint8_t digest[UL_DIGEST_SIZE];
 	const char *path, *name;
 	size_t len, name_len;
-	int64_t number;
 	int r;
 
 	path = ul_db_merge_text(rows, 1, &len);
@@ -188,13 +195,9 @@ static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *l
 	}
 	r = check_order(g, last, digest, name, name_len);
 	if (r == 0)
-		r = seek(g, cursor, digest, name, name_len, &number);
-	if (r < 0)
-		return r;
-	row.lower = number >= 0;
-	row.number = (uint32_t)number;
-	if (!row.lower)
-		r = add_candidate(g, row.id, digest, name, name_len, &row.number);
+		r = seek(g, cursor, digest, name, name_len, &row.lower, &row.number);
+	if (r == 0 && !row.lower)
+		r = add_candidate(g, &row, digest, name, name_len);
 	if (r == 0 && ul_buffer_append(&g->rows, &row, sizeof(row)) < 0)
 		r = ul_db_merge_nomem(g);
 	return r;

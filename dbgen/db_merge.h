@@ -29,6 +29,7 @@ struct ul_db_candidate {
 	int64_t id; /* in the other database */
 	uint8_t digest[UL_DIGEST_SIZE];
 	uint32_t number; /* in the new database, once step 4 gave it one */
+	uint32_t before; /* paths of the manifest that come before it */
 	bool dropped;
 	uint32_t name_off, name_len; /* in names */
 	uint64_t first_ref;          /* in refs */

@@ -10,7 +10,7 @@
 
 /* Columns while they grow. */
 struct columns {
-	struct ul_buffer digest, nar_hash, nar_size, registered, ultimate, ref_off, refs;
+	struct ul_buffer digest, nar_hash, nar_size, registered, ultimate, ref_off, refs, before;
 	struct text {
 		struct ul_buffer off, bytes;
 	} name, deriver, sigs, ca;
@@ -33,6 +33,7 @@ static void free_columns(struct columns *c)
 	ul_buffer_free(&c->ultimate);
 	ul_buffer_free(&c->ref_off);
 	ul_buffer_free(&c->refs);
+	ul_buffer_free(&c->before);
 	free_text(&c->name);
 	free_text(&c->deriver);
 	free_text(&c->sigs);
@@ -107,6 +108,7 @@ static bool append_row(struct ul_db_merge *g, struct columns *to, const struct u
 	ul_db_merge_hash(text, hash_len, hash);
 	to->n++;
 	return append(&to->digest, c->digest, sizeof(c->digest)) &&
+	       append(&to->before, &c->before, sizeof(c->before)) &&
 	       append(&to->nar_hash, hash, sizeof(hash)) &&
 	       append(&to->nar_size, &size, sizeof(size)) &&
 	       append(&to->registered, &registered, sizeof(registered)) &&
@@ -137,8 +139,10 @@ static void *take(struct ul_buffer *b)
 	return data;
 }
 
-static bool finish(struct columns *c, uint32_t first, struct ul_batch *ret)
+static bool finish(struct columns *c, uint32_t first, struct ul_db_added *a)
 {
+	struct ul_batch *ret = &a->all;
+
 	if (!finish_text(&c->name, &ret->name) || !finish_text(&c->deriver, &ret->deriver) ||
 	    !finish_text(&c->sigs, &ret->sigs) || !finish_text(&c->ca, &ret->ca) ||
 	    !append(&c->ref_off, &c->n_refs, sizeof(c->n_refs)) ||
@@ -153,6 +157,7 @@ static bool finish(struct columns *c, uint32_t first, struct ul_batch *ret)
 	ret->ultimate = take(&c->ultimate);
 	ret->ref_off = take(&c->ref_off);
 	ret->refs = take(&c->refs);
+	a->before = take(&c->before);
 	return true;
 }
 
@@ -243,7 +248,7 @@ static int gather(struct ul_db_merge *g, struct ul_db_added *a)
 	struct ul_buffer outputs = {0};
 	int r = gather_paths(g, &columns);
 
-	if (r == 0 && !finish(&columns, g->lower->n_manifest, &a->all))
+	if (r == 0 && !finish(&columns, g->lower->n_manifest, a))
 		r = ul_db_merge_nomem(g);
 	if (r < 0)
 		return r;
@@ -296,6 +301,7 @@ void ul_db_added_free(struct ul_db_added *a)
 	if (!a)
 		return;
 	free_batch(&a->all);
+	free(a->before);
 	for (uint32_t i = 0; i < a->n_outputs; i++) {
 		free((void *)a->outputs[i].id);
 		free((void *)a->outputs[i].path);

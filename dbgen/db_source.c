@@ -109,3 +109,15 @@ int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader
 	*ret = batch;
 	return 0;
 }
+
+uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k)
+{
+	uint32_t n = ul_manifest_n_batches(s->manifest), from, to;
+
+	if (k < n)
+		return ul_manifest_batch_refs(s->manifest, k);
+	from = (k - n) * UL_DB_ADDED_BATCH;
+	to = s->added->all.n - from < UL_DB_ADDED_BATCH ? s->added->all.n
+							: from + UL_DB_ADDED_BATCH;
+	return s->added->all.ref_off[to] - s->added->all.ref_off[from];
+}

@@ -37,6 +37,9 @@ void ul_db_source_close(struct ul_db_source *s);
 int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k,
 			    unsigned int columns, struct ul_batch *ret, struct ul_error *err);
 
+/* How many references the paths of batch k have. */
+uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k);
+
 /*
  * The rows of options->merge_from of which the manifest lacks the path: loaded whole (they are the
  * upper's own, so few), references resolved. *ret is NULL where there are none.

@@ -111,6 +111,15 @@ enum {
 int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int columns,
 			   struct ul_batch *ret, struct ul_error *err);
 
+/* How many references the paths of batch k have; from the index, without decoding. */
+uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
+
+/*
+ * Batch k will not be read again soon: where the file is mapped, its pages need not stay in this
+ * process's memory. (Reading the batch again brings them back.)
+ */
+void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
+
 /*
  * Find a path's number by its digest and name ("HASH-name" base name). Reads O(log n) of the manifest,
  * not all of it. 1: found, 0: not in the manifest, negative: error.

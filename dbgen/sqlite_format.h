@@ -99,7 +99,7 @@ static inline uint8_t *ul_put_varint(uint8_t *p, uint64_t v)
 	}
 	n = ul_varint_size(v);
 	for (size_t i = n; i-- > 0; v >>= 7)
-		p[i] = (uint8_t)(v | (i + 1 < n ? 0x80 : 0));
+		p[i] = (uint8_t)((v & 0x7f) | (i + 1 < n ? 0x80 : 0));
 	return p + n;
 }
 

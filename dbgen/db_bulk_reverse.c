@@ -1,0 +1,237 @@
+/*
+ * The reverse index, IndexReference: for each path the rows of Refs that lead to it. Rows come by
+ * referrer, the index wants them by reference; a counting sort over all paths would touch memory at random.
+ * So each batch's references are sorted into ranges of paths while they are at hand, and a range is then
+ * sorted by itself, within the processor's cache.
+ *
+ * With low_memory nothing is put aside. The references are decoded again, once for each part of the index
+ * that fits into the budget.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dbgen/db_bulk.h"
+
+static const char what[] = "writing Nix's database";
+
+#define GROUP_REFS (1U << 17) /* at least so many references make a job */
+#define LOW_BUDGET (1U << 20) /* references of a pass with low_memory, 8 bytes each */
+
+/* Ranges that one job does. */
+struct ul_bulk_group {
+	uint32_t first_range, end_range;
+	uint64_t n; /* references */
+};
+
+int ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
+		      uint32_t first_row)
+{
+	uint32_t n = (uint32_t)(b->ref_off[b->n] - b->ref_off[0]);
+	const uint32_t *refs = b->refs + b->ref_off[0];
+	unsigned int shift = bulk->range_shift;
+	struct ul_bulk_pairs *to;
+	uint32_t *start;
+
+	if (!bulk->pairs) {
+		/* One thread, so no lock. */
+		for (uint32_t i = 0; i < n; i++)
+			bulk->range_refs[refs[i] >> shift]++;
+		return 0;
+	}
+	to = &bulk->pairs[batch_number];
+	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
+	start = to->start = calloc((size_t)bulk->n_ranges + 2, sizeof(*start));
+	to->pairs = malloc(((size_t)n + 1) * sizeof(*to->pairs));
+	if (!start || !to->pairs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		start[(refs[i] >> shift) + 2]++;
+	for (uint32_t r = 2; r < bulk->n_ranges + 2; r++)
+		start[r] += start[r - 1];
+	for (uint32_t i = 0; i < n; i++)
+		to->pairs[start[(refs[i] >> shift) + 1]++] = UL_BULK_PAIR(refs[i], first_row + i);
+	return 0;
+}
+
+static void count_ranges(struct ul_bulk *bulk)
+{
+	for (uint32_t k = 0; bulk->pairs && k < bulk->source->n_batches; k++)
+		for (uint32_t r = 0; r < bulk->n_ranges; r++)
+			bulk->range_refs[r] +=
+				bulk->pairs[k].start[r + 1] - bulk->pairs[k].start[r];
+}
+
+/*
+ * Ranges in a row until there are enough references for a job. What is left at the end is a job of its own: the
+ * last run of an index may have a single cell, the others have many.
+ */
+static int make_groups(struct ul_bulk *bulk, uint32_t *ret_n)
+{
+	struct ul_bulk_group group = {.first_range = 0};
+	uint32_t n = 0;
+
+	bulk->groups = calloc((size_t)bulk->n_ranges + 1, sizeof(*bulk->groups));
+	if (!bulk->groups)
+		return ul_error_nomem(bulk->err, what);
+	for (uint32_t r = 0; r < bulk->n_ranges; r++) {
+		group.n += bulk->range_refs[r];
+		group.end_range = r + 1;
+		if (group.n < GROUP_REFS && (r + 1 < bulk->n_ranges || group.n == 0))
+			continue;
+		bulk->groups[n++] = group;
+		group = (struct ul_bulk_group){.first_range = r + 1};
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* References that lead to the group, and maybe others, in order of rows: slice k of all. */
+static const uint64_t *slice(const struct ul_bulk *bulk, const struct ul_bulk_group *g, uint32_t k,
+			     size_t *ret_n)
+{
+	const struct ul_bulk_pairs *p;
+
+	if (!bulk->pairs) {
+		*ret_n = bulk->collected.len / sizeof(uint64_t);
+		return (const uint64_t *)(const void *)bulk->collected.data;
+	}
+	p = &bulk->pairs[k];
+	*ret_n = p->start[g->end_range] - p->start[g->first_range];
+	return p->pairs + p->start[g->first_range];
+}
+
+/* Counting sort: t->rows gets the group's rows by path, t->counts where each path's rows end. */
+static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, uint32_t first,
+		      uint32_t n_paths)
+{
+	uint32_t slices = t->bulk->pairs ? t->bulk->source->n_batches : 1, *ends, *rows;
+	size_t n;
+
+	t->counts.len = t->rows.len = 0;
+	if (ul_buffer_reserve(&t->counts, ((size_t)n_paths + 1) * sizeof(*ends)) < 0 ||
+	    ul_buffer_reserve(&t->rows, (g->n + 1) * sizeof(*rows)) < 0)
+		return ul_error_nomem(&t->err, what);
+	ends = (uint32_t *)(void *)t->counts.data;
+	rows = (uint32_t *)(void *)t->rows.data;
+	memset(ends, 0, ((size_t)n_paths + 1) * sizeof(*ends));
+	for (uint32_t k = 0; k < slices; k++) {
+		const uint64_t *pairs = slice(t->bulk, g, k, &n);
+
+		for (size_t i = 0; i < n; i++)
+			if ((uint32_t)(pairs[i] >> 32) - first < n_paths)
+				ends[(uint32_t)(pairs[i] >> 32) - first + 1]++;
+	}
+	/* From here to the end of the loop below, an entry is where its path's next row goes. */
+	for (uint32_t i = 1; i <= n_paths; i++)
+		ends[i] += ends[i - 1];
+	for (uint32_t k = 0; k < slices; k++) {
+		const uint64_t *pairs = slice(t->bulk, g, k, &n);
+
+		for (size_t i = 0; i < n; i++)
+			if ((uint32_t)(pairs[i] >> 32) - first < n_paths)
+				rows[ends[(uint32_t)(pairs[i] >> 32) - first]++] =
+					(uint32_t)pairs[i];
+	}
+	return 0;
+}
+
+static int do_group(struct ul_bulk_thread *t, uint32_t number)
+{
+	struct ul_bulk *bulk = t->bulk;
+	uint32_t group_number = bulk->first_group + number, at = 0, place = 0;
+	const struct ul_bulk_group *g = &bulk->groups[group_number];
+	struct ul_leaves *l = &t->cells.leaves[UL_CELLS_REFERRER];
+	uint64_t first = (uint64_t)g->first_range << bulk->range_shift;
+	uint64_t end = (uint64_t)g->end_range << bulk->range_shift;
+	bool last = !bulk->groups[group_number + 1].n;
+	const uint32_t *ends, *rows;
+	int r;
+
+	if (end > bulk->source->n_paths)
+		end = bulk->source->n_paths;
+	r = sort_group(t, g, (uint32_t)first, (uint32_t)(end - first));
+	if (r < 0)
+		return r;
+	ends = (const uint32_t *)(const void *)t->counts.data;
+	rows = (const uint32_t *)(const void *)t->rows.data;
+	ul_leaves_reset(l);
+	for (uint32_t i = 0; i < end - first; at = ends[i++])
+		if (ul_cells_add_reverse(l, (uint32_t)first + i + 1, rows + at, ends[i] - at) < 0)
+			return ul_error_nomem(&t->err, what);
+	if (ul_leaves_end(l, 0, last) < 0)
+		return ul_error_nomem(&t->err, what);
+	if (!ul_bulk_turn_begin(bulk, number))
+		return UL_BULK_STOP;
+	r = ul_sqlite_take(&bulk->file, ul_leaves_count(l), &place, &t->err);
+	if (r == 0 && ul_sqlite_tree_append(&bulk->tree[UL_TREE_REFERENCE], l, place) < 0)
+		r = ul_error_nomem(&t->err, what);
+	ul_bulk_turn_end(bulk);
+	return r < 0 ? r
+		     : ul_sqlite_write(&bulk->file, place, l->pages.data, ul_leaves_count(l),
+				       &t->err);
+}
+
+/* Decode all references again and keep those that lead to the groups of this pass. */
+static int collect(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_t first_range,
+		   uint32_t end_range)
+{
+	const struct ul_db_source *s = bulk->source;
+	uint32_t row = 1;
+
+	bulk->collected.len = 0;
+	for (uint32_t k = 0; k < s->n_batches; k++) {
+		struct ul_batch b;
+		int r = ul_db_source_read_batch(s, reader, k, UL_COL_REFS, &b, bulk->err);
+
+		if (r < 0)
+			return r;
+		for (uint64_t i = b.ref_off[0]; i < b.ref_off[b.n]; i++, row++) {
+			uint32_t range = b.refs[i] >> bulk->range_shift;
+			uint64_t pair = UL_BULK_PAIR(b.refs[i], row);
+
+			if (range >= first_range && range < end_range &&
+			    ul_buffer_append(&bulk->collected, &pair, sizeof(pair)) < 0)
+				return ul_error_nomem(bulk->err, what);
+		}
+		if (k < ul_manifest_n_batches(s->manifest))
+			ul_manifest_forget(s->manifest, k);
+	}
+	return 0;
+}
+
+static int reverse_in_passes(struct ul_bulk *bulk, uint32_t n)
+{
+	struct ul_batch_reader *reader = ul_batch_reader_new(bulk->source->manifest);
+	int r = reader ? 0 : ul_error_nomem(bulk->err, what);
+
+	for (uint32_t end; r == 0 && bulk->first_group < n; bulk->first_group = end) {
+		uint64_t refs = bulk->groups[bulk->first_group].n;
+
+		for (end = bulk->first_group + 1;
+		     end < n && refs + bulk->groups[end].n <= LOW_BUDGET; end++)
+			refs += bulk->groups[end].n;
+		/* All of it at once: growing by doubling would take twice as much. */
+		bulk->collected.len = 0;
+		if (ul_buffer_reserve(&bulk->collected, refs * sizeof(uint64_t)) < 0)
+			r = ul_error_nomem(bulk->err, what);
+		if (r == 0)
+			r = collect(bulk, reader, bulk->groups[bulk->first_group].first_range,
+				    bulk->groups[end - 1].end_range);
+		if (r == 0)
+			r = ul_bulk_run(bulk, end - bulk->first_group, do_group);
+	}
+	ul_batch_reader_free(reader);
+	return r;
+}
+
+int ul_bulk_reverse(struct ul_bulk *bulk)
+{
+	uint32_t n = 0;
+	int r;
+
+	count_ranges(bulk);
+	r = make_groups(bulk, &n);
+	if (r < 0)
+		return r;
+	return bulk->pairs ? ul_bulk_run(bulk, n, do_group) : reverse_in_passes(bulk, n);
+}

@@ -1,0 +1,55 @@
+/*
+ * Rows of a manifest as cells of SQLite pages: the five b-trees that a run of paths fills, in
+ * memory. See sqlite_leaves.h for what a run is.
+ */
+#pragma once
+
+#include "dbgen/db_source.h"
+#include "dbgen/sqlite_leaves.h"
+
+/* The five, in the order in which their pages lie in the file. */
+enum ul_cells_tree {
+	UL_CELLS_PATHS,    /* ValidPaths */
+	UL_CELLS_PATH,     /* its index by path */
+	UL_CELLS_REFS,     /* Refs */
+	UL_CELLS_KEY,      /* (referrer, reference) */
+	UL_CELLS_REFERRER, /* (referrer) */
+	UL_CELLS_N
+};
+
+/* A cell of ValidPaths whose payload goes on in an overflow chain. */
+struct ul_cells_fixup {
+	uint32_t at;   /* offset of the 4-byte page number in the run's pages */
+	uint32_t page; /* from 0, in overflow */
+};
+
+struct ul_cells {
+	struct ul_leaves leaves[UL_CELLS_N];
+	struct ul_buffer overflow; /* pages of chains, see ul_sqlite_overflow_pages */
+	struct ul_buffer fixups;   /* struct ul_cells_fixup */
+	struct ul_buffer scratch;  /* a payload that is too long for its page */
+	char *prefix;              /* "/nix/store/" */
+	uint32_t prefix_len;
+	char pairs[1024][2]; /* two digits of Nix base-32 for ten bits */
+};
+
+int ul_cells_init(struct ul_cells *c, const char *store_dir);
+void ul_cells_free(struct ul_cells *c);
+void ul_cells_reset(struct ul_cells *c);
+
+/*
+ * The rows of ValidPaths of a batch, and their entries in the index by path if with_index. With added
+ * paths, those that come before each path are put into the index too: from *added on. 0 or -ENOMEM.
+ */
+int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_index,
+		       const struct ul_db_added *added, uint32_t *added_next);
+
+/* The index entries of added paths *added_next .. end. */
+int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next,
+		       uint32_t end);
+
+/* The references of a batch: three trees. first_row: rowid of the first, below 2^31 as all are. */
+int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row);
+
+/* An entry of the reverse index for each row: the rows, ascending, that refer to path id. */
+int ul_cells_add_reverse(struct ul_leaves *l, uint32_t id, const uint32_t *rows, uint32_t n);
