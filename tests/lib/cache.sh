@@ -22,7 +22,7 @@ bookworm_packages=(
 trixie_packages=(
 	linux-image-cloud-amd64 nix-bin busybox-static patchelf
 	sqlite3 xz-utils base-files bash dash coreutils findutils sed grep diffutils libc-bin
-	cryptsetup-bin systemd systemd-container
+	cryptsetup-bin systemd systemd-container systemd-repart erofs-utils
 )
 
 cache_key() {

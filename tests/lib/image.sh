@@ -75,8 +75,8 @@ image_config() {
 }
 
 image_initrd() {
-	local kernel=$1 config=$2 out=$config.$1.initrd
-	"$underlay" initrd build -o "$out.new" --init "${underlay%/*}/underlay-init" --config "$config" \
+	local kernel=$1 config=$2 out=$2.$1.initrd
+	"$underlay" initrd build -o "$out.new" --compress zstd,3 --init "${underlay%/*}/underlay-init" --config "$config" \
 		--cert "$keys_dir/signer.crt" --modules-dir "$(cache_modules "$kernel")" >"$out.log" 2>&1 || {
 		cat "$out.log" >&2
 		return 1

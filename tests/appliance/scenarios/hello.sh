@@ -1,0 +1,2 @@
+# The system's init runs: that is all this tells.
+say hello

@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# What must not boot, and what must all the same. Each refusal is booted, and must end in its own code, its own
+# sentence, and the action that the policy demands.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache appliance qemu image; do
+	. "tests/lib/$lib.sh"
+done
+work=$qemu_dir/refusals
+mkdir -p "$work"
+kernel=6.12
+
+# flip FILE OFFSET: change one byte.
+flip() {
+	local byte
+	byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+	printf "\\$(printf %o $((byte ^ 0xff)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# A copy of the good image, to be spoilt.
+copy_image() {
+	cp --reflink=auto --sparse=always "$image" "$work/$1.img" && echo "$work/$1.img"
+}
+
+spoil_data() {
+	read -r start _ <<<"$(image_partition "$1" 1)"
+	flip "$1" $((start + 100))
+}
+
+# Past the superblock's block: the tree's root.
+spoil_tree() {
+	read -r start _ <<<"$(image_partition "$1" 2)"
+	flip "$1" $((start + 4096 + 100))
+}
+
+# The salt, which dm-verity would take from here if it believed it.
+spoil_superblock() {
+	read -r start _ <<<"$(image_partition "$1" 2)"
+	flip "$1" $((start + 88))
+}
+
+empty_signature() {
+	read -r start size <<<"$(image_partition "$1" 3)"
+	dd if=/dev/zero of="$1" bs=512 seek=$((start / 512)) count=$((size / 512)) conv=notrunc status=none
+}
+
+signature_json() {
+	read -r start size <<<"$(image_partition "$1" 3)"
+	dd if="$1" bs=512 skip=$((start / 512)) count=$((size / 512)) status=none | tr -d '\0'
+}
+
+write_signature() {
+	empty_signature "$1"
+	dd of="$1" bs=512 seek=$((start / 512)) conv=notrunc status=none
+}
+
+# A higher rollback index is what a thief of an old image would like to write.
+alter_descriptor() {
+	local json text
+	json=$(signature_json "$1")
+	text=$(jq -r .underlay.descriptor <<<"$json" | base64 -d | sed 's/^rollback-index=.*/rollback-index=99/' |
+		base64 -w 0)
+	jq -c --arg text "$text" '.underlay.descriptor = $text' <<<"$json" | write_signature "$1"
+}
+
+drop_descriptor() {
+	signature_json "$1" | jq -c 'del(.underlay)' >"$1.json"
+	write_signature "$1" <"$1.json"
+}
+
+truncate_image() {
+	truncate -s $(($(stat -c %s "$1") / 2)) "$1"
+}
+
+# An initramfs with files laid over: the kernel unpacks one archive after the other.
+lay_over() {
+	local initrd=$1 folder=$2
+	{
+		cat "$initrd"
+		(cd "$folder" && find . -mindepth 1 | cpio -o -H newc --quiet)
+	} >"$folder.initrd"
+	echo "$folder.initrd"
+}
+
+# What systemd-repart makes of a folder: no descriptor, and nothing in it but what the folder has.
+repart_image() {
+	local name=$1 folder=$2 defs=$work/$1.repart partition
+	mkdir -p "$defs"
+	for partition in "10 usr data" "20 usr-verity hash" "30 usr-verity-sig signature"; do
+		read -r number type role <<<"$partition"
+		printf '%s\n' "[Partition]" "Type=$type" "Label=appliance_1.0" "Verity=$role" VerityMatchKey=usr \
+			>"$defs/$number-$type.conf"
+	done
+	printf '%s\n' Format=erofs CopyFiles=/:/ Minimize=best >>"$defs/10-usr.conf"
+	printf '%s\n' Minimize=best >>"$defs/20-usr-verity.conf"
+	cp "$keys_dir"/signer.* "$defs"
+	in_tree -b "$defs:/srv" -b "$folder:/mnt" "$(cache_tree trixie)" systemd-repart --definitions=/srv \
+		--empty=create --size=auto --dry-run=no --offline=yes --copy-source=/mnt \
+		--private-key=/srv/signer.key --certificate=/srv/signer.crt /srv/out.img >"$defs/log" 2>&1 ||
+		{ cat "$defs/log" && return 1; }
+	mv "$defs/out.img" "$work/$name.img"
+}
+
+# boot NAME CMDLINE DISK... [-- CONFIG-LINE...]: by the policy that the lines make; $initrd, where it is set,
+# is the initramfs instead.
+boot() {
+	local name=$1 cmdline=$2 own=${initrd:-}
+	local -a disks=()
+	shift 2
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		disks+=("$1")
+		shift
+	done
+	if [ -z "$own" ]; then
+		image_config "$work/$name.conf" "${@:2}"
+		own=$(image_initrd $kernel "$work/$name.conf") || return 1
+	fi
+	qemu_boot "$name" "$(cache_kernel $kernel)" "$own" "$cmdline appliance.scenario=hello" 90 "${disks[@]}"
+	tr -d '\r' <"$qemu_dir/$name.console" | grep -o 'underlay: .*' >"$work/$name.said"
+}
+
+# refused NAME CODE ACTION SENTENCE BOOT-ARGUMENT...: boot, which must end in the code (NUMBER:NAME), by the
+# action, with a sentence that the pattern matches whole.
+refused() {
+	local name=$1 code=$2 action=$3 sentence=$4 verb end=$3 bad
+	shift 4
+	case $action in
+	reboot) verb=rebooting ;;
+	poweroff) verb="powering off" ;;
+	halt) verb=halting ;;
+	shell) verb="opening a shell" end=reboot ;;
+	esac
+	boot "$name" "$@" || : >"$work/$name.said"
+	bad=$(
+		tap "$name: says what, which, why and what to do" \
+			grep -qE "^underlay: $sentence" "$work/$name.said"
+		tap "$name: ends in failure ${code%:*} (${code#*:}) and $verb" \
+			grep -qF "failure ${code%:*} (${code#*:}); $verb" "$work/$name.said"
+		tap_is "$name: how the machine ended" "$(cat "$qemu_dir/$name.end")" "$end"
+		tap "$name: nothing of the system ran" test ! -s "$qemu_dir/$name.results"
+	)
+	echo "$bad"
+	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+}
+
+# boots NAME BOOT-ARGUMENT...: what must not keep the appliance from booting.
+boots() {
+	local name=$1 bad
+	boot "$@"
+	bad=$(
+		tap_is "$name: boots all the same" "$(cat "$qemu_dir/$name.results")" \
+			"$(printf 'say hello\nend hello 0')"
+		tap_is "$name: how the machine ended" "$(cat "$qemu_dir/$name.end")" poweroff
+	)
+	echo "$bad"
+	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+}
+
+image_keys && image=$(image_appliance 2.26) || { echo "not ok - the image is made" && exit 1; }
+system=$(image_system 2.26)
+attach=("[database]" "mode = attach")
+action() {
+	printf 'action = %s' "$1"
+}
+
+# ---- the disk was written to ---------------------------------------------------------------------
+
+spoilt=$(copy_image data-flipped) && spoil_data "$spoilt"
+tap_case refused data-flipped 21:corrupt reboot 'verify: .*: a block does not match' "" "$spoilt" -- "$(action reboot)"
+
+spoilt=$(copy_image tree-flipped) && spoil_tree "$spoilt"
+tap_case refused tree-flipped 21:corrupt poweroff 'verify: .*: a block does not match' "" "$spoilt" -- "$(action poweroff)"
+
+spoilt=$(copy_image signature-empty) && empty_signature "$spoilt"
+tap_case refused signature-empty 18:bad-signature halt 'verify: .*empty' "" "$spoilt" -- "$(action halt)"
+
+spoilt=$(copy_image descriptor-altered) && alter_descriptor "$spoilt"
+tap_case refused descriptor-altered 18:bad-signature reboot 'verify: .*descriptor' "" "$spoilt"
+
+spoilt=$(copy_image descriptor-gone) && drop_descriptor "$spoilt"
+tap_case refused descriptor-gone 16:bad-descriptor reboot 'verify: .*descriptor' "" "$spoilt"
+
+spoilt=$(copy_image truncated) && truncate_image "$spoilt"
+tap_case refused truncated 15:bad-partitions reboot 'find: .*' "" "$spoilt"
+
+spoilt=$(copy_image superblock-altered) && spoil_superblock "$spoilt"
+tap_case boots superblock-altered "" "$spoilt" -- "${attach[@]}"
+
+# ---- another image than the policy wants ---------------------------------------------------------
+
+tap_case refused stranger 19:unknown-signer reboot 'verify: .*' "" "$work/stranger.img"
+tap_case refused pinned-other 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' "" "$image" -- \
+	"[verify]" "root-hash = $(printf '0123456789abcdef%.0s' 1 2 3 4)"
+tap_case refused pinned-on-cmdline 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' \
+	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "$image"
+tap_case refused rollback 22:rollback reboot "verify: .*the policy's floor is 5" "" "$image" -- "[verify]" "rollback-min = 5"
+tap_case refused other-name 14:no-image reboot 'find: .*appliance' "" "$image" -- "[image]" "name = other"
+tap_case refused not-in-keyring 19:unknown-signer reboot 'verify: .*keyring' "" "$image" -- "[verify]" "mode = kernel"
+tap_case refused filesystem 23:bad-filesystem reboot 'lower: .*erofs' "" "$image" -- "[lower]" "filesystems = squashfs"
+
+# ---- something is missing ------------------------------------------------------------------------
+
+tap_case refused device-absent 13:device-missing reboot 'find: .*no disk appeared' ""
+tap_case refused disk-empty 14:no-image reboot 'find: .*' "" "$work/empty.img"
+tap_case refused system-missing 30:no-system reboot 'lower: .*nowhere' "" "$image" -- \
+	"[system]" "path = ${system%-*}-nowhere"
+
+tap_cases
+tap_end
