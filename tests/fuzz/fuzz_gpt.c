@@ -1,0 +1,172 @@
+/*
+ * Partition tables, through libblkid, and the slots in them. Checksums would stop nearly every mutation, so the
+ * input is not the disk but a list of changes to a good one, after which the checksums are made right again
+ * (or not):
+ *
+ *   byte 0   bit 0: seal the primary copy, bit 1: the backup; bits 2-7: sectors cut off at the end, times 8
+ *   then     records of 4 bytes: area, offset (2, little-endian), value
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/bytes.h"
+#include "common/file.h"
+#include "verity/gpt.h"
+#include "verity/partition_types.h"
+#include "verity/slots.h"
+
+#define SECTORS 512
+#define BACKUP  (SECTORS - 1)
+#define SIG     300
+#define ENTRIES (8 * 128) /* fewer than usual: the time goes into checksums */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static const struct {
+	uint32_t at, size;
+} areas[] = {
+	{440, 72},                      /* MBR: table and magic */
+	{512, 92},                      /* primary header */
+	{1024, 6 * 128},                /* its first entries */
+	{BACKUP * 512, 92},             /* backup header */
+	{(BACKUP - 32) * 512, 6 * 128}, /* its first entries */
+	{SIG * 512, 512},               /* the signature partition */
+};
+
+static uint32_t crc32(const uint8_t *data, size_t len)
+{
+	uint32_t crc = UINT32_MAX;
+
+	while (len--) {
+		crc ^= *data++;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? (crc >> 1) ^ 0xedb88320 : crc >> 1;
+	}
+	return ~crc;
+}
+
+static void seal(uint8_t *disk, uint64_t lba, uint64_t entries)
+{
+	uint8_t *h = disk + lba * 512;
+	uint32_t size = ul_get_le32(h + 12);
+
+	ul_put_le32(h + 88, crc32(disk + entries * 512, ENTRIES));
+	ul_put_le32(h + 16, 0);
+	ul_put_le32(h + 16, crc32(h, size <= 512 ? size : 92));
+}
+
+static void put_header(uint8_t *disk, uint64_t lba, uint64_t other, uint64_t entries)
+{
+	uint8_t *h = disk + lba * 512;
+
+	memcpy(h, "EFI PART", 8);
+	ul_put_le32(h + 8, 0x10000);
+	ul_put_le32(h + 12, 92);
+	ul_put_le64(h + 24, lba);
+	ul_put_le64(h + 32, other);
+	ul_put_le64(h + 40, 34);
+	ul_put_le64(h + 48, SECTORS - 34);
+	ul_put_le64(h + 72, entries);
+	ul_put_le32(h + 80, 8);
+	ul_put_le32(h + 84, 128);
+}
+
+/* usr, usr-verity and usr-verity-sig of x86-64, twice, as GUIDs lie in memory. */
+static void make_disk(uint8_t *disk)
+{
+	static const uint8_t guids[3][16] = {
+		{0x0c, 0x68, 0x84, 0x84, 0x21, 0x95, 0xc6, 0x48, 0x9c, 0x11, 0xb0, 0x72, 0x06, 0x56,
+		 0xf6, 0x9e},
+		{0x63, 0x5f, 0xff, 0x77, 0xb6, 0xe7, 0x33, 0x46, 0xac, 0xf4, 0x15, 0x65, 0xb8, 0x64,
+		 0xc0, 0xe6},
+		{0xfb, 0x33, 0xbb, 0xe7, 0xcf, 0x06, 0x81, 0x4e, 0x82, 0x73, 0xe5, 0x43, 0xb4, 0x13,
+		 0xe2, 0xe2},
+	};
+	static const uint64_t first[6] = {64, 128, SIG, 256, 160, SIG + 16};
+
+	memset(disk, 0, SECTORS * 512);
+	disk[446 + 4] = 0xee;
+	ul_put_le32(disk + 446 + 8, 1);
+	ul_put_le32(disk + 446 + 12, SECTORS - 1);
+	disk[510] = 0x55;
+	disk[511] = 0xaa;
+	for (size_t i = 0; i < 6; i++) {
+		uint8_t *e = disk + 1024 + i * 128;
+
+		memcpy(e, guids[i % 3], 16);
+		memset(e + 16, (int)i + 1, 16);
+		ul_put_le64(e + 32, first[i]);
+		ul_put_le64(e + 40, first[i] + 15);
+		e[56] = 'a';
+		e[58] = '_';
+		e[60] = i < 3 ? '1' : '2';
+	}
+	memcpy(disk + (BACKUP - 32) * 512, disk + 1024, ENTRIES);
+	put_header(disk, 1, BACKUP, 2);
+	put_header(disk, BACKUP, 1, BACKUP - 32);
+	snprintf((char *)disk + SIG * 512, 512, "{\"rootHash\":\"%064d\",\"signature\":\"MAA=\"}",
+		 0);
+}
+
+static void check_table(const struct ul_gpt *gpt)
+{
+	assert(gpt->n <= UL_GPT_ENTRIES_MAX);
+	for (size_t i = 0; i < gpt->n; i++) {
+		const struct ul_partition *p = &gpt->partitions[i];
+
+		assert(p->size > 0 && p->offset < gpt->disk_size);
+		assert(p->size <= gpt->disk_size - p->offset);
+		assert(strlen(p->label) < sizeof(p->label));
+		for (size_t k = 0; k < i; k++) {
+			const struct ul_partition *q = &gpt->partitions[k];
+
+			assert(p->offset + p->size <= q->offset ||
+			       q->offset + q->size <= p->offset);
+			assert(p->number > q->number);
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static uint8_t good[SECTORS * 512], disk[SECTORS * 512];
+	static int fd = -1;
+	static char path[64];
+	struct ul_slot_list list = {0};
+	struct ul_gpt gpt;
+
+	if (fd < 0) {
+		make_disk(good);
+		fd = memfd_create("disk", MFD_CLOEXEC);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	if (len < 1 || len > 4096)
+		return 0;
+	memcpy(disk, good, sizeof(disk));
+	for (size_t i = 1; i + 4 <= len; i += 4) {
+		size_t area = data[i] % (sizeof(areas) / sizeof(areas[0]));
+
+		disk[areas[area].at + ul_get_le16(data + i + 1) % areas[area].size] = data[i + 3];
+	}
+	if (data[0] & 1)
+		seal(disk, 1, 2);
+	if (data[0] & 2)
+		seal(disk, BACKUP, BACKUP - 32);
+	if (ul_pwrite_full(fd, disk, sizeof(disk), 0) < 0 ||
+	    ftruncate(fd, (off_t)(sizeof(disk) - (size_t)(data[0] >> 2) * 8 * 512)) < 0)
+		abort();
+	if (ul_gpt_read(fd, "disk", &gpt, NULL) == 0) {
+		check_table(&gpt);
+		ul_gpt_free(&gpt);
+	}
+	ul_gpt_check_copies(fd, "disk", NULL);
+	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], &list, NULL) == 0)
+		ul_slots_free(&list);
+	return 0;
+}
