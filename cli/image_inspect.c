@@ -73,8 +73,11 @@ static void print_slot(const struct ul_slot_view *v)
 	} else {
 		printf("  root hash: %s\n", v->blob.root_hash);
 		ul_hex_encode(v->blob.fingerprint, 32, hex);
-		printf("  signed, as it says, by the certificate with SHA-256 %s\n",
-		       v->blob.has_fingerprint ? hex : "(not said)");
+		if (v->blob.signature.len == 0)
+			puts("  not signed");
+		else
+			printf("  signed, as it says, by the certificate with SHA-256 %s\n",
+			       v->blob.has_fingerprint ? hex : "(not said)");
 	}
 	if (v->no_descriptor[0]) {
 		printf("  descriptor: %s\n", v->no_descriptor);
@@ -193,6 +196,7 @@ static struct json_object *json_slot(const struct ul_slot_view *v)
 		ok = ul_json_add_string(o, "noSignature", v->no_signature.why);
 	else if (ok)
 		ok = ul_json_add_string(o, "rootHash", v->blob.root_hash) &&
+		     ul_json_add_bool(o, "signed", v->blob.signature.len > 0) &&
 		     (!v->blob.has_fingerprint ||
 		      add_hex(o, "claimedSigner", v->blob.fingerprint, 32));
 	if (ok)

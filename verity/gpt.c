@@ -14,6 +14,7 @@
 
 #include <blkid/blkid.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,12 +152,14 @@ static int broken(const struct ul_gpt *gpt, const char *disk, int mbr, const str
 {
 	uint64_t sectors = gpt->disk_size / gpt->sector_size;
 
-	if (primary->other_lba >= sectors && primary->other_lba < UINT64_MAX / SECTOR_MAX)
-		return ul_error_set(
-			err, UL_E_PARTITIONS, WHAT, disk, TODO,
-			"it is truncated: %llu bytes are there, the table wants %llu",
-			(unsigned long long)gpt->disk_size,
-			(unsigned long long)((primary->other_lba + 1) * gpt->sector_size));
+	if (primary->other_lba >= sectors && primary->other_lba < UINT64_MAX / SECTOR_MAX) {
+		uint64_t wanted = (primary->other_lba + 1) * gpt->sector_size;
+
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+				    "it is truncated: %" PRIu64
+				    " bytes are there, the table wants %" PRIu64,
+				    gpt->disk_size, wanted);
+	}
 	if (!mbr && !primary->bad)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
 				    "the GPT has lost its protective MBR");

@@ -57,7 +57,7 @@ static void view_signature(int fd, struct ul_slot_view *v)
 	const struct ul_extent *e = &v->slot->sig;
 	size_t len =
 		e->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)e->size : UL_SIGNATURE_PARTITION_MAX;
-	ul_autofree uint8_t *bytes = malloc(len + 1);
+	ul_autofree uint8_t *bytes = NULL;
 	struct ul_error reason = {0};
 	int r;
 
@@ -66,6 +66,7 @@ static void view_signature(int fd, struct ul_slot_view *v)
 			     "there is no signature partition");
 		return;
 	}
+	bytes = malloc(len + 1);
 	r = bytes ? ul_pread_full(fd, bytes, len, e->offset) : -ENOMEM;
 	if (r < 0) {
 		ul_error_errno(&v->no_signature, UL_E_SYSTEM, NULL, NULL, NULL, -r);

@@ -19,6 +19,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +130,7 @@ static int wrong_root_hash(struct decision *k, const uint8_t *root_hash, size_t 
 /* The root hash that the signature partition names, as bytes. */
 static int decode_root_hash(struct decision *k, struct ul_error *err)
 {
-	size_t digits = strlen(k->blob.root_hash);
+	size_t digits = k->blob.root_hash ? strlen(k->blob.root_hash) : 0;
 
 	if ((digits != 64 && digits != 128) ||
 	    !ul_hex_decode(k->blob.root_hash, digits, k->root_hash, digits / 2))
@@ -295,9 +296,8 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	if (k->seal.d.rollback_index < policy->rollback_min)
 		return ul_error_set(err, UL_E_ROLLBACK, "checking the rollback index", object,
 				    "Install a newer image.",
-				    "the image has %llu, the policy's floor is %llu",
-				    (unsigned long long)k->seal.d.rollback_index,
-				    (unsigned long long)policy->rollback_min);
+				    "the image has %" PRIu64 ", the policy's floor is %" PRIu64,
+				    k->seal.d.rollback_index, policy->rollback_min);
 	return 0;
 }
 

@@ -470,7 +470,7 @@ static void refusals(void **state)
 	memset(disk + SIG * 512, 0, 16 * 512);
 	assert_refused(&policy, UL_E_SIGNATURE, "empty");
 
-	m = good_image();
+	good_image();
 	policy.rollback_min = 6;
 	assert_refused(&policy, UL_E_ROLLBACK, "the image has 5, the policy's floor is 6");
 	policy = user_policy();
