@@ -86,6 +86,9 @@ uint32_t ul_manifest_n_paths(const struct ul_manifest *m);
 uint64_t ul_manifest_n_refs(const struct ul_manifest *m);
 uint32_t ul_manifest_n_batches(const struct ul_manifest *m);
 
+/* The manifest's own bytes, as long as it is open: to put it somewhere else. */
+const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len);
+
 /* SHA-256 of the manifest's bytes: what the signed descriptor holds. */
 void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32]);
 

@@ -307,6 +307,12 @@ uint32_t ul_manifest_n_batches(const struct ul_manifest *m)
 	return m->n_batches;
 }
 
+const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len)
+{
+	*ret_len = m->len;
+	return m->data;
+}
+
 void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32])
 {
 	/* Fails for want of memory only; zeros match no descriptor, so that fails closed. */

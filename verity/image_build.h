@@ -7,6 +7,7 @@
 #include "common/progress.h"
 #include "dbgen/manifest.h"
 #include "verity/signature.h"
+#include "verity/stage_tree.h"
 
 struct ul_image_options {
 	const char *output; /* image file; written to a temporary name beside it, then renamed */
@@ -23,8 +24,12 @@ struct ul_image_options {
 	bool no_database;       /* leave the attached database out */
 	struct ul_signer
 		*signer; /* NULL: unsigned; the verity-sig partition is left to add later */
+	bool replace;    /* an existing output; else it is -UL_E_EXISTS */
+	bool no_namespace; /* lay the tree out by links and copies even where bind mounts can be had */
 	unsigned int threads;
 	struct ul_progress *progress;
+	/* Asked between steps and while a tool runs: true stops the work and cleans up. NULL: never. */
+	bool (*cancelled)(void);
 };
 
 struct ul_image_result {
@@ -32,18 +37,32 @@ struct ul_image_result {
 	uint64_t data_size, hash_size; /* bytes of the partitions' contents */
 	uint8_t root_hash[32];
 	uint32_t paths;
+	struct ul_stage_report staging; /* how the tree was laid out */
 };
 
-/* Deterministic: same manifest, contents, options and tool versions give the same bytes. */
+/*
+ * Deterministic: same manifest, contents, options and tool versions give the same bytes. All work is done in the
+ * directory OUTPUT.tmp, which is gone afterwards; what a killed build left there, the next one removes.
+ */
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options,
 		   struct ul_image_result *ret, struct ul_error *err);
 
 /*
- * The two-step form. What is to be signed, for keys kept elsewhere: the root hash's hex text and the descriptor's
- * bytes, as files DIR/root-hash and DIR/descriptor; then the two DER signatures and the signer's certificate are
- * put into the image in place.
+ * Signing after the build. All of these read the descriptor that the build left in the signature partition, and
+ * check that the image is what it says: partition UUIDs, whole hash tree. They write in place.
  */
-int ul_image_export_tbs(const char *image, const char *dir, struct ul_error *err);
+
+/* Sign, or sign anew with another key. */
+int ul_image_sign(const char *image, struct ul_signer *signer, struct ul_progress *progress,
+		  struct ul_error *err);
+
+/*
+ * The two-step form, for keys kept elsewhere. What is to be signed: the root hash's hex text and the descriptor's
+ * bytes, as files DIR/root-hash and DIR/descriptor; then the two DER signatures, checked against the signer's
+ * certificate, are put into the image.
+ */
+int ul_image_export_tbs(const char *image, const char *dir, struct ul_progress *progress,
+			struct ul_error *err);
 int ul_image_add_signatures(const char *image, const char *root_hash_p7s,
 			    const char *descriptor_p7s, const char *cert_path,
-			    struct ul_error *err);
+			    struct ul_signer_name *ret_by, struct ul_error *err);

@@ -1,0 +1,26 @@
+/*
+ * Writing a GUID partition table, by libfdisk. Every identifier is the caller's, so the same arguments give
+ * the same bytes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct ul_gpt_entry {
+	const char *type;      /* type UUID as text */
+	uint8_t uuid[16];      /* in the order of the text */
+	const char *label;     /* ASCII, at most 36 characters */
+	uint64_t offset, size; /* bytes, multiples of 512 */
+	bool read_only;        /* flag bit 60: never to be mounted writable */
+};
+
+/*
+ * Write protective MBR and both copies of the table to fd, an image file of its final size (sectors of 512
+ * bytes); partitions are numbered from 1. What lies outside the table is left as it is. Errors: -UL_E_SYSTEM.
+ */
+int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16],
+		 const struct ul_gpt_entry *entries, size_t n, struct ul_error *err);
