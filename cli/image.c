@@ -6,6 +6,17 @@
 #include "cli/cli.h"
 
 const struct cli_command cli_image_commands[] = {
+	{"image", "build",
+	 "-o IMAGE --name NAME --version VERSION [--system PATH] [--closure PATH]... "
+	 "[--manifest FILE | --registration FILE | --database FILE] [--store DIR] [--store-dir DIR] "
+	 "[--key FILE --cert FILE] [--passphrase-file FILE] [--format erofs|squashfs] "
+	 "[--compression NAME[,LEVEL]] [--rollback-index N] [--no-database] [--machine NAME] "
+	 "[--designator usr|root] [--threads N] [--force] [--no-namespace] [--json] [--verbose]",
+	 "seal a closure into a store image", cli_image_build},
+	{"image", "sign",
+	 "IMAGE (--key FILE --cert FILE [--passphrase-file FILE] | --export DIR | "
+	 "--root-hash-signature FILE --descriptor-signature FILE --cert FILE)",
+	 "sign a store image, also by a key that is kept elsewhere", cli_image_sign},
 	{"image", "inspect", "[--json] IMAGE", "show what a store image says of itself, unverified",
 	 cli_image_inspect},
 	{NULL, NULL, NULL, NULL, NULL}};
