@@ -130,7 +130,7 @@ test: deps
 	$(MAKE) programs unit-tests tools
 	$(MAKE) SANITIZE=1 unit-tests
 	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
-		$(HOST_TESTS) $(QEMU_TESTS)
+		tests/docs/check_docs.sh $(HOST_TESTS) $(QEMU_TESTS)
 
 # Programs that measure or make test data; they share the unit tests' generator of stores.
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
@@ -155,6 +155,11 @@ build-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out initrd/main.c,\
 fuzz: $(FUZZ)
 	set -e; for f in $(FUZZ); do mkdir -p $$f.corpus; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 $$f.corpus; done
+
+# Help, manual pages, settings and code say the same.
+.PHONY: check-docs
+check-docs: programs
+	tests/run tests/docs/check_docs.sh
 
 # ---- the set-up and the demonstration ------------------------------------------------------------
 
@@ -187,6 +192,22 @@ lint: $(TIDY_STAMPS)
 	tests/lint.sh
 	@echo "lint: clean"
 
+# ---- install -------------------------------------------------------------------------------------
+
+.PHONY: install
+install: programs
+	install -D -m 755 $(BUILD)/underlay $(DESTDIR)$(PREFIX)/bin/underlay
+	install -D -m 755 $(BUILD)/underlay-init $(DESTDIR)$(PREFIX)/lib/underlay/underlay-init
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 8)
+	install -m 644 cli/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 initrd/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 initrd/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BUILD)/underlay completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/underlay
+	$(BUILD)/underlay completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_underlay
+	$(BUILD)/underlay completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/underlay.fish
+
 # ---- the rest ------------------------------------------------------------------------------------
 
 .PHONY: clean
@@ -202,6 +223,8 @@ help:
 	@echo 'check-unit   unit tests, a second or so each; SANITIZE=1 builds them with ASan and UBSan'
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
+	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
+	@echo 'install      programs, manual pages and completions below PREFIX (/usr/local), DESTDIR before it'
 	@echo 'clean        remove what was built'

@@ -179,9 +179,10 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 	return 0;
 }
 
-/* The program that is installed beside this one. */
+/* underlay-init as it lies beside this program after `make`, or after `make install`. */
 static int default_init(struct arguments *a, struct ul_error *err)
 {
+	static const char *const places[] = {"/underlay-init", "/../lib/underlay/underlay-init"};
 	ssize_t n = readlink("/proc/self/exe", a->init, sizeof(a->init) - 1);
 	char *slash;
 
@@ -190,12 +191,17 @@ static int default_init(struct arguments *a, struct ul_error *err)
 				      "Give it by --init.", errno);
 	a->init[n] = '\0';
 	slash = strrchr(a->init, '/');
-	if (!slash || slash + sizeof("/underlay-init") > a->init + sizeof(a->init))
-		return ul_error_errno(err, UL_E_SYSTEM, "finding underlay-init", a->init,
-				      "Give it by --init.", ENAMETOOLONG);
-	strcpy(slash, "/underlay-init");
-	a->options.init = a->init;
-	return 0;
+	for (size_t i = 0; slash && i < UL_ARRAY_SIZE(places); i++) {
+		size_t room = sizeof(a->init) - (size_t)(slash - a->init);
+
+		if (snprintf(slash, room, "%s", places[i]) < (int)room &&
+		    access(a->init, R_OK) == 0) {
+			a->options.init = a->init;
+			return 0;
+		}
+	}
+	return ul_error_set(err, UL_E_SYSTEM, "finding underlay-init", a->init,
+			    "Give it by --init.", "it is not installed beside this program");
 }
 
 static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how,
