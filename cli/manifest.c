@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/manifest_check.h"
 #include "common/buffer.h"
 #include "common/encoding.h"
 #include "common/file.h"
@@ -274,4 +275,6 @@ const struct cli_command cli_manifest_commands[] = {
 	 "tell a manifest's totals, or all it holds of some paths", run_show},
 	{"manifest", "export", "--format registration|json FILE",
 	 "print a manifest in one of Nix's own forms", run_export},
+	{"manifest", "check", "[--store DIR] [-j N] [--ignore-extra] [--json] MANIFEST",
+	 "compare every path of a store with the manifest", cli_manifest_check},
 	{NULL, NULL, NULL, NULL, NULL}};
