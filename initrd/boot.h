@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/error.h"
 #include "dbgen/manifest.h"
@@ -22,6 +23,7 @@
 #define UL_BOOT_LOWERS   4  /* room; the boot fills one */
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
 #define UL_BOOT_STAGES   16
+#define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
 
 /* One sealed lower: a slot, what was decided of it, and where it is now. */
 struct ul_lower {
@@ -52,6 +54,12 @@ struct ul_stage_time {
 	uint64_t took_us;
 };
 
+/* A driver that a process of its own loads. */
+struct ul_loading {
+	char name[64];
+	pid_t pid; /* 0: it has ended */
+};
+
 struct ul_boot {
 	/* ---- inputs: set before the first stage, changed by none ---- */
 	bool pid1;               /* else --prepare-root */
@@ -70,6 +78,8 @@ struct ul_boot {
 	struct ul_trust *trust;
 	int uevent_fd;
 	struct kmod_ctx *kmod;
+	struct ul_loading loading[UL_BOOT_LOADING];
+	size_t n_loading;
 	struct ul_slot_list slots; /* found and not yet tried, best first */
 	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
 	size_t n_disks_done;
@@ -146,3 +156,9 @@ uint64_t ul_now_us(void);
  * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.
  */
 int ul_modules_load(struct ul_boot *b, const char *name_or_alias);
+
+/* Begin to load what a device's alias asks for; a uevent tells of what it brings. */
+void ul_modules_load_for_device(struct ul_boot *b, const char *alias);
+
+/* Wait for those of these processes that have ended, and for no other. */
+void ul_modules_reap(struct ul_boot *b);

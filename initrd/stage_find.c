@@ -126,7 +126,8 @@ static bool worth_a_look(const struct ul_boot *b, const char *name)
 			return false;
 	snprintf(path, sizeof(path), "%s/block/%s/size", b->sys_dir, name);
 	/* sysfs calls every file 4096 bytes long. */
-	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 && text.data[0] != '0';
+	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 &&
+	       text.data[0] != '0';
 }
 
 static int probe_all(struct ul_boot *b, struct search *s, struct ul_error *err)
@@ -197,7 +198,8 @@ static void wait_for_devices(struct ul_boot *b, uint64_t left_us)
 		return;
 	while (ul_uevent_receive(b->uevent_fd, message, &uevent) == 1)
 		if (uevent.modalias && !strcmp(uevent.action, "add") && b->policy.coldplug)
-			(void)ul_modules_load(b, uevent.modalias);
+			ul_modules_load_for_device(b, uevent.modalias);
+	ul_modules_reap(b);
 }
 
 /* The search is over: why there is no slot. */

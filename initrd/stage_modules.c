@@ -1,6 +1,6 @@
 /*
  * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list
- * is loaded, in that order, and so is what the devices present ask for by their aliases (modules_layout.h). b->uevent_fd
+ * is loaded, in that order; what the devices present ask for by their aliases (modules_layout.h) is being loaded. b->uevent_fd
  * tells of devices that appear from here on (a bus found by one driver brings devices for the next).
  */
 #include <dirent.h>
@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
@@ -41,6 +42,18 @@ static int open_kmod(struct ul_boot *b, struct ul_error *err)
 	return 0;
 }
 
+/* 1: loaded, or there already; else negative errno. */
+static int insert(struct kmod_module *mod)
+{
+	int r = kmod_module_probe_insert_module(mod, 0, NULL, NULL, NULL, NULL);
+
+	if (r == -EEXIST)
+		r = 0;
+	ul_log(r < 0 ? UL_LOG_WARNING : UL_LOG_DEBUG, "modules: %s: %s", kmod_module_get_name(mod),
+	       r < 0 ? strerror(-r) : "loaded");
+	return r < 0 ? r : 1;
+}
+
 int ul_modules_load(struct ul_boot *b, const char *name_or_alias)
 {
 	struct kmod_list *list = NULL, *item;
@@ -51,17 +64,70 @@ int ul_modules_load(struct ul_boot *b, const char *name_or_alias)
 	kmod_list_foreach(item, list)
 	{
 		struct kmod_module *mod = kmod_module_get_module(item);
-		int r = kmod_module_probe_insert_module(mod, 0, NULL, NULL, NULL, NULL);
+		int r = insert(mod);
 
-		if (r == -EEXIST)
-			r = 0;
-		ul_log(UL_LOG_DEBUG, "modules: %s: %s", kmod_module_get_name(mod),
-		       r < 0 ? strerror(-r) : "loaded");
 		result = r < 0 && result <= 0 ? r : 1;
 		kmod_module_unref(mod);
 	}
 	kmod_module_unref_list(list);
 	return result;
+}
+
+/* Whether somebody has seen to it: a device's alias comes up once for each device. */
+static bool was_started(const struct ul_boot *b, const char *name)
+{
+	for (size_t i = 0; i < b->n_loading; i++)
+		if (!strcmp(b->loading[i].name, name))
+			return true;
+	return false;
+}
+
+/*
+ * A driver's first look at its bus can take a second (links that stay down), in which the disk behind another
+ * driver is long there: each has a process of its own, which ends by itself, after us if need be.
+ */
+static void insert_in_background(struct ul_boot *b, struct kmod_module *mod)
+{
+	struct ul_loading *l = &b->loading[b->n_loading];
+	const char *name = kmod_module_get_name(mod);
+
+	if (b->n_loading == UL_BOOT_LOADING || strlen(name) >= sizeof(l->name) ||
+	    was_started(b, name))
+		return;
+	strcpy(l->name, name);
+	l->pid = fork();
+	if (l->pid == 0) {
+		(void)insert(mod);
+		_exit(0);
+	}
+	if (l->pid < 0)
+		(void)insert(mod);
+	b->n_loading++;
+}
+
+void ul_modules_load_for_device(struct ul_boot *b, const char *alias)
+{
+	struct kmod_list *list = NULL, *item;
+
+	if (!b->kmod || kmod_module_new_from_lookup(b->kmod, alias, &list) < 0)
+		return;
+	kmod_list_foreach(item, list)
+	{
+		struct kmod_module *mod = kmod_module_get_module(item);
+		int state = kmod_module_get_initstate(mod);
+
+		if (state != KMOD_MODULE_BUILTIN && state != KMOD_MODULE_LIVE)
+			insert_in_background(b, mod);
+		kmod_module_unref(mod);
+	}
+	kmod_module_unref_list(list);
+}
+
+void ul_modules_reap(struct ul_boot *b)
+{
+	for (size_t i = 0; i < b->n_loading; i++)
+		if (b->loading[i].pid > 0 && waitpid(b->loading[i].pid, NULL, WNOHANG) != 0)
+			b->loading[i].pid = 0;
 }
 
 /* Built in without an entry in modules.builtin (none is packed, say): sysfs knows some of these. */
@@ -149,7 +215,7 @@ static void coldplug_bus(struct ul_boot *b, int bus_fd)
 		if (n <= 1)
 			continue;
 		alias[n - (alias[n - 1] == '\n')] = '\0';
-		(void)ul_modules_load(b, alias);
+		ul_modules_load_for_device(b, alias);
 	}
 	closedir(dir);
 }

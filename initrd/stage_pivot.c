@@ -127,6 +127,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	r = ul_state_write(b, "booted", err);
 	if (r < 0)
 		return r;
+	ul_modules_reap(b);
 	restore_process();
 	execve(init, arguments, environment);
 	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,

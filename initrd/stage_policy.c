@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/linkhash.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,7 +67,16 @@ static int read_cmdline(struct ul_boot *b, struct ul_error *err)
 int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 {
 	ul_autofree char *certs = ul_path_join(b->conf_dir, UL_PATH_CERTS);
-	int r = certs ? read_configuration(b, err) : ul_error_nomem(err, "reading the policy");
+	int r;
+
+	/*
+	 * json-c's default hash wants a random seed, and this early a machine without RDRAND gathers
+	 * entropy for a second before it gives one. The one JSON text that is parsed unverified is
+	 * bounded to 256 KiB: keys that collide all cost seconds, which whoever has the disk can
+	 * take anyway.
+	 */
+	(void)json_global_set_string_hash(JSON_C_STR_HASH_PERLLIKE);
+	r = certs ? read_configuration(b, err) : ul_error_nomem(err, "reading the policy");
 
 	if (r < 0) {
 		/* Half a policy is none: what failure does is then the default too. */

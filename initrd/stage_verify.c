@@ -67,6 +67,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	r = check_name(b, lower, err);
 	if (r < 0)
 		return r;
+	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");
 	if (b->n_lowers > 1)
 		snprintf(mapping, sizeof(mapping), "underlay-%zu", b->n_lowers - 1);
 	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel,
