@@ -54,10 +54,10 @@ struct ul_stage_time {
 	uint64_t took_us;
 };
 
-/* A driver that a process of its own loads. */
+/* A driver that a device asks for. */
 struct ul_loading {
 	char name[64];
-	pid_t pid; /* 0: it has ended */
+	pid_t pid; /* of the process that loads it; 0: it is done; -1: it has not begun */
 };
 
 struct ul_boot {
@@ -80,6 +80,7 @@ struct ul_boot {
 	struct kmod_ctx *kmod;
 	struct ul_loading loading[UL_BOOT_LOADING];
 	size_t n_loading;
+	bool slow_drivers;         /* they are wanted, too */
 	struct ul_slot_list slots; /* found and not yet tried, best first */
 	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
 	size_t n_disks_done;
@@ -157,8 +158,11 @@ uint64_t ul_now_us(void);
  */
 int ul_modules_load(struct ul_boot *b, const char *name_or_alias);
 
-/* Begin to load what a device's alias asks for; a uevent tells of what it brings. */
+/* Load what a device's alias asks for; slow drivers only once they are wanted. Uevents tell of what they bring. */
 void ul_modules_load_for_device(struct ul_boot *b, const char *alias);
+
+/* The disk is not behind a quick driver: begin to load the others. */
+void ul_modules_start_slow(struct ul_boot *b);
 
 /* Wait for those of these processes that have ended, and for no other. */
 void ul_modules_reap(struct ul_boot *b);

@@ -105,12 +105,6 @@ static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, str
 	if (b->slots.n == before)
 		return 0;
 	keep_wanted(b, before, s);
-	for (size_t i = before; i < b->slots.n; i++) {
-		char title[160];
-
-		ul_slot_title(&b->slots.slots[i], title, sizeof(title));
-		ul_log(UL_LOG_DEBUG, "find: %s", title);
-	}
 	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
 }
 
@@ -269,6 +263,8 @@ int ul_stage_find(struct ul_boot *b, struct ul_error *err)
 			return r;
 		if (b->slots.n > 0)
 			return take_best(b, err);
+		if (!b->slow_drivers)
+			ul_modules_start_slow(b);
 		now = ul_now_us();
 		if (now >= b->deadline_us)
 			return explain(b, &s, err);

@@ -1,6 +1,7 @@
 /*
  * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list
- * is loaded, in that order; what the devices present ask for by their aliases (modules_layout.h) is being loaded. b->uevent_fd
+ * is loaded, in that order, and of what the devices present ask for by their aliases (modules_layout.h) the quick drivers;
+ * the slow ones are known. b->uevent_fd
  * tells of devices that appear from here on (a bus found by one driver brings devices for the next).
  */
 #include <dirent.h>
@@ -83,26 +84,60 @@ static bool was_started(const struct ul_boot *b, const char *name)
 }
 
 /*
- * A driver's first look at its bus can take a second (links that stay down), in which the disk behind another
- * driver is long there: each has a process of its own, which ends by itself, after us if need be.
+ * Drivers whose disks are there when their module is loaded. Where one of these brings the image, none of the
+ * slow ones needs to be loaded at all: the system's own udev sees to them.
  */
-static void insert_in_background(struct ul_boot *b, struct kmod_module *mod)
+static const char *const quick_drivers[] = {
+	"virtio_pci",   "virtio_mmio", "virtio_blk", "virtio_scsi",
+	"xen_blkfront", "hv_storvsc",  "nvme",       "mmc_block",
+};
+
+static bool is_quick(const char *name)
+{
+	for (size_t i = 0; i < UL_ARRAY_SIZE(quick_drivers); i++)
+		if (!strcmp(quick_drivers[i], name))
+			return true;
+	return false;
+}
+
+/*
+ * A slow driver's first look at its bus can take a second (links that stay down). Each has a process of
+ * its own, which ends by itself, after us if need be.
+ */
+static void load_slowly(struct ul_boot *b, struct ul_loading *l)
+{
+	struct kmod_module *mod;
+
+	l->pid = fork();
+	if (l->pid > 0)
+		return;
+	if (kmod_module_new_from_name(b->kmod, l->name, &mod) == 0)
+		(void)insert(mod);
+	if (l->pid == 0)
+		_exit(0);
+	l->pid = 0; /* there was no process to be had */
+}
+
+static void load_for_device(struct ul_boot *b, struct kmod_module *mod)
 {
 	struct ul_loading *l = &b->loading[b->n_loading];
 	const char *name = kmod_module_get_name(mod);
+	int state = kmod_module_get_initstate(mod);
 
+	if (state == KMOD_MODULE_BUILTIN || state == KMOD_MODULE_LIVE)
+		return;
 	if (b->n_loading == UL_BOOT_LOADING || strlen(name) >= sizeof(l->name) ||
 	    was_started(b, name))
 		return;
 	strcpy(l->name, name);
-	l->pid = fork();
-	if (l->pid == 0) {
-		(void)insert(mod);
-		_exit(0);
-	}
-	if (l->pid < 0)
-		(void)insert(mod);
+	l->pid = 0;
 	b->n_loading++;
+	if (is_quick(name))
+		(void)insert(mod);
+	else if (b->slow_drivers)
+		load_slowly(b, l);
+	else
+		l->pid = -1;
 }
 
 void ul_modules_load_for_device(struct ul_boot *b, const char *alias)
@@ -114,13 +149,19 @@ void ul_modules_load_for_device(struct ul_boot *b, const char *alias)
 	kmod_list_foreach(item, list)
 	{
 		struct kmod_module *mod = kmod_module_get_module(item);
-		int state = kmod_module_get_initstate(mod);
 
-		if (state != KMOD_MODULE_BUILTIN && state != KMOD_MODULE_LIVE)
-			insert_in_background(b, mod);
+		load_for_device(b, mod);
 		kmod_module_unref(mod);
 	}
 	kmod_module_unref_list(list);
+}
+
+void ul_modules_start_slow(struct ul_boot *b)
+{
+	b->slow_drivers = true;
+	for (size_t i = 0; i < b->n_loading; i++)
+		if (b->loading[i].pid < 0)
+			load_slowly(b, &b->loading[i]);
 }
 
 void ul_modules_reap(struct ul_boot *b)
