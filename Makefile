@@ -73,7 +73,8 @@ $(BUILD)/lib%.a:
 $(BUILD)/underlay-init: $(BUILD)/initrd/main.o $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIT_LIBS)
-$(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(LIBS)
+# Of the boot's library the command takes the policy's parser only: the packer checks what it packs.
+$(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 

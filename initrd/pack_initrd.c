@@ -15,6 +15,7 @@
 #include "common/paths.h"
 #include "initrd/pack_elf.h"
 #include "initrd/pack_libs.h"
+#include "initrd/policy.h"
 
 #define COMPRESSING "compressing the initramfs"
 
@@ -81,11 +82,18 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 				err);
 }
 
-static int add_config(struct ul_cpio *c, const char *path, struct ul_error *err)
+/*
+ * A misspelt setting would show at the first boot only, by a machine that refuses to start. Who wants to see that,
+ * as a test of the boot may, packs the file by --add.
+ */
+static int add_config(struct ul_cpio *c, const char *path, struct ul_policy *policy,
+		      struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	int r = read_input(path, UL_CONFIG_MAX, &bytes, err);
 
+	if (r == 0)
+		r = ul_policy_parse(policy, (const char *)bytes.data, bytes.len, path, err);
 	return r < 0 ? r
 		     : ul_cpio_add_file(c, UL_PATH_CONF, 0644, bytes.data, bytes.len,
 					UL_CPIO_CONFIG, path, err);
@@ -145,20 +153,67 @@ static int add_file(struct ul_cpio *c, const struct ul_initrd_file *f, struct ul
 					bytes.len, UL_CPIO_ADDED, f->from, err);
 }
 
+/* The modules that the caller wants, and those that the policy will load. */
+struct wants {
+	struct ul_module_want *rows; /* owned; names are borrowed */
+	size_t count;
+};
+
+static int collect_wants(const struct ul_initrd_options *o, const struct ul_policy *policy,
+			 struct wants *ret, struct ul_error *err)
+{
+	size_t count = o->want_count;
+
+	for (char **name = policy->modules; name && *name; name++)
+		count++;
+	for (char **name = policy->filesystems; name && *name; name++)
+		count++;
+	ret->rows = calloc(count + 1, sizeof(*ret->rows));
+	if (!ret->rows)
+		return ul_error_nomem(err, "packing the kernel modules");
+	for (size_t i = 0; i < o->want_count; i++)
+		ret->rows[ret->count++] = o->wants[i];
+	for (char **name = policy->modules; name && *name; name++)
+		ret->rows[ret->count++] = (struct ul_module_want){
+			*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
+	for (char **name = policy->filesystems; name && *name; name++)
+		ret->rows[ret->count++] = (struct ul_module_want){*name, UL_MODULE_BY_NAME, false,
+								  "the policy's [lower] names it"};
+	return 0;
+}
+
+static void wants_free(struct wants *w)
+{
+	free(w->rows);
+}
+
+static int add_modules(struct ul_cpio *c, const struct ul_initrd_options *o,
+		       const struct ul_policy *policy, struct ul_module_report *report,
+		       struct ul_error *err)
+{
+	UL_CLEANUP(wants_free) struct wants wants = {0};
+	int r = collect_wants(o, policy, &wants, err);
+
+	return r < 0 ? r : ul_pack_modules(c, o->modules_dir, wants.rows, wants.count, report, err);
+}
+
 static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
 		   struct ul_initrd_report *report, struct ul_error *err)
 {
+	UL_CLEANUP(ul_policy_free) struct ul_policy policy;
 	int r = add_base(c, err);
 
+	ul_policy_init(&policy);
 	if (r == 0)
 		r = add_init(c, o->init, err);
 	if (r == 0 && o->config)
-		r = add_config(c, o->config, err);
+		r = add_config(c, o->config, &policy, err);
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)
 		r = add_certificate(c, o->certs[i], err);
 	if (r == 0 && o->modules_dir)
-		r = ul_pack_modules(c, o->modules_dir, o->wants, o->want_count, &report->modules,
-				    err);
+		r = add_modules(c, o, &policy, &report->modules, err);
+	else if (r == 0)
+		r = ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, "", 0, UL_CPIO_CONFIG, "", err);
 	for (size_t i = 0; r == 0 && i < o->file_count; i++)
 		r = add_file(c, &o->files[i], err);
 	return r;

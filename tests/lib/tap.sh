@@ -13,13 +13,14 @@ tap_started=0
 trap 'rm -rf "$tap_dir"' EXIT
 
 tap() {
-	local name=$1
+	# The name first: a redirection is made in the command's own process, which has another BASHPID.
+	local name=$1 out=$tap_dir/out.$BASHPID
 	shift
-	if "$@" >"$tap_dir/out.$BASHPID" 2>&1; then
+	if "$@" >"$out" 2>&1; then
 		echo "ok - $name"
 	else
 		echo "not ok - $name"
-		tail -n 40 "$tap_dir/out.$BASHPID" | sed 's/^/# /'
+		tail -n 40 "$out" | sed 's/^/# /'
 		tap_failed=1
 		touch "$tap_dir/failed"
 	fi

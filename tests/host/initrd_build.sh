@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# The initramfs of both kernels' real module trees: what it holds, that its program finds its libraries, that
+# libkmod finds in it what depmod's own indexes say, that two builds are one, and what is refused.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache; do
+	. "tests/lib/$lib.sh"
+done
+underlay=${underlay:-build/underlay}
+init=${underlay%/*}/underlay-init
+work=$(mktemp -d)
+trap 'rm -rf "$work" "$tap_dir"' EXIT
+
+build() {
+	"$underlay" initrd build --init "$init" --compress zstd,1 "$@"
+}
+
+unpack() {
+	mkdir -p "$2" && zstd -dcq "$1" | (cd "$2" && cpio -idm --quiet --no-absolute-filenames)
+}
+
+said() {
+	cat "$work/said"
+	grep -qE "$1" "$work/said"
+}
+
+# refused NAME STATUS SENTENCE ARGUMENT...: the status, the words, and the output left as it was.
+refused() {
+	local name=$1 status=$2 sentence=$3 got
+	shift 3
+	echo before >"$work/kept"
+	build -o "$work/kept" "$@" >"$work/said" 2>&1
+	got=$?
+	tap_is "$name: exit status" "$got" "$status"
+	tap "$name: says so" said "$sentence"
+	tap_is "$name: the output is as it was" "$(ls "$work"/kept*; cat "$work/kept")" "$work/kept
+before"
+}
+
+printf '[image]\nname = test\n' >"$work/underlay.conf"
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=test -keyout "$work/test.key" -out "$work/test.pem" \
+	2>/dev/null
+options=(--config "$work/underlay.conf" --cert "$work/test.pem")
+
+for kernel in 6.1 6.12; do
+	modules=$(cache_modules $kernel) || { echo "not ok - the modules of kernel $kernel are there" && exit 1; }
+	version=$(basename "$modules")
+	root=$work/$kernel
+	tap "$kernel: is built" build -o "$work/$kernel.img" "${options[@]}" --modules-dir "$modules"
+	tap "$kernel: unpacks" unpack "$work/$kernel.img" "$root"
+
+	# Another time zone, umask, directory, order of options, and a tree at another path.
+	ln -s "$modules" "$work/tree-$kernel"
+	(cd / && umask 077 && TZ=Asia/Tokyo "$OLDPWD/$underlay" initrd build --modules-dir "$work/tree-$kernel" \
+		--cert "$work/test.pem" --compress zstd,1 --config "$work/underlay.conf" --init "$OLDPWD/$init" \
+		-o "$work/again.img" >/dev/null)
+	tap "$kernel: two builds are one" cmp "$work/$kernel.img" "$work/again.img"
+
+	zstd -dcq "$work/$kernel.img" | cpio -tv --quiet >"$work/list" 2>/dev/null
+	tap "$kernel: /dev/console is a node of its own" \
+		grep -qE '^crw------- +1 root +root +5, +1 Jan +1 +1970 dev/console$' "$work/list"
+	tap "$kernel: all is root's, of the epoch" \
+		test "$(awk '{ print $3, $4 }' "$work/list" | sort -u)" = "root root"
+	tap "$kernel: the policy" cmp "$work/underlay.conf" "$root/etc/underlay/underlay.conf"
+	tap "$kernel: the certificate has the ending that is read" cmp "$work/test.pem" "$root/etc/verity.d/test.crt"
+	tap_is "$kernel: what every boot loads" "$(cat "$root/etc/underlay/modules")" $'dm_verity\noverlay'
+
+	# Exactly the packed libraries: nothing of this machine is visible below the new root.
+	tap "$kernel: /init runs" chroot "$root" /init --version
+	tap_is "$kernel: /init is this version" "$(chroot "$root" /init --version)" "$("$init" --version)"
+
+	# What libkmod makes of our indexes, and of depmod's over the whole tree.
+	mkdir -p "$work/whole/lib/modules"
+	cp -rs "$modules" "$work/whole/lib/modules/"
+	depmod -b "$work/whole" "$version"
+	for module in $(find "$root/lib/modules" -name '*.ko' -printf '%f\n'); do
+		name=${module%.ko}
+		for tree in "$root" "$work/whole"; do
+			modprobe -d "$tree" -S "$version" --ignore-install --show-depends "$name" |
+				sed -E "s|$tree||; s/\.ko\.[a-z]*/.ko/"
+		done >"$work/depends"
+		lines=$(($(wc -l <"$work/depends") / 2))
+		diff <(head -n $lines "$work/depends" | sort) <(tail -n $lines "$work/depends" | sort)
+	done >"$work/differences" 2>&1
+	tap_is "$kernel: dependencies are depmod's" "$(cat "$work/differences")" ""
+	tap_is "$kernel: a virtio disk finds its driver" \
+		"$(modprobe -d "$root" -S "$version" -R virtio:d00000002v00001AF4)" virtio_blk
+	tap "$kernel: a network card finds none" \
+		bash -c "! modprobe -d '$root' -S '$version' -R virtio:d00000001v00001AF4 2>/dev/null"
+	tap_is "$kernel: ext4 is known to be built in" \
+		"$(modprobe -d "$root" -S "$version" --show-depends ext4)" "builtin ext4"
+	tap "$kernel: modules are uncompressed and still signed" bash -c "
+		for m in \$(find '$root/lib/modules' -name '*.ko'); do
+			tail -c 28 \"\$m\" | grep -qa 'Module signature appended' || exit 1
+		done"
+done
+
+"$underlay" initrd build --init "$init" -o "$work/default.img" "${options[@]}" --modules-dir "$modules" --json \
+	>"$work/json"
+tap_is "the default compression" $? 0
+tap_is "the summary tells the size" "$(jq .bytes "$work/json")" "$(stat -c %s "$work/default.img")"
+tap_is "the summary tells the kernel" "$(jq -r .kernel "$work/json")" "$(basename "$modules")"
+tap "less than 6 MB" test "$(stat -c %s "$work/default.img")" -lt 6000000
+tap "a window that any kernel's decoder has memory for" \
+	bash -c "zstd -lv '$work/default.img' | grep -qE 'Window Size: 8\.00 MiB'"
+tap "the same content at any level" \
+	bash -c "cmp <(zstd -dcq '$work/default.img') <(zstd -dcq '$work/6.12.img')"
+tap "without compression" build -o "$work/none.img" "${options[@]}" --modules-dir "$modules" --compress none
+tap "the plain archive is what the other holds" bash -c "cmp '$work/none.img' <(zstd -dcq '$work/default.img')"
+
+# A module of one's own choice, a list instead of the default one, and another program with its libraries.
+printf '# of the test\noverlay\nerofs name\nvirtio_blk alias\ndm-verity\n' >"$work/list"
+tap "a list of one's own" build -o "$work/own.img" --modules-dir "$modules" --modules-list "$work/list" \
+	--module loop --add "$(command -v bash):/bin/bash"
+unpack "$work/own.img" "$work/own"
+tap_is "what it loads, in its order" "$(cat "$work/own/etc/underlay/modules")" $'overlay\ndm_verity\nloop'
+tap_is "what it packs" "$(find "$work/own/lib/modules" -name '*.ko' -printf '%f\n' | sort | tr '\n' ' ')" \
+	"$(printf '%s\n' dm-bufio.ko dm-mod.ko dm-verity.ko erofs.ko libcrc32c.ko loop.ko overlay.ko \
+		reed_solomon.ko virtio_blk.ko | sort | tr '\n' ' ')"
+tap_is "an added program finds its libraries" "$(chroot "$work/own" /bin/bash -c 'echo $((6 * 7))')" 42
+tap "without modules" build -o "$work/bare.img" --no-modules
+unpack "$work/bare.img" "$work/bare"
+tap_is "the list of modules is empty then" "$(wc -c <"$work/bare/etc/underlay/modules")" 0
+
+refused "module absent" 3 'no_such_module: .* has it neither as a module nor in modules.builtin; it is needed' \
+	--modules-dir "$modules" --module no_such_module
+printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
+refused "module of the policy absent" 3 "needed because the policy's \[modules\] names it" \
+	--modules-dir "$modules" --config "$work/wants.conf"
+printf '[modules]\nlaod = loop\n' >"$work/bad.conf"
+refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting' --no-modules --config "$work/bad.conf"
+refused "certificate is a key" 1 'test.key: it holds no such certificate' --no-modules --cert "$work/test.key"
+refused "no tree of modules" 1 'modules.builtin' --modules-dir "$work/bare"
+refused "two files at one path" 3 '/etc/underlay/underlay.conf is taken by' --no-modules --config "$work/underlay.conf" \
+	--add "$work/list:/etc/underlay/underlay.conf"
+refused "a path that leaves the initramfs" 2 'Give an absolute path' --no-modules --add "$work/list:/../etc/passwd"
+refused "neither tree nor --no-modules" 2 'give either --modules-dir' --config "$work/underlay.conf"
+refused "an unknown level" 2 'from 1 to 22' --no-modules --compress zstd,23
+refused "an init that is a script" 1 'it is no program' --no-modules --init "$0"
+tap_end
