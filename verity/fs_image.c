@@ -105,58 +105,68 @@ static const char *compression_list(const struct ul_fs_tool *tool, const char *h
 	return NULL;
 }
 
-static int run_for_text(const char *program, const char *option, struct ul_buffer *ret,
-			struct ul_error *err)
+static const char asking[] = "asking for the tool's abilities";
+
+/* The help, wherever the tool writes it: mkfs.erofs to 1.6 takes standard error. */
+static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struct ul_error *err)
 {
-	const char *argv[] = {program, option, NULL};
+	const char *command =
+		tool->squashfs ? "exec mksquashfs -help 2>&1" : "exec mkfs.erofs --help 2>&1";
+	const char *argv[] = {"sh", "-c", command, NULL};
 	int status;
 
-	return ul_run(argv, "asking for the tool's abilities", ret, &status, err);
+	return ul_run(argv, asking, ret, &status, err);
 }
 
-/* erofs-utils 1.5 and older lost such files from any directory. */
-static int check_erofs_version(struct ul_fs_tool *tool, struct ul_error *err)
+/* Also finds out whether the tool is installed at all. */
+static int read_version(const struct ul_fs_tool *tool, struct ul_buffer *ret, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	unsigned int major = 0, minor = 0;
-	const char *s;
-	int r = run_for_text(tool->program, "-V", &text, err);
+	const char *argv[] = {tool->program, tool->squashfs ? "-version" : "-V", NULL};
+	int status;
 
-	if (r < 0)
-		return r;
-	s = ul_buffer_string(&text);
-	s = s ? strpbrk(s, "0123456789") : NULL;
-	if (!s || sscanf(s, "%u.%u", &major, &minor) != 2)
-		major = 0;
-	tool->drops_lost_found = major < 1 || (major == 1 && minor < 6);
-	return 0;
+	return ul_run(argv, asking, ret, &status, err);
+}
+
+/* erofs-utils 1.5 and older lost such files from any directory. "mkfs.erofs (erofs-utils) 1.8.6" */
+static bool drops_lost_found(const char *version)
+{
+	const char *digits = strpbrk(version, "0123456789");
+	unsigned int major = 0, minor = 0;
+
+	if (!digits || sscanf(digits, "%u.%u", &major, &minor) != 2)
+		return true;
+	return major < 1 || (major == 1 && minor < 6);
 }
 
 static int probe_tool(struct ul_fs_tool *tool, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	const char *help, *list;
-	int r = run_for_text(tool->program, tool->squashfs ? "-help" : "--help", &text, err);
+	ul_autobuffer struct ul_buffer help_text = {0}, version_text = {0};
+	const char *help, *version, *list;
+	int r = read_version(tool, &version_text, err);
 
+	if (r == 0)
+		r = read_help(tool, &help_text, err);
 	if (r < 0)
 		return r;
-	help = ul_buffer_string(&text);
-	if (!help)
-		return ul_error_nomem(err, WHAT);
+	help = ul_buffer_string(&help_text);
+	version = ul_buffer_string(&version_text);
+	if (!help || !version)
+		return ul_error_nomem(err, asking);
 	list = compression_list(tool, help);
 	if (*tool->compression && list && !has_word(list, tool->compression))
 		return ul_error_set(err, UL_E_SYSTEM, "choosing the compression", tool->compression,
 				    "Choose another by --compression, or install a newer one.",
 				    "the installed %s does not have it", tool->program);
 	if (tool->squashfs) {
-		tool->writes_at_offset = has_word(help, "offset");
+		tool->writes_at_offset = strstr(help, "-offset ") != NULL;
 		tool->splits_hard_links = true;
 		return 0;
 	}
 	tool->writes_at_offset = strstr(help, " --offset=") != NULL;
 	tool->splits_hard_links = strstr(help, " --hard-dereference") != NULL;
 	tool->sets_block_size = strstr(help, "\n -b#") != NULL;
-	return check_erofs_version(tool, err);
+	tool->drops_lost_found = drops_lost_found(version);
+	return 0;
 }
 
 int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_tool *ret,

@@ -108,6 +108,10 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 				    job->o.machine ? job->o.machine : designator,
 				    "Name a machine as uname -m does.",
 				    "no partition types are known for %s on it", designator);
+	if (stat(job->o.store, &st) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", job->o.store,
+				      "Name the directory that holds the store paths by --store.",
+				      errno);
 	if (lstat(job->o.output, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
