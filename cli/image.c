@@ -19,4 +19,8 @@ const struct cli_command cli_image_commands[] = {
 	 "sign a store image, also by a key that is kept elsewhere", cli_image_sign},
 	{"image", "inspect", "[--json] IMAGE", "show what a store image says of itself, unverified",
 	 cli_image_inspect},
+	{"image", "verify",
+	 "IMAGE [--cert FILE | --certs DIR] [--root-hash HEX] [--rollback-min N] [--seal-only] "
+	 "[--contents] [--threads N | -j N] [--json]",
+	 "verify a store image whole, offline", cli_image_verify},
 	{NULL, NULL, NULL, NULL, NULL}};

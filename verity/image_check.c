@@ -184,18 +184,20 @@ static int check_content(struct check *c, struct ul_error *err)
 	const struct ul_image_check_options *o = c->options;
 	const struct ul_descriptor *d = &c->result.seal.d;
 	struct ul_content_result *content = &c->result.content;
-	ul_autoclose int rootfd = -1;
+	struct ul_lower_view lower;
 	int r;
 
 	if (o->seal_only) {
 		say(c, UL_IMAGE_NOTE, "content", "not checked (--seal-only)");
 		return 0;
 	}
-	r = ul_lower_mount(&c->slot->data, &rootfd, err);
-	if (r == 0)
-		/* Only a descriptor that was believed has a name. */
-		r = ul_content_check(rootfd, d->name[0] ? d : NULL, o->contents, o->threads,
-				     o->progress, content, err);
+	r = ul_lower_mount(&c->slot->data, &lower, err);
+	if (r < 0)
+		return r;
+	/* Only a descriptor that was believed has a name. */
+	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents, o->threads, o->progress,
+			     content, err);
+	ul_lower_unmount(&lower);
 	if (r < 0)
 		return r;
 	if (!content->manifest) {

@@ -1,9 +1,10 @@
-/* The content of a sealed image: mounted without a place, and its documents compared. */
+/* The content of a sealed image: mounted out of everybody's sight, and its documents compared. */
 #include "verity/lower_content.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,9 +93,34 @@ static int mount_detached(const char *type, const char *device, int *ret_fd)
 	return 0;
 }
 
-int ul_lower_mount(const struct ul_extent *data, int *ret_fd, struct ul_error *err)
+static const char *tmp_dir(void)
 {
-	ul_autoclose int loop = -1;
+	const char *dir = getenv("TMPDIR");
+
+	return dir && strlen(dir) < 32 ? dir : "/tmp";
+}
+
+/* Hang the mount into a namespace that is ours alone. 0 or -errno. */
+static int attach(int mnt, char path[64])
+{
+	int errnum;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	snprintf(path, 64, "%s/underlay-lower-XXXXXX", tmp_dir());
+	if (!mkdtemp(path))
+		return -errno;
+	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
+		return 0;
+	errnum = errno;
+	rmdir(path);
+	return -errnum;
+}
+
+int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, struct ul_error *err)
+{
+	ul_autoclose int loop = -1, mnt = -1;
+	struct ul_lower_view view;
 	char type[32], path[32];
 	int r = open_loop(data, &loop, path, err);
 
@@ -104,22 +130,34 @@ int ul_lower_mount(const struct ul_extent *data, int *ret_fd, struct ul_error *e
 	if (!type[0])
 		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
 				    "the data partition holds neither erofs nor squashfs nor ext4");
-	r = mount_detached(type, path, ret_fd);
-	if (r == -EPERM || r == -EACCES)
-		return mount_error(WHAT, data->device, -r, err);
+	r = mount_detached(type, path, &mnt);
 	if (r == -ENODEV)
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, data->device,
 				    "Load its module, or check the seal alone (--seal-only).",
 				    "this machine's kernel has no %s", type);
-	if (r < 0)
+	if (r < 0 && r != -EPERM && r != -EACCES)
 		return ul_error_errno(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, -r);
+	if (r == 0)
+		r = attach(mnt, view.path);
+	if (r < 0)
+		return mount_error(WHAT, data->device, -r, err);
+	view.fd = ul_steal_fd(&mnt);
+	*ret = view;
 	return 0;
+}
+
+void ul_lower_unmount(struct ul_lower_view *view)
+{
+	close(view->fd);
+	umount2(view->path, MNT_DETACH);
+	rmdir(view->path);
 }
 
 /* ---- the documents ---- */
 
 struct content {
-	int rootfd;
+	const struct ul_lower_view *lower;
+	int rootfd; /* the view's */
 	const struct ul_descriptor *d;
 	struct ul_manifest *manifest;
 	struct ul_image_info info;
@@ -202,12 +240,12 @@ static int check_system(struct content *c, struct ul_error *err)
 static int check_database(struct content *c, struct ul_error *err)
 {
 	struct stat st;
-	char path[96];
+	char path[128];
 
 	if (fstatat(c->rootfd, UL_LOWER_DB "/db.sqlite", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return ul_error_errno(err, UL_E_DATABASE, WHAT, UL_LOWER_DB "/db.sqlite", NULL,
 				      errno);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/" UL_LOWER_DB "/db.sqlite", c->rootfd);
+	snprintf(path, sizeof(path), "%s/" UL_LOWER_DB "/db.sqlite", c->lower->path);
 	return ul_db_compare(c->manifest, path, err);
 }
 
@@ -258,16 +296,16 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 	return 0;
 }
 
-int ul_content_check(int rootfd, const struct ul_descriptor *d, bool contents, unsigned int threads,
-		     struct ul_progress *progress, struct ul_content_result *ret,
-		     struct ul_error *err)
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d,
+		     bool contents, unsigned int threads, struct ul_progress *progress,
+		     struct ul_content_result *ret, struct ul_error *err)
 {
-	UL_CLEANUP(content_free) struct content c = {.rootfd = rootfd, .d = d};
+	UL_CLEANUP(content_free) struct content c = {.lower = lower, .rootfd = lower->fd, .d = d};
 	struct ul_content_result result = {0};
 	struct stat st;
 	int r;
 
-	if (!d && fstatat(rootfd, UL_LOWER_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	if (!d && fstatat(lower->fd, UL_LOWER_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
 	    errno == ENOENT) {
 		*ret = result;
 		return 0;

@@ -323,10 +323,10 @@ static bool fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t 
 static int too_small(const struct ul_extent *e, const char *which, uint64_t want,
 		     struct ul_error *err)
 {
-	return ul_error_set(
-		err, UL_E_PARTITIONS, "checking the geometry", e->device, TODO_WRITE,
-		"the %s partition has %llu bytes, the image needs %llu: it is truncated", which,
-		(unsigned long long)e->size, (unsigned long long)want);
+	return ul_error_set(err, UL_E_PARTITIONS, "checking the geometry", e->device, TODO_WRITE,
+			    "the %s partition has %" PRIu64 " bytes, the image needs %" PRIu64
+			    ": it is truncated",
+			    which, e->size, want);
 }
 
 /*

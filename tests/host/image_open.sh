@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# `underlay image inspect` and `verify` on a real image: a store that Nix made, sealed and signed; then the
+# image tampered with in every part, each time with the exit status, the step and the words it must end in.
+set -u
+cd "$(dirname "$0")/../.." || exit 3
+underlay=$PWD/${BUILD:-build}/underlay
+dir=$(mktemp -d)
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+failures=0
+
+report() { # STATUS NAME
+	if [ "$1" -eq 0 ]; then
+		echo "ok - $2"
+	else
+		echo "not ok - $2"
+		sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 12
+		failures=$((failures + 1))
+	fi
+}
+
+# refused NAME STATUS WORDS ARGUMENT...: verify ends so, and its last line holds the words.
+refused() {
+	local name=$1 status=$2 words=$3
+	shift 3
+	"$underlay" image verify "$@" >"$dir/out" 2>&1
+	[ $? -eq "$status" ] && tail -n 1 "$dir/out" | grep -qF -- "$words" && ! grep -q '^good$' "$dir/out"
+	report $? "$name"
+}
+
+# accepted NAME [WORDS] ARGUMENT...: verify is content, and says the words (a grep pattern) on its way.
+accepted() {
+	local name=$1 words=$2
+	shift 2
+	"$underlay" image verify "$@" >"$dir/out" 2>&1 && grep -q -- "$words" "$dir/out" &&
+		[ "$(tail -n 1 "$dir/out")" = good ]
+	report $? "$name"
+}
+
+identity() { # NAME
+	openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$1" \
+		-keyout "$dir/$1.key" -out "$dir/$1.crt" 2>/dev/null
+}
+
+# A store of real Nix: text, an executable, a directory tree, something of several blocks.
+make_store() {
+	mkdir -p "$dir/src/system" "$dir/src/data/sub"
+	printf '#!/bin/sh\n' >"$dir/src/system/init"
+	chmod 755 "$dir/src/system/init"
+	seq 200000 >"$dir/src/data/numbers"
+	head -c 3000000 /dev/urandom >"$dir/src/data/sub/random"
+	system=$(nix-store --store "$dir/root" --add "$dir/src/system") &&
+		data=$(nix-store --store "$dir/root" --add "$dir/src/data") &&
+		nix-store --store "$dir/root" --dump-db >"$dir/registration" && [ -s "$dir/registration" ]
+}
+
+build() { # IMAGE VERSION ARGUMENT...
+	local image=$1 version=$2
+	shift 2
+	"$underlay" image build -o "$image" --name demo --version "$version" --system "$system" \
+		--registration "$dir/registration" --store "$dir/root/nix/store" "$@" >"$dir/out" 2>&1
+}
+
+# Where a partition starts, in bytes: data, verity or verity-sig.
+start_of() { # IMAGE WHICH
+	local types=([0]=data [1]=verity [2]=verity-sig) i
+	for i in 0 1 2; do
+		[ "${types[$i]}" != "$2" ] || "$underlay" image inspect --json "$1" | jq ".partitions[$i].offset"
+	done
+}
+
+flip() { # IMAGE OFFSET: change one byte
+	local byte
+	byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+	printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+zero() { # IMAGE OFFSET LENGTH
+	head -c "$3" /dev/zero | dd of="$1" bs=4096 seek="$2" oflag=seek_bytes conv=notrunc status=none
+}
+
+fresh() {
+	cp --reflink=auto "$dir/image" "$dir/t"
+}
+
+le() { # VALUE BYTES: little-endian, raw
+	local value=$1 i
+	for ((i = 0; i < $2; i++)); do
+		printf "\\x$(printf %x $((value & 255)))"
+		value=$((value >> 8))
+	done
+}
+
+put() { # IMAGE OFFSET: bytes from standard input
+	dd of="$1" bs=4096 seek="$2" oflag=seek_bytes conv=notrunc status=none
+}
+
+# The CRC-32 that GPT uses is gzip's: four bytes of its trailer.
+crc32_of() { # IMAGE OFFSET LENGTH
+	tail -c +$(($2 + 1)) "$1" | head -c "$3" | gzip -c | tail -c 8 | head -c 4
+}
+
+reseal() { # IMAGE LBA ENTRIES-LBA: make the checksums of one GPT copy right again
+	crc32_of "$1" $(($3 * 512)) 16384 | put "$1" $(($2 * 512 + 88))
+	le 0 4 | put "$1" $(($2 * 512 + 16))
+	crc32_of "$1" $(($2 * 512)) 92 | put "$1" $(($2 * 512 + 16))
+}
+
+# ---- the good image ----
+
+make_store
+report $? "Nix makes a store"
+identity trusted && identity stranger
+build "$dir/image" 1.2 --key "$dir/trusted.key" --cert "$dir/trusted.crt" --rollback-index 5
+report $? "build and sign an image"
+cert=(--cert "$dir/trusted.crt")
+root_hash=$("$underlay" image inspect --json "$dir/image" | jq -r '.slots[0].rootHash')
+
+accepted "verify accepts it by certificate" "signature .*CN=trusted" "${cert[@]}" "$dir/image"
+grep -q '^ok .*manifest .* 2 store paths' "$dir/out" && grep -q '^ok .*database' "$dir/out" &&
+	grep -q '^ok .*superblock' "$dir/out" && ! grep -q '^note' "$dir/out"
+report $? "with manifest, database and superblock checked, and nothing to note"
+accepted "with every NAR" "^ok .*store .*NARs match" "${cert[@]}" --contents "$dir/image"
+accepted "by root hash" "^note .*signature .*not checked" --root-hash "$root_hash" "$dir/image"
+mkdir "$dir/certs"
+cp "$dir/trusted.crt" "$dir/stranger.crt" "$dir/certs"
+accepted "by a directory of certificates" "CN=trusted" --certs "$dir/certs" --threads 3 "$dir/image"
+accepted "at its rollback floor" "rollback index 5" "${cert[@]}" --rollback-min 5 "$dir/image"
+"$underlay" image verify --json "${cert[@]}" "$dir/image" >"$dir/out" &&
+	jq -e '.good == true and .code == "ok" and all(.steps[]; .ok)' "$dir/out" >/dev/null
+report $? "the same in JSON"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$underlay" image verify --help >/dev/null 2>&1 &&
+	chmod 755 "$dir" && chmod 644 "$dir/image" &&
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$underlay" image verify "${cert[@]}" "$dir/image" \
+		>"$dir/out" 2>&1
+[ $? -eq 3 ] && grep -q '^ok .*hash tree' "$dir/out" && tail -n 1 "$dir/out" | grep -q 'needs root.*--seal-only'
+report $? "without root the content is not checked, and the status says so"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$underlay" image verify "${cert[@]}" --seal-only \
+	"$dir/image" >"$dir/out" 2>&1 && grep -q '^note .*content .*not checked' "$dir/out"
+report $? "the seal alone needs no root"
+
+"$underlay" image inspect "$dir/image" >"$dir/out" && grep -q 'Nothing of what follows is verified' "$dir/out" &&
+	grep -q 'slot: demo 1.2 (usr, ' "$dir/out" && grep -q "root hash: $root_hash" "$dir/out" &&
+	grep -q 'file system: erofs' "$dir/out"
+report $? "inspect tells what the image says of itself"
+"$underlay" image inspect --json "$dir/image" | jq -e '.verified == false and .tableCopiesAgree and
+	.slots[0].descriptor.rollbackIndex == 5 and .slots[0].descriptor.rootHash == .slots[0].rootHash and
+	(.partitions | length) == 3' >"$dir/out"
+report $? "and in JSON"
+
+# ---- who may sign ----
+
+refused "another certificate" 1 "none of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
+refused "no certificate at all" 1 "no certificate is trusted" --certs "$dir/src" "$dir/image"
+refused "another root hash, pinned" 1 "the policy demands" \
+	--root-hash "$(printf '0%.0s' {1..64})" "$dir/image"
+refused "another root hash beside a good signature" 1 "the policy demands" "${cert[@]}" \
+	--root-hash "$(printf '0%.0s' {1..64})" "$dir/image"
+refused "below the rollback floor" 1 "the policy's floor is 6" "${cert[@]}" --rollback-min 6 "$dir/image"
+refused "a root hash that is none" 2 "usage:" --root-hash xyz "$dir/image"
+refused "two kinds of trust" 2 "usage:" "${cert[@]}" --certs "$dir" "$dir/image"
+refused "no image" 3 "No such file" "${cert[@]}" "$dir/nothing"
+
+# ---- the seal ----
+
+data_at=$(start_of "$dir/image" data)
+tree_at=$(start_of "$dir/image" verity)
+sig_at=$(start_of "$dir/image" verity-sig)
+blocks=$("$underlay" image inspect --json "$dir/image" | jq '.slots[0].descriptor.dataBlocks')
+
+for at in 0 $((4096 * (blocks / 2) + 77)) $((4096 * blocks - 1)); do
+	fresh
+	flip "$dir/t" $((data_at + at))
+	refused "data flipped at $at" 1 "data block $((at / 4096))" "${cert[@]}" "$dir/t"
+done
+for at in 4096 $((4096 * 2 + 5)); do
+	fresh
+	flip "$dir/t" $((tree_at + at))
+	refused "hash tree flipped at $at" 1 "tree" "${cert[@]}" "$dir/t"
+done
+for at in 0 16 64 72 90; do
+	fresh
+	flip "$dir/t" $((tree_at + at))
+	accepted "superblock flipped at $at does not matter" \
+		"$([ $at = 16 ] && echo . || echo '^note .*superblock .*Underlay ignores it')" "${cert[@]}" "$dir/t"
+done
+fresh
+zero "$dir/t" "$tree_at" 512
+accepted "nor does none at all" "^note .*superblock .*there is none" "${cert[@]}" "$dir/t"
+
+fresh
+zero "$dir/t" "$sig_at" 4096
+refused "signature partition emptied" 1 "empty" "${cert[@]}" "$dir/t"
+# What the descriptor says is base64 in the JSON; each part of the JSON is changed in turn.
+json() { # IMAGE FILTER: rewrite the signature partition's JSON
+	local new
+	new=$(tail -c +$((sig_at + 1)) "$1" | tr -d '\0' | head -c 65536 | jq -c "$2" 2>/dev/null | head -n 1)
+	zero "$1" "$sig_at" 8192
+	printf %s "$new" | put "$1" "$sig_at"
+}
+fresh
+json "$dir/t" '.underlay.descriptor |= (@base64d | sub("rollback-index=5"; "rollback-index=9") | @base64)'
+refused "descriptor altered" 1 "signature" "${cert[@]}" "$dir/t"
+fresh
+json "$dir/t" 'del(.underlay)'
+accepted "descriptor taken away: a foreign image, and it says so" "^note .*descriptor .*foreign" "${cert[@]}" "$dir/t"
+refused "but not where there is a rollback floor" 1 "rollback floor" "${cert[@]}" --rollback-min 1 "$dir/t"
+fresh
+json "$dir/t" '.rootHash |= ("0" + .[1:])'
+refused "root hash altered" 1 "signature" "${cert[@]}" "$dir/t"
+fresh
+json "$dir/t" '.signature |= .[4:]'
+refused "signature cut" 1 "signature" "${cert[@]}" "$dir/t"
+fresh
+json "$dir/t" '.certificateFingerprint |= ("0" * 64)'
+accepted "the fingerprint is a hint only" good "${cert[@]}" "$dir/t"
+fresh
+printf 'x' | put "$dir/t" "$sig_at"
+refused "no JSON" 1 "JSON" "${cert[@]}" "$dir/t"
+
+# Signed by the other key as a whole; and the signature partition of another image of the right key.
+build "$dir/other" 1.3 --key "$dir/stranger.key" --cert "$dir/stranger.crt"
+refused "an image that a stranger signed" 1 "none of the 1 trusted here" "${cert[@]}" "$dir/other"
+printf 'other\n' >"$dir/src/system/etc"
+cp -r "$dir/src/system" "$dir/src/system2"
+system=$(nix-store --store "$dir/root" --add "$dir/src/system2")
+nix-store --store "$dir/root" --dump-db >"$dir/registration"
+build "$dir/other" 1.3 --force --key "$dir/trusted.key" --cert "$dir/trusted.crt" --rollback-index 9
+fresh
+tail -c +$(($(start_of "$dir/other" verity-sig) + 1)) "$dir/other" | head -c 8192 | put "$dir/t" "$sig_at"
+refused "another image's valid signature spliced in" 1 "belongs to another image" "${cert[@]}" "$dir/t"
+
+# ---- the partition table ----
+
+size=$(stat -c %s "$dir/image")
+last=$((size / 512 - 1))
+fresh
+zero "$dir/t" 512 512
+refused "primary GPT destroyed" 1 "the primary copy of the GPT is damaged" "${cert[@]}" "$dir/t"
+"$underlay" image inspect "$dir/t" >"$dir/out" && grep -q 'from its backup copy' "$dir/out"
+report $? "inspect still reads the backup"
+fresh
+zero "$dir/t" $((last * 512)) 512
+refused "backup GPT destroyed" 1 "the backup copy of the GPT is damaged" "${cert[@]}" "$dir/t"
+zero "$dir/t" 512 512
+refused "both destroyed" 1 "no copy of the GPT is whole" "${cert[@]}" "$dir/t"
+zero "$dir/t" 0 512
+refused "and no protective MBR left" 1 "it has none (GPT)" "${cert[@]}" "$dir/t"
+fresh
+truncate -s $((size / 2)) "$dir/t"
+refused "image truncated" 1 "truncated" "${cert[@]}" "$dir/t"
+fresh
+le $((data_at / 512)) 8 | put "$dir/t" $((1024 + 128 + 32)) # the hash partition starts where data does
+reseal "$dir/t" 1 2
+refused "partitions overlap" 1 "overlap" "${cert[@]}" "$dir/t"
+fresh
+le 7 1 | put "$dir/t" $((1024 + 128 + 16))
+reseal "$dir/t" 1 2
+refused "the two copies differ" 1 "it differs from the primary one" "${cert[@]}" "$dir/t"
+le 7 1 | put "$dir/t" $(((last - 32) * 512 + 128 + 16))
+reseal "$dir/t" "$last" $((last - 32))
+refused "a hash partition UUID that is not the root hash's" 1 "the hash partition's UUID" "${cert[@]}" "$dir/t"
+
+[ "$failures" -eq 0 ]
