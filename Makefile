@@ -145,12 +145,20 @@ bench-programs: $(BENCH)
 # Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
 FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-build-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out initrd/main.c,\
-		$(wildcard common/*.[ch] dbgen/*.[ch] verity/*.[ch] initrd/*.[ch]))
+FUZZ_CC := clang -std=gnu17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined -pthread -MMD -MP
+FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(wildcard dbgen/*.c verity/*.c) $(INIT_SRC))
+build-fuzz/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(SAY) FUZZ $@
-	$(Q)clang -std=gnu17 -g -O1 $(CPPFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -pthread -o $@ $(filter %.c,$^) $(CLI_LIBS)
+	$(SAY) CC $<
+	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+build-fuzz/libfuzz.a: $(FUZZ_OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcsD $@ $^
+build-fuzz/fuzz_%: build-fuzz/tests/fuzz/fuzz_%.o build-fuzz/libfuzz.a
+	$(SAY) LINK $@
+	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CLI_LIBS)
+-include $(shell find build-fuzz -name '*.d' 2>/dev/null)
 
 .PHONY: fuzz
 fuzz: $(FUZZ)
