@@ -118,8 +118,8 @@ int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int c
 uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
 
 /*
- * Batch k will not be read again soon: where the file is mapped, its pages need not stay in this
- * process's memory. (Reading the batch again brings them back.)
+ * The batches up to k will not be read again soon: where the file is mapped, its pages need not stay
+ * in this process's memory. (Reading a batch again brings them back.)
  */
 void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
 

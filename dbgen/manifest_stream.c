@@ -12,13 +12,12 @@ uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k)
 
 void ul_manifest_forget(struct ul_manifest *m, uint32_t k)
 {
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start, end;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	if (!m->mapped)
-		return;
-	/* Whole pages only; what the neighbours share goes with them. */
-	start = ((uintptr_t)m->data + m->batch_offset[k] + page - 1) / page * page;
-	end = ((uintptr_t)m->data + m->batch_offset[k + 1]) / page * page;
-	if (start < end)
-		madvise((void *)start, end - start, MADV_DONTNEED);
+	/*
+	 * From the file's start: the kernel maps whole folios around a page that is touched, so pages of
+	 * batches forgotten earlier have come back.
+	 */
+	if (m->mapped)
+		madvise(m->mapped, m->batch_offset[k + 1] / page * page, MADV_DONTNEED);
 }
