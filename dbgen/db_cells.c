@@ -303,95 +303,153 @@ static inline unsigned int bits_of(uint32_t v)
 	return 32 - (unsigned int)__builtin_clz(v);
 }
 
-/* (a, row): payload length, header, values. Every store ends within the cell and begins in it. */
-static inline bool add_two(struct ul_leaves *l, uint32_t a, uint32_t row)
-{
-	unsigned int bits_a = bits_of(a), bits_row = bits_of(row);
-	uint32_t len = 3U + size_of[bits_a] + size_of[bits_row];
-	uint8_t *at = ul_leaves_add(l, 1 + len, 0), *end;
+/* The bytes of an integer and its serial type. */
+struct width {
+	uint32_t size, type;
+};
 
-	if (__builtin_expect(!at, 0))
-		return false;
-	end = at + 1 + len;
-	ul_put_be32(end - 4, row);
-	end -= size_of[bits_row];
-	ul_put_be32(end - 4, a);
-	ul_put_be32(at, len << 24 | 3U << 16 | (uint32_t)type_of[bits_a] << 8 | type_of[bits_row]);
-	return true;
+/* v > 0 */
+static inline struct width width_of(uint32_t v)
+{
+	unsigned int bits = 32 - (unsigned int)__builtin_clz(v);
+
+	return (struct width){size_of[bits], type_of[bits]};
 }
 
-static inline bool add_three(struct ul_leaves *l, uint32_t a, uint32_t b, uint32_t row)
+/* The entry (a, row): payload length, header, values. Every store begins and ends within the cell. */
+static inline void put_two(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t row,
+			   struct width wrow)
 {
-	unsigned int bits_a = bits_of(a), bits_b = bits_of(b), bits_row = bits_of(row);
-	uint32_t len = 4U + size_of[bits_a] + size_of[bits_b] + size_of[bits_row];
-	uint8_t *at = ul_leaves_add(l, 1 + len, 0), *end;
+	uint8_t *end = at + 1 + len;
 
-	if (__builtin_expect(!at, 0))
-		return false;
-	end = at + 1 + len;
 	ul_put_be32(end - 4, row);
-	end -= size_of[bits_row];
-	ul_put_be32(end - 4, b);
-	end -= size_of[bits_b];
-	ul_put_be32(end - 4, a);
-	ul_put_be32(at + 1, 4U << 24 | (uint32_t)type_of[bits_a] << 16 |
-				    (uint32_t)type_of[bits_b] << 8 | type_of[bits_row]);
+	ul_put_be32(end - wrow.size - 4, a);
+	ul_put_be32(at, len << 24 | 3U << 16 | wa.type << 8 | wrow.type);
+}
+
+/* The entry (a, b, row). */
+static inline void put_three(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t b,
+			     struct width wb, uint32_t row, struct width wrow)
+{
+	uint8_t *end = at + 1 + len;
+
+	ul_put_be32(end - 4, row);
+	ul_put_be32(end - wrow.size - 4, b);
+	ul_put_be32(end - wrow.size - wb.size - 4, a);
+	ul_put_be32(at + 1, 4U << 24 | wa.type << 16 | wb.type << 8 | wrow.type);
 	at[0] = (uint8_t)len;
-	return true;
 }
 
-/* A row of Refs: its rowid's varint, stored as four bytes, may reach three bytes before the cell. */
-static inline bool add_ref(struct ul_leaves *l, uint32_t a, uint32_t b, uint32_t row)
+/* A row of Refs: its rowid's varint, stored as four bytes, may begin three bytes before the cell. */
+static inline void put_ref(uint8_t *at, uint32_t len, uint32_t row_size, uint32_t a,
+			   struct width wa, uint32_t b, struct width wb, uint32_t row)
 {
-	unsigned int bits_a = bits_of(a), bits_b = bits_of(b);
-	uint32_t len = 3U + size_of[bits_a] + size_of[bits_b];
-	uint32_t row_size = (bits_of(row) + 6) / 7;
-	uint8_t *at = ul_leaves_add(l, 1 + row_size + len, row), *end;
+	uint8_t *end = at + 1 + row_size + len;
 
-	if (__builtin_expect(!at, 0))
-		return false;
-	end = at + 1 + row_size + len;
 	ul_put_be32(end - 4, b);
-	end -= size_of[bits_b];
-	ul_put_be32(end - 4, a);
-	ul_put_be32(at + row_size, 3U << 16 | (uint32_t)type_of[bits_a] << 8 | type_of[bits_b]);
+	ul_put_be32(end - wb.size - 4, a);
+	ul_put_be32(at + row_size, 3U << 16 | wa.type << 8 | wb.type);
 	if (__builtin_expect(row_size > 4, 0))
 		ul_put_varint(at + 1, row);
 	else
-		ul_put_be32(at + row_size - 3, (row & 0x7f) | (row << 1 & 0x7f00) |
+		ul_put_be32(at + row_size - 3, 0x80808000U | (row & 0x7f) | (row << 1 & 0x7f00) |
 						       (row << 2 & 0x7f0000) |
-						       (row << 3 & 0x7f000000) | 0x80808000U);
+						       (row << 3 & 0x7f000000));
 	at[0] = (uint8_t)len;
+}
+
+/* The three loops: one tree after the other, so that each has one page in view. */
+static bool add_refs(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
+{
+	struct ul_open_leaf o = ul_leaves_borrow(l);
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint32_t from = b->first + i + 1;
+		struct width wfrom = width_of(from);
+
+		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
+			struct width wto = width_of(b->refs[k] + 1);
+			uint32_t row_size = (38 - (uint32_t)__builtin_clz(row)) / 7;
+			uint32_t len = 3 + wfrom.size + wto.size;
+			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + row_size + len, row);
+
+			if (__builtin_expect(!at, 0))
+				return false;
+			put_ref(at, len, row_size, from, wfrom, b->refs[k] + 1, wto, row);
+		}
+	}
+	ul_leaves_return(l, &o);
+	return true;
+}
+
+static bool add_keys(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
+{
+	struct ul_open_leaf o = ul_leaves_borrow(l);
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint32_t from = b->first + i + 1;
+		struct width wfrom = width_of(from);
+
+		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
+			struct width wto = width_of(b->refs[k] + 1), wrow = width_of(row);
+			uint32_t len = 4 + wfrom.size + wto.size + wrow.size;
+			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
+
+			if (__builtin_expect(!at, 0))
+				return false;
+			put_three(at, len, from, wfrom, b->refs[k] + 1, wto, row, wrow);
+		}
+	}
+	ul_leaves_return(l, &o);
+	return true;
+}
+
+static bool add_referrers(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
+{
+	struct ul_open_leaf o = ul_leaves_borrow(l);
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint32_t from = b->first + i + 1;
+		struct width wfrom = width_of(from);
+
+		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
+			struct width wrow = width_of(row);
+			uint32_t len = 3 + wfrom.size + wrow.size;
+			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
+
+			if (__builtin_expect(!at, 0))
+				return false;
+			put_two(at, len, from, wfrom, row, wrow);
+		}
+	}
+	ul_leaves_return(l, &o);
 	return true;
 }
 
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row)
 {
-	/* One tree after the other: each loop has one page in view. */
-	uint32_t row = first_row;
-	bool good = true;
-
-	for (uint32_t i = 0; i < b->n; i++)
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++)
-			good &= add_ref(&c->leaves[UL_CELLS_REFS], b->first + i + 1, b->refs[k] + 1,
-					row++);
-	row = first_row;
-	for (uint32_t i = 0; i < b->n; i++)
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++)
-			good &= add_three(&c->leaves[UL_CELLS_KEY], b->first + i + 1,
-					  b->refs[k] + 1, row++);
-	row = first_row;
-	for (uint32_t i = 0; i < b->n; i++)
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++)
-			good &= add_two(&c->leaves[UL_CELLS_REFERRER], b->first + i + 1, row++);
-	return good ? 0 : -ENOMEM;
+	return add_refs(&c->leaves[UL_CELLS_REFS], b, first_row) &&
+			       add_keys(&c->leaves[UL_CELLS_KEY], b, first_row) &&
+			       add_referrers(&c->leaves[UL_CELLS_REFERRER], b, first_row)
+		       ? 0
+		       : -ENOMEM;
 }
 
 int ul_cells_add_reverse(struct ul_leaves *l, uint32_t id, const uint32_t *rows, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (!add_two(l, id, rows[i]))
+	struct ul_open_leaf o = ul_leaves_borrow(l);
+	struct width wid = width_of(id);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct width wrow = width_of(rows[i]);
+		uint32_t len = 3 + wid.size + wrow.size;
+		uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
+
+		if (__builtin_expect(!at, 0))
 			return -ENOMEM;
+		put_two(at, len, id, wid, rows[i], wrow);
+	}
+	ul_leaves_return(l, &o);
 	return 0;
 }
 

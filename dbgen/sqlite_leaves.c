@@ -17,6 +17,7 @@ static void close_leaf(struct ul_leaves *l)
 	l->page[7] = 0;
 	memset(l->page + free_start, 0, l->top - free_start);
 	l->page = NULL;
+	l->n = l->top = 0;
 }
 
 static int open_leaf(struct ul_leaves *l)
@@ -45,7 +46,7 @@ uint8_t *ul_leaves_add_slow(struct ul_leaves *l, uint32_t size, uint64_t rowid)
 {
 	uint8_t *at;
 
-	if (l->page && LEAF_HEADER + 2 * l->n + 2 + size + l->slack > l->top) {
+	if (l->top > 0 && LEAF_HEADER + 2 * l->n + 2 + size + l->slack > l->top) {
 		close_leaf(l);
 		if (l->kind == UL_SQLITE_LEAF_INDEX) {
 			/* The slack lies before the divider too. */
@@ -62,7 +63,7 @@ uint8_t *ul_leaves_add_slow(struct ul_leaves *l, uint32_t size, uint64_t rowid)
 		if (add_divider(l, rowid - 1, 0) < 0)
 			return NULL;
 	}
-	if (!l->page && open_leaf(l) < 0)
+	if (l->top == 0 && open_leaf(l) < 0)
 		return NULL;
 	return ul_leaves_add(l, size, rowid);
 }
@@ -105,7 +106,7 @@ static int divider_to_leaf(struct ul_leaves *l)
 int ul_leaves_end(struct ul_leaves *l, uint64_t rowid, bool last)
 {
 	uint32_t n = l->n;
-	bool open = l->page;
+	bool open = l->top > 0;
 
 	if (l->pages.len == 0)
 		return 0;
@@ -142,7 +143,7 @@ void ul_leaves_reset(struct ul_leaves *l)
 	l->dividers.len = 0;
 	l->divider_bytes.len = 0;
 	l->page = NULL;
-	l->n = 0;
+	l->n = l->top = 0;
 }
 
 void ul_leaves_free(struct ul_leaves *l)

@@ -27,10 +27,10 @@ struct ul_leaves {
 	struct ul_buffer dividers; /* struct ul_divider */
 	struct ul_buffer divider_bytes; /* cells as in a leaf */
 
-	/* The open leaf; NULL: none. */
+	/* The open leaf. */
 	uint8_t *page;
 	uint32_t n;   /* cells */
-	uint32_t top; /* offset of the lowest cell */
+	uint32_t top; /* offset of the lowest cell; 0: no leaf is open */
 };
 
 /*
@@ -46,11 +46,48 @@ uint8_t *ul_leaves_add_slow(struct ul_leaves *l, uint32_t size, uint64_t rowid);
 static inline uint8_t *ul_leaves_add(struct ul_leaves *l, uint32_t size, uint64_t rowid)
 {
 	/* 2 for this cell's offset; the array of offsets begins at 8 */
-	if (__builtin_expect(!l->page || 8 + 2 * l->n + 2 + size + l->slack > l->top, 0))
+	if (__builtin_expect(8 + 2 * l->n + 2 + size + l->slack > l->top, 0))
 		return ul_leaves_add_slow(l, size, rowid);
 	l->top -= size;
 	ul_put_be16(l->page + 8 + 2 * l->n++, (uint16_t)l->top);
 	return l->page + l->top;
+}
+
+/*
+ * The same for a loop over short cells. What changes with each cell is kept in a local variable, so that
+ * the compiler need not write it to memory for fear that a cell's bytes overlap it.
+ */
+struct ul_open_leaf {
+	uint8_t *page;
+	uint32_t n, top, slack;
+};
+
+static inline struct ul_open_leaf ul_leaves_borrow(const struct ul_leaves *l)
+{
+	return (struct ul_open_leaf){l->page, l->n, l->top, l->slack};
+}
+
+static inline void ul_leaves_return(struct ul_leaves *l, const struct ul_open_leaf *o)
+{
+	l->page = o->page;
+	l->n = o->n;
+	l->top = o->top;
+}
+
+static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_open_leaf *o,
+					      uint32_t size, uint64_t rowid)
+{
+	if (__builtin_expect(8 + 2 * o->n + 2 + size + o->slack > o->top, 0)) {
+		uint8_t *at;
+
+		ul_leaves_return(l, o);
+		at = ul_leaves_add_slow(l, size, rowid);
+		*o = ul_leaves_borrow(l);
+		return at;
+	}
+	o->top -= size;
+	ul_put_be16(o->page + 8 + 2 * o->n++, (uint16_t)o->top);
+	return o->page + o->top;
 }
 
 /*
