@@ -50,7 +50,7 @@ done <build/commands.txt
 # What getopt_long takes is what the usage texts promise.
 for file in cli/*.c; do
 	taken=$(grep -oE '\{"[a-z][a-z0-9-]+", *(no|required|optional)_argument' "$file" | cut -d'"' -f2 |
-		sed 's/^/--/' | grep -vx -e --output | sort -u) # the long name of -o
+		sed 's/^/--/' | grep -vx -e --output -e --jobs | sort -u) # long names of -o, -j
 	[ -n "$taken" ] || continue
 	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
 	check "every option that $file takes stands in a usage text" "" "$missing"
