@@ -1,0 +1,48 @@
+/* image.json of any bytes: what is accepted can be written, and read again as the same. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verity/image_info.h"
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char good[] =
+	"{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
+	"\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"
+	"\"nixSchema\":10,\"database\":true}\n";
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+	if (seed % 16 == 0 && max >= sizeof(good) - 1) {
+		memcpy(data, good, sizeof(good) - 1);
+		size = sizeof(good) - 1;
+	}
+	return LLVMFuzzerMutate(data, size, max);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ul_buffer text = {0}, again = {0};
+	struct ul_image_info info, back;
+	struct ul_error err;
+
+	if (ul_image_info_parse((const char *)data, size, &info, &err) < 0)
+		return 0;
+	if (ul_version_compare(info.version, info.name) !=
+	    -ul_version_compare(info.name, info.version))
+		abort();
+	if (ul_image_info_format(&info, &text, &err) < 0 ||
+	    ul_image_info_parse((const char *)text.data, text.len, &back, &err) < 0 ||
+	    ul_image_info_format(&back, &again, &err) < 0 || again.len != text.len ||
+	    memcmp(again.data, text.data, text.len) != 0)
+		abort();
+	ul_image_info_free(&info);
+	ul_image_info_free(&back);
+	ul_buffer_free(&text);
+	ul_buffer_free(&again);
+	return 0;
+}
