@@ -142,6 +142,12 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/unit/random_stor
 .PHONY: bench-programs
 bench-programs: $(BENCH)
 
+.PHONY: bench-verity bench-check
+bench-verity: tools
+	tests/bench/verity.sh
+bench-check: programs
+	tests/bench/check.sh
+
 # Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
 FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -234,6 +240,8 @@ help:
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
+	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
+	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
 	@echo 'install      programs, manual pages and completions below PREFIX (/usr/local), DESTDIR before it'
 	@echo 'clean        remove what was built'

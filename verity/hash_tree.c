@@ -22,7 +22,7 @@
 
 #define SUPERBLOCK_SIZE 512
 #define PIECE_SIZE      (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
-#define READ_SIZE       (256 * 1024)      /* bytes of a read: small enough for a core's cache */
+#define READ_SIZE       (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
 
 static const char todo_write[] = "Write the image again.";
 
