@@ -19,6 +19,8 @@ static void cleanup_reader(struct ul_batch_reader **r)
 	ul_batch_reader_free(*r);
 }
 
+#define autoreader UL_CLEANUP(cleanup_reader)
+
 /* referenced[i]: another path refers to path i. */
 static int mark_referenced(struct ul_manifest *m, struct ul_batch_reader *reader,
 			   uint8_t *referenced, struct ul_error *err)
@@ -71,27 +73,29 @@ static int link_roots(struct ul_manifest *m, const struct ul_batch *batch,
 int ul_gcroots_write(struct ul_manifest *m, int dirfd, const char *dir, uint32_t *ret_n,
 		     struct ul_error *err)
 {
-	UL_CLEANUP(cleanup_reader) struct ul_batch_reader *reader = ul_batch_reader_new(m);
-	ul_autofree uint8_t *referenced = calloc((size_t)ul_manifest_n_paths(m) + 1, 1);
+	autoreader struct ul_batch_reader *reader = ul_batch_reader_new(m);
+	ul_autobuffer struct ul_buffer marks = {0};
+	size_t n_marks = ul_manifest_n_paths(m);
 	ul_autoclose int fd = -1;
 	uint32_t n = 0;
 	int r;
 
-	if (!reader || !referenced)
+	if (!reader || ul_buffer_reserve(&marks, n_marks + 1) < 0)
 		return ul_error_nomem(err, WHAT);
+	memset(marks.data, 0, marks.size);
 	r = ul_mkdir_parents(dirfd, dir, 0755);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, dir, NULL, -r);
 	fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, dir, NULL, errno);
-	r = mark_referenced(m, reader, referenced, err);
+	r = mark_referenced(m, reader, marks.data, err);
 	for (uint32_t k = 0; r == 0 && k < ul_manifest_n_batches(m); k++) {
 		struct ul_batch batch;
 
 		r = ul_manifest_read_batch(reader, k, UL_COL_NAME, &batch, err);
 		if (r == 0)
-			r = link_roots(m, &batch, referenced, fd, &n, err);
+			r = link_roots(m, &batch, marks.data, fd, &n, err);
 	}
 	if (r == 0)
 		*ret_n = n;

@@ -25,7 +25,7 @@ static int kernel_console_level(const char *proc_dir)
 
 	if (!path || ul_read_file(AT_FDCWD, path, 64, &text) < 0 || !ul_buffer_string(&text))
 		return 0;
-	return atoi((const char *)text.data);
+	return (int)strtol((const char *)text.data, NULL, 10);
 }
 
 static int reopen(int old, const char *path)

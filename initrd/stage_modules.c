@@ -1,8 +1,8 @@
 /*
- * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list
- * is loaded, in that order, and of what the devices present ask for by their aliases (modules_layout.h) the quick drivers;
- * the slow ones are known. b->uevent_fd
- * tells of devices that appear from here on (a bus found by one driver brings devices for the next).
+ * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list is
+ * loaded, in that order; so are the quick drivers of what the devices present ask for by their aliases, and the
+ * slow ones are known (modules_layout.h has the ways to be loaded). b->uevent_fd tells of devices that appear from
+ * here on: a bus found by one driver brings devices for the next.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -129,7 +129,7 @@ static void load_for_device(struct ul_boot *b, struct kmod_module *mod)
 	if (b->n_loading == UL_BOOT_LOADING || strlen(name) >= sizeof(l->name) ||
 	    was_started(b, name))
 		return;
-	strcpy(l->name, name);
+	memcpy(l->name, name, strlen(name) + 1);
 	l->pid = 0;
 	b->n_loading++;
 	if (is_quick(name))
@@ -242,7 +242,7 @@ static void coldplug_bus(struct ul_boot *b, int bus_fd)
 
 	if (!dir)
 		return;
-	fd = -1;
+	(void)ul_steal_fd(&fd); /* closedir closes it */
 	while ((entry = readdir(dir))) {
 		char path[NAME_MAX + 16], alias[512];
 		ssize_t n;
