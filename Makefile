@@ -105,7 +105,7 @@ check-unit: unit-tests
 # Small programs that host-level tests and benchmarks run beside the command.
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 
-$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(LIBS)
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 

@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# The boot's stages from policy to overlay, on a loop device in place of dm-verity, each boot in a mount namespace of
+# its own: what they leave in the new root, and the code that each broken lower or policy ends in.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+underlay=$PWD/build/underlay
+stages=$PWD/build/tests/tools/boot_stages
+tmp=$(mktemp -d) || exit 1
+loops=()
+cleanup() {
+	[ ${#loops[@]} -eq 0 ] || losetup -d "${loops[@]}"
+	rm -rf "$tmp" "$tap_dir"
+}
+trap cleanup EXIT
+
+# ---- the lowers ----------------------------------------------------------------------------------
+
+system=00000000000000000000000000000000-system
+library=11111111111111111111111111111111-library
+other=22222222222222222222222222222222-other
+
+# record NAME REFERENCE...: a path's registration. Nothing here looks at the hash.
+record() {
+	echo "/nix/store/$1"
+	printf '%064d\n120\n\n%d\n' 7 $(($# - 1))
+	shift
+	[ $# -eq 0 ] || printf '/nix/store/%s\n' "$@"
+}
+
+make_tree() {
+	local tree=$1
+	mkdir -p "$tree"/nix/store/{$system,$library} "$tree"/nix/{.underlay,var/nix/db}
+	printf '#!/bin/sh\n' >"$tree/nix/store/$system/real-init"
+	chmod 555 "$tree/nix/store/$system/real-init"
+	# As in NixOS, through an absolute link into the store.
+	ln -s "/nix/store/$system/real-init" "$tree/nix/store/$system/init"
+	echo library >"$tree/nix/store/$library/file"
+	echo other >"$tree/nix/store/$other"
+	"$underlay" manifest create -o "$tree/nix/.underlay/manifest" --registration <(
+		record $system $system $library
+		record $library
+		record $other
+	) >/dev/null &&
+		"$underlay" db build "$tree/nix/.underlay/manifest" -o "$tree/nix/var/nix/db" >/dev/null &&
+		cat >"$tree/nix/.underlay/image.json" <<-END
+			{"format": 1, "name": "demo", "version": "1", "system": "/nix/store/$system", "storeDir": "/nix/store",
+			 "paths": 3, "narSize": 360, "manifestFormat": 1, "nixSchema": 10, "database": true}
+		END
+}
+
+# lower NAME [erofs|squashfs]: the tree of that name as a block device, in $device.
+lower() {
+	case ${2:-erofs} in
+	erofs) mkfs.erofs "$tmp/$1.img" "$tmp/$1" ;;
+	squashfs) mksquashfs "$tmp/$1" "$tmp/$1.img" -noappend -quiet ;;
+	esac >"$tmp/mkfs.log" 2>&1 || { cat "$tmp/mkfs.log" && exit 1; }
+	attach_device "$tmp/$1.img"
+}
+
+attach_device() {
+	device=$(losetup --find --show --read-only "$1") || exit 1
+	loops+=("$device")
+}
+
+make_tree "$tmp/good" || { echo "not ok - the lower is made" && exit 1; }
+lower good
+good=$device
+
+# ---- running them --------------------------------------------------------------------------------
+
+before= # done in the namespace before the stages run
+
+# run SCRIPT [CMDLINE [POLICY-LINE...]]: the stages over $device, and when they succeed the script, in which $root
+# is the new root and $run has nix.conf and state.json. Status: the stages' code, else the script's.
+run() {
+	local script=$1 cmdline=${2:-}
+	shift $(($# < 2 ? $# : 2))
+	rm -rf "$tmp/conf"
+	mkdir -p "$tmp/conf/etc/underlay"
+	{
+		printf '[verify]\nmode = pinned\nroot-hash = %064d\n' 1
+		printf '%s\n' "$@"
+	} >"$tmp/conf/etc/underlay/underlay.conf"
+	export root=$tmp/root run=$tmp/run system library other device cmdline stages conf=$tmp/conf before
+	rm -rf "$run"
+	mkdir -p "$root"
+	unshare --mount --propagation private bash -uc '
+		eval "$before"
+		"$stages" "$device" "$root" "$run" "$conf" "$cmdline" || exit
+		'"$script"
+}
+
+# refused NAME CODE SENTENCE [CMDLINE [POLICY-LINE...]]: the stages end in that code; the sentence's pattern matches.
+refused() {
+	local name=$1 code=$2 sentence=$3 status
+	shift 3
+	run false "$@" >"$tmp/out" 2>&1
+	status=$?
+	echo "# ended with $status" >>"$tmp/out"
+	tap "refused: $name" bash -c 'cat "$3"; [ "$1" = "$2" ] && grep -qE "^underlay: $4" "$3" &&
+		grep -q "^underlay: failure $2 (" "$3"' _ $status "$code" "$tmp/out" "$sentence"
+}
+
+attach=("[database]" "mode = attach")
+rebuild=("[database]" "mode = rebuild")
+
+# ---- what they leave -----------------------------------------------------------------------------
+
+for mode in attach rebuild; do
+	tap "$mode: the overlay shows the lower, and takes what is added into the upper" run '
+		set -e
+		cmp "$root/nix/store/$library/file" <(echo library)
+		echo new >"$root/nix/store/new"
+		[ "$(cat "$root/nix/.rw/store/new")" = new ]
+		! touch "$root/nix/.ro/nix/store/new" 2>/dev/null
+		[ "$(ls "$root/nix/.rw/store")" = new ]' "" "[database]" "mode = $mode"
+	tap "$mode: roots for the paths that no other refers to" run '
+		[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
+			"/nix/store/$system /nix/store/$other " ]' "" "[database]" "mode = $mode"
+	tap "$mode: state.json tells it" run '
+		jq -e "[.result, .database.mode, .database.gcRoots, .lowers[0].paths, .lowers[0].system] ==
+			[\"prepared\", \"'$mode'\", 2, 3, \"/nix/store/$system\"]" "$run/state.json"' "" "[database]" "mode = $mode"
+done
+tap "the overlay's mount is what Nix looks for, with paths as seen in the new root" run '
+	mkdir -p "$root/proc"
+	mount --bind /proc "$root/proc"
+	mount --bind /usr "$root/var" && mkdir "$root/usr" && mount --move "$root/var" "$root/usr"
+	ln -s usr/lib "$root/lib"; ln -s usr/lib64 "$root/lib64"
+	chroot "$root" /usr/bin/grep -qE "^overlay /nix/store overlay rw,nosuid,nodev,.*lowerdir=/nix/.ro/nix/store,upperdir=/nix/.rw/store," /proc/mounts' \
+	"" "${attach[@]}"
+tap "the lower is read-only, nodev and nosuid" run '
+	findmnt -no OPTIONS "$root/nix/.ro" | grep -q "^ro,nosuid,nodev"' "" "${attach[@]}"
+tap "attach: nix.conf names both layers, and no database is written" run '
+	set -e
+	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&upper-layer=/nix/.rw/store" "$run/nix.conf"
+	grep -qx "extra-experimental-features = local-overlay-store read-only-local-store" "$run/nix.conf"
+	[ ! -e "$root/nix/var/nix/db" ]' "" "${attach[@]}"
+tap "attach: the remount hook of the policy" run '
+	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
+tap "rebuild: every path is in the database, and nix.conf sets nothing" run '
+	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ] &&
+	! grep -qv "^#" "$run/nix.conf"' "" "${rebuild[@]}"
+tap "auto: a Nix that can attach" run 'jq -e ".database.mode == \"attach\"" "$run/state.json"' "" "[database]" "nix-version = 2.22.0"
+tap "auto: a Nix that cannot" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"' "" "[database]" "nix-version = 2.18"
+tap "auto: a Nix that nobody knows" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"'
+tap "sizes of the policy" run '
+	[ "$(findmnt -bno SIZE "$root/nix/.rw") $(findmnt -bno SIZE "$root")" = "8388608 4194304" ]' \
+	"" "[upper]" "size = 8M" "[root]" "size = 4M"
+tap "init= that names what is started anyway" run true "init=/nix/store/$system/init quiet"
+# What is mounted at the new root stays, as another initramfs mounted it.
+before='mount -t tmpfs mine "$root"; touch "$root/mine"'
+tap "a new root that is mounted already is used" run '[ -e "$root/mine" ] && [ -d "$root/nix/store/$library" ]'
+before=
+make_tree "$tmp/squash" && lower squash squashfs
+tap "a lower of squashfs" run 'cmp "$root/nix/store/$library/file" <(echo library)'
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+device=$good
+refused "a policy with a misspelt key" 10 'policy: reading \[upper\] sise: .*underlay.conf:5: there is no such setting' "" "[upper]" "sise = 1M"
+refused "a parameter that the policy does not allow" 11 'policy: .*underlay.timeout=1: ' "underlay.timeout=1"
+refused "another init than the image's" 11 'lower: .*/bin/sh: this image starts' "init=/bin/sh"
+refused "erofs where the policy wants squashfs" 23 'lower: .*erofs' "" "[lower]" "filesystems = squashfs"
+refused "a system that is not in the image" 30 'lower: .*nowhere/init: No such file' "" "[system]" "path = /nix/store/nowhere"
+refused "a system outside the store" 30 'lower: .*/etc/x: it is not a path of' "" "[system]" "path = /etc/x"
+refused "a system with a way out" 30 'lower: .*it is not a path of' "" "[system]" "path = /nix/store/../../bin"
+refused "an init that is not executable" 30 'lower: .*not an executable' "" "[system]" "path = /nix/store/$library" "init = file"
+before='mount -t tmpfs mine "$root"; ln -s /tmp "$root/nix"'
+refused "a new root whose /nix leads elsewhere" 2 'root: .*/nix: Not a directory'
+before=
+
+spoil() {
+	make_tree "$tmp/$1"
+	(cd "$tmp/$1/nix" && eval "$2")
+	lower "$1"
+}
+spoil no-manifest 'rm .underlay/manifest'
+refused "no manifest" 25 'lower: opening the manifest: nix/.underlay/manifest: No such file'
+spoil bad-manifest 'truncate -s 100 .underlay/manifest'
+refused "a manifest that is cut" 25 'lower: '
+spoil no-info 'rm .underlay/image.json'
+refused "no image.json" 24 'lower: .*image.json: No such file'
+spoil bad-info 'echo "{" >.underlay/image.json'
+refused "an image.json that is cut" 24 'lower: '
+spoil other-store 'sed -i "s|/nix/store|/gnu/store|g" .underlay/image.json'
+refused "an image for another store directory" 24 'lower: .*/gnu/store'
+spoil no-system 'sed -i "s/\"system\": \"[^\"]*\", //" .underlay/image.json'
+refused "nobody names a system" 30 'lower: .*neither the image nor the policy'
+spoil no-database 'rm var/nix/db/schema'
+refused "attach without a whole database" 26 'database: .*schema: No such file' "" "${attach[@]}"
+tap "the same rebuilt" run true "" "${rebuild[@]}"
+head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img"
+refused "no filesystem at all" 23 'lower: .*no filesystem that is known here'
+truncate -s 1K "$tmp/empty.img" && attach_device "$tmp/empty.img"
+refused "a device that is too small" 23 'lower: '
+tap_end

@@ -1,0 +1,65 @@
+/*
+ * The boot's own stages without device-mapper and without PID 1: what stages find and verify would leave is put in
+ * their place (the lower is a block device that the test gives), everything else is the code that boots.
+ *
+ *     boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE
+ *
+ * Ends with the code of the failure, 0 where there is none; the sentence goes to standard error, and what
+ * `underlay status` reads to RUN_DIR.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "initrd/boot.h"
+#include "initrd/failure.h"
+#include "initrd/state.h"
+
+static const char *device;
+
+static int open_device(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_lower *lower = &b->lowers[b->n_lowers++];
+
+	(void)err;
+	*lower = (struct ul_lower){0};
+	snprintf(lower->device, sizeof(lower->device), "%s", device);
+	return 0;
+}
+
+static const struct ul_stage stages[] = {
+	{"policy", ul_stage_policy, 0},
+	{"root", ul_stage_root, 0},
+	{"device", open_device, 0},
+	{"lower", ul_stage_lower, 0},
+	{"upper", ul_stage_upper, 0},
+	{"reconcile", ul_stage_reconcile, 0},
+	{"database", ul_stage_database, 0},
+	{"overlay", ul_stage_overlay, 0},
+	{NULL, NULL, 0},
+};
+
+int main(int argc, char **argv)
+{
+	struct ul_error err;
+	struct ul_boot b;
+	int r;
+
+	if (argc != 6) {
+		fputs("usage: boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE\n", stderr);
+		return 99;
+	}
+	ul_boot_init(&b);
+	device = argv[1];
+	b.root = argv[2];
+	b.run_dir = argv[3];
+	b.conf_dir = argv[4];
+	b.cmdline = argv[5];
+	r = ul_boot_run(&b, stages, &err);
+	if (r < 0)
+		ul_failure_report(&b);
+	r = r < 0 ? (int)b.failure.code : 0;
+	if (ul_state_write(&b, r ? "failed" : "prepared", &err) < 0)
+		r = 98;
+	ul_boot_free(&b);
+	return r;
+}
