@@ -111,7 +111,9 @@ make_store
 report $? "Nix makes a store"
 identity trusted && identity stranger
 build "$dir/image" 1.2 --key "$dir/trusted.key" --cert "$dir/trusted.crt" --rollback-index 5
-report $? "build and sign an image"
+built=$?
+report $built "build and sign an image"
+[ $built -eq 0 ] || exit 1
 cert=(--cert "$dir/trusted.crt")
 root_hash=$("$underlay" image inspect --json "$dir/image" | jq -r '.slots[0].rootHash')
 
