@@ -197,7 +197,7 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 					    k->slot->sig.device,
 					    "Put the signer's certificate into /etc/verity.d.",
 					    "no certificate is trusted here");
-		r = verify(k, k->blob.root_hash, strlen(k->blob.root_hash), &k->blob.signature,
+		r = verify(k, k->blob.root_hash, 2 * k->root_hash_len, &k->blob.signature,
 			   "root hash", &k->seal.by, err);
 	}
 	if (r < 0)
