@@ -263,6 +263,10 @@ static int add_refs(struct ul_builder *b, const struct ul_path_info *info,
 		b->n_refs = first;
 		return r;
 	}
+	record->first_ref = first;
+	record->n_refs = 0;
+	if (info->n_refs == 0)
+		return 0;
 	refs = b->refs + first;
 	if (info->n_refs > 1)
 		qsort(refs, info->n_refs, sizeof(*refs), compare_u32);
@@ -270,7 +274,6 @@ static int add_refs(struct ul_builder *b, const struct ul_path_info *info,
 		if (n == 0 || refs[n - 1] != refs[i])
 			refs[n++] = refs[i];
 	b->n_refs = first + n;
-	record->first_ref = first;
 	record->n_refs = (uint32_t)n;
 	return 0;
 }

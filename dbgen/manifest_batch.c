@@ -7,12 +7,14 @@
 
 #include "dbgen/manifest_internal.h"
 #include "dbgen/store_path.h"
+#include "dbgen/text_pairs.h"
 
 #define READING "reading the manifest"
 
 struct ul_batch_reader {
 	struct ul_manifest *m;
 	ZSTD_DCtx *zstd;
+	struct ul_text_pairs pairs;
 	struct ul_buffer names, sizes, meta, refs; /* decompressed sections */
 	struct ul_buffer deriver_text, sig_text, out_refs;
 	uint32_t name_off[UL_MANIFEST_BATCH + 1];
@@ -39,6 +41,7 @@ struct ul_batch_reader *ul_batch_reader_new(struct ul_manifest *m)
 	if (!r)
 		return NULL;
 	r->m = m;
+	ul_text_pairs_init(&r->pairs);
 	r->zstd = ZSTD_createDCtx();
 	if (!r->zstd) {
 		free(r);
@@ -212,8 +215,9 @@ static bool read_ultimate(struct ul_batch_reader *r, struct ul_cursor *c, uint32
 }
 
 /* One deriver from its kind, own name and the digest column. Returns where the text ends; NULL: bad. */
-static char *deriver_text(struct ul_cursor *c, struct ul_cursor *digests, uint8_t kind,
-			  const char *own, size_t own_len, char *at)
+static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c,
+			  struct ul_cursor *digests, uint8_t kind, const char *own, size_t own_len,
+			  char *at)
 {
 	const uint8_t *digest, *suffix = (const uint8_t *)".drv", *literal;
 	size_t shared = own_len, suffix_len = 4;
@@ -235,7 +239,7 @@ static char *deriver_text(struct ul_cursor *c, struct ul_cursor *digests, uint8_
 	digest = ul_take(digests, UL_DIGEST_SIZE);
 	if (!digest || !suffix || shared > own_len || shared + suffix_len > UL_NAME_MAX)
 		return NULL;
-	ul_store_digest_text(digest, at);
+	ul_pairs_digest(pairs, digest, at);
 	at[UL_HASH_DIGITS] = '-';
 	at += UL_HASH_DIGITS + 1;
 	memcpy(at, own, shared);
@@ -266,7 +270,8 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 		if (kinds[i] > UL_DERIVER_LITERAL)
 			at = NULL;
 		else if (kinds[i] != UL_DERIVER_NONE)
-			at = deriver_text(c, &digests, kinds[i], b->name.bytes + b->name.off[i],
+			at = deriver_text(&r->pairs, c, &digests, kinds[i],
+					  b->name.bytes + b->name.off[i],
 					  b->name.off[i + 1] - b->name.off[i], at);
 	}
 	if (!kinds || !at || digests.at != digests.end)
@@ -274,25 +279,6 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 	r->deriver_off[b->n] = (uint32_t)(at - start);
 	b->deriver = (struct ul_text_column){r->deriver_off, start};
 	return 0;
-}
-
-/* Base64 of 64 bytes, 88 characters: two at a time, since most paths of a store have a signature. */
-static void sig_base64(const uint8_t *sig, char *out)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < 63; i += 3, out += 4) {
-		uint32_t v = (uint32_t)sig[i] << 16 | (uint32_t)sig[i + 1] << 8 | sig[i + 2];
-
-		out[0] = digits[v >> 18];
-		out[1] = digits[v >> 12 & 63];
-		out[2] = digits[v >> 6 & 63];
-		out[3] = digits[v & 63];
-	}
-	out[0] = digits[sig[63] >> 2];
-	out[1] = digits[(sig[63] & 3) << 4];
-	out[2] = out[3] = '=';
 }
 
 static bool read_keys(struct ul_cursor *c, struct keys *ret)
@@ -312,8 +298,8 @@ static bool read_keys(struct ul_cursor *c, struct keys *ret)
 }
 
 /* One path's signatures from its code. Returns where the text ends; NULL: bad. */
-static char *sig_text(struct ul_cursor *c, struct ul_cursor *raw, const struct keys *keys,
-		      uint8_t code, char *at)
+static char *sig_text(const struct ul_text_pairs *pairs, struct ul_cursor *c, struct ul_cursor *raw,
+		      const struct keys *keys, uint8_t code, char *at)
 {
 	const uint8_t *bytes;
 	size_t len;
@@ -332,7 +318,7 @@ static char *sig_text(struct ul_cursor *c, struct ul_cursor *raw, const struct k
 	len = keys->len[code - 1];
 	memcpy(at, keys->name[code - 1], len);
 	at[len] = ':';
-	sig_base64(bytes, at + len + 1);
+	ul_pairs_sig(pairs, bytes, at + len + 1);
 	return at + len + 1 + UL_MANIFEST_SIG_TEXT;
 }
 
@@ -362,7 +348,7 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 	for (uint32_t i = 0; i < b->n && at; i++) {
 		r->sig_off[i] = (uint32_t)(at - start);
 		if (codes[i] != 0)
-			at = sig_text(c, &raw, &keys, codes[i], at);
+			at = sig_text(&r->pairs, c, &raw, &keys, codes[i], at);
 	}
 	if (!at || raw.at != raw.end)
 		return bad(r, b, "a signature is not possible", err);

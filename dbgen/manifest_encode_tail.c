@@ -4,6 +4,7 @@
 
 #include "dbgen/builder_internal.h"
 #include "dbgen/manifest_format.h"
+#include "dbgen/store_path.h"
 
 #define WRITING "writing the manifest"
 
@@ -35,20 +36,29 @@ static int put_drv_output(struct ul_buffer *raw, const struct ul_builder_drv_out
 	return r < 0 ? r : ul_buffer_append(raw, row->name, name_len);
 }
 
-/* Turn entries into numbers and drop rows of derivations that are not in the manifest. */
-static size_t number_drv_outputs(struct ul_builder *b, const uint32_t *number)
+/*
+ * Turn entries into numbers and drop rows of derivations that a closure leaves out. One whose
+ * derivation was never given is an error.
+ */
+static int number_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_error *err)
 {
+	char path[UL_STORE_PATH_SIZE];
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n_drv_outputs; i++) {
 		struct ul_builder_drv_output row = b->drv_outputs[i];
+		const struct ul_builder_entry *e = &b->entries[row.drv];
 
-		if (!ul_builder_keeps(b, &b->entries[row.drv]))
+		if (!ul_builder_keeps(b, e) && !b->restricted)
+			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path),
+					    NULL, "an output of it is given, but not itself");
+		if (!ul_builder_keeps(b, e))
 			continue;
 		row.drv = number[row.drv];
 		b->drv_outputs[n++] = row;
 	}
-	return n;
+	b->n_drv_outputs = n;
+	return 0;
 }
 
 int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
@@ -56,8 +66,10 @@ int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct u
 {
 	const struct ul_builder_drv_output *before = NULL;
 	uint32_t n = 0;
+	int r = number_drv_outputs(b, number, err);
 
-	b->n_drv_outputs = number_drv_outputs(b, number);
+	if (r < 0)
+		return r;
 	if (b->n_drv_outputs > 1)
 		qsort(b->drv_outputs, b->n_drv_outputs, sizeof(*b->drv_outputs),
 		      compare_drv_outputs);
@@ -96,14 +108,33 @@ static int compare_realisations(const void *a, const void *b)
 	return compare_texts(x->drv_path, x->output_name, y->drv_path, y->output_name);
 }
 
+/* Drop the realisations that a closure leaves out. */
+static int keep_realisations(struct ul_builder *b, size_t *ret_n, struct ul_error *err)
+{
+	char path[UL_STORE_PATH_SIZE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_realisations; i++) {
+		const struct ul_builder_entry *e = &b->entries[b->realisations[i].output];
+
+		if (ul_builder_keeps(b, e))
+			b->realisations[n++] = b->realisations[i];
+		else if (!b->restricted)
+			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path),
+					    NULL, "a realisation of it is given, but not itself");
+	}
+	*ret_n = n;
+	return 0;
+}
+
 /* Keep, sort, merge and number the realisations. */
 static int sort_realisations(struct ul_builder *b, struct ul_error *err)
 {
 	size_t n = 0;
+	int r = keep_realisations(b, &n, err);
 
-	for (size_t i = 0; i < b->n_realisations; i++)
-		if (ul_builder_keeps(b, &b->entries[b->realisations[i].output]))
-			b->realisations[n++] = b->realisations[i];
+	if (r < 0)
+		return r;
 	if (n > 1)
 		qsort(b->realisations, n, sizeof(*b->realisations), compare_realisations);
 	b->n_realisations = 0;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,10 +137,238 @@ static void round_trip(void **state)
 	}
 }
 
+static struct ul_manifest *make(size_t n, struct random_store **ret_store, struct ul_buffer *file)
+{
+	struct random_store *s = random_store_new(99, n, &odd);
+	struct ul_manifest *m;
+
+	assert_non_null(s);
+	build(s, file);
+	assert_int_equal(ul_manifest_open_memory(file->data, file->len, &m, NULL), 0);
+	*ret_store = s;
+	return m;
+}
+
+/* A path's number by the interface that is tested elsewhere. */
+static uint32_t number_of(struct ul_manifest *m, const char *path)
+{
+	uint32_t number = UINT32_MAX;
+
+	assert_int_equal(ul_manifest_find(m, strrchr(path, '/') + 1, &number, NULL), 1);
+	return number;
+}
+
+static void tables(void **state)
+{
+	ul_autobuffer struct ul_buffer file = {0};
+	const struct ul_drv_output *outputs;
+	const struct ul_realisation *rows;
+	struct random_store *s;
+	struct ul_manifest *m = make(6000, &s, &file);
+	uint32_t n, found = 0;
+
+	(void)state;
+	assert_int_equal(ul_manifest_drv_outputs(m, &outputs, &n, NULL), 0);
+	assert_int_equal(n, s->n_outputs);
+	for (uint32_t i = 0; i < n; i++)
+		if (i > 0)
+			assert_true(outputs[i].drv > outputs[i - 1].drv ||
+				    strcmp(outputs[i].id, outputs[i - 1].id) > 0);
+	for (size_t k = 0; k < s->n_outputs; k++)
+		for (uint32_t i = 0, drv = number_of(m, s->outputs[k].drv); i < n; i++)
+			found += outputs[i].drv == drv &&
+				 !strcmp(outputs[i].id, s->outputs[k].id) &&
+				 !strcmp(outputs[i].path, s->outputs[k].path);
+	assert_int_equal(found, n);
+	assert_int_equal(ul_manifest_realisations(m, &rows, &n, NULL), 0);
+	assert_int_equal(n, s->n_realisations);
+	for (size_t k = 0; k < s->n_realisations; k++) {
+		const struct random_store_realisation *x = &s->realisations[k],
+						      *to = &s->realisations[x->ref];
+		uint32_t i = 0;
+
+		while (strcmp(rows[i].drv_path, x->drv_path) != 0)
+			assert_true(++i < n);
+		assert_string_equal(rows[i].output_name, x->output_name);
+		assert_int_equal(rows[i].output, number_of(m, x->output_path));
+		assert_int_equal(!rows[i].signatures, !x->signatures);
+		if (x->signatures)
+			assert_string_equal(rows[i].signatures, x->signatures);
+		assert_int_equal(rows[i].n_refs, x->ref != k);
+		if (x->ref != k)
+			assert_string_equal(rows[rows[i].refs[0]].drv_path, to->drv_path);
+	}
+	ul_manifest_close(m);
+	random_store_free(s);
+}
+
+static void find(void **state)
+{
+	ul_autobuffer struct ul_buffer file = {0};
+	struct random_store *s;
+	struct ul_manifest *m = make(9000, &s, &file);
+	struct ul_path_info *sorted = calloc(s->n, sizeof(*sorted));
+	char base[UL_BASE_NAME_MAX + 2];
+	uint32_t number;
+
+	(void)state;
+	assert_non_null(sorted);
+	memcpy(sorted, s->paths, s->n * sizeof(*sorted));
+	qsort(sorted, s->n, sizeof(*sorted), by_path);
+	for (size_t i = 0; i < s->n; i += 7)
+		assert_int_equal(number_of(m, sorted[i].path), i);
+	/* The same digest with another name is another path. */
+	snprintf(base, sizeof(base), "%.*s-other", UL_HASH_DIGITS,
+		 ul_store_base_of(s->store_dir, sorted[5].path));
+	assert_int_equal(ul_manifest_find(m, base, &number, NULL), 0);
+	assert_int_equal(ul_manifest_find(m, "00000000000000000000000000000000-x", &number, NULL),
+			 0);
+	assert_int_equal(ul_manifest_find(m, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-x", &number, NULL),
+			 0);
+	assert_int_equal(ul_manifest_find(m, ".links", &number, NULL), 0);
+	assert_int_equal(ul_manifest_find(m, "", &number, NULL), 0);
+	free(sorted);
+	ul_manifest_close(m);
+	random_store_free(s);
+}
+
+/* The same bytes in whatever order the paths come, also if some come twice. */
+static void deterministic(void **state)
+{
+	struct random_store *s = random_store_new(3, 5000, &odd);
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	ul_autobuffer struct ul_buffer one = {0}, two = {0};
+
+	(void)state;
+	assert_true(s && b);
+	build(s, &one);
+	for (size_t i = s->n; i-- > 0;)
+		assert_int_equal(ul_builder_add(b, &s->paths[i], NULL), 0);
+	assert_int_equal(random_store_fill(s, b, NULL), 0);
+	assert_int_equal(ul_builder_finish(b, &two, NULL), 0);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.data, two.data, one.len);
+	ul_builder_free(b);
+	random_store_free(s);
+}
+
+#define P(name) "/nix/store/11111111111111111111111111111111-" name
+
+/* 5000 paths of one digest, so also on both sides of a batch's end: ordered by name. */
+static void one_digest(void **state)
+{
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	ul_autobuffer struct ul_buffer file = {0};
+	struct ul_manifest_totals totals;
+	struct ul_manifest *m;
+	char path[96];
+
+	(void)state;
+	assert_non_null(b);
+	for (unsigned int i = 5000; i-- > 0;) {
+		struct ul_path_info info = {.path = path};
+
+		snprintf(path, sizeof(path), P("p%04u"), i);
+		assert_int_equal(ul_builder_add(b, &info, NULL), 0);
+	}
+	assert_int_equal(ul_builder_finish(b, &file, NULL), 0);
+	assert_int_equal(ul_manifest_open_memory(file.data, file.len, &m, NULL), 0);
+	assert_int_equal(ul_manifest_count(m, &totals, NULL), 0);
+	assert_int_equal(number_of(m, P("p4095")), 4095);
+	assert_int_equal(number_of(m, P("p4096")), 4096);
+	ul_manifest_close(m);
+	ul_builder_free(b);
+}
+
+static int add(struct ul_builder *b, const char *path, const char *ref, struct ul_error *err)
+{
+	struct ul_path_info info = {.path = path, .refs = &ref, .n_refs = ref ? 1 : 0};
+
+	return ul_builder_add(b, &info, err);
+}
+
+static void restricted(void **state)
+{
+	static const char *const roots[] = {P("top")}, *const absent[] = {P("absent")};
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	ul_autobuffer struct ul_buffer file = {0};
+	struct ul_error err = {0};
+	const struct ul_drv_output *outputs;
+	const struct ul_realisation *realisations;
+	struct ul_manifest *m;
+	uint32_t n;
+
+	(void)state;
+	assert_non_null(b);
+	assert_int_equal(add(b, P("top"), P("middle"), NULL), 0);
+	assert_int_equal(add(b, P("middle"), P("low"), NULL), 0);
+	assert_int_equal(add(b, P("low"), P("low"), NULL), 0);
+	/* Outside the closure nothing matters, not even a dangling reference. */
+	assert_int_equal(add(b, P("other"), P("dangling"), NULL), 0);
+	assert_int_equal(ul_builder_add_drv_output(b, P("other"), "out", P("x"), NULL), 0);
+	assert_int_equal(ul_builder_add_drv_output(b, P("low"), "out", P("x"), NULL), 0);
+	assert_int_equal(ul_builder_add_realisation(b, "sha256:a", "out", P("low"), NULL, NULL), 0);
+	assert_int_equal(ul_builder_add_realisation(b, "sha256:b", "out", P("other"), NULL, NULL),
+			 0);
+	assert_int_equal(
+		ul_builder_add_realisation_ref(b, "sha256:a", "out", "sha256:b", "out", NULL), 0);
+	assert_int_equal(ul_builder_restrict(b, absent, 1, &err), -UL_E_INPUT);
+	assert_string_equal(err.object, P("absent"));
+	assert_int_equal(ul_builder_restrict(b, roots, 1, NULL), 0);
+	assert_int_equal(ul_builder_finish(b, &file, NULL), 0);
+	assert_int_equal(ul_manifest_open_memory(file.data, file.len, &m, NULL), 0);
+	assert_int_equal(ul_manifest_n_paths(m), 3);
+	assert_int_equal(ul_manifest_n_refs(m), 3);
+	assert_int_equal(ul_manifest_drv_outputs(m, &outputs, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(ul_manifest_realisations(m, &realisations, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(realisations[0].n_refs, 0);
+	ul_manifest_close(m);
+	ul_builder_free(b);
+}
+
+/* What the builder refuses only when all is known. */
+static void dangling(void **state)
+{
+	ul_autobuffer struct ul_buffer file = {0};
+	struct ul_error err = {0};
+	struct ul_builder *b = ul_builder_new("/nix/store");
+
+	(void)state;
+	assert_non_null(b);
+	assert_int_equal(add(b, P("a"), NULL, NULL), 0);
+	assert_int_equal(ul_builder_add_drv_output(b, P("absent"), "out", P("x"), NULL), 0);
+	assert_int_equal(ul_builder_finish(b, &file, &err), -UL_E_INPUT);
+	assert_string_equal(err.object, P("absent"));
+	ul_builder_free(b);
+	b = ul_builder_new("/nix/store");
+	assert_non_null(b);
+	assert_int_equal(add(b, P("a"), P("b"), NULL), 0);
+	assert_int_equal(ul_builder_finish(b, &file, &err), -UL_E_INPUT);
+	assert_string_equal(err.object, P("a"));
+	assert_string_equal(err.why, "it refers to " P("b") ", which is not given");
+	assert_null(file.data);
+	ul_builder_free(b);
+}
+
+/* Values of the xxHash specification's reference program. */
+static void checksum(void **state)
+{
+	(void)state;
+	assert_true(ul_checksum("", 0) == 0xef46db3751d8e999ULL);
+	assert_true(ul_checksum("abc", 3) == 0x44bc2cf5ad770999ULL);
+	assert_true(ul_checksum("Nobody inspects the spammish repetition", 39) ==
+		    0xfbcea83c8a378bf1ULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip),
+		cmocka_unit_test(round_trip), cmocka_unit_test(tables),
+		cmocka_unit_test(find),       cmocka_unit_test(deterministic),
+		cmocka_unit_test(one_digest), cmocka_unit_test(restricted),
+		cmocka_unit_test(dangling),   cmocka_unit_test(checksum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
