@@ -55,8 +55,8 @@
  *     NAR sizes    n varints: the size rotated right by 3 bits in 64 (a NAR's size is a multiple of
  *                  8, so its low bits are zero)
  *     names        n bytes: the lengths, 1 to 211; then the names, one after the other. They stand in
- *                  path order, which is random order to a name: front-coding gains nothing here
- *                  (see the figures below); zstd finds the common parts.
+ *                  path order, which is random order to a name: neighbours share no beginning
+ *                  that front-coding could save; zstd finds the common parts instead.
  *     deriver digests  20 bytes for each path of deriver kind 1 or 2 (see meta), stored as it is
  *     signatures   64 bytes for each path of signature code 1 to 254 (see meta), stored as it is
  *     meta         in this order:
@@ -92,6 +92,29 @@
  *                  as it is, then differences less one)
  *
  * All texts are printable ASCII, 0x20 to 0x7e.
+ *
+ * A worked record: the 424 bytes of a manifest of two paths (tests/unit/test_manifest.c holds them all)
+ *     0: /nix/store/00000000000000000000000000000010-lib      no references
+ *     1: /nix/store/10000000000000000000000000000000-app-1.0  refers to 0 and to itself
+ *
+ *     0000  55 4c 4d 41 4e 49 46 0a 01 00 00 00 78 00 00 00   magic, version 1, header of 120 bytes
+ *     0010  02 00 00 00 01 00 00 00 02 00 00 00 00 00 00 00   2 paths, 1 batch, 2 references
+ *     0020  a8 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00   424 bytes in all, no outputs, no
+ *                                                             realisations; their empty entries follow,
+ *     0050  ca c3 fc bc 1e db a4 18 0a 00 00 00 00 00 00 00   the index' checksum, 10 bytes of directory
+ *     0060  f9 ca 3f 6a 5b 15 ae db 2f 6e 69 78 2f 73 74 6f   the header's checksum, "/nix/sto"
+ *     0070  72 65 00 00 00 00 00 00 02 00 00 00 00 00 00 00   "re", padding; the index: 2 references,
+ *     0080  28 00 00 00 28 00 00 00 8e 20 20 17 92 11 44 b8   digests: 40 bytes, stored as they are; ...
+ *     0100  00 ... 00 20 | 08 00 ... 00                        two digests: 32 and 2^155, big-endian
+ *     0128  00 ... 00 11 | 00 ... 00 22                        two NAR hashes
+ *     0168  0f 80 04                                           NAR sizes 15 * 8 and 512 * 8
+ *     016b  03 07 6c 69 62 61 70 70 2d 31 2e 30                names of 3 and 7: "lib", "app-1.0"
+ *     0177  18 00 ... 00                                       one deriver's digest: 30000...
+ *     018b  00 00 00 00 00 00 00 00 01 00 07                   meta: times from 0, one byte each: 0, 7
+ *     0196  00 00 01                                           none ultimate; derivers: none, own + ".drv"
+ *     0199  00 00 00                                           no keys; no signatures
+ *     019c  00 06 74 65 78 74 3a 78                            content addresses: none, "text:x"
+ *     01a4  00 02 00 00                                        0 and 2 references: 0, then 0 + 0 + 1
  */
 #pragma once
 

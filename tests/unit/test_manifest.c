@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/buffer.h"
+#include "common/encoding.h"
 #include "dbgen/checksum.h"
 #include "dbgen/manifest.h"
 #include "dbgen/store_path.h"
@@ -362,13 +363,58 @@ static void checksum(void **state)
 		    0xfbcea83c8a378bf1ULL);
 }
 
+/* The worked record of dbgen/manifest_format.h, byte for byte: the format cannot drift unseen. */
+static void worked_record(void **state)
+{
+	static const char hex[] =
+		"554c4d414e49460a010000007800000002000000010000000200000000000000a801000000000000"
+		"0000000000000000000000000000000099e9d85137db46ef000000000000000099e9d85137db46ef"
+		"cac3fcbc1edba4180a00000000000000f9ca3f6a5b15aedb2f6e69782f73746f7265000000000000"
+		"020000000000000028000000280000008e202017921144b840000000400000008c0d214b8ed169a0"
+		"030000000300000066b81a6a570690510c0000000c0000008323b8219a1cb8ca1400000014000000"
+		"6efa4fb346e54513000000000000000099e9d85137db46ef190000001900000064eb31e8a36fe47c"
+		"0400000004000000ca9e9dc3bc0c46e5000000000000000000000000000000000000002008000000"
+		"00000000000000000000000000000000000000000000000000000000000000000000000000000000"
+		"00000000000000110000000000000000000000000000000000000000000000000000000000000022"
+		"0f800403076c69626170702d312e3018000000000000000000000000000000000000000000000000"
+		"0000000100070000010000000006746578743a7800020000";
+	static const char lib[] = "/nix/store/00000000000000000000000000000010-lib",
+			  app[] = "/nix/store/10000000000000000000000000000000-app-1.0";
+	static const char *const refs[] = {app, lib};
+	struct ul_path_info info = {.path = lib, .nar_size = 120};
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	ul_autobuffer struct ul_buffer file = {0};
+	uint8_t expected[sizeof(hex) / 2];
+
+	(void)state;
+	assert_non_null(b);
+	assert_true(ul_hex_decode(hex, sizeof(hex) - 1, expected, sizeof(expected)));
+	info.nar_hash[31] = 0x11;
+	assert_int_equal(ul_builder_add(b, &info, NULL), 0);
+	info = (struct ul_path_info){
+		.path = app,
+		.nar_size = 4096,
+		.registered = 7,
+		.deriver = "/nix/store/30000000000000000000000000000000-app-1.0.drv",
+		.ca = "text:x",
+		.refs = refs,
+		.n_refs = 2};
+	info.nar_hash[31] = 0x22;
+	assert_int_equal(ul_builder_add(b, &info, NULL), 0);
+	assert_int_equal(ul_builder_finish(b, &file, NULL), 0);
+	assert_int_equal(file.len, sizeof(expected));
+	assert_memory_equal(file.data, expected, sizeof(expected));
+	ul_builder_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip), cmocka_unit_test(tables),
-		cmocka_unit_test(find),       cmocka_unit_test(deterministic),
-		cmocka_unit_test(one_digest), cmocka_unit_test(restricted),
-		cmocka_unit_test(dangling),   cmocka_unit_test(checksum),
+		cmocka_unit_test(round_trip),    cmocka_unit_test(tables),
+		cmocka_unit_test(find),          cmocka_unit_test(deterministic),
+		cmocka_unit_test(one_digest),    cmocka_unit_test(restricted),
+		cmocka_unit_test(dangling),      cmocka_unit_test(checksum),
+		cmocka_unit_test(worked_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
