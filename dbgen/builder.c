@@ -150,7 +150,7 @@ static int parse_path(const struct ul_builder *b, const char *path, uint8_t *dig
 /* Find or make the entry of a full store path. */
 static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err)
 {
-	struct ul_builder_entry e = {.record = UL_NO_RECORD};
+	struct ul_builder_entry e = {.name = "", .record = UL_NO_RECORD};
 	size_t slot;
 	int r = parse_path(b, path, e.digest, &e.name, err);
 
@@ -176,7 +176,7 @@ static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct 
 static uint32_t look_up(const struct ul_builder *b, const char *path)
 {
 	uint8_t digest[UL_DIGEST_SIZE];
-	const char *name;
+	const char *name = "";
 	size_t slot;
 
 	if (b->table_size == 0 || parse_path(b, path, digest, &name, NULL) < 0)
@@ -330,8 +330,8 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 		.registered = info->registered,
 		.ultimate = info->ultimate,
 	};
-	const char *deriver;
-	uint32_t entry;
+	const char *deriver = NULL;
+	uint32_t entry = 0;
 	int r = intern(b, info->path, &entry, err);
 
 	if (r == 0)
@@ -381,7 +381,7 @@ static int keep_checked(struct ul_builder *b, const char *object, const char *te
 int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id,
 			      const char *path, struct ul_error *err)
 {
-	struct ul_builder_drv_output row;
+	struct ul_builder_drv_output row = {.name = ""};
 	int r = intern(b, drv, &row.drv, err);
 
 	if (r == 0)
@@ -428,7 +428,7 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path,
 				   const char *output_name, const char *ref_drv,
 				   const char *ref_output, struct ul_error *err)
 {
-	struct ul_builder_realisation_ref row;
+	struct ul_builder_realisation_ref row = {NULL, NULL, NULL, NULL};
 	static const char what[] = "a realisation's reference";
 	int r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, what, &row.drv, err);
 

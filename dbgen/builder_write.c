@@ -121,6 +121,8 @@ static int write_tail(struct ul_encoder *e, struct ul_builder *b, const uint32_t
 		r = ul_encode_section(e, &raw, true, out, entry, err);
 	if (r < 0)
 		return r;
+	if (!out->data)
+		return ul_error_nomem(err, WRITING);
 	memcpy(out->data + entry_offset, entry, sizeof(entry));
 	ul_put_le32(out->data + count_offset, n);
 	return 0;
@@ -129,8 +131,11 @@ static int write_tail(struct ul_encoder *e, struct ul_builder *b, const uint32_t
 static void seal(struct ul_buffer *out, uint32_t head_len, uint32_t n, uint64_t n_refs)
 {
 	uint8_t *d = out->data;
-	size_t index_len = (size_t)ul_get_le32(d + UL_HEAD_N_BATCHES) * UL_MANIFEST_INDEX;
+	size_t index_len;
 
+	if (!d)
+		return;
+	index_len = (size_t)ul_get_le32(d + UL_HEAD_N_BATCHES) * UL_MANIFEST_INDEX;
 	ul_put_le32(d + UL_HEAD_N_PATHS, n);
 	ul_put_le64(d + UL_HEAD_N_REFS, n_refs);
 	ul_put_le64(d + UL_HEAD_FILE_LEN, out->len);

@@ -144,9 +144,11 @@ static int open_copy(struct source *s)
 		r = from && to ? copy_file(s, from, to) : ul_error_nomem(s->err, READING);
 	}
 	target = ul_path_join(s->copy, "db.sqlite");
-	if (r == 0 && !target)
-		r = ul_error_nomem(s->err, READING);
-	return r < 0 ? r : open_uri(s, target, "mode=rw", SQLITE_OPEN_READWRITE);
+	if (r < 0)
+		return r;
+	if (!target)
+		return ul_error_nomem(s->err, READING);
+	return open_uri(s, target, "mode=rw", SQLITE_OPEN_READWRITE);
 }
 
 static int open_source(struct source *s)

@@ -65,7 +65,7 @@ static int next_number(struct reader *r, uint64_t max, const char *what, uint64_
 
 static int read_refs(struct reader *r, struct ul_path_info *info)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	/* A reference takes more than two bytes: so much and no more is believed of the count. */
 	int res = next_number(r, (uint64_t)(r->end - r->at) / 2,
 			      "the number of references is no possible one", &n);

@@ -130,7 +130,8 @@ static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b,
 	struct ul_batch before = {.first = b->first - UL_MANIFEST_BATCH, .n = UL_MANIFEST_BATCH};
 	int res = other ? read_names(other, &before, err) : ul_error_nomem(err, READING);
 
-	if (res == 0 && compare_names(&before.name, before.n - 1, &b->name, 0) >= 0)
+	if (res == 0 && before.name.off &&
+	    compare_names(&before.name, before.n - 1, &b->name, 0) >= 0)
 		res = bad(r, b, "paths are out of order", err);
 	ul_batch_reader_free(other);
 	return res;
@@ -265,7 +266,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 			      (size_t)b->n * UL_BASE_NAME_MAX + (size_t)(c->end - c->at)) < 0)
 		return ul_error_nomem(err, READING);
 	start = at = (char *)r->deriver_text.data;
-	for (uint32_t i = 0; kinds && i < b->n && at; i++) {
+	for (uint32_t i = 0; kinds && b->name.off && i < b->n && at; i++) {
 		r->deriver_off[i] = (uint32_t)(at - start);
 		if (kinds[i] > UL_DERIVER_LITERAL)
 			at = NULL;

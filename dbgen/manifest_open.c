@@ -151,7 +151,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	ul_autofree uint8_t *copy = NULL;
 	uint64_t head_len, dir_len, sum;
 
-	if (m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
+	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
 		return ul_manifest_bad(m, err, m->len ? "it is no manifest" : "it is empty");
 	if (ul_get_le32(d + UL_HEAD_VERSION) > UL_MANIFEST_VERSION)
 		return ul_error_set(err, UL_E_VERSION, READING, m->name,

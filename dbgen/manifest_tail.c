@@ -261,7 +261,7 @@ static int decode(struct ul_manifest *m, unsigned int table,
 {
 	ul_autobuffer struct ul_buffer buf = {0};
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	struct ul_cursor c;
 	int r = zstd ? ul_section_load(m, zstd, &m->tail[table], &buf, &bytes, err)
 		     : ul_error_nomem(err, READING);

@@ -110,10 +110,9 @@ void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH
 void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i,
 			char out[UL_STORE_PATH_SIZE])
 {
-	size_t dir = strlen(store_dir), name = b->name.off[i + 1] - b->name.off[i];
-	char *at = out + dir;
+	size_t name = b->name.off[i + 1] - b->name.off[i];
+	char *at = stpcpy(out, store_dir);
 
-	memcpy(out, store_dir, dir);
 	*at++ = '/';
 	ul_store_digest_text(b->digest + (size_t)i * UL_DIGEST_SIZE, at);
 	at += UL_HASH_DIGITS;

@@ -38,5 +38,5 @@ static inline void ul_pairs_sig(const struct ul_text_pairs *t, const uint8_t *si
 		memcpy(out + 2, t->base64[v & 4095], 2);
 	}
 	memcpy(out, t->base64[(uint32_t)sig[63] << 4], 2);
-	memcpy(out + 2, "==", 2);
+	out[2] = out[3] = '=';
 }
