@@ -188,6 +188,8 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 {
 	const uint8_t *d = m->data;
 
+	if (!d)
+		return ul_manifest_bad(m, err, "it is empty");
 	m->n_paths = ul_get_le32(d + UL_HEAD_N_PATHS);
 	m->n_batches = ul_get_le32(d + UL_HEAD_N_BATCHES);
 	m->n_refs = ul_get_le64(d + UL_HEAD_N_REFS);
