@@ -14,10 +14,10 @@
 #include "initrd/log.h"
 #include "initrd/state.h"
 
-static char ran[256]; /* the stages that ran, in order */
-static int n_slots;   /* how many fake_find has to offer */
-static int n_bad;     /* of these the first so many are refused by fake_verify */
-static int fail_last; /* fake_last fails */
+static char ran[1024]; /* the stages that ran, in order */
+static int n_slots;    /* how many fake_find has to offer */
+static int n_bad;      /* of these the first so many are refused by fake_verify */
+static int fail_last;  /* fake_last fails */
 
 static void note(const char *name)
 {
