@@ -84,7 +84,7 @@ $(BUILD)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
 # ---- tests ---------------------------------------------------------------------------------------
 
@@ -147,6 +147,9 @@ bench-verity: tools
 	tests/bench/verity.sh
 bench-check: programs
 	tests/bench/check.sh
+.PHONY: bench-boot
+bench-boot: programs
+	tests/bench/bench_boot.sh
 
 # Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
 FUZZ_SECONDS ?= 60
@@ -242,6 +245,7 @@ help:
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
 	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
+	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
 	@echo 'install      programs, manual pages and completions below PREFIX (/usr/local), DESTDIR before it'
 	@echo 'clean        remove what was built'
