@@ -48,7 +48,7 @@ speed=$(bench_sha256 65536 "$jobs")
 hashing=$(ratio "$bytes" "$speed")
 mine=$(bench_median "ours, -j $jobs")
 read_time=$(bench_median "reading alone, $jobs processes")
-floor=$(awk -v a="$hashing" -v b="$read_time" 'BEGIN { print a > b ? a : b }')
+floor=$(awk -v a="$hashing" -v b="$read_time" 'BEGIN { print (a > b ? a : b) }')
 faster=$(ratio "$(bench_median 'nix-store --verify --check-contents')" "$mine")
 over=$(ratio "$mine" "$floor")
 echo "store of $paths paths, $((bytes / 1000000)) MB of NARs, $rounds rounds by turns"
