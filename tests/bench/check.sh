@@ -7,8 +7,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 3
 build=$PWD/${BUILD:-build}
 want=${1:-1024} rounds=${2:-5} jobs=$(nproc)
-mkdir -p "$build/bench"
-bench_dir=$(mktemp -d "$build/bench/check.XXXXXX")
+# Not below build/: a store holds names that make would take for its own (*.d).
+bench_dir=$(mktemp -d "${TMPDIR:-/var/tmp}/underlay-bench.XXXXXX")
 trap 'chmod -R u+w "$bench_dir"; rm -rf "$bench_dir"' EXIT
 . tests/bench/lib.sh
 export NIX_STORE_DIR=$bench_dir/store NIX_STATE_DIR=$bench_dir/var NIX_LOG_DIR=$bench_dir/log

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.." || exit 3
 build=${BUILD:-build}
 tool=$build/tests/tools/hash_tool
 size=${1:-1024} rounds=${2:-5} jobs=$(nproc)
-mkdir -p "$build/bench"
-bench_dir=$(mktemp -d "$build/bench/verity.XXXXXX")
+# Not below build/: a store holds names that make would take for its own (*.d).
+bench_dir=$(mktemp -d "${TMPDIR:-/var/tmp}/underlay-bench.XXXXXX")
 trap 'rm -rf "$bench_dir"' EXIT
 . tests/bench/lib.sh
 salt=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
