@@ -36,7 +36,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "the one root hash that is accepted, in hex; in every mode"),
 	ROW("verify", "descriptor", ENUM, descriptor, descriptors, 0, 0,
 	    "optional: images without Underlay's signed descriptor are opened too; their dm-verity "
-	    "superblock is then read"),
+	    "superblock is then read. Where mode is pinned none is asked for"),
 	ROW("verify", "rollback-min", UINT, rollback_min, NULL, 0, 0,
 	    "smallest rollback index that is accepted"),
 	ROW("verify", "corruption", ENUM, corruption, corruptions, 0, 0,

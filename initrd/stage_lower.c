@@ -110,9 +110,11 @@ static int corrupt_or(int code, int errnum)
 	return errnum == EIO ? UL_E_CORRUPT : code;
 }
 
-static int read_info(struct ul_lower *lower, int root_fd, struct ul_error *err)
+static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
+		     struct ul_error *err)
 {
 	static const char what[] = "reading the image's description";
+	const char *name = b->policy.name;
 	ul_autobuffer struct ul_buffer text = {0};
 	int r = ul_read_file(root_fd, UL_LOWER_INFO, UL_IMAGE_INFO_MAX, &text);
 
@@ -126,6 +128,11 @@ static int read_info(struct ul_lower *lower, int root_fd, struct ul_error *err)
 		return ul_error_set(err, UL_E_IMAGE_INFO, what, UL_LOWER_INFO, NULL,
 				    "it is for the store directory %s; only %s is started",
 				    lower->info.store_dir, UL_PATH_STORE);
+	/* The label that the slot was found by can be rewritten; this name is sealed. */
+	if (name && *name && strcmp(name, lower->info.name) != 0)
+		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", UL_LOWER_INFO,
+				    "Install the image that this machine is meant to start.",
+				    "it is %s, the policy wants %s", lower->info.name, name);
 	return 0;
 }
 
@@ -212,7 +219,7 @@ int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 	root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
-	r = read_info(lower, root_fd, err);
+	r = read_info(b, lower, root_fd, err);
 	if (r == 0)
 		r = open_manifest(lower, root_fd, err);
 	if (r == 0)

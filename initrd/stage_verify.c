@@ -55,7 +55,8 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 		.trust = b->trust,
 		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
 		.pinned_root_hash_len = p->pinned_len,
-		.descriptor_required = p->descriptor == 0,
+		/* A pinned image needs no signature, and a descriptor without one says nothing. */
+		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
 		.rollback_min = p->rollback_min,
 	};
 	char mapping[sizeof(lower->mapping)] = "underlay";

@@ -162,6 +162,7 @@ refused "a policy with a misspelt key" 10 'policy: reading \[upper\] sise: .*und
 refused "a parameter that the policy does not allow" 11 'policy: .*underlay.timeout=1: ' "underlay.timeout=1"
 refused "another init than the image's" 11 'lower: .*/bin/sh: this image starts' "init=/bin/sh"
 refused "erofs where the policy wants squashfs" 23 'lower: .*erofs' "" "[lower]" "filesystems = squashfs"
+refused "an image of another name, whatever its label says" 14 'lower: .*it is demo, the policy wants other' "" "[image]" "name = other"
 refused "a system that is not in the image" 30 'lower: .*nowhere/init: No such file' "" "[system]" "path = /nix/store/nowhere"
 refused "a system outside the store" 30 'lower: .*/etc/x: it is not a path of' "" "[system]" "path = /etc/x"
 refused "a system with a way out" 30 'lower: .*it is not a path of' "" "[system]" "path = /nix/store/../../bin"
