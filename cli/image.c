@@ -11,7 +11,7 @@ const struct cli_command cli_image_commands[] = {
 	 "[--manifest FILE | --registration FILE | --database FILE] [--store DIR] [--store-dir DIR] "
 	 "[--key FILE --cert FILE] [--passphrase-file FILE] [--format erofs|squashfs] "
 	 "[--compression NAME[,LEVEL]] [--rollback-index N] [--no-database] [--machine NAME] "
-	 "[--designator usr|root] [--threads N] [--force] [--no-namespace] [--json] [--verbose]",
+	 "[--designator usr|root] [--store-group GID] [--threads N] [--force] [--no-namespace] [--json] [--verbose]",
 	 "seal a closure into a store image", cli_image_build},
 	{"image", "sign",
 	 "IMAGE (--key FILE --cert FILE [--passphrase-file FILE] | --export DIR | "

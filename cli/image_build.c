@@ -20,12 +20,14 @@
 #define LIVE_DATABASE "/nix/var/nix/db/db.sqlite"
 /* Bytes of registration text: two million paths' worth. */
 #define REGISTRATION_MAX (UINT64_C(4) << 30)
-#define CLOSURES_MAX     1024
+/* The group nixbld on NixOS and where Nix's installer made it. */
+#define NIXBLD_GROUP 30000
+#define CLOSURES_MAX 1024
 
 enum { OPT_SYSTEM = 256, OPT_NAME, OPT_VERSION, OPT_CLOSURE, OPT_MANIFEST, OPT_REGISTRATION };
 enum { OPT_DATABASE = 512, OPT_STORE, OPT_STORE_DIR, OPT_KEY, OPT_CERT, OPT_PASSPHRASE };
 enum { OPT_FORMAT = 768, OPT_COMPRESSION, OPT_ROLLBACK, OPT_NO_DATABASE, OPT_MACHINE };
-enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_JSON };
+enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_STORE_GROUP, OPT_JSON };
 
 static const struct option long_options[] = {
 	{"output", required_argument, NULL, 'o'},
@@ -48,6 +50,7 @@ static const struct option long_options[] = {
 	{"machine", required_argument, NULL, OPT_MACHINE},
 	{"designator", required_argument, NULL, OPT_DESIGNATOR},
 	{"threads", required_argument, NULL, 'j'},
+	{"store-group", required_argument, NULL, OPT_STORE_GROUP},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"no-namespace", no_argument, NULL, OPT_NO_NAMESPACE},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -164,6 +167,11 @@ static int take_option(struct arguments *a, int option)
 		if (!parse_number(optarg, 1024, &number) || number == 0)
 			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
 		a->image.threads = (unsigned int)number;
+		return 0;
+	case OPT_STORE_GROUP:
+		if (!parse_number(optarg, UINT16_MAX, &number))
+			return cli_usage_error(cli_current(), "%s is no group number", optarg);
+		a->image.store_group = (uint32_t)number;
 		return 0;
 	case OPT_NO_DATABASE:
 		a->image.no_database = true;
@@ -368,7 +376,7 @@ static int build(struct arguments *a, struct ul_image_result *result, struct ul_
 
 int cli_image_build(int argc, char **argv)
 {
-	struct arguments a = {.json = false};
+	struct arguments a = {.image.store_group = NIXBLD_GROUP};
 	struct ul_image_result result;
 	struct ul_signer_name by = {.subject = ""};
 	struct ul_error err;

@@ -33,7 +33,8 @@ int cli_load_signer(const struct cli_key *key, struct ul_signer **ret, struct ul
 		passphrase[strcspn(passphrase, "\n")] = '\0';
 	}
 	r = ul_signer_load(key->key, key->cert, passphrase, ret, err);
-	explicit_bzero(text.data, text.len);
+	if (text.data)
+		explicit_bzero(text.data, text.len);
 	return r;
 }
 

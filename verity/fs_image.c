@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/paths.h"
 #include "common/run.h"
 #include "verity/image_layout.h"
 
 #define WHAT     "writing the filesystem"
-#define ARGS_MAX 32
+#define ARGS_MAX 40
 
 /* Compressions that some tool and Linux have for the format. */
 struct compression {
@@ -251,15 +252,25 @@ static void squashfs_arguments(const struct ul_fs_tool *tool, const struct ul_fs
 			       struct arguments *a)
 {
 	static const char *const fixed[] = {
-		"-noappend",      "-quiet",     "-no-progress",
-		"-exit-on-error", "-all-root",  "-no-xattrs",
-		"-no-hardlinks",  "-mkfs-time", "1",
-		"-all-time",      "1",
+		"-noappend",    "-quiet",
+		"-no-progress", "-exit-on-error",
+		"-no-xattrs",   "-no-hardlinks",
+		"-mkfs-time",   "1",
+		"-all-time",    "1",
 	};
 	static const char *const plain[] = {"-noI", "-noId", "-noD", "-noF", "-noX"};
 
 	add(a, job->tree);
 	add(a, job->output);
+	if (job->store_group) {
+		/* -all-root would win over what is said of one directory. */
+		add(a, "-action");
+		add(a, "guid(0,0)@true");
+		add(a, "-action");
+		add_format(a, "guid(0,%u)@pathname(" UL_LOWER_STORE ")", job->store_group);
+	} else {
+		add(a, "-all-root");
+	}
 	for (size_t i = 0; i < UL_ARRAY_SIZE(fixed); i++)
 		add(a, fixed[i]);
 	for (size_t i = 0; !*tool->compression && i < UL_ARRAY_SIZE(plain); i++)

@@ -40,6 +40,7 @@ struct ul_fs_job {
 	const char *output;   /* file; does not exist yet */
 	uint64_t offset;      /* bytes; 0 unless the tool writes_at_offset */
 	uint8_t uuid[16];     /* erofs only: squashfs has none */
+	uint32_t store_group; /* squashfs only: group of nix/store (erofs: see erofs_owner.h) */
 	unsigned int threads; /* 0: the tool's own choice; the bytes do not depend on it */
 };
 

@@ -287,6 +287,7 @@ static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 	ul_image_lay_out_tree,    /* OUTPUT.tmp/tree but for the mounts */
 	ul_image_write_database,  /* in it */
 	ul_image_make_filesystem, /* OUTPUT.tmp/image, from 1 MiB on */
+	ul_image_set_owner,       /* of nix/store, where the maker could not */
 	lay_out_image,            /* offsets, salt, geometry; the file has its size */
 	write_hash_tree,          /* gives the root hash */
 	write_signature,          /* or a draft */

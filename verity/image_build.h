@@ -23,8 +23,9 @@ struct ul_image_options {
 	const char *designator; /* "usr" (default) or "root" */
 	bool no_database;       /* leave the attached database out */
 	struct ul_signer
-		*signer; /* NULL: unsigned; the verity-sig partition is left to add later */
-	bool replace;    /* an existing output; else it is -UL_E_EXISTS */
+		*signer;      /* NULL: unsigned; the verity-sig partition is left to add later */
+	uint32_t store_group; /* of the store directory, mode 1775; 0: root's, mode 0755 */
+	bool replace;         /* an existing output; else it is -UL_E_EXISTS */
 	bool no_namespace; /* lay the tree out by links and copies even where bind mounts can be had */
 	unsigned int threads;
 	struct ul_progress *progress;

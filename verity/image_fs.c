@@ -9,6 +9,8 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/paths.h"
+#include "verity/erofs_owner.h"
 #include "verity/image_internal.h"
 
 #define WHAT "writing the filesystem"
@@ -165,6 +167,14 @@ static int move_into_image(struct ul_image_job *job, const char *path, struct ul
 	return unlink(path) < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, errno) : 0;
 }
 
+int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err)
+{
+	if (job->tool.squashfs || !job->o.store_group)
+		return 0;
+	return ul_erofs_set_group(job->image_fd, UL_IMAGE_ALIGN, job->image, UL_LOWER_STORE,
+				  job->o.store_group, err);
+}
+
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 {
 	bool direct = job->tool.writes_at_offset;
@@ -172,6 +182,7 @@ int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 	struct ul_fs_job fs = {.tree = job->tree,
 			       .output = file,
 			       .offset = direct ? UL_IMAGE_ALIGN : 0,
+			       .store_group = job->o.store_group,
 			       .threads = job->o.threads};
 	uint8_t seed[UL_IMAGE_SEED_SIZE];
 	uint64_t size;

@@ -49,3 +49,5 @@ int ul_image_write_database(struct ul_image_job *job, struct ul_error *err);
 
 /* image_fs.c. After: the filesystem lies in job->image at UL_IMAGE_ALIGN, job->fs_size bytes long. */
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err);
+/* Give nix/store its group, where the maker could not. */
+int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err);

@@ -176,7 +176,12 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	if (r < 0)
 		return tree_error(job, -r, err);
 	r = write_info(job, tree_fd, err);
-	return r < 0 ? r : ul_stage_populate(job->stage, store, err);
+	if (r == 0)
+		r = ul_stage_populate(job->stage, store, err);
+	/* As Nix wants it where builds run as users of a group; see erofs_owner.h. */
+	if (r == 0 && job->o.store_group && chmod(store, 01775) < 0)
+		r = tree_error(job, errno, err);
+	return r;
 }
 
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err)

@@ -3,7 +3,7 @@
 # any directory, by any user, in one step or two; readable by the kernel, accepted by veritysetup; refusals.
 set -u
 umask 077
-underlay=$PWD/build/underlay
+underlay=$PWD/${BUILD:-build}/underlay
 tmp=$(mktemp -d) || exit 1
 chmod 755 "$tmp"
 loops=()
@@ -211,7 +211,7 @@ contents_right() {
 }
 all_canonical() {
 	local bad
-	bad=$(find "$tmp/mnt" ! -uid 0 -o ! -gid 0 -o ! -newermt @0 -o -newermt @1 -o \
+	bad=$(find "$tmp/mnt" ! -uid 0 -o ! -gid 0 ! -path "$tmp/mnt/nix/store" -o ! -newermt @0 -o -newermt @1 -o \
 		-path "$tmp/mnt/nix/store/*-*" ! -type l ! -perm 444 ! -perm 555)
 	[ -z "$bad" ] || { echo "$bad" && return 1; }
 	[ "$(stat -c %a "$tmp/mnt/nix/store/$script" "$tmp/mnt/nix/store/$system/init" | xargs)" = "555 444" ]
@@ -225,6 +225,9 @@ database_right() {
 		[ "$(sqlite3 "$db" 'pragma integrity_check; select count(*) from ValidPaths;
 			select count(*) from Refs' | xargs)" = "ok 4 3" ]
 }
+store_owner_right() {
+	[ "$(stat -c '%u %g %a' "$tmp/mnt/nix/store")" = "0 30000 1775" ]
+}
 skeleton_there() {
 	local d
 	for d in gcroots/per-user gcroots/auto profiles/per-user temproots; do
@@ -236,6 +239,7 @@ look_inside() {
 	check "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"
 	check "$1: every path has Nix's hash, no other is there" contents_right
 	check "$1: owners, times and modes are canonical" all_canonical
+	check "$1: the store directory is as Nix wants it for builds by users" store_owner_right
 	check "$1: hard links of the build machine are not in it" no_shared_inodes
 	check "$1: the database is whole" database_right
 	check "$1: the directories that Nix asks of a read-only store are there" skeleton_there
