@@ -226,6 +226,10 @@ install: programs
 	$(BUILD)/underlay completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_underlay
 	$(BUILD)/underlay completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/underlay.fish
 
+.PHONY: bench-image
+bench-image: programs
+	tests/bench/bench_image.sh
+
 # ---- the rest ------------------------------------------------------------------------------------
 
 .PHONY: clean
@@ -248,4 +252,5 @@ help:
 	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
 	@echo 'install      programs, manual pages and completions below PREFIX (/usr/local), DESTDIR before it'
+	@echo 'bench-image  how long image build takes against mkfs.erofs and mksquashfs alone'
 	@echo 'clean        remove what was built'
