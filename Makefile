@@ -112,6 +112,11 @@ $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(call lib,initrd) $(LIBS)
 .PHONY: tools
 tools: $(TOOLS)
 
+# The database's writers against each other for minutes: thousands of stores, a file past 1 GiB.
+.PHONY: check-db-long
+check-db-long: $(BUILD)/tests/unit/test_db_bulk
+	UL_DB_LONG=1 tests/run -t 3600 $<
+
 HOST_TESTS := $(sort $(wildcard tests/host/*.sh))
 QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
@@ -142,7 +147,9 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/tests/unit/random_stor
 .PHONY: bench-programs
 bench-programs: $(BENCH)
 
-.PHONY: bench-verity bench-check
+.PHONY: bench-db bench-verity bench-check
+bench-db: programs bench-programs
+	tests/bench/db.sh
 bench-verity: tools
 	tests/bench/verity.sh
 bench-check: programs
@@ -247,6 +254,8 @@ help:
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
+	@echo 'check-db-long  the writers of the database against each other on thousands of stores; minutes'
+	@echo 'bench-db     the database against nix-store --load-db, SQLite, cp: a table, and $(BUILD)/bench-db.json'
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
 	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
 	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Nix's database from a manifest: ours, by turns with `nix-store --load-db`, a load through SQLite's API, `cp`
+# of the finished file and `zstd -d` of the compressed one. Generated stores of 1,000 to 1,000,000 paths.
+#
+#   tests/bench/db.sh [ROUNDS] [PATHS...]
+#
+# BENCH_DIR: where the files are written (default: a folder in the build directory; give a tmpfs to
+# measure what a boot does).
+set -u
+cd "$(dirname "$0")/../.." || exit 3
+build=$(realpath "${BUILD:-build}")
+rounds=${1:-7}
+shift
+sizes=("${@:-1000}")
+[ $# -gt 0 ] || sizes=(1000 10000 100000 1000000)
+mkdir -p "$build/bench"
+bench_dir=$(mktemp -d "${BENCH_DIR:-$build/bench}/db.XXXXXX")
+trap 'rm -rf "$bench_dir"' EXIT
+# shellcheck source=tests/bench/lib.sh
+. tests/bench/lib.sh
+# Slow ones are measured up to these sizes, and not in every round.
+load_db_limit=100000 load_db_rounds=2 sqlite_rounds=3
+
+fresh() {
+	rm -rf "$bench_dir/out"
+	mkdir -p "$bench_dir/out"
+}
+ours() { "$build/underlay" db build "$manifest" -o "$bench_dir/out" "$@"; }
+load_db() {
+	env NIX_STATE_DIR="$bench_dir/out" NIX_STORE_DIR=/nix/store nix-store --load-db \
+		<"$bench_dir/registration"
+}
+peak() { # COMMAND...: kilobytes of memory at its peak
+	fresh
+	/usr/bin/time -o "$bench_dir/peak" -f %M "$@" >/dev/null 2>&1 && cat "$bench_dir/peak"
+}
+
+round() { # NUMBER
+	local n=$1
+	fresh && bench_round "$size: ours, 2 threads" ours --threads 2
+	# The last one written by us is what is copied and compared.
+	mv "$bench_dir/out/db.sqlite" "$bench_dir/db.sqlite"
+	fresh && bench_round "$size: cp of the result" cp "$bench_dir/db.sqlite" "$bench_dir/out/"
+	fresh && bench_round "$size: ours, 1 thread" ours --threads 1
+	cmp "$bench_dir/db.sqlite" "$bench_dir/out/db.sqlite" || exit 1
+	fresh && bench_round "$size: ours, low memory" ours --low-memory
+	cmp "$bench_dir/db.sqlite" "$bench_dir/out/db.sqlite" || exit 1
+	fresh && bench_round "$size: ours, durable" ours --threads 2 --durable
+	[ "$n" -gt 1 ] || zstd -q -3 -f "$bench_dir/db.sqlite" -o "$bench_dir/db.zst"
+	fresh && bench_round "$size: zstd -d of the result" zstd -q -d "$bench_dir/db.zst" -o "$bench_dir/out/db.sqlite"
+	fresh
+	[ "$n" -gt "$sqlite_rounds" ] || bench_round "$size: SQLite's API" ours --sqlite
+	fresh
+	if [ "$n" -le "$load_db_rounds" ] && [ "$size" -le "$load_db_limit" ]; then
+		bench_round "$size: nix-store --load-db" load_db
+	fi
+}
+
+facts=()
+for size in "${sizes[@]}"; do
+	manifest=$bench_dir/manifest
+	"$build/tests/bench/gen_store" "$size" "$size" --odd 0 -o "$manifest" || exit 3
+	"$build/underlay" manifest export --format registration "$manifest" >"$bench_dir/registration" || exit 3
+	for n in $(seq "$rounds"); do round "$n"; done
+	t=$(bench_median "$size: ours, 2 threads")
+	facts+=(
+		"nanoseconds_per_path_$size=$(awk -v t="$t" -v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }')"
+		"peak_kilobytes_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --threads 2)"
+		"peak_kilobytes_low_memory_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --low-memory)"
+		"database_bytes_$size=$(stat -c %s "$bench_dir/db.sqlite")"
+		"manifest_bytes_$size=$(stat -c %s "$manifest")"
+		"ratio_to_cp_$size=$(ratio "$t" "$(bench_median "$size: cp of the result")")"
+	)
+	if [ "$size" -le "$load_db_limit" ]; then
+		facts+=("times_faster_than_load_db_$size=$(ratio "$(bench_median "$size: nix-store --load-db")" "$t")")
+	fi
+done
+
+echo "Nix's database from a manifest, medians of $rounds rounds by turns"
+printf '%-44s %10s %14s\n' '' 'median s' 'ns a path'
+for name in "${bench_names[@]}"; do
+	awk -v n="$name" -v t="$(bench_median "$name")" \
+		'BEGIN { split(n, part, ":"); printf "%-44s %10.4f %14.0f\n", n, t, t / part[1] * 1e9 }'
+done
+printf '%s\n' "${facts[@]}" | sed 's/_/ /g; s/=/: /'
+bench_json "$build/bench-db.json" db "${facts[@]}"
