@@ -154,6 +154,7 @@ bench-verity: tools
 	tests/bench/verity.sh
 bench-check: programs
 	tests/bench/check.sh
+
 .PHONY: bench-boot
 bench-boot: programs
 	tests/bench/bench_boot.sh
@@ -163,7 +164,7 @@ FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC := clang -std=gnu17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -pthread -MMD -MP
-FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(wildcard dbgen/*.c verity/*.c) $(INIT_SRC))
+FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(wildcard dbgen/*.c verity/*.c) $(INIT_SRC) $(PACK_SRC))
 build-fuzz/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(SAY) CC $<
@@ -174,7 +175,7 @@ build-fuzz/libfuzz.a: $(FUZZ_OBJ)
 build-fuzz/fuzz_%: build-fuzz/tests/fuzz/fuzz_%.o build-fuzz/libfuzz.a
 	$(SAY) LINK $@
 	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CLI_LIBS)
--include $(shell find build-fuzz -name '*.d' 2>/dev/null)
+-include $(shell find build-fuzz -type f -name '*.d' 2>/dev/null)
 
 .PHONY: fuzz
 fuzz: $(FUZZ)
