@@ -121,7 +121,7 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 	uint64_t end = head_len + (uint64_t)m->n_batches * UL_MANIFEST_INDEX, n_refs = 0;
 	int r = 0;
 
-	if (end > m->len)
+	if (!m->data || end > m->len)
 		return ul_manifest_bad(m, err, "it ends within its index");
 	m->index = m->data + head_len;
 	if (ul_checksum(m->index, end - head_len) != ul_get_le64(m->data + UL_HEAD_INDEX_SUM))

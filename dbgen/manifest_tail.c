@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "dbgen/manifest_internal.h"
 #include "dbgen/store_path.h"
 
@@ -115,27 +114,22 @@ static int scan_drv_outputs(const struct ul_manifest *m, struct ul_cursor c, str
 
 static int decode_drv_outputs(struct ul_manifest *m, struct ul_cursor c, struct ul_error *err)
 {
-	ul_autofree struct ul_drv_output *rows =
-		calloc((size_t)m->n_drv_outputs + 1, sizeof(*rows));
-	ul_autofree char *block = NULL;
+	struct ul_manifest_tables *tables = &m->tables;
 	struct texts t = {NULL, 0};
-	int r;
+	int r = scan_drv_outputs(m, c, &t, NULL, err);
 
-	if (!rows)
-		return ul_error_nomem(err, READING);
-	r = scan_drv_outputs(m, c, &t, NULL, err);
 	if (r < 0)
 		return r;
-	block = malloc(t.used + 1);
-	if (!block)
-		return ul_error_nomem(err, READING);
-	t = (struct texts){block, 0};
-	r = scan_drv_outputs(m, c, &t, rows, err);
-	if (r < 0)
-		return r;
-	m->tables.drv_outputs = ul_steal(rows);
-	m->tables.drv_output_texts = ul_steal(block);
-	return 0;
+	tables->drv_output_texts = malloc(t.used + 1);
+	tables->drv_outputs = calloc((size_t)m->n_drv_outputs + 1, sizeof(*tables->drv_outputs));
+	t = (struct texts){tables->drv_output_texts, 0};
+	if (t.out && tables->drv_outputs)
+		return scan_drv_outputs(m, c, &t, tables->drv_outputs, err);
+	free(tables->drv_output_texts);
+	free(tables->drv_outputs);
+	tables->drv_output_texts = NULL;
+	tables->drv_outputs = NULL;
+	return ul_error_nomem(err, READING);
 }
 
 struct realisation_key {
@@ -227,31 +221,27 @@ static int scan_realisations(const struct ul_manifest *m, struct ul_cursor c, st
 
 static int decode_realisations(struct ul_manifest *m, struct ul_cursor c, struct ul_error *err)
 {
-	ul_autofree struct ul_realisation *rows =
-		calloc((size_t)m->n_realisations + 1, sizeof(*rows));
-	ul_autofree uint32_t *refs = NULL;
-	ul_autofree char *block = NULL;
+	struct ul_manifest_tables *tables = &m->tables;
 	struct texts t = {NULL, 0};
-	size_t n_refs;
-	int r;
+	size_t n_refs = 0;
+	int r = scan_realisations(m, c, &t, NULL, NULL, &n_refs, err);
 
-	if (!rows)
-		return ul_error_nomem(err, READING);
-	r = scan_realisations(m, c, &t, NULL, NULL, &n_refs, err);
 	if (r < 0)
 		return r;
-	block = malloc(t.used + 1);
-	refs = calloc(n_refs + 1, sizeof(*refs));
-	if (!block || !refs)
-		return ul_error_nomem(err, READING);
-	t = (struct texts){block, 0};
-	r = scan_realisations(m, c, &t, rows, refs, &n_refs, err);
-	if (r < 0)
-		return r;
-	m->tables.realisations = ul_steal(rows);
-	m->tables.realisation_refs = ul_steal(refs);
-	m->tables.realisation_texts = ul_steal(block);
-	return 0;
+	tables->realisation_texts = malloc(t.used + 1);
+	tables->realisation_refs = calloc(n_refs + 1, sizeof(*tables->realisation_refs));
+	tables->realisations = calloc((size_t)m->n_realisations + 1, sizeof(*tables->realisations));
+	t = (struct texts){tables->realisation_texts, 0};
+	if (t.out && tables->realisation_refs && tables->realisations)
+		return scan_realisations(m, c, &t, tables->realisations, tables->realisation_refs,
+					 &n_refs, err);
+	free(tables->realisation_texts);
+	free(tables->realisation_refs);
+	free(tables->realisations);
+	tables->realisation_texts = NULL;
+	tables->realisation_refs = NULL;
+	tables->realisations = NULL;
+	return ul_error_nomem(err, READING);
 }
 
 /* Decompress a table and hand it to its decoder. */
