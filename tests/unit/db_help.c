@@ -60,7 +60,7 @@ static struct ul_manifest *finish(struct ul_builder *b, struct ul_buffer *bytes)
 	struct ul_manifest *m = NULL;
 	struct ul_error err = {0};
 
-	bytes->len = 0;
+	ul_buffer_free(bytes);
 	assert_done(ul_builder_finish(b, bytes, &err), &err);
 	ul_builder_free(b);
 	assert_done(ul_manifest_open_memory(bytes->data, bytes->len, &m, &err), &err);

@@ -104,7 +104,7 @@ static void bytes_of_threads(void **state)
 
 struct made {
 	struct ul_path_info *paths;
-	char (*texts)[64];
+	char (*texts)[96];
 	size_t n;
 };
 
