@@ -133,13 +133,14 @@ report() {
 		jq -n --arg variant "$variant" --argjson bytes "$(stat -c %s "$qemu_dir/$variant.initrd")" \
 			--argjson median "$(median 3 "$qemu_dir/$variant.times")" \
 			--argjson unpacked "$(median 1 "$qemu_dir/$variant.times")" \
-			--argjson script "$([ ! -e "$qemu_dir/script.times" ] || median 3 "$qemu_dir/script.times")" \
+			--argjson script "$([ -e "$qemu_dir/script.times" ] && median 3 "$qemu_dir/script.times" || echo null)" \
 			--argjson runs "[$(awk '{ print $3 }' "$qemu_dir/$variant.times" | paste -sd,)]" \
 			'{$variant, initramfs_bytes: $bytes, init_to_system_ms: $median, runs_ms: $runs,
 			kernel_to_init_ms: $unpacked, kernel_to_system_ms: ($unpacked + $median),
 			to_script: (if $script then $median / $script else null end)}'
 	done | jq -s --arg kernel "${modules##*/}" --arg clock "$clock" --argjson paths "$paths" \
 		'{$kernel, $clock, store_paths: $paths, variants: .}' >"$out"
+	[ -s "$out" ] || fail "the report could not be written"
 	jq -r '["variant", "initramfs MB", "kernel to /init ms", "/init to system ms", "least", "most", "of script"],
 		(.variants[] | [.variant, (.initramfs_bytes / 1e4 | round / 100), .kernel_to_init_ms, .init_to_system_ms,
 		(.runs_ms | min), (.runs_ms | max), (if .to_script then .to_script * 100 | round / 100 else "-" end)])
