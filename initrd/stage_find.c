@@ -105,6 +105,8 @@ static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, str
 	if (b->slots.n == before)
 		return 0;
 	keep_wanted(b, before, s);
+	if (b->slots.n == before)
+		return 0; /* looked at again, so that the end of the search still counts it */
 	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
 }
 

@@ -130,6 +130,10 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	ul_modules_reap(b);
 	restore_process();
 	execve(init, arguments, environment);
+	if (errno == EIO)
+		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init,
+				    "Write the image again.",
+				    "a block of it or of its interpreter cannot be read");
 	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,
 			      "Its interpreter and libraries must be in the image too.", errno);
 }

@@ -6,6 +6,7 @@ qemu_dir=build/demo
 for lib in cache appliance qemu image; do
 	. "tests/lib/$lib.sh"
 done
+initrd_options=()
 kernel=6.12 nix=2.26
 
 if [ -t 1 ]; then
@@ -81,7 +82,7 @@ fact "initramfs" "$(megabytes "$(stat -c %s "$(cat "$qemu_dir/attach.initrd")")"
 
 chapter "Booted twice in QEMU, side by side ${dim}(emulated: no KVM)${plain}"
 for mode in attach rebuild; do
-	qemu_boot demo-$mode "$vmlinuz" "$(cat "$qemu_dir/$mode.initrd")" "appliance.scenario=demo" 240 "$image" &
+	qemu_boot demo-$mode "$vmlinuz" "$(cat "$qemu_dir/$mode.initrd")" "appliance.scenario=demo" 600 "$image" &
 done
 wait
 

@@ -10,6 +10,7 @@
 
 underlay=${underlay:-build/underlay}
 keys_dir=$qemu_dir/keys
+initrd_options=(--compress zstd,3) # the default takes 3 s, and there are many policies
 
 image_keys() {
 	local who
@@ -76,7 +77,7 @@ image_config() {
 
 image_initrd() {
 	local kernel=$1 config=$2 out=$2.$1.initrd
-	"$underlay" initrd build -o "$out.new" --compress zstd,3 --init "${underlay%/*}/underlay-init" --config "$config" \
+	"$underlay" initrd build -o "$out.new" ${initrd_options[@]+"${initrd_options[@]}"} --init "${underlay%/*}/underlay-init" --config "$config" \
 		--cert "$keys_dir/signer.crt" --modules-dir "$(cache_modules "$kernel")" >"$out.log" 2>&1 || {
 		cat "$out.log" >&2
 		return 1

@@ -4,8 +4,8 @@
 #   tap_is NAME GOT WANTED  compares two texts
 #   tap_end                 ends the script: with status 1 where a line said "not ok"
 #
-# Cases that run side by side: start each with `tap_case COMMAND...`; its lines go to a file, and
-# `tap_cases` waits for all and prints the files in the order of their start.
+# Cases that run side by side, as many as there are cores: start each with `tap_case COMMAND...`; its lines go
+# to a file, and `tap_cases` waits for the rest and prints the files in the order of their start.
 
 tap_failed=0
 tap_dir=$(mktemp -d)
@@ -40,6 +40,9 @@ tap_is() {
 }
 
 tap_case() {
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+		wait -n
+	done
 	"$@" >"$(printf '%s/case.%03d' "$tap_dir" "$tap_started")" 2>&1 &
 	tap_started=$((tap_started + 1))
 }

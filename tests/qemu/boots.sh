@@ -26,7 +26,7 @@ boots() {
 		return
 	fi
 	store=$(appliance_store "$nix")
-	qemu_boot "$name" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=demo" 300 "$image"
+	qemu_boot "$name" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=demo" 600 "$image"
 	# What the scenario found, under this boot's name.
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
 	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"

@@ -38,6 +38,17 @@ spoil_superblock() {
 	flip "$1" $((start + 88))
 }
 
+# The first block of a file of the lower.
+spoil_file() {
+	local start size offset
+	read -r start size <<<"$(image_partition "$1" 1)"
+	dd if="$1" of="$1.data" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none
+	offset=$(dump.erofs -e --path="$2" "$1.data" | sed -n 's/^ *0: .*: *\([0-9]*\)\.\..*/\1/p')
+	rm "$1.data"
+	[ -n "$offset" ] || { echo "not ok - $2 is found in the image" && exit 1; }
+	flip "$1" $((start + offset))
+}
+
 empty_signature() {
 	read -r start size <<<"$(image_partition "$1" 3)"
 	dd if=/dev/zero of="$1" bs=512 seek=$((start / 512)) count=$((size / 512)) conv=notrunc status=none
@@ -71,14 +82,16 @@ truncate_image() {
 	truncate -s $(($(stat -c %s "$1") / 2)) "$1"
 }
 
-# An initramfs with files laid over: the kernel unpacks one archive after the other.
-lay_over() {
+# repack INITRD FOLDER [NAME]: the initramfs with the folder's files instead of, or besides, its own, and without
+# the files of that name. (The kernel stops at the end of a zstd archive: nothing can follow it.)
+repack() {
 	local initrd=$1 folder=$2
-	{
-		cat "$initrd"
-		(cd "$folder" && find . -mindepth 1 | cpio -o -H newc --quiet)
-	} >"$folder.initrd"
-	echo "$folder.initrd"
+	mkdir -p "$folder.root"
+	zstd -dc "$initrd" | (cd "$folder.root" && cpio -idmu --quiet) &&
+		cp -R "$folder/." "$folder.root/" &&
+		find "$folder.root" -name "${3:-no file has this name}" -delete &&
+		(cd "$folder.root" && find . -mindepth 1 | cpio -o -H newc --quiet) >"$folder.initrd" &&
+		rm -r "$folder.root" && echo "$folder.initrd"
 }
 
 # What systemd-repart makes of a folder: no descriptor, and nothing in it but what the folder has.
@@ -114,7 +127,7 @@ boot() {
 		image_config "$work/$name.conf" "${@:2}"
 		own=$(image_initrd $kernel "$work/$name.conf") || return 1
 	fi
-	qemu_boot "$name" "$(cache_kernel $kernel)" "$own" "$cmdline appliance.scenario=hello" 90 "${disks[@]}"
+	qemu_boot "$name" "$(cache_kernel $kernel)" "$own" "$cmdline appliance.scenario=hello" 240 "${disks[@]}"
 	tr -d '\r' <"$qemu_dir/$name.console" | grep -o 'underlay: .*' >"$work/$name.said"
 }
 
@@ -140,6 +153,26 @@ refused() {
 	)
 	echo "$bad"
 	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+}
+
+# late MODE END IMAGE: dm-verity itself acts on the corrupt block, as the policy told it.
+late() {
+	local name=late-$1 bad
+	boot "$name" "" "$3" -- "${attach[@]}" "[verify]" "corruption = $1"
+	bad=$(
+		tap "$name: the kernel says which block" grep -q 'device-mapper: verity:.* is corrupted' \
+			"$qemu_dir/$name.console"
+		tap_is "$name: how the machine ended" "$(cat "$qemu_dir/$name.end")" "$2"
+		tap "$name: nothing of the system ran" test ! -s "$qemu_dir/$name.results"
+	)
+	echo "$bad"
+	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+}
+
+# The same, and the shell ran.
+with_shell() {
+	refused "$@"
+	tap "$1: the shell ran on the console, as root" grep -q 'underlay-test: a shell for 0' "$qemu_dir/$1.console"
 }
 
 # boots NAME BOOT-ARGUMENT...: what must not keep the appliance from booting.
@@ -187,7 +220,9 @@ tap_case boots superblock-altered "" "$spoilt" -- "${attach[@]}"
 
 # ---- another image than the policy wants ---------------------------------------------------------
 
-tap_case refused stranger 19:unknown-signer reboot 'verify: .*' "" "$work/stranger.img"
+spoilt=$(copy_image stranger) &&
+	"$underlay" image sign "$spoilt" --key "$keys_dir/stranger.key" --cert "$keys_dir/stranger.crt" >/dev/null
+tap_case refused stranger 19:unknown-signer reboot 'verify: .*' "" "$spoilt"
 tap_case refused pinned-other 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' "" "$image" -- \
 	"[verify]" "root-hash = $(printf '0123456789abcdef%.0s' 1 2 3 4)"
 tap_case refused pinned-on-cmdline 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' \
@@ -200,9 +235,69 @@ tap_case refused filesystem 23:bad-filesystem reboot 'lower: .*erofs' "" "$image
 # ---- something is missing ------------------------------------------------------------------------
 
 tap_case refused device-absent 13:device-missing reboot 'find: .*no disk appeared' ""
+truncate -s 16M "$work/empty.img"
 tap_case refused disk-empty 14:no-image reboot 'find: .*' "" "$work/empty.img"
 tap_case refused system-missing 30:no-system reboot 'lower: .*nowhere' "" "$image" -- \
 	"[system]" "path = ${system%-*}-nowhere"
+
+image_config "$work/packed.conf"
+packed=$(image_initrd $kernel "$work/packed.conf")
+mkdir -p "$work/no-module"
+initrd=$(repack "$packed" "$work/no-module" 'dm-verity.ko*') \
+	tap_case refused module-absent 12:module-missing reboot 'modules: .*dm.verity' "" "$image"
+
+image_json=$(jq -cn --arg system "$system" '{format: 1, name: "appliance", version: "1.0", $system, storeDir: "/nix/store",
+	paths: 1, narSize: 1, manifestFormat: 1, nixSchema: 10, database: false}')
+foreign=("[verify]" "descriptor = optional")
+mkdir -p "$work/no-info/nix/store" "$work/no-manifest/nix/.underlay" "$work/bad-manifest/nix/.underlay"
+repart_image no-info "$work/no-info"
+tap_case refused no-info 24:bad-image-info reboot 'lower: .*image.json: No such file' "" "$work/no-info.img" -- "${foreign[@]}"
+echo "$image_json" | tee "$work/no-manifest/nix/.underlay/image.json" >"$work/bad-manifest/nix/.underlay/image.json"
+repart_image no-manifest "$work/no-manifest"
+tap_case refused no-manifest 25:bad-manifest reboot 'lower: .*manifest: No such file' "" "$work/no-manifest.img" -- "${foreign[@]}"
+head -c 20000 /dev/zero | tr '\0' 'x' >"$work/bad-manifest/nix/.underlay/manifest"
+repart_image bad-manifest "$work/bad-manifest"
+tap_case refused bad-manifest 25:bad-manifest reboot 'lower: .*manifest' "" "$work/bad-manifest.img" -- "${foreign[@]}"
+
+# ---- the policy, and what the command line may do about it ---------------------------------------
+
+# A misspelt setting: `underlay initrd build` would not pack it, so it is laid over.
+mkdir -p "$work/bad-config/etc/underlay"
+printf '[verify]\nmode = user\nrollback-mim = 3\n' >"$work/bad-config/etc/underlay/underlay.conf"
+initrd=$(repack "$packed" "$work/bad-config") \
+	tap_case refused bad-config 10:bad-config reboot 'policy: .*rollback-mim: /etc/underlay/underlay.conf:3: there is no such setting' "" "$image"
+
+weaken() {
+	tap_case refused "$1" 11:cmdline-refused reboot "(policy|lower): .*${3:-$2}" "$2" "$image"
+}
+weaken cmdline-verify underlay.verify=pinned
+weaken cmdline-descriptor underlay.descriptor=optional
+weaken cmdline-allow underlay.allow=init
+weaken cmdline-shell underlay.failure=shell
+weaken cmdline-init init=/bin/sh "init=.*: /bin/sh: this image starts"
+weaken cmdline-typo underlay.no-such-thing=1
+weaken cmdline-rollback underlay.rollback-min=-1
+weaken cmdline-signatures dm_verity.require_signatures=0
+tap_case boots cmdline-others "rd.break rd.shell systemd.verity=no systemd.debug_shell root=/dev/vda1 quiet" "$image" -- \
+	"${attach[@]}"
+
+# A shell, where the policy grants one: it is the initramfs' own, and the machine restarts after it.
+mkdir -p "$work/with-shell/bin"
+cp /bin/busybox "$work/with-shell/bin/busybox"
+printf '#!/bin/busybox sh\necho "underlay-test: a shell for $(/bin/busybox id -u)"\n' >"$work/with-shell/bin/sh"
+chmod +x "$work/with-shell/bin/sh"
+image_config "$work/shell.conf" "action = shell"
+initrd=$(repack "$(image_initrd $kernel "$work/shell.conf")" "$work/with-shell") \
+	tap_case with_shell shell 17:wrong-root-hash shell 'verify: .*the policy demands' \
+	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "$image"
+
+# ---- a block that goes bad after the boot's own first read ---------------------------------------
+
+# The first block of the program that init's first line names: bad when the hand-over reads it.
+spoilt=$(copy_image late) && spoil_file "$spoilt" "$(sed -n '1s/^#!\([^ ]*\) .*/\1/p' "$(appliance_store 2.26)$system/init")"
+tap_case refused late-eio 21:corrupt reboot 'pivot: .*appliance-system/init: a block' "" "$spoilt" -- "${attach[@]}" "[verify]" "corruption = eio"
+tap_case late restart reboot "$spoilt"
+tap_case late panic panic "$spoilt"
 
 tap_cases
 tap_end
