@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What error.h shows to the analyser in their place. */
+#undef ul_error_set
+#undef ul_error_errno
+#undef ul_error_nomem
+
 static const struct {
 	enum ul_code code;
 	const char *name;

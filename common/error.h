@@ -85,6 +85,22 @@ int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, co
 /* Allocation failed while doing `what`. Returns -UL_E_MEMORY. */
 int ul_error_nomem(struct ul_error *err, const char *what);
 
+#ifdef __clang_analyzer__
+/*
+ * The analyser reads one source file at a time, and follows paths on which these return 0, as if a
+ * failure were none. Here it sees what they return; no compiler does.
+ */
+static inline int ul_error_returns(int result, enum ul_code code)
+{
+	(void)result;
+	return -(int)code;
+}
+#define ul_error_set(err, code, ...) ul_error_returns(ul_error_set(err, code, __VA_ARGS__), code)
+#define ul_error_errno(err, code, ...) \
+	ul_error_returns(ul_error_errno(err, code, __VA_ARGS__), code)
+#define ul_error_nomem(err, what) ul_error_returns(ul_error_nomem(err, what), UL_E_MEMORY)
+#endif
+
 /* Write "what: object: why. todo" without a newline into buf (always terminated); returns buf. */
 char *ul_error_sentence(const struct ul_error *err, char *buf, size_t size);
 

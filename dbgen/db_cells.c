@@ -297,12 +297,6 @@ static const uint8_t type_of[32] = {8, 9, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2,
 static const uint8_t size_of[32] = {0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
 				    3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4};
 
-/* v > 0 */
-static inline unsigned int bits_of(uint32_t v)
-{
-	return 32 - (unsigned int)__builtin_clz(v);
-}
-
 /* The bytes of an integer and its serial type. */
 struct width {
 	uint32_t size, type;

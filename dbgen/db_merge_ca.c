@@ -83,7 +83,7 @@ static int read_rows(struct ul_db_merge *g, struct ul_buffer *known, struct ul_b
 
 	while (r == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW) {
 		uint32_t n = (uint32_t)(taken->len / sizeof(struct ul_realisation));
-		struct ul_realisation realisation;
+		struct ul_realisation realisation = {.drv_path = NULL};
 		struct known k;
 
 		r = take_row(g, rows, &k, &realisation);

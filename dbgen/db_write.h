@@ -51,7 +51,7 @@ char *ul_db_immutable_uri(const char *path);
 void ul_db_harden(sqlite3 *db);
 
 /* SQLite's words for what went wrong with this connection, as an error of this file. */
-int ul_db_sqlite_error(struct ul_error *err, sqlite3 *db, const char *what, const char *object);
+int ul_db_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const char *object);
 
 static inline void ul_db_finalize(sqlite3_stmt **statement)
 {

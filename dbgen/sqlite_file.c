@@ -200,14 +200,13 @@ static int build_level(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, struc
 	uint32_t n = (uint32_t)(t->children.len / sizeof(*c)), first = 0;
 	UL_CLEANUP(ul_buffer_free) struct ul_buffer pages = {0};
 	struct ul_buffer parents = {0};
-	uint32_t n_pages = 0;
+	uint32_t n_pages = 0, i = 0;
 	int r = 0;
 
-	for (uint32_t i = 0, taken; r == 0 && i < n; i += taken, n_pages++) {
-		struct ul_sqlite_child parent;
+	do { /* at least one: a level without children is none */
+		uint32_t taken = children_of_page(t, c + i, n - i);
+		struct ul_sqlite_child parent = {.page = n_pages, .key = c[i + taken - 1].key};
 
-		taken = children_of_page(t, c + i, n - i);
-		parent = (struct ul_sqlite_child){.page = n_pages, .key = c[i + taken - 1].key};
 		if (ul_buffer_reserve(&pages, UL_SQLITE_PAGE) < 0 ||
 		    ul_buffer_append(&parents, &parent, sizeof(parent)) < 0) {
 			r = ul_error_nomem(err, what);
@@ -216,12 +215,14 @@ static int build_level(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, struc
 		memset(pages.data + pages.len, 0, UL_SQLITE_PAGE);
 		fill_interior(t, pages.data + pages.len, 0, c + i, taken);
 		pages.len += UL_SQLITE_PAGE;
-	}
+		i += taken;
+		n_pages++;
+	} while (i < n);
 	if (r == 0)
 		r = ul_sqlite_take(f, n_pages, &first, err);
 	if (r == 0)
 		r = ul_sqlite_write(f, first, pages.data, n_pages, err);
-	for (uint32_t i = 0; r == 0 && i < n_pages; i++)
+	for (i = 0; r == 0 && i < n_pages; i++)
 		((struct ul_sqlite_child *)(void *)parents.data)[i].page += first;
 	ul_buffer_free(&t->children);
 	t->children = parents;
@@ -316,7 +317,7 @@ static int schema_in_leaves(struct ul_sqlite_file *f, uint8_t *page,
 	int r;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint8_t *at = ul_leaves_add(&leaves, cells[i].len, (uint64_t)i + 1);
+		uint8_t *at = ul_leaves_add_slow(&leaves, cells[i].len, (uint64_t)i + 1);
 
 		if (!at)
 			return ul_error_nomem(err, what);

@@ -2,17 +2,19 @@
 #include "initrd/pack_cpio.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define ADDING "adding to the initramfs"
+#define ADDING    "adding to the initramfs"
+#define PATH_SIZE 1025 /* with its NUL */
 
 /* Absolute, and every part a plain name: what the kernel would unpack elsewhere is refused here. */
 static bool plain_path(const char *path)
 {
 	size_t len = strlen(path);
 
-	if (path[0] != '/' || len < 2 || len > 1024)
+	if (path[0] != '/' || len < 2 || len >= PATH_SIZE)
 		return false;
 	for (const char *part = path; part; part = strchr(part, '/')) {
 		size_t n = strcspn(++part, "/");
@@ -50,7 +52,7 @@ static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry
 		return 0;
 	if (have->mode == wanted->mode && have->len == wanted->len &&
 	    have->major == wanted->major && have->minor == wanted->minor &&
-	    (have->len == 0 || !memcmp(have->data, wanted->data, have->len)))
+	    (wanted->len == 0 || !memcmp(have->data, wanted->data, wanted->len)))
 		return 0;
 	return ul_error_set(err, UL_E_EXISTS, ADDING,
 			    *wanted->source ? wanted->source : wanted->path,
@@ -97,22 +99,25 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 	return 0;
 }
 
-/* path is absolute here, the entry's own is not. */
-static int add(struct ul_cpio *c, const char *path, struct ul_cpio_entry *e, struct ul_error *err)
+/* e has no path yet, and a source or NULL. path is absolute, an entry's own is not. */
+static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *e,
+	       struct ul_error *err)
 {
-	char parent[1025], empty[] = "";
+	char parent[PATH_SIZE], empty[] = "";
+	struct ul_cpio_entry whole = *e;
 
-	if (!e->source)
-		e->source = empty;
 	if (!plain_path(path))
 		return ul_error_set(
 			err, UL_E_USAGE, ADDING, path,
 			"Give an absolute path without \".\", \"..\" and double slashes.",
 			"no path in an initramfs can be that");
-	strcpy(parent, path + 1);
+	snprintf(parent, sizeof(parent), "%s", path + 1);
+	whole.path = parent;
+	if (!whole.source)
+		whole.source = empty;
 	for (char *slash = strchr(parent, '/'); slash; slash = strchr(slash + 1, '/')) {
 		struct ul_cpio_entry dir = {
-			.path = parent, .source = e->source, .mode = S_IFDIR | 0755};
+			.path = parent, .source = whole.source, .mode = S_IFDIR | 0755};
 		int r;
 
 		*slash = '\0';
@@ -121,8 +126,7 @@ static int add(struct ul_cpio *c, const char *path, struct ul_cpio_entry *e, str
 		if (r < 0)
 			return r;
 	}
-	e->path = parent;
-	return insert(c, e, err);
+	return insert(c, &whole, err);
 }
 
 static void pad(struct ul_buffer *b, size_t start, size_t multiple)

@@ -128,13 +128,16 @@ static int collect_search_dirs(struct closure *c, const char *interpreter)
 {
 	const char *slash = strrchr(interpreter, '/');
 	ul_autofree char *own = strndup(interpreter, (size_t)(slash - interpreter));
-	size_t row = 0;
-	int r = own ? 0 : -ENOMEM;
+	size_t row = 0, i = 0;
+	int r;
 
+	if (!own)
+		return ul_error_nomem(c->err, WORK);
 	while (default_dirs[row].machine != c->machine && default_dirs[row].machine != EM_NONE)
 		row++;
-	for (size_t i = 0; r == 0 && default_dirs[row].dirs[i]; i++)
-		r = ul_words_add_once(&c->search, default_dirs[row].dirs[i]);
+	do /* no row is empty */
+		r = ul_words_add_once(&c->search, default_dirs[row].dirs[i++]);
+	while (r == 0 && default_dirs[row].dirs[i]);
 	if (r == 0)
 		r = read_ld_conf(c, "/etc/ld.so.conf", 0);
 	/* A loader in a Nix store has its own directory as its default one. */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -132,10 +133,15 @@ static int read_version(const struct ul_fs_tool *tool, struct ul_buffer *ret, st
 static bool drops_lost_found(const char *version)
 {
 	const char *digits = strpbrk(version, "0123456789");
-	unsigned int major = 0, minor = 0;
+	unsigned long major, minor;
+	char *end;
 
-	if (!digits || sscanf(digits, "%u.%u", &major, &minor) != 2)
+	if (!digits)
 		return true;
+	major = strtoul(digits, &end, 10);
+	if (*end != '.' || !isdigit((unsigned char)end[1]))
+		return true;
+	minor = strtoul(end + 1, NULL, 10);
 	return major < 1 || (major == 1 && minor < 6);
 }
 

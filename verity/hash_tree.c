@@ -418,6 +418,7 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t uuid[16],
 				    const struct ul_descriptor *d)
 {
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the magic fills its 8 bytes */
 	memcpy(sb, "verity\0\0", 8);
 	ul_put_le32(sb + 8, 1);  /* version */
 	ul_put_le32(sb + 12, 1); /* hash type */

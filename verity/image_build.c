@@ -191,12 +191,12 @@ static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
 	uint8_t seed[UL_IMAGE_SEED_SIZE];
 	uint64_t tree_size;
 
-	strcpy(d->hash, "sha256");
+	snprintf(d->hash, sizeof(d->hash), "sha256");
 	d->data_block_size = d->hash_block_size = UL_IMAGE_BLOCK;
 	d->data_blocks = job->fs_size / UL_IMAGE_BLOCK + (job->fs_size % UL_IMAGE_BLOCK != 0);
 	d->hash_start = UL_IMAGE_BLOCK; /* behind the superblock */
-	strcpy(d->name, job->o.name);
-	strcpy(d->version, job->o.version);
+	snprintf(d->name, sizeof(d->name), "%s", job->o.name);
+	snprintf(d->version, sizeof(d->version), "%s", job->o.version);
 	d->rollback_index = job->o.rollback_index;
 	memcpy(d->manifest_hash, job->manifest_hash, 32);
 	d->has_manifest = 1;

@@ -25,7 +25,7 @@ static const char *const directories[] = {
 	"nix",
 	"nix/.underlay",
 	UL_LOWER_STORE,
-	UL_LOWER_STORE "/.links",
+	(UL_LOWER_STORE "/.links"),
 	"nix/var",
 	"nix/var/nix",
 	UL_LOWER_DB,

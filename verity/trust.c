@@ -35,7 +35,7 @@ static int add_certificate(struct ul_trust *t, int dirfd, const char *path, cons
 
 	if (r < 0)
 		return r;
-	certs = reallocarray(t->certs, t->n + 1, sizeof(*certs));
+	certs = reallocarray(t->certs, t->n + 1, sizeof(X509 *));
 	if (!certs)
 		return ul_error_nomem(err, loading);
 	t->certs = certs;
