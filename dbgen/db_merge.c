@@ -327,7 +327,7 @@ static int read_candidates(struct ul_db_merge *g)
 static int64_t candidate_of(const struct ul_db_merge *g, uint64_t k)
 {
 	const struct ul_db_merge_row *row;
-	struct ul_db_merge_row key;
+	struct ul_db_merge_row key = {.lower = false};
 
 	memcpy(&key.id, g->refs.data + k * sizeof(key.id), sizeof(key.id));
 	row = bsearch(&key, g->rows.data, g->rows.len / sizeof(key), sizeof(key), by_id);

@@ -33,7 +33,7 @@
 #define MBR_TYPE_GPT   0xee
 
 static const char WHAT[] = "reading the partition table";
-static const char TODO[] = "Write the image again.";
+static const char todo_write[] = "Write the image again.";
 
 struct header {
 	const char *bad; /* NULL: valid; else why not */
@@ -155,15 +155,15 @@ static int broken(const struct ul_gpt *gpt, const char *disk, int mbr, const str
 	if (primary->other_lba >= sectors && primary->other_lba < UINT64_MAX / SECTOR_MAX) {
 		uint64_t wanted = (primary->other_lba + 1) * gpt->sector_size;
 
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 				    "it is truncated: %" PRIu64
 				    " bytes are there, the table wants %" PRIu64,
 				    gpt->disk_size, wanted);
 	}
 	if (!mbr && !primary->bad)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 				    "the GPT has lost its protective MBR");
-	return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+	return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 			    "no copy of the GPT is whole: the primary header: %s; the backup: %s",
 			    primary->bad ? primary->bad : "its entries are damaged",
 			    backup->bad ? backup->bad : "its entries are damaged");
@@ -188,7 +188,7 @@ static int add_partition(struct ul_gpt *gpt, blkid_partition from, const char *d
 
 	if (number < 1 || start <= 0 || size <= 0 || (uint64_t)start >= sectors ||
 	    (uint64_t)size > sectors - (uint64_t)start)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 				    "partition %d does not lie within the disk", number);
 	p->number = (unsigned int)number;
 	p->offset = (uint64_t)start * 512;
@@ -223,7 +223,7 @@ static int check_overlap(struct ul_gpt *gpt, const char *disk, struct ul_error *
 	qsort(gpt->partitions, gpt->n, sizeof(*p), by_offset);
 	for (size_t i = 1; i < gpt->n; i++)
 		if (p[i].offset - p[i - 1].offset < p[i - 1].size)
-			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 					    "partitions %u and %u overlap", p[i - 1].number,
 					    p[i].number);
 	qsort(gpt->partitions, gpt->n, sizeof(*p), by_number);
@@ -247,7 +247,7 @@ static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, b
 		return 0;
 	n = blkid_partlist_numof_partitions(list);
 	if (n < 0 || n > UL_GPT_ENTRIES_MAX)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
 				    "it has more than %d partitions", UL_GPT_ENTRIES_MAX);
 	gpt->from_backup = blkid_parttable_get_offset(table) != (blkid_loff_t)gpt->sector_size;
 	gpt->partitions = calloc((size_t)n + 1, sizeof(*gpt->partitions));
@@ -361,7 +361,7 @@ static int read_entries(int fd, const struct ul_gpt *gpt, struct header *h, uint
 
 static int copy_defect(const char *disk, const char *which, const char *why, struct ul_error *err)
 {
-	return ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", disk, TODO,
+	return ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", disk, todo_write,
 			    "the %s copy of the GPT is damaged: %s", which, why);
 }
 

@@ -109,7 +109,7 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 	struct run *run = w->run;
 	size_t block_size = run->d->data_block_size, len = run->d->root_hash_len;
 	uint64_t per_read = block_size < READ_SIZE ? READ_SIZE / block_size : 1;
-	uint8_t digest[UL_ROOT_HASH_MAX];
+	uint8_t digest[UL_ROOT_HASH_MAX] = {0};
 
 	for (uint64_t done = 0, take; done < n; done += take) {
 		int r;

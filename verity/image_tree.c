@@ -65,11 +65,13 @@ static int read_names(struct ul_image_job *job, size_t *size, struct ul_error *e
 			return r;
 		for (uint32_t i = 0; i < b.n; i++) {
 			size_t len = b.name.off[i + 1] - b.name.off[i];
-			char *at = job->name_bytes + used;
+			size_t start = used;
+			char *at;
 
 			used += UL_HASH_DIGITS + 1 + len + 1;
 			if (!job->name_bytes)
 				continue;
+			at = job->name_bytes + start;
 			ul_store_digest_text(b.digest + (size_t)i * UL_DIGEST_SIZE, at);
 			at[UL_HASH_DIGITS] = '-';
 			memcpy(at + UL_HASH_DIGITS + 1, b.name.bytes + b.name.off[i], len);

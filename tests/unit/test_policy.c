@@ -139,7 +139,7 @@ static void walk(const struct ul_param *row)
 			assert_string_equal(p.wanted_init, "/something");
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	case UL_PARAM_REFUSED:
 		assert_int_equal(r, -UL_E_CMDLINE);
 		assert_non_null(strstr(err.object, row->name[strlen(row->name) - 1] == '*'

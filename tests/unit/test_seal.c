@@ -14,15 +14,11 @@
 
 #include <cmocka.h>
 
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include "common/bytes.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "tests/unit/make_gpt.h"
+#include "tests/unit/make_identity.h"
 #include "verity/open.h"
 #include "verity/partition_types.h"
 
@@ -557,46 +553,14 @@ static void geometry(void **state)
 
 /* ---- keys ---- */
 
-static void make_identity(int i, const char *name)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
-	X509_NAME *subject = X509_get_subject_name(cert);
-	char key_path[96], cert_path[96];
-	FILE *f;
-
-	X509_set_version(cert, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(cert), i + 1);
-	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
-	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
-				   0);
-	X509_set_issuer_name(cert, subject);
-	X509_set_pubkey(cert, key);
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-	snprintf(key_path, sizeof(key_path), "%s/%s.key", dir, name);
-	snprintf(cert_path, sizeof(cert_path), "%s/%s.crt", dir, name);
-	f = fopen(key_path, "w");
-	assert_true(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
-	fclose(f);
-	f = fopen(cert_path, "w");
-	assert_true(PEM_write_X509(f, cert));
-	fclose(f);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-	assert_int_equal(ul_signer_load(key_path, cert_path, NULL, &signers[i], NULL), 0);
-	if (i == 0)
-		assert_int_equal(ul_trust_load_file(cert_path, &trust, NULL), 0);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
 	types = ul_partition_types_find(NULL, "usr");
 	assert_non_null(types);
 	assert_non_null(mkdtemp(dir));
-	make_identity(0, "trusted");
-	make_identity(1, "stranger");
+	make_identity(dir, "trusted", &signers[0], &trust);
+	make_identity(dir, "stranger", &signers[1], NULL);
 	assert_int_equal(ul_trust_load_dir(AT_FDCWD, "/nonexistent", &no_trust, NULL), 0);
 	return 0;
 }
