@@ -255,10 +255,10 @@ le $((data_at / 512)) 8 | put "$dir/t" $((1024 + 128 + 32)) # the hash partition
 reseal "$dir/t" 1 2
 refused "partitions overlap" 1 "overlap" "${cert[@]}" "$dir/t"
 fresh
-le 7 1 | put "$dir/t" $((1024 + 128 + 16))
+flip "$dir/t" $((1024 + 128 + 16))
 reseal "$dir/t" 1 2
 refused "the two copies differ" 1 "it differs from the primary one" "${cert[@]}" "$dir/t"
-le 7 1 | put "$dir/t" $(((last - 32) * 512 + 128 + 16))
+flip "$dir/t" $(((last - 32) * 512 + 128 + 16))
 reseal "$dir/t" "$last" $((last - 32))
 refused "a hash partition UUID that is not the root hash's" 1 "the hash partition's UUID" "${cert[@]}" "$dir/t"
 

@@ -53,7 +53,7 @@ find "$mode" -type f -exec chmod +x {} +
 rm -rf "$gone"
 rm -rf "$fifo" && mkdir "$fifo" && mkfifo "$fifo/pipe"
 first=$(find "$longer" -type f | sort | head -n 1)
-printf more >>"$first"
+printf "sixteen bytes ..." >>"$first" # more than the padding of a NAR can take up
 rm -rf "$link" && ln -s nowhere "$link"
 touch "$NIX_STORE_DIR/aaaa" "$NIX_STORE_DIR/zzzz" "$NIX_STORE_DIR/"$'evil\033[2Jname'
 mkdir -p "$NIX_STORE_DIR/.links"
