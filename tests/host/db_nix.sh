@@ -9,16 +9,9 @@ build=$(realpath "${BUILD:-build}")
 . tests/lib/cache.sh
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-failures=0
 
-report() { # STATUS NAME
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
 
 # What every script below starts with: no builders' users, no sandbox, nothing fetched.
 prelude=$(

@@ -8,16 +8,9 @@ trap 'rm -rf "$dir"' EXIT
 cd "$(dirname "$0")/../.." || exit 3
 uuid=12345678-9abc-def0-1234-56789abcdef0
 salt=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
-failures=0
 
-report() { # STATUS NAME
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
 
 # Compare for a file of BLOCKS data blocks; ALGORITHM DATA-BLOCK HASH-BLOCK SALT.
 compare() {

@@ -6,17 +6,9 @@ cd "$(dirname "$0")/../.." || exit 3
 underlay=$PWD/${BUILD:-build}/underlay
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-failures=0
 
-report() { # STATUS NAME
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 12
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
 
 # refused NAME STATUS WORDS ARGUMENT...: verify ends so, and its last line holds the words.
 refused() {

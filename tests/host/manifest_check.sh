@@ -8,16 +8,9 @@ dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 export NIX_STORE_DIR=$dir/store NIX_STATE_DIR=$dir/var NIX_LOG_DIR=$dir/log NIX_CONF_DIR=$dir/conf
 export NIX_REMOTE='' HOME=$dir
-failures=0
 
-report() { # STATUS NAME
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
 
 mkdir -p "$dir/conf" "$dir/src"
 cp -r common dbgen verity "$dir/src/"

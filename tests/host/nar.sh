@@ -6,16 +6,9 @@ tool=$build/tests/tools/hash_tool
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 cd "$(dirname "$0")/../.." || exit 3
-failures=0
 
-report() { # STATUS NAME
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
 
 compare() { # NAME: the object $dir/o
 	local ours theirs size
