@@ -57,12 +57,12 @@ for file in cli/*.c; do
 done
 
 # Settings, kernel parameters and failure codes.
-table_rows() { tr -d '\n\t' <initrd/policy.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
+table_rows() { tr -d '\n\t' <initrd/policy_table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
 check "underlay.conf(5) describes every setting" "$(table_rows)" \
 	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
 		initrd/man/underlay.conf.5 | sort)"
 check "underlay-init(8) describes every kernel parameter" \
-	"$(grep -oE '\{"[a-z_.*-]+", UL_PARAM_[A-Z]+' initrd/policy.c | cut -d'"' -f2 | sort)" \
+	"$(grep -oE '\{"[a-z_.*-]+", UL_PARAM_[A-Z]+' initrd/policy_table.c | cut -d'"' -f2 | sort)" \
 	"$(awk '/^\.Sh / { on = ($0 == ".Sh KERNEL PARAMETERS") } on && /^\.It Cm / { print $3 }' \
 		initrd/man/underlay-init.8 | sort)"
 check "underlay-init(8) describes every failure code" \
