@@ -64,6 +64,7 @@ void ul_boot_init(struct ul_boot *b)
 		.proc_dir = "/proc",
 		.run_dir = UL_PATH_RUN,
 		.uevent_fd = -1,
+		.upper = {.fd = -1, .lock_fd = -1},
 		.start_us = ul_now_us(),
 	};
 	ul_policy_init(&b->policy);
@@ -113,6 +114,8 @@ void ul_boot_free(struct ul_boot *b)
 	for (size_t i = 0; i < b->n_disks_done; i++)
 		free(b->disks_done[i]);
 	free(b->disks_done);
+	ul_cleanup_close(&b->upper.lock_fd);
+	ul_cleanup_close(&b->upper.fd);
 	ul_trust_free(b->trust);
 	if (b->kmod)
 		kmod_unref(b->kmod);

@@ -48,6 +48,20 @@ struct ul_refusal {
 	struct ul_error err;
 };
 
+/* The writable layer. Whatever lies on a persistent one is hostile: the disk may have been written elsewhere. */
+struct ul_upper {
+	bool persistent; /* false: a tmpfs, lost at the next boot */
+	bool fresh;      /* prepared in this boot: nothing of an earlier one is on it */
+	bool fallback;   /* the policy wants a persistent one; `why` tells what became of it */
+	bool mounted;   /* stage upper ran: it has nothing to do when the next slot runs it again */
+	bool was_clean; /* the last shutdown left the clean mark (stage reconcile fills it) */
+	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
+	char filesystem[16]; /* "tmpfs", "ext4"; empty: not mounted */
+	int fd;              /* root directory of the upper's filesystem; -1: none */
+	int lock_fd;         /* held from here until the system's init is started; -1: none */
+	struct ul_error why; /* fallback: what was wrong */
+};
+
 struct ul_stage_time {
 	const char *name;
 	uint64_t start_us; /* since the start of /init */
@@ -87,6 +101,7 @@ struct ul_boot {
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
 	struct ul_lower lowers[UL_BOOT_LOWERS];
 	size_t n_lowers;
+	struct ul_upper upper;
 	enum ul_database_mode database; /* attach or rebuild, once decided */
 	char database_why[160];
 	uint64_t database_us;

@@ -1,8 +1,9 @@
 /*
  * Stage upper. Before: the new root has its directories. After: a writable filesystem lies at /nix/.rw with store/,
- * work/ and var/ in it, and var/ is bound to /nix/var. A tmpfs: what is written there is gone after the next boot.
+ * work/ and var/ in it, b->upper describes it, and var/ is bound to /nix/var. A tmpfs: what is written there is gone after the next boot.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -24,6 +25,8 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 {
 	char path[PATH_MAX], target[PATH_MAX], options[64] = "mode=0755,size=50%";
 
+	if (b->upper.mounted)
+		return 0;
 	if (b->policy.upper_size)
 		snprintf(options, sizeof(options), "mode=0755,size=%llu",
 			 (unsigned long long)b->policy.upper_size);
@@ -31,6 +34,11 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
 		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL,
 				      errno);
+	b->upper.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (b->upper.fd < 0)
+		return ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno);
+	b->upper.fresh = true;
+	snprintf(b->upper.filesystem, sizeof(b->upper.filesystem), "tmpfs");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(dirs); i++)
 		if (mkdir(ul_boot_path(b, dirs[i].path, path), 0755) < 0)
 			return ul_error_errno(err, UL_E_UPPER, "preparing the upper", path, NULL,
@@ -39,5 +47,6 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 	ul_boot_path(b, UL_PATH_VAR, target);
 	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
 		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
+	b->upper.mounted = true;
 	return 0;
 }

@@ -132,16 +132,30 @@ static struct json_object *timeline_json(const struct ul_boot *b)
 	return checked(obj, put(obj, "stages", list));
 }
 
-/* The stages that come after the lower: known when the database's mode is. */
+static struct json_object *upper_json(const struct ul_upper *u)
+{
+	struct json_object *obj = json_object_new_object();
+	char sentence[1200];
+	bool ok = obj && ul_json_add_string(obj, "type", u->persistent ? "disk" : "tmpfs") &&
+		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
+		  ul_json_add_bool(obj, "persistent", u->persistent) &&
+		  ul_json_add_string(obj, "filesystem", u->filesystem) &&
+		  ul_json_add_bool(obj, "fresh", u->fresh);
+
+	if (ok && u->device[0])
+		ok = ul_json_add_string(obj, "device", u->device);
+	if (ok && u->fallback)
+		ok = ul_json_add_string(obj, "fallback",
+					ul_error_sentence(&u->why, sentence, sizeof(sentence)));
+	return checked(obj, ok);
+}
+
+/* The stages that come after the upper: known when the database's mode is. */
 static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 {
-	struct json_object *upper = json_object_new_object();
 	struct json_object *reconcile = json_object_new_object();
 	struct json_object *db = json_object_new_object();
-	bool ok = upper && reconcile && db && ul_json_add_string(upper, "type", "tmpfs") &&
-		  ul_json_add_string(upper, "mount", UL_PATH_UPPER) &&
-		  ul_json_add_bool(upper, "persistent", false) &&
-		  ul_json_add_uint(reconcile, "quarantined", 0) &&
+	bool ok = reconcile && db && ul_json_add_uint(reconcile, "quarantined", 0) &&
 		  ul_json_add_uint(reconcile, "invalidated", 0) &&
 		  ul_json_add_string(db, "mode",
 				     b->database == UL_DATABASE_ATTACH ? "attach" : "rebuild") &&
@@ -149,7 +163,6 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 		  ul_json_add_uint(db, "us", b->database_us) &&
 		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);
 
-	ok = put(obj, "upper", checked(upper, ok)) && ok;
 	ok = put(obj, "reconcile", checked(reconcile, ok)) && ok;
 	return put(obj, "database", checked(db, ok)) && ok;
 }
@@ -175,6 +188,8 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 		  ul_json_add_string(obj, "result", result) && put(obj, "lowers", lowers_json(b)) &&
 		  put(obj, "refused", refused_json(b));
 
+	if (ok && b->upper.mounted)
+		ok = put(obj, "upper", upper_json(&b->upper));
 	if (ok && b->database_why[0])
 		ok = add_writable(b, obj);
 	ok = ok && put(obj, "timeline", timeline_json(b));

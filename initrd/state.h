@@ -7,7 +7,8 @@
  *                  "rollbackIndex", "signer": {"subject", "fingerprint"}, "filesystem", "mount", "store",
  *                  "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
- *      "upper": {"type": "tmpfs", "mount", "persistent": false},
+ *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
+ *                is on it, "device", "fallback": why it is not the one that the policy wants},
  *      "reconcile": {"quarantined": 0, "invalidated": 0},
  *      "database": {"mode": "attach", "why", "us", "gcRoots"},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
