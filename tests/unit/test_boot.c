@@ -218,6 +218,11 @@ static void test_state_of_a_boot(void **state)
 	b.database = UL_DATABASE_ATTACH;
 	strcpy(b.database_why, "the policy says so");
 	b.database_us = 300;
+	b.upper.mounted = true;
+	strcpy(b.upper.device, "/dev/vdb1");
+	strcpy(b.upper.filesystem, "tmpfs");
+	b.upper.fallback = true;
+	(void)ul_error_set(&b.upper.why, UL_E_UPPER, "mounting", "/dev/vdb1", "Mend it.", "broken");
 	obj = state_of(&b, "booted");
 	assert_null(at(obj, "failure"));
 	assert_string_equal(TEXT(obj, "format"), "1");
@@ -230,6 +235,9 @@ static void test_state_of_a_boot(void **state)
 	assert_string_equal(TEXT(obj, "database.mode"), "attach");
 	assert_string_equal(TEXT(obj, "database.us"), "300");
 	assert_string_equal(TEXT(obj, "upper.type"), "tmpfs");
+	assert_string_equal(TEXT(obj, "upper.filesystem"), "tmpfs");
+	assert_string_equal(TEXT(obj, "upper.device"), "/dev/vdb1");
+	assert_string_equal(TEXT(obj, "upper.fallback"), "mounting: /dev/vdb1: broken. Mend it.");
 	assert_string_equal(TEXT(obj, "timeline.stages.0.name"), "first");
 	assert_int_equal(json_object_array_length(at(obj, "timeline.stages")), 4);
 	json_object_put(obj);
