@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "dbgen/import.h"
+#include "verity/fec.h"
 #include "verity/image_build.h"
 
 #define LIVE_STORE    "/nix/store"
@@ -27,7 +28,7 @@
 enum { OPT_SYSTEM = 256, OPT_NAME, OPT_VERSION, OPT_CLOSURE, OPT_MANIFEST, OPT_REGISTRATION };
 enum { OPT_DATABASE = 512, OPT_STORE, OPT_STORE_DIR, OPT_KEY, OPT_CERT, OPT_PASSPHRASE };
 enum { OPT_FORMAT = 768, OPT_COMPRESSION, OPT_ROLLBACK, OPT_NO_DATABASE, OPT_MACHINE };
-enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_STORE_GROUP, OPT_JSON };
+enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_STORE_GROUP, OPT_JSON, OPT_FEC };
 
 static const struct option long_options[] = {
 	{"output", required_argument, NULL, 'o'},
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
 	{"compression", required_argument, NULL, OPT_COMPRESSION},
 	{"rollback-index", required_argument, NULL, OPT_ROLLBACK},
 	{"no-database", no_argument, NULL, OPT_NO_DATABASE},
+	{"fec", optional_argument, NULL, OPT_FEC},
 	{"machine", required_argument, NULL, OPT_MACHINE},
 	{"designator", required_argument, NULL, OPT_DESIGNATOR},
 	{"threads", required_argument, NULL, 'j'},
@@ -172,6 +174,12 @@ static int take_option(struct arguments *a, int option)
 		if (!parse_number(optarg, UINT16_MAX, &number))
 			return cli_usage_error(cli_current(), "%s is no group number", optarg);
 		a->image.store_group = (uint32_t)number;
+		return 0;
+	case OPT_FEC:
+		if (optarg &&
+		    (!parse_number(optarg, UL_FEC_ROOTS_MAX, &number) || number < UL_FEC_ROOTS_MIN))
+			return cli_usage_error(cli_current(), "--fec takes 2 to 24 roots");
+		a->image.fec_roots = optarg ? (uint32_t)number : UL_FEC_ROOTS_MIN;
 		return 0;
 	case OPT_NO_DATABASE:
 		a->image.no_database = true;
@@ -338,6 +346,7 @@ static int print_json(const struct arguments *a, const struct ul_image_result *r
 	    !ul_json_add_uint(json, "size", result->size) ||
 	    !ul_json_add_uint(json, "dataSize", result->data_size) ||
 	    !ul_json_add_uint(json, "hashSize", result->hash_size) ||
+	    !ul_json_add_uint(json, "fecSize", result->fec_size) ||
 	    !ul_json_add_uint(json, "paths", result->paths) ||
 	    !ul_json_add_string(json, "rootHash", hex) ||
 	    !ul_json_add_string(json, "signer", is_signed ? by->subject : NULL) ||

@@ -8,6 +8,7 @@
 #include "cli/image.h"
 #include "common/encoding.h"
 #include "common/json.h"
+#include "verity/fec.h"
 #include "verity/image_view.h"
 #include "verity/partition_types.h"
 
@@ -56,7 +57,8 @@ static void print_parameters(const struct ul_descriptor *d)
 	       "\n",
 	       d->data_blocks, d->data_block_size, d->hash_block_size, d->hash_start);
 	if (d->fec_roots)
-		printf("    FEC: %u roots from %" PRIu64 "\n", d->fec_roots, d->fec_start);
+		printf("    FEC: %u roots, %" PRIu64 " bytes from %" PRIu64 "\n", d->fec_roots,
+		       ul_fec_size(d), d->fec_start);
 }
 
 static void print_slot(const struct ul_slot_view *v)
@@ -172,6 +174,7 @@ static struct json_object *json_parameters(const struct ul_descriptor *d, bool i
 		     ul_json_add_uint(o, "rollbackIndex", d->rollback_index) &&
 		     ul_json_add_uint(o, "fecRoots", d->fec_roots) &&
 		     ul_json_add_uint(o, "fecStart", d->fec_start) &&
+		     ul_json_add_uint(o, "fecSize", ul_fec_size(d)) &&
 		     (!d->has_manifest || add_hex(o, "manifest", d->manifest_hash, 32));
 	if (ok)
 		return o;

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbgen/store_path.h"
+#include "verity/fec.h"
 #include "verity/gpt_write.h"
 #include "verity/hash_tree.h"
 #include "verity/image_info.h"
@@ -189,7 +190,7 @@ static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
 {
 	struct ul_descriptor *d = &job->d;
 	uint8_t seed[UL_IMAGE_SEED_SIZE];
-	uint64_t tree_size;
+	uint64_t hash_size;
 
 	snprintf(d->hash, sizeof(d->hash), "sha256");
 	d->data_block_size = d->hash_block_size = UL_IMAGE_BLOCK;
@@ -204,8 +205,10 @@ static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
 	d->salt_len = UL_IMAGE_SALT_SIZE;
 	if (ul_image_derive("salt", seed, sizeof(seed), d->salt) < 0)
 		return ul_error_nomem(err, WHAT);
-	tree_size = ul_hash_tree_size(d);
-	if (ul_image_layout(job->fs_size, UL_IMAGE_BLOCK + tree_size, &job->layout) < 0)
+	hash_size = UL_IMAGE_BLOCK + ul_hash_tree_size(d);
+	d->fec_roots = job->o.fec_roots;
+	d->fec_start = d->fec_roots ? hash_size : 0; /* right behind the tree */
+	if (ul_image_layout(job->fs_size, hash_size + ul_fec_size(d), &job->layout) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, EFBIG);
 	if (ftruncate(job->image_fd, (off_t)job->layout.image_size) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, errno);
@@ -222,6 +225,14 @@ static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd,
 				  job->layout.hash_offset, uuid, &job->d, job->o.threads,
 				  job->o.progress, err);
+}
+
+static int write_fec(struct ul_image_job *job, struct ul_error *err)
+{
+	if (!job->d.fec_roots)
+		return 0;
+	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd,
+			    job->layout.hash_offset, &job->d, job->o.threads, job->o.progress, err);
 }
 
 static int write_signature(struct ul_image_job *job, struct ul_error *err)
@@ -290,6 +301,7 @@ static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 	ul_image_set_owner,       /* of nix/store, where the maker could not */
 	lay_out_image,            /* offsets, salt, geometry; the file has its size */
 	write_hash_tree,          /* gives the root hash */
+	write_fec,                /* over data and tree */
 	write_signature,          /* or a draft */
 	write_partitions,         /* the root hash gives the UUIDs */
 	publish,                  /* rename to OUTPUT */
@@ -318,6 +330,7 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 	ret->size = job->layout.image_size;
 	ret->data_size = job->layout.data_size;
 	ret->hash_size = job->layout.hash_size;
+	ret->fec_size = ul_fec_size(&job->d);
 	memcpy(ret->root_hash, job->d.root_hash, sizeof(ret->root_hash));
 	ret->paths = ul_manifest_n_paths(job->m);
 	ul_stage_get_report(job->stage, &ret->staging);

@@ -19,6 +19,7 @@ struct ul_image_options {
 	const char *
 		compression; /* "none", "lz4", "lz4hc[,LEVEL]", "zstd[,LEVEL]", "xz"; NULL: default */
 	uint64_t rollback_index;
+	uint32_t fec_roots;     /* bytes of parity a code word, 2 to 24; 0: no FEC area */
 	const char *machine;    /* uname -m name of the target; NULL: this machine */
 	const char *designator; /* "usr" (default) or "root" */
 	bool no_database;       /* leave the attached database out */
@@ -36,6 +37,7 @@ struct ul_image_options {
 struct ul_image_result {
 	uint64_t size;                 /* bytes of the image file */
 	uint64_t data_size, hash_size; /* bytes of the partitions' contents */
+	uint64_t fec_size;             /* bytes of hash_size that are the FEC area */
 	uint8_t root_hash[32];
 	uint32_t paths;
 	struct ul_stage_report staging; /* how the tree was laid out */

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
+#include "verity/fec.h"
 #include "verity/gpt.h"
 #include "verity/hash_tree.h"
 #include "verity/image_view.h"
@@ -139,6 +140,22 @@ static int check_tree(struct check *c, struct ul_error *err)
 	return 0;
 }
 
+/* A damaged area makes no wrong byte right, but it would not mend what it is there for. */
+static int check_fec(struct check *c, struct ul_error *err)
+{
+	const struct ul_descriptor *d = &c->result.seal.d;
+	int r;
+
+	if (!d->fec_roots)
+		return 0;
+	r = ul_fec_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d,
+			 c->options->threads, c->options->progress, err);
+	if (r == 0)
+		say(c, UL_IMAGE_OK, "FEC", "%u roots, %" PRIu64 " bytes of parity are right",
+		    d->fec_roots, ul_fec_size(d));
+	return r;
+}
+
 static bool same_parameters(const struct ul_descriptor *a, const struct ul_descriptor *b)
 {
 	return strcmp(a->hash, b->hash) == 0 && a->salt_len == b->salt_len &&
@@ -224,6 +241,8 @@ static int check_slot(struct check *c, struct ul_error *err)
 		r = check_uuids(c, err);
 	if (r == 0)
 		r = check_tree(c, err);
+	if (r == 0)
+		r = check_fec(c, err);
 	if (r < 0)
 		return r;
 	check_superblock(c);

@@ -39,6 +39,7 @@ struct ul_image_check_result {
  *   signature           what ul_seal_decide says
  *   partition UUIDs     -UL_E_ROOT_HASH    not the root hash's: a signature of another image
  *   hash tree           -UL_E_CORRUPT      a data block or a block of the tree
+ *   FEC                 -UL_E_CORRUPT      parity that is not the data's; where the image has any
  *   content             what ul_content_check says; -UL_E_SYSTEM without root
  *
  * A superblock that differs from the descriptor, a label that does not say name and version, are notes.

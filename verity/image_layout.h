@@ -3,7 +3,7 @@
  *
  *     0                 protective MBR, primary GPT
  *     1 MiB             data       the filesystem; partition UUID = first 128 bits of the root hash
- *     next MiB          verity     superblock (4096 bytes), hash tree; UUID = last 128 bits
+ *     next MiB          verity     superblock (4096 bytes), hash tree, FEC area (if any); UUID = last 128 bits
  *     next MiB          verity-sig JSON, then NULs to UL_SIG_PARTITION_SIZE
  *     end of last MiB   backup GPT
  *
@@ -37,8 +37,8 @@ struct ul_image_layout {
 };
 
 /*
- * Lay out a filesystem of fs_size bytes (rounded up to whole blocks) with a hash area (superblock and tree) of
- * hash_size bytes. 0 or -EOVERFLOW.
+ * Lay out a filesystem of fs_size bytes (rounded up to whole blocks) with a hash area (superblock, tree, FEC area)
+ * of hash_size bytes. 0 or -EOVERFLOW.
  */
 int ul_image_layout(uint64_t fs_size, uint64_t hash_size, struct ul_image_layout *ret);
 
