@@ -21,6 +21,7 @@ extern const struct cli_command cli_manifest_commands[];
 extern const struct cli_command cli_db_commands[];
 extern const struct cli_command cli_image_commands[];
 extern const struct cli_command cli_initrd_commands[];
+extern const struct cli_command cli_uki_commands[];
 extern const struct cli_command cli_status_commands[];
 extern const struct cli_command cli_completion_commands[];
 

@@ -60,7 +60,7 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 	return 0;
 }
 
-static const struct ul_param *find_param(const char *name)
+const struct ul_param *ul_param_find(const char *name)
 {
 	for (const struct ul_param *row = ul_params; row->name; row++)
 		if (ul_cmdline_is(name, row->name))
@@ -88,7 +88,7 @@ static bool is_allowed(const struct ul_policy *p, const struct ul_param *row)
 static int check_allow(const struct ul_policy *p, struct ul_error *err)
 {
 	for (char **name = p->allow; name && *name; name++) {
-		const struct ul_param *row = find_param(*name);
+		const struct ul_param *row = ul_param_find(*name);
 
 		if (row && row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
 			continue;
@@ -199,7 +199,7 @@ int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_e
 
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
 		const struct ul_cmdline_arg *arg = &c->args[i];
-		const struct ul_param *row = find_param(arg->name);
+		const struct ul_param *row = ul_param_find(arg->name);
 
 		if (!row)
 			continue;

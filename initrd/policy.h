@@ -80,6 +80,9 @@ struct ul_param {
 /* Every parameter that this program knows; first match counts. Ended by name == NULL. */
 extern const struct ul_param ul_params[];
 
+/* The row that decides about a parameter of this name; NULL: it is none of ours. */
+const struct ul_param *ul_param_find(const char *name);
+
 /*
  * Merge the command line: one row of ul_params after the other decides. A parameter that asks for
  * what the policy forbids is refused, not passed over: whoever typed it must learn that it did nothing.

@@ -48,6 +48,11 @@ bool ul_signer_fingerprint(const struct ul_signer *s, uint8_t ret[32]);
 int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der,
 		   struct ul_error *err);
 
+/*
+ * The private key, unencrypted, as PEM, appended to *ret_pem: for a program that signs what this one cannot. Wipe it.
+ */
+int ul_signer_export_key(struct ul_signer *s, struct ul_buffer *ret_pem, struct ul_error *err);
+
 /* Certificates that may sign. */
 struct ul_trust;
 
@@ -75,3 +80,14 @@ struct ul_signer_name {
 int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
 		    size_t der_len, const char *what, struct ul_signer_name *ret_by,
 		    struct ul_error *err);
+
+/* Whom a signature names as its maker. A claim, until somebody has verified it by that key. */
+struct ul_signer_claim {
+	char subject[256];    /* of the certificate enclosed; "" where none is */
+	char fingerprint[65]; /* SHA-256 of the same, hex; "" */
+	char issuer[256];     /* of the certificate */
+	char serial[65];      /* of the certificate, upper-case hex */
+};
+
+/* What a PKCS#7 in DER says of its first signer. Hostile input. false: it is no such thing. */
+bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret);

@@ -128,6 +128,22 @@ bool ul_signer_fingerprint(const struct ul_signer *s, uint8_t ret[32])
 	return ul_certificate_fingerprint(s->cert, ret);
 }
 
+int ul_signer_export_key(struct ul_signer *s, struct ul_buffer *ret_pem, struct ul_error *err)
+{
+	static const char what[] = "handing over the signing key";
+	ul_autobio BIO *bio = BIO_new(BIO_s_secmem());
+	char *text;
+	long len;
+
+	if (!bio || PEM_write_bio_PrivateKey(bio, s->key, NULL, NULL, 0, NULL, NULL) != 1)
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "%s",
+				    ul_crypto_reason("libcrypto does not write it"));
+	len = BIO_get_mem_data(bio, &text);
+	if (ul_buffer_append(ret_pem, text, (size_t)len) < 0)
+		return ul_error_nomem(err, what);
+	return 0;
+}
+
 /* The digest that is as strong as the key: for EC by the curve's size, else SHA-256. */
 static const EVP_MD *digest_for(EVP_PKEY *key)
 {

@@ -253,3 +253,43 @@ int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, cons
 		return unknown_signer(signer, t, doing, err);
 	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
 }
+
+bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret)
+{
+	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	const unsigned char *at = der;
+	struct ul_signer_claim claim = {0};
+	struct ul_signer_name by;
+	PKCS7_SIGNER_INFO *signer;
+	BIGNUM *serial = NULL;
+	char *hex = NULL;
+	X509 *cert;
+
+	if (len == 0 || len > UL_PKCS7_MAX)
+		return false;
+	p7 = d2i_PKCS7(NULL, &at, (long)len);
+	signer = p7 && PKCS7_type_is_signed(p7)
+			 ? sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0)
+			 : NULL;
+	if (signer && signer->issuer_and_serial)
+		serial = ASN1_INTEGER_to_BN(signer->issuer_and_serial->serial, NULL);
+	if (serial)
+		hex = BN_bn2hex(serial);
+	if (hex) {
+		ul_name_text(signer->issuer_and_serial->issuer, claim.issuer, sizeof(claim.issuer));
+		ul_escape_text(claim.serial, sizeof(claim.serial), hex);
+		cert = PKCS7_cert_from_signer_info(p7, signer);
+		if (cert) {
+			describe_signer(cert, &by);
+			memcpy(claim.subject, by.subject, sizeof(claim.subject));
+			memcpy(claim.fingerprint, by.fingerprint, sizeof(claim.fingerprint));
+		}
+		*ret = claim;
+	}
+	ERR_clear_error();
+	BN_free(serial);
+	if (!hex)
+		return false;
+	OPENSSL_free(hex);
+	return true;
+}

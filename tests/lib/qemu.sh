@@ -2,7 +2,11 @@
 #
 #   qemu_boot NAME KERNEL INITRD CMDLINE [SECONDS [DISK...]]
 #
-# boots and waits. Afterwards $qemu_dir has
+#   qemu_boot_firmware NAME ESP [SECONDS [DISK...]]
+#
+# boots and waits: the first by QEMU's own loader, the second by UEFI firmware with Secure Boot on, whose only
+# key is the snakeoil one of Debian's ovmf package ($snakeoil.pem, .key, passphrase snakeoil), from the folder ESP as
+# an EFI system partition. Afterwards $qemu_dir has
 #   NAME.console   what the kernel and underlay-init said (ttyS0)
 #   NAME.results   what the appliance's scenario said (ttyS1); kernel messages cannot break these lines
 #   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), failed: REASON
@@ -47,10 +51,11 @@ qemu_end() {
 	fi
 }
 
+# qemu_run NAME SECONDS [DISK...]: with the array qemu_start, which says what is started and how.
 qemu_run() {
-	local name=$1 kernel=$2 initrd=$3 cmdline=$4 limit=$5 base=$qemu_dir/$1 disk pid status end= start
+	local name=$1 limit=$2 base=$qemu_dir/$1 disk pid status end= start
 	local -a disks=()
-	shift 5
+	shift 2
 	for disk; do
 		disks+=(-drive "if=none,id=disk${#disks[@]},format=raw,file=${disk%:rw},readonly=$([[ $disk == *:rw ]] && echo off || echo on)"
 			-device "virtio-blk-pci,drive=disk${#disks[@]}")
@@ -58,11 +63,8 @@ qemu_run() {
 	rm -f "$base".{console,results,events,end,seconds}
 	: >"$base.console"
 	start=$(date +%s%N)
-	# no_timer_check: on a busy machine the emulated timer is late, which the kernel takes for a broken one.
-	# Without the SATA controller the kernel need not wait for its empty ports.
-	qemu-system-x86_64 -accel tcg -machine q35,sata=off -cpu qemu64 -m "$qemu_memory" -smp 1 \
-		-nodefaults -no-user-config -display none -no-reboot \
-		-kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 panic=-1 no_timer_check $cmdline" \
+	qemu-system-x86_64 -accel tcg -cpu qemu64 -m "$qemu_memory" -smp 1 \
+		-nodefaults -no-user-config -display none -no-reboot "${qemu_start[@]}" \
 		-serial "file:$base.console" -serial "file:$base.results" \
 		-device virtio-rng-pci "${disks[@]}" \
 		-trace qemu_system_shutdown_request -D "$base.events" </dev/null >"$base.qemu" 2>&1 8>&- &
@@ -85,14 +87,42 @@ qemu_run() {
 	awk -v ns=$(($(date +%s%N) - start)) 'BEGIN {printf "%.1f\n", ns / 1e9}' >"$base.seconds"
 }
 
+# no_timer_check: on a busy machine the emulated timer is late, which the kernel takes for a broken one.
+qemu_cmdline="console=ttyS0 panic=-1 no_timer_check"
+
 qemu_boot() {
 	local name=$1 kernel=$2 initrd=$3 cmdline=$4 limit=${5:-120}
+	# Without the SATA controller the kernel need not wait for its empty ports.
+	local -a qemu_start=(-machine "q35,sata=off"
+		-kernel "$kernel" -initrd "$initrd" -append "$qemu_cmdline $cmdline")
 	shift $(($# < 5 ? $# : 5))
 	mkdir -p "$qemu_dir"
 	(
 		qemu_take_slot
-		qemu_run "$name" "$kernel" "$initrd" "$cmdline" "$limit" "$@"
+		qemu_run "$name" "$limit" "$@"
 	)
+}
+
+snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
+
+# The variables are a copy: the firmware writes to them. QEMU shows the folder as a FAT disk, the last one. Where
+# nothing can be started the firmware would offer its shell for ever: the caller's time limit ends that.
+qemu_boot_firmware() {
+	local name=$1 esp=$2 limit=${3:-120} vars=$qemu_dir/$1.vars
+	local -a qemu_start=(-machine "q35,sata=off,smm=on"
+		-global driver=cfi.pflash01,property=secure,value=on
+		-drive "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+		-drive "if=pflash,format=raw,unit=1,file=$vars"
+		-drive "if=none,id=esp,format=raw,readonly=on,file=fat:$esp"
+		-device "virtio-blk-pci,drive=esp,bootindex=1")
+	shift $(($# < 3 ? $# : 3))
+	mkdir -p "$qemu_dir"
+	cp /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd "$vars"
+	(
+		qemu_take_slot
+		qemu_run "$name" "$limit" "$@"
+	)
+	rm -f "$vars"
 }
 
 # qemu_show NAME: what to look at after a failure.
