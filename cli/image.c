@@ -23,4 +23,8 @@ const struct cli_command cli_image_commands[] = {
 	 "IMAGE [--cert FILE | --certs DIR] [--root-hash HEX] [--rollback-min N] [--seal-only] "
 	 "[--contents] [--threads N | -j N] [--json]",
 	 "verify a store image whole, offline", cli_image_verify},
+	{"image", "locate",
+	 "IMAGE (NUMBER[-NUMBER]... [--hash-block | --data-offset | --image-offset] | --damaged) "
+	 "[--label LABEL] [--json]",
+	 "name the file that a block of a store image belongs to", cli_image_locate},
 	{NULL, NULL, NULL, NULL, NULL}};

@@ -8,6 +8,7 @@ int cli_image_build(int argc, char **argv);
 int cli_image_sign(int argc, char **argv);
 int cli_image_inspect(int argc, char **argv);
 int cli_image_verify(int argc, char **argv);
+int cli_image_locate(int argc, char **argv);
 
 /* ---- image_key.c: what build and sign share ---- */
 

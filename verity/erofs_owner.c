@@ -5,43 +5,10 @@
 
 #include "common/bytes.h"
 #include "common/file.h"
+#include "verity/erofs_format.h"
 
 #define WHAT  "setting the store's group"
 #define BLOCK 4096u
-
-enum {
-	SB_OFFSET = 1024, /* of the superblock in the filesystem */
-	SB_SIZE = 128,
-	SB_MAGIC = 0,    /* u32 */
-	SB_CHECKSUM = 4, /* u32: crc32c from the superblock to the end of block 0, this as 0 */
-	SB_FEATURE_COMPAT = 8,    /* u32 */
-	SB_BLOCK_BITS = 12,       /* u8 */
-	SB_ROOT_NID = 14,         /* u16 */
-	SB_META_BLOCK = 40,       /* u32 */
-	SB_FEATURE_INCOMPAT = 80, /* u32 */
-
-	INODE_UNIT = 32,   /* inode number times this, from the meta block on */
-	INODE_FORMAT = 0,  /* u16: bit 0 extended, bits 1 to 3 layout of the data */
-	INODE_XATTRS = 2,  /* u16 */
-	INODE_MODE = 4,    /* u16 */
-	INODE_SIZE = 8,    /* u32, in an extended inode u64 */
-	INODE_BLOCK = 16,  /* u32: where FLAT_PLAIN data is */
-	COMPACT_GID = 26,  /* u16 */
-	EXTENDED_GID = 28, /* u32 */
-	COMPACT_LEN = 32,
-	EXTENDED_LEN = 64,
-	FLAT_PLAIN = 0,
-	FLAT_INLINE = 2, /* what does not fill a block follows the inode */
-
-	DIRENT_SIZE = 12, /* u64 inode number, u16 offset of the name, u8 type, u8 0 */
-	DIRENT_NAME = 8,
-};
-
-#define EROFS_MAGIC     0xe0f5e1e2u
-#define COMPAT_CHECKSUM 1u
-#define INCOMPAT_48BIT  0x80u /* moves the root's number elsewhere */
-#define MODE_TYPE       0170000u
-#define MODE_DIRECTORY  0040000u
 
 struct erofs {
 	int fd;
@@ -54,7 +21,7 @@ struct erofs {
 struct inode {
 	uint64_t at; /* bytes, in the filesystem */
 	bool extended;
-	uint8_t raw[EXTENDED_LEN];
+	uint8_t raw[EROFS_EXTENDED_LEN];
 };
 
 static int malformed(const struct erofs *fs, const char *why)
@@ -87,28 +54,28 @@ static uint32_t crc32c(const uint8_t *data, size_t len)
 
 static uint32_t checksum_of(const uint8_t head[BLOCK])
 {
-	uint8_t covered[BLOCK - SB_OFFSET];
+	uint8_t covered[BLOCK - EROFS_SB_OFFSET];
 
-	memcpy(covered, head + SB_OFFSET, sizeof(covered));
-	ul_put_le32(covered + SB_CHECKSUM, 0);
+	memcpy(covered, head + EROFS_SB_OFFSET, sizeof(covered));
+	ul_put_le32(covered + EROFS_SB_CHECKSUM, 0);
 	return crc32c(covered, sizeof(covered));
 }
 
 static int open_erofs(struct erofs *fs)
 {
-	const uint8_t *sb = fs->head + SB_OFFSET;
+	const uint8_t *sb = fs->head + EROFS_SB_OFFSET;
 	int r = read_at(fs, 0, fs->head, sizeof(fs->head));
 
 	if (r < 0)
 		return r;
-	if (ul_get_le32(sb + SB_MAGIC) != EROFS_MAGIC || sb[SB_BLOCK_BITS] != 12)
+	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || sb[EROFS_SB_BLOCK_BITS] != 12)
 		return malformed(fs, "it is no erofs of 4096-byte blocks");
-	if (ul_get_le32(sb + SB_FEATURE_INCOMPAT) & INCOMPAT_48BIT)
+	if (ul_get_le32(sb + EROFS_SB_FEATURE_INCOMPAT) & EROFS_INCOMPAT_48BIT)
 		return malformed(fs, "it has 48-bit addresses");
-	if ((ul_get_le32(sb + SB_FEATURE_COMPAT) & COMPAT_CHECKSUM) &&
-	    checksum_of(fs->head) != ul_get_le32(sb + SB_CHECKSUM))
+	if ((ul_get_le32(sb + EROFS_SB_FEATURE_COMPAT) & EROFS_COMPAT_CHECKSUM) &&
+	    checksum_of(fs->head) != ul_get_le32(sb + EROFS_SB_CHECKSUM))
 		return malformed(fs, "the superblock's checksum is wrong");
-	fs->meta = (uint64_t)ul_get_le32(sb + SB_META_BLOCK) * BLOCK;
+	fs->meta = (uint64_t)ul_get_le32(sb + EROFS_SB_META_BLOCK) * BLOCK;
 	return 0;
 }
 
@@ -118,29 +85,30 @@ static int read_inode(const struct erofs *fs, uint64_t number, struct inode *ret
 
 	if (number > UINT32_MAX)
 		return malformed(fs, "an inode number is too large");
-	ret->at = fs->meta + number * INODE_UNIT;
+	ret->at = fs->meta + number * EROFS_INODE_UNIT;
 	memset(ret->raw, 0, sizeof(ret->raw));
-	r = read_at(fs, ret->at, ret->raw, COMPACT_LEN);
+	r = read_at(fs, ret->at, ret->raw, EROFS_COMPACT_LEN);
 	if (r < 0)
 		return r;
-	ret->extended = ul_get_le16(ret->raw + INODE_FORMAT) & 1;
-	if ((ul_get_le16(ret->raw + INODE_MODE) & MODE_TYPE) != MODE_DIRECTORY)
+	ret->extended = ul_get_le16(ret->raw + EROFS_INODE_FORMAT) & 1;
+	if ((ul_get_le16(ret->raw + EROFS_INODE_MODE) & EROFS_MODE_TYPE) != EROFS_MODE_DIRECTORY)
 		return malformed(fs, "a directory is none");
-	return ret->extended ? read_at(fs, ret->at, ret->raw, EXTENDED_LEN) : 0;
+	return ret->extended ? read_at(fs, ret->at, ret->raw, EROFS_EXTENDED_LEN) : 0;
 }
 
 static int read_entries(const struct erofs *fs, const struct inode *dir, uint8_t entries[BLOCK],
 			size_t *ret_len)
 {
-	unsigned int layout = (ul_get_le16(dir->raw + INODE_FORMAT) >> 1) & 7;
-	uint64_t at = dir->at + (dir->extended ? EXTENDED_LEN : COMPACT_LEN);
-	uint32_t len = ul_get_le32(dir->raw + INODE_SIZE);
+	unsigned int layout = (ul_get_le16(dir->raw + EROFS_INODE_FORMAT) >> 1) & 7;
+	uint64_t at = dir->at + (dir->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN);
+	uint32_t len = ul_get_le32(dir->raw + EROFS_INODE_SIZE);
 
-	if (len < DIRENT_SIZE || len > BLOCK || ul_get_le16(dir->raw + INODE_XATTRS) != 0)
+	if (len < EROFS_DIRENT_SIZE || len > BLOCK ||
+	    ul_get_le16(dir->raw + EROFS_INODE_XATTRS) != 0)
 		return malformed(fs, "a directory is larger than a block or has attributes");
-	if (layout == FLAT_PLAIN)
-		at = (uint64_t)ul_get_le32(dir->raw + INODE_BLOCK) * BLOCK;
-	else if (layout != FLAT_INLINE)
+	if (layout == EROFS_FLAT_PLAIN)
+		at = (uint64_t)ul_get_le32(dir->raw + EROFS_INODE_BLOCK) * BLOCK;
+	else if (layout != EROFS_FLAT_INLINE)
 		return malformed(fs, "a directory has an unknown layout");
 	*ret_len = len;
 	return read_at(fs, at, entries, len);
@@ -155,11 +123,12 @@ static int find_entry(const struct erofs *fs, const struct inode *dir, const cha
 
 	if (r < 0)
 		return r;
-	n = ul_get_le16(entries + DIRENT_NAME) / DIRENT_SIZE;
-	for (size_t i = 0; i < n && n * DIRENT_SIZE <= len; i++) {
-		const uint8_t *entry = entries + i * DIRENT_SIZE;
-		size_t start = ul_get_le16(entry + DIRENT_NAME);
-		size_t end = i + 1 < n ? ul_get_le16(entry + DIRENT_SIZE + DIRENT_NAME) : len;
+	n = ul_get_le16(entries + EROFS_DIRENT_NAME) / EROFS_DIRENT_SIZE;
+	for (size_t i = 0; i < n && n * EROFS_DIRENT_SIZE <= len; i++) {
+		const uint8_t *entry = entries + i * EROFS_DIRENT_SIZE;
+		size_t start = ul_get_le16(entry + EROFS_DIRENT_NAME);
+		size_t end = i + 1 < n ? ul_get_le16(entry + EROFS_DIRENT_SIZE + EROFS_DIRENT_NAME)
+				       : len;
 
 		if (start > end || end > len)
 			break;
@@ -176,17 +145,17 @@ static int find_entry(const struct erofs *fs, const struct inode *dir, const cha
 /* Write the group, in the copy of block 0 too, where the checksum covers it. */
 static int write_group(struct erofs *fs, const struct inode *inode, uint32_t gid)
 {
-	uint8_t bytes[4], *sb = fs->head + SB_OFFSET;
+	uint8_t bytes[4], *sb = fs->head + EROFS_SB_OFFSET;
 	size_t len = inode->extended ? 4 : 2;
-	uint64_t at = inode->at + (inode->extended ? EXTENDED_GID : COMPACT_GID);
+	uint64_t at = inode->at + (inode->extended ? EROFS_EXTENDED_GID : EROFS_COMPACT_GID);
 	int r;
 
 	ul_put_le32(bytes, gid);
 	r = ul_pwrite_full(fs->fd, bytes, len, fs->offset + at);
 	if (r == 0 && at + len <= BLOCK &&
-	    (ul_get_le32(sb + SB_FEATURE_COMPAT) & COMPAT_CHECKSUM)) {
+	    (ul_get_le32(sb + EROFS_SB_FEATURE_COMPAT) & EROFS_COMPAT_CHECKSUM)) {
 		memcpy(fs->head + at, bytes, len);
-		ul_put_le32(sb + SB_CHECKSUM, checksum_of(fs->head));
+		ul_put_le32(sb + EROFS_SB_CHECKSUM, checksum_of(fs->head));
 		r = ul_pwrite_full(fs->fd, fs->head, BLOCK, fs->offset);
 	}
 	return r < 0 ? ul_error_errno(fs->err, UL_E_SYSTEM, WHAT, fs->image, NULL, -r) : 0;
@@ -202,7 +171,7 @@ int ul_erofs_set_group(int fd, uint64_t offset, const char *image, const char *p
 
 	if (r < 0)
 		return r;
-	number = ul_get_le16(fs.head + SB_OFFSET + SB_ROOT_NID);
+	number = ul_get_le16(fs.head + EROFS_SB_OFFSET + EROFS_SB_ROOT_NID);
 	r = read_inode(&fs, number, &inode);
 	while (r == 0 && *path) {
 		size_t len = strcspn(path, "/");

@@ -3,7 +3,7 @@
  * Nix wants it where builds run as users of that group. Nix sets group and mode right whenever it opens a store
  * as root, also one that it was told is read-only, and fails where it cannot (Nix 2.26 does). mkfs.erofs has no option
  * for the owner of one file, and a user without rights cannot give a file away, so the group is set in the
- * finished filesystem. Layout: the Linux kernel's fs/erofs/erofs_fs.h.
+ * finished filesystem.
  */
 #pragma once
 

@@ -68,8 +68,10 @@ struct run {
 	struct ul_descriptor *d;
 	struct ul_hash_tree_geometry g;
 	int data_fd, hash_fd;
-	uint64_t data_offset, tree_offset; /* bytes */
-	bool check;                        /* else write */
+	uint64_t data_offset, tree_offset;                     /* bytes */
+	bool check;                                            /* else write */
+	void (*bad)(void *user, bool in_tree, uint64_t block); /* go on after a bad block; NULL */
+	void *user;
 	uint8_t *digests; /* of the leaf blocks (of the data block where there is no tree) */
 	struct ul_progress *progress;
 
@@ -93,6 +95,17 @@ static void found(struct run *run, enum defect defect, uint64_t block, int errnu
 		run->defect_errno = errnum;
 	}
 	pthread_mutex_unlock(&run->lock);
+}
+
+/* Whether the run goes on after this bad block, which its caller has then been told of. */
+static bool passed_over(struct run *run, bool in_tree, uint64_t block)
+{
+	if (!run->bad)
+		return false;
+	pthread_mutex_lock(&run->lock);
+	run->bad(run->user, in_tree, block);
+	pthread_mutex_unlock(&run->lock);
+	return true;
 }
 
 /* A worker's own buffers. */
@@ -126,7 +139,8 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 
 			hash_block(&w->hasher, w->data + i * block_size, block_size,
 				   run->check ? digest : at);
-			if (run->check && memcmp(digest, at, len) != 0) {
+			if (run->check && memcmp(digest, at, len) != 0 &&
+			    !passed_over(run, false, first + done + i)) {
 				found(run, DEFECT_DATA, first + done + i, 0);
 				return false;
 			}
@@ -154,6 +168,9 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 	if (run->check) {
 		hash_block(&w->hasher, block, size, digest);
 		if (memcmp(digest, kept, len) != 0 || !all_zero(block + n * len, size - n * len)) {
+			if (passed_over(run, true,
+					run->d->hash_start / size + run->g.start[0] / size + leaf))
+				return true;
 			found(run, DEFECT_LEAF, first, 0);
 			return false;
 		}
@@ -482,36 +499,61 @@ int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 	return r;
 }
 
+static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_offset,
+		 unsigned int threads, uint64_t *ret_bad_block, struct ul_error *err)
+{
+	static const char what[] = "checking the hash tree";
+	struct ul_descriptor wanted = *d;
+	uint64_t bad = UINT64_MAX;
+	int r;
+
+	if (__builtin_add_overflow(hash_offset, d->hash_start, &run->tree_offset))
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
+				    "no hash tree has such measures");
+	r = prepare(run, &wanted, what, err);
+	if (r == 0)
+		r = check_upper_levels(run, err);
+	if (r == 0) {
+		run_all(run, threads);
+		if (run->defect != DEFECT_NONE)
+			r = run_failed(run, what, err);
+		if (run->defect == DEFECT_DATA)
+			bad = run->defect_at;
+	}
+	free(run->digests);
+	if (r == -UL_E_CORRUPT && ret_bad_block)
+		*ret_bad_block = bad;
+	return r;
+}
+
 int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
 		       const struct ul_descriptor *d, unsigned int threads,
 		       struct ul_progress *progress, uint64_t *ret_bad_block, struct ul_error *err)
 {
-	static const char what[] = "checking the hash tree";
 	struct run run = {.data_fd = data_fd,
 			  .hash_fd = hash_fd,
 			  .data_offset = data_offset,
 			  .check = true,
 			  .progress = progress,
 			  .lock = PTHREAD_MUTEX_INITIALIZER};
-	struct ul_descriptor wanted = *d;
-	uint64_t bad = UINT64_MAX;
-	int r;
 
-	if (__builtin_add_overflow(hash_offset, d->hash_start, &run.tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "no hash tree has such measures");
-	r = prepare(&run, &wanted, what, err);
-	if (r == 0)
-		r = check_upper_levels(&run, err);
-	if (r == 0) {
-		run_all(&run, threads);
-		if (run.defect != DEFECT_NONE)
-			r = run_failed(&run, what, err);
-		if (run.defect == DEFECT_DATA)
-			bad = run.defect_at;
-	}
-	free(run.digests);
-	if (r == -UL_E_CORRUPT && ret_bad_block)
-		*ret_bad_block = bad;
-	return r;
+	return check(&run, d, hash_offset, threads, ret_bad_block, err);
+}
+
+int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+		      const struct ul_descriptor *d, unsigned int threads,
+		      struct ul_progress *progress,
+		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user,
+		      struct ul_error *err)
+{
+	struct run run = {.data_fd = data_fd,
+			  .hash_fd = hash_fd,
+			  .data_offset = data_offset,
+			  .check = true,
+			  .bad = bad,
+			  .user = user,
+			  .progress = progress,
+			  .lock = PTHREAD_MUTEX_INITIALIZER};
+
+	return check(&run, d, hash_offset, threads, NULL, err);
 }

@@ -52,3 +52,14 @@ int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
 		       const struct ul_descriptor *d, unsigned int threads,
 		       struct ul_progress *progress, uint64_t *ret_bad_block, struct ul_error *err);
+
+/*
+ * The same, but not ended by a bad block: each is told, in no order, one call at a time. In the hash partition
+ * these are leaf blocks only, numbered from its start; the data that a bad one covers cannot be judged and is passed
+ * over. -UL_E_CORRUPT where the tree is bad above its leaves.
+ */
+int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+		      const struct ul_descriptor *d, unsigned int threads,
+		      struct ul_progress *progress,
+		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user,
+		      struct ul_error *err);
