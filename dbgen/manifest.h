@@ -130,6 +130,9 @@ void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
 int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number,
 		     struct ul_error *err);
 
+/* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. */
+bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name);
+
 /* Tables of the tail; decoded at the first call, owned by the manifest, sorted by (drv, id). */
 int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret,
 			    uint32_t *ret_n, struct ul_error *err);

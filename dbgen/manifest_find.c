@@ -44,6 +44,17 @@ static int has_name(struct ul_manifest *m, uint32_t i, const char *name, struct 
 	return len == strlen(name) && memcmp(b->name.bytes + at, name, len) == 0;
 }
 
+bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name)
+{
+	uint8_t digest[UL_DIGEST_SIZE];
+	uint32_t i;
+
+	if (!ul_store_base_parse(base_name, strnlen(base_name, UL_BASE_NAME_MAX + 1), digest))
+		return false;
+	i = lower_bound(m, digest);
+	return i < m->n_paths && memcmp(ul_manifest_digest(m, i), digest, UL_DIGEST_SIZE) == 0;
+}
+
 int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number,
 		     struct ul_error *err)
 {

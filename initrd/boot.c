@@ -22,7 +22,7 @@ const struct ul_stage ul_stages[] = {
 	{"verify", ul_stage_verify, UL_STAGE_SLOT},
 	{"lower", ul_stage_lower, UL_STAGE_SLOT},
 	{"upper", ul_stage_upper, 0},
-	{"reconcile", ul_stage_reconcile, 0},
+	{"reconcile", ul_stage_reconcile, UL_STAGE_SLOT},
 	{"database", ul_stage_database, 0},
 	{"overlay", ul_stage_overlay, 0},
 	{"pivot", ul_stage_pivot, UL_STAGE_PID1},
@@ -41,6 +41,13 @@ char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf)
 {
 	/* Both parts are ours and short; a cut path would only name something that is not there. */
 	snprintf(buf, PATH_MAX, "%s%s%s", b->root, *path == '/' ? "" : "/", path);
+	return buf;
+}
+
+char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path,
+		    char *buf)
+{
+	snprintf(buf, PATH_MAX, "%s%s/%s", b->root, lower->mount, path);
 	return buf;
 }
 
@@ -114,6 +121,7 @@ void ul_boot_free(struct ul_boot *b)
 	for (size_t i = 0; i < b->n_disks_done; i++)
 		free(b->disks_done[i]);
 	free(b->disks_done);
+	ul_reconcile_report_free(&b->reconcile);
 	ul_cleanup_close(&b->upper.lock_fd);
 	ul_cleanup_close(&b->upper.fd);
 	ul_trust_free(b->trust);
@@ -180,7 +188,7 @@ int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_erro
 		r = run_one(b, s, err);
 		if (r == 0)
 			continue;
-		if (s->flags & UL_STAGE_SLOT && b->n_lowers > 0) {
+		if (s->flags & UL_STAGE_SLOT && b->n_lowers > 0 && r != -UL_E_UPPER) {
 			refuse_slot(b, s->name, err);
 			s = find - 1;
 			continue;

@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "dbgen/manifest.h"
+#include "dbgen/reconcile.h"
 #include "initrd/policy.h"
 #include "initrd/uevent.h"
 #include "verity/image_info.h"
@@ -105,6 +106,8 @@ struct ul_boot {
 	enum ul_database_mode database; /* attach or rebuild, once decided */
 	char database_why[160];
 	uint64_t database_us;
+	struct ul_reconcile_report reconcile; /* of a persistent upper */
+	bool reconciled;                      /* stage reconcile filled it */
 	uint32_t n_gcroots;
 
 	/* ---- the record ---- */
@@ -119,7 +122,11 @@ struct ul_boot {
 
 enum {
 	UL_STAGE_PID1 = 1 << 0, /* only as PID 1: another initramfs does it else */
-	UL_STAGE_SLOT = 1 << 1, /* its failure refuses the slot; the next one is tried */
+	/*
+	 * Its failure refuses the slot, and the next one is tried; but not where the upper is to blame, with which no
+	 * other slot would do better: an older image must not start because a disk is full.
+	 */
+	UL_STAGE_SLOT = 1 << 1,
 };
 
 struct ul_stage {
@@ -163,6 +170,16 @@ void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
 
 /* path below b->root, in buf (PATH_MAX). Returns buf. */
 char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);
+
+/* The same of a path from the lower's root ("nix/store"). */
+char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path,
+		    char *buf);
+
+/*
+ * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: attach is what
+ * the policy wants, and the image has no whole database.
+ */
+int ul_database_decide(struct ul_boot *b, struct ul_error *err);
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t ul_now_us(void);

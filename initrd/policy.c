@@ -17,6 +17,8 @@ void ul_policy_init(struct ul_policy *p)
 	*p = (struct ul_policy){
 		.verify_mode = UL_VERIFY_USER,
 		.timeout_us = 30 * SECOND,
+		.quarantine_age_us = 30ULL * 24 * 3600 * SECOND,
+		.quarantine_size = 1ULL << 30,
 		.settle_us = 2 * SECOND,
 		.coldplug = true,
 		.action = UL_FAIL_REBOOT,

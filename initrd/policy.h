@@ -18,31 +18,35 @@ enum ul_database_mode { UL_DATABASE_AUTO, UL_DATABASE_ATTACH, UL_DATABASE_REBUIL
 
 /* Strings and lists may be NULL: not set. */
 struct ul_policy {
-	unsigned int verify_mode; /* enum ul_verify_mode */
-	char *root_hash;          /* hex; demanded in every mode */
-	unsigned int descriptor;  /* 0: required, 1: optional */
-	uint64_t rollback_min;    /* smallest rollback index accepted */
-	unsigned int corruption;  /* enum ul_corruption_mode */
-	char *name;               /* of the image; NULL: any */
-	unsigned int designator;  /* 0: usr, 1: root */
-	char **disks;             /* device names ("vda") or paths; NULL: all */
-	uint64_t timeout_us;      /* for the first slot to appear */
-	uint64_t settle_us;       /* for another disk, once every slot found was refused */
-	char **modules;           /* loaded after /etc/underlay/modules */
-	bool coldplug;            /* load what the hardware's aliases ask for */
-	char **filesystems;       /* of the lower */
-	uint64_t root_size;       /* bytes of the root's tmpfs; 0: half of the memory */
-	unsigned int upper_type;  /* 0: tmpfs */
-	uint64_t upper_size;      /* bytes; 0: half of the memory */
-	unsigned int database;    /* enum ul_database_mode */
-	char *nix_version;        /* of the Nix in the image: decides `auto` */
-	char *remount_hook;       /* program that remounts the overlay; NULL: none */
-	char *system;             /* store path; NULL: image.json's */
-	char *init;               /* below the system; NULL: "init" */
-	unsigned int action;      /* enum ul_failure_action */
-	uint64_t delay_us;        /* before the action */
-	char **allow;             /* parameters that the command line may set */
-	unsigned int log_level;   /* index: error, warning, info, debug */
+	unsigned int verify_mode;    /* enum ul_verify_mode */
+	char *root_hash;             /* hex; demanded in every mode */
+	unsigned int descriptor;     /* 0: required, 1: optional */
+	uint64_t rollback_min;       /* smallest rollback index accepted */
+	unsigned int corruption;     /* enum ul_corruption_mode */
+	char *name;                  /* of the image; NULL: any */
+	unsigned int designator;     /* 0: usr, 1: root */
+	char **disks;                /* device names ("vda") or paths; NULL: all */
+	uint64_t timeout_us;         /* for the first slot to appear */
+	uint64_t settle_us;          /* for another disk, once every slot found was refused */
+	char **modules;              /* loaded after /etc/underlay/modules */
+	bool coldplug;               /* load what the hardware's aliases ask for */
+	char **filesystems;          /* of the lower */
+	uint64_t root_size;          /* bytes of the root's tmpfs; 0: half of the memory */
+	unsigned int upper_type;     /* 0: tmpfs */
+	uint64_t upper_size;         /* bytes; 0: half of the memory */
+	unsigned int database;       /* enum ul_database_mode */
+	unsigned int database_check; /* 0: an unchanged one is trusted, 1: written anew always */
+	unsigned int vanished;       /* 0: invalidate, 1: refuse */
+	uint64_t quarantine_age_us;  /* 0: none is removed for its age */
+	uint64_t quarantine_size;    /* bytes; 0: any number */
+	char *nix_version;           /* of the Nix in the image: decides `auto` */
+	char *remount_hook;          /* program that remounts the overlay; NULL: none */
+	char *system;                /* store path; NULL: image.json's */
+	char *init;                  /* below the system; NULL: "init" */
+	unsigned int action;         /* enum ul_failure_action */
+	uint64_t delay_us;           /* before the action */
+	char **allow;                /* parameters that the command line may set */
+	unsigned int log_level;      /* index: error, warning, info, debug */
 
 	/* What ul_policy_apply and ul_policy_finish make of the above. */
 	uint8_t pinned[UL_ROOT_HASH_MAX];

@@ -15,6 +15,8 @@ static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
 static const char *const designators[] = {"usr", "root", NULL};
 static const char *const uppers[] = {"tmpfs", NULL};
 static const char *const databases[] = {"auto", "attach", "rebuild", NULL};
+static const char *const checks[] = {"trust", "always", NULL};
+static const char *const vanishing[] = {"invalidate", "refuse", NULL};
 static const char *const actions[] = {"reboot", "poweroff", "halt", "shell", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 
@@ -64,6 +66,16 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "version of the Nix inside the image, such as 2.26"),
 	ROW("database", "remount-hook", STRING, remount_hook, NULL, 0, 0,
 	    "program of the image that Nix calls to have the overlay remounted"),
+	ROW("database", "check", ENUM, database_check, checks, 0, 0,
+	    "rebuilt database of a persistent upper, while the image is the same and the last shutdown "
+	    "was clean: trust keeps it, always writes it anew"),
+	ROW("reconcile", "vanished", ENUM, vanished, vanishing, 0, 0,
+	    "paths of a persistent upper that refer to what a new image no longer has: invalidate "
+	    "them, or refuse the image and try the next one"),
+	ROW("reconcile", "quarantine-age", DURATION, quarantine_age_us, NULL, 0, 0,
+	    "how long what was moved to the upper's quarantine is kept; 0: without end"),
+	ROW("reconcile", "quarantine-size", SIZE, quarantine_size, NULL, 0, 0,
+	    "how much the quarantine may hold before the oldest goes; 0: any amount"),
 	ROW("system", "path", STRING, system, NULL, 0, 0,
 	    "store path to start; empty: the one the image names"),
 	ROW("system", "init", STRING, init, NULL, 0, 0,

@@ -1,8 +1,9 @@
 /*
- * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's. After: Nix will find
- * every path of the lower valid. Either it reads the lower's own database in place (attach: nothing is written but
- * the `store =` line of /run/underlay/nix.conf), or db.sqlite lies in /nix/var/nix/db, written from the manifest
- * (rebuild). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay.
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent upper
+ * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
+ * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
+ * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
+ * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,19 +60,16 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 }
 
 /* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
-static int check_attached(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
+static int check_attached(const struct ul_boot *b, const struct ul_lower *lower,
+			  struct ul_error *err)
 {
-	static const char *const files[] = {"db.sqlite", "schema"};
+	static const char *const files[] = {UL_LOWER_DB "/db.sqlite", UL_LOWER_DB "/schema"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
-		ul_autoclose int fd = -1;
+		ul_autoclose int fd =
+			open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
 
-		ul_boot_path(b, lower->mount, path);
-		size_t len = strlen(path);
-
-		snprintf(path + len, sizeof(path) - len, "/" UL_LOWER_DB "/%s", files[i]);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database",
 					      path,
@@ -80,6 +78,14 @@ static int check_attached(struct ul_boot *b, const struct ul_lower *lower, struc
 					      errno);
 	}
 	return 0;
+}
+
+int ul_database_decide(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+
+	decide(b, lower);
+	return b->database == UL_DATABASE_ATTACH ? check_attached(b, lower, err) : 0;
 }
 
 static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
@@ -114,6 +120,12 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 		r = ul_buffer_printf(
 			&text,
 			"# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
+	/*
+	 * Nix syncs its database, and not the files that it registers there. All versions know this setting; it covers
+	 * builds and downloads alike.
+	 */
+	if (r == 0 && b->upper.persistent)
+		r = ul_buffer_printf(&text, "sync-before-registering = true\n");
 	if (r == 0 && b->database == UL_DATABASE_ATTACH) {
 		r = ul_buffer_printf(&text,
 				     "extra-experimental-features = local-overlay-store "
@@ -151,20 +163,24 @@ int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	uint64_t start = ul_now_us();
-	bool attach;
-	int r;
+	int r = ul_database_decide(b, err);
+	bool attach = b->database == UL_DATABASE_ATTACH;
 
-	decide(b, lower);
-	attach = b->database == UL_DATABASE_ATTACH;
-	r = attach ? check_attached(b, lower, err) : rebuild(b, lower, err);
-	b->database_us = ul_now_us() - start;
+	if (!b->reconciled) {
+		if (r == 0 && !attach)
+			r = rebuild(b, lower, err);
+		b->database_us = ul_now_us() - start;
+	}
 	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
 		r = write_roots(b, i, err);
 	if (r == 0)
 		r = write_nix_conf(b, lower, err);
 	if (r == 0)
 		ul_log(UL_LOG_INFO, "database: %s in %.1f ms, %u paths (%s)",
-		       attach ? "attached" : "rebuilt", (double)b->database_us / 1000,
-		       ul_manifest_n_paths(lower->manifest), b->database_why);
+		       attach                                        ? "attached"
+		       : b->reconciled && b->reconcile.database_kept ? "kept"
+								     : "rebuilt",
+		       (double)b->database_us / 1000, ul_manifest_n_paths(lower->manifest),
+		       b->database_why);
 	return r;
 }

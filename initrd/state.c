@@ -8,6 +8,8 @@
 #include "common/json.h"
 #include "common/paths.h"
 
+#define RECONCILED_NAMES 32 /* of each action; the whole report is on the upper */
+
 /*
  * json-c fails only for want of memory: the builders below give NULL then, which poisons whatever they
  * were to be put into, so that one check at the end is enough.
@@ -153,17 +155,22 @@ static struct json_object *upper_json(const struct ul_upper *u)
 /* The stages that come after the upper: known when the database's mode is. */
 static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 {
-	struct json_object *reconcile = json_object_new_object();
 	struct json_object *db = json_object_new_object();
-	bool ok = reconcile && db && ul_json_add_uint(reconcile, "quarantined", 0) &&
-		  ul_json_add_uint(reconcile, "invalidated", 0) &&
+	bool ok = db &&
 		  ul_json_add_string(db, "mode",
 				     b->database == UL_DATABASE_ATTACH ? "attach" : "rebuild") &&
 		  ul_json_add_string(db, "why", b->database_why) &&
 		  ul_json_add_uint(db, "us", b->database_us) &&
 		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);
 
-	ok = put(obj, "reconcile", checked(reconcile, ok)) && ok;
+	if (ok && b->reconciled) {
+		const struct ul_lower *l = &b->lowers[b->n_lowers - 1];
+
+		ok = ul_json_add_bool(db, "kept", b->reconcile.database_kept) &&
+		     put(obj, "reconcile",
+			 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version,
+						  RECONCILED_NAMES));
+	}
 	return put(obj, "database", checked(db, ok)) && ok;
 }
 

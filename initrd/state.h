@@ -9,8 +9,8 @@
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "device", "fallback": why it is not the one that the policy wants},
- *      "reconcile": {"quarantined": 0, "invalidated": 0},
- *      "database": {"mode": "attach", "why", "us", "gcRoots"},
+ *      "reconcile": of a persistent upper; see dbgen/reconcile_report.c; at most 32 names of each action,
+ *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": of a persistent upper},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
  *                   "stages": [{"name", "startUs" (since the start of /init), "us"}]},
  *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"}}
