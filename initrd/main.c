@@ -20,7 +20,7 @@ static _Noreturn void run_as_pid1(void)
 	struct ul_boot b;
 	struct ul_error err;
 
-	/* What the kernel could not make sense of on its command line is our environment: not wanted. */
+	/* underlay-start has left none; another /init may not. */
 	clearenv();
 	ul_failure_catch_crashes();
 	(void)signal(SIGPIPE, SIG_IGN);

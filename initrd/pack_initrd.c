@@ -16,6 +16,7 @@
 #include "initrd/pack_elf.h"
 #include "initrd/pack_libs.h"
 #include "initrd/policy.h"
+#include "initrd/start.h"
 
 #define COMPRESSING "compressing the initramfs"
 
@@ -31,6 +32,7 @@ static const struct {
 	mode_t mode;
 	unsigned major, minor; /* both 0: a directory */
 } base[] = {
+	{"/bin", 0755, 0, 0},          /* underlay-init */
 	{"/dev", 0755, 0, 0},          /* devtmpfs is mounted here */
 	{"/dev/console", 0600, 5, 1},  /* standard input and output of /init */
 	{"/dev/kmsg", 0644, 1, 11},    /* the log, should mounting /dev fail */
@@ -78,7 +80,27 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 	if (r < 0)
 		return r;
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c, UL_INITRD_INIT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path,
+	return ul_cpio_add_file(c, UL_START_NEXT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path,
+				err);
+}
+
+/* What the kernel starts: it lies beside underlay-init, and is of the same build. */
+static int add_start(struct ul_cpio *c, const char *init, struct ul_error *err)
+{
+	const char *slash = strrchr(init, '/');
+	ul_autobuffer struct ul_buffer bytes = {0};
+	ul_autofree char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%.*sunderlay-start", slash ? (int)(slash + 1 - init) : 0, init) < 0)
+		return ul_error_nomem(err, "packing the init");
+	r = read_input(path, UL_CPIO_FILE_MAX, &bytes, err);
+	if (r < 0)
+		return r;
+	if (!ul_elf_is(bytes.data, bytes.len))
+		return ul_error_set(err, UL_E_INPUT, "packing the init", path,
+				    "Install it beside underlay-init.", "it is no program");
+	return ul_cpio_add_file(c, UL_INITRD_START, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path,
 				err);
 }
 
@@ -206,6 +228,8 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
 	ul_policy_init(&policy);
 	if (r == 0)
 		r = add_init(c, o->init, err);
+	if (r == 0)
+		r = add_start(c, o->init, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)

@@ -1,5 +1,5 @@
 /*
- * `underlay initrd build`: underlay-init, the libraries it needs, the kernel modules, the policy and the
+ * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the policy and the
  * certificates as one initramfs. The same inputs give the same bytes.
  *
  * Before: nothing. After: the output file is whole, or as it was before.
@@ -9,9 +9,6 @@
 #include "common/progress.h"
 #include "initrd/pack_cpio.h"
 #include "initrd/pack_modules.h"
-
-/* Where the program lies in the initramfs: what the kernel starts. */
-#define UL_INITRD_INIT "/init"
 
 /*
  * zstd's level by default, and the base-2 logarithm of its window in bytes. The kernel's decoder takes
@@ -30,8 +27,8 @@ struct ul_initrd_file {
 };
 
 struct ul_initrd_options {
-	const char *init;         /* the program that becomes /init */
-	const char *config;       /* becomes UL_PATH_CONF; NULL: none, the built-in policy holds */
+	const char *init;   /* underlay-init; underlay-start, which becomes /init, lies beside it */
+	const char *config; /* becomes UL_PATH_CONF; NULL: none, the built-in policy holds */
 	const char *const *certs; /* PEM files for UL_PATH_CERTS */
 	size_t cert_count;
 	const char *modules_dir; /* NULL: no modules */
