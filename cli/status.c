@@ -105,6 +105,7 @@ static double ms_of(struct json_object *obj, const char *key)
 static void print_lower(struct json_object *lower)
 {
 	struct json_object *signer = member(lower, "signer");
+	struct json_object *kernel = member(lower, "kernelSigner");
 	uint64_t paths = 0;
 
 	(void)ul_json_uint(lower, "paths", &paths);
@@ -116,6 +117,9 @@ static void print_lower(struct json_object *lower)
 	       signer ? text_of(signer, "subject") : "");
 	if (signer)
 		printf("  key      %s\n", text_of(signer, "fingerprint"));
+	if (kernel)
+		printf("  kernel   checked it by key %s of %s\n", text_of(kernel, "serial"),
+		       text_of(kernel, "issuer"));
 	printf("  system   %s\n", text_of(lower, "system"));
 }
 

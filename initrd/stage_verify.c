@@ -31,18 +31,29 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
-	static const char *const by_whom[] = {
-		[UL_VERIFY_PINNED] = "pinned",
-		[UL_VERIFY_USER] = "signed by ",
-		[UL_VERIFY_KERNEL] = "signature checked by the kernel",
-		[UL_VERIFY_BOTH] = "signature checked by the kernel too, signed by ",
-	};
-	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160];
+	const struct ul_seal *seal = &lower->seal;
+	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160], by_whom[700] = "pinned";
+
+	switch ((enum ul_verify_mode)b->policy.verify_mode) {
+	case UL_VERIFY_PINNED:
+		break;
+	case UL_VERIFY_USER:
+		snprintf(by_whom, sizeof(by_whom), "signed by %s", seal->by.subject);
+		break;
+	case UL_VERIFY_KERNEL:
+		snprintf(by_whom, sizeof(by_whom), "signature checked by the kernel (key %s of %s)",
+			 seal->kernel_by.serial, seal->kernel_by.issuer);
+		break;
+	case UL_VERIFY_BOTH:
+		snprintf(by_whom, sizeof(by_whom),
+			 "signed by %s, checked by the kernel too (key %s of %s)", seal->by.subject,
+			 seal->kernel_by.serial, seal->kernel_by.issuer);
+		break;
+	}
 
 	ul_hex_encode(lower->seal.d.root_hash, lower->seal.d.root_hash_len, hex);
 	ul_slot_title(&lower->slot, title, sizeof(title));
-	ul_log(UL_LOG_INFO, "verify: %s: root hash %.16s..., %s%s", title, hex,
-	       by_whom[b->policy.verify_mode], lower->seal.by.subject);
+	ul_log(UL_LOG_INFO, "verify: %s: root hash %.16s..., %s", title, hex, by_whom);
 }
 
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
@@ -75,6 +86,10 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 			       (enum ul_corruption_mode)p->corruption, err);
 	if (r < 0)
 		return r;
+	if (by_kernel)
+		(void)ul_signature_claim(lower->seal.root_hash_signature.data,
+					 lower->seal.root_hash_signature.len,
+					 &lower->seal.kernel_by);
 	memcpy(lower->mapping, mapping, sizeof(mapping));
 	snprintf(lower->device, sizeof(lower->device), "%s/mapper/%s", b->dev_dir, mapping);
 	tell(b, lower);

@@ -47,6 +47,14 @@ static struct json_object *signer_json(const struct ul_signer_name *by)
 				    ul_json_add_string(obj, "fingerprint", by->fingerprint));
 }
 
+static struct json_object *kernel_signer_json(const struct ul_signer_claim *by)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_string(obj, "issuer", by->issuer) &&
+				    ul_json_add_string(obj, "serial", by->serial));
+}
+
 static struct json_object *lower_json(const struct ul_boot *b, const struct ul_lower *l)
 {
 	static const char *const modes[] = {"pinned", "user", "kernel", "both"};
@@ -67,6 +75,8 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 		     ul_json_add_uint(obj, "rollbackIndex", l->seal.d.rollback_index);
 		if (ok && l->seal.by.fingerprint[0])
 			ok = put(obj, "signer", signer_json(&l->seal.by));
+		if (ok && l->seal.kernel_by.serial[0])
+			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
 	}
 	if (ok && l->filesystem)
 		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&

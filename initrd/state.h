@@ -4,8 +4,9 @@
  *
  *     {"format": 1, "underlay": "0.1.0", "result": "booted" | "prepared" | "failed",
  *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user", "descriptor": true,
- *                  "rollbackIndex", "signer": {"subject", "fingerprint"}, "filesystem", "mount", "store",
- *                  "paths", "system"}],
+ *                  "rollbackIndex", "signer": {"subject", "fingerprint"}: who signed, as checked by underlay-init,
+ *                  "kernelSigner": {"issuer", "serial"}: by which key, as checked by the kernel,
+ *                  "filesystem", "mount", "store", "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "device", "fallback": why it is not the one that the policy wants},

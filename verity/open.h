@@ -40,6 +40,11 @@ struct ul_seal {
 	bool from_descriptor;     /* false: from the superblock, checked for sanity */
 	struct ul_signer_name by; /* who signed (user, both); empty else */
 	struct ul_buffer root_hash_signature; /* DER, for the kernel; freed by ul_seal_free */
+	/*
+	 * Set by who has the mapping made: whose key the kernel found it signed by (it looks by issuer and
+	 * serial); empty where the kernel was not asked.
+	 */
+	struct ul_signer_claim kernel_by;
 };
 
 /*

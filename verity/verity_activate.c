@@ -26,6 +26,7 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "verity/dm.h"
+#include "verity/kernel_keys.h"
 #include "verity/open.h"
 
 #define REMOVE_TRIES   20
@@ -97,17 +98,35 @@ static const char *corruption_word(enum ul_corruption_mode mode)
 
 /* ---- why it failed ---- */
 
-static int explain_signature(const char *object, struct ul_error *err)
+/* Which keyrings lack which key. */
+static int explain_no_key(const char *what, const char *object, const struct ul_seal *seal,
+			  struct ul_error *err)
+{
+	struct ul_signer_claim claim = {0};
+	char keyrings[192];
+
+	ul_kernel_keyrings(keyrings, sizeof(keyrings));
+	(void)ul_signature_claim(seal->root_hash_signature.data, seal->root_hash_signature.len,
+				 &claim);
+	return ul_error_set(
+		err, UL_E_SIGNER, what, object,
+		"Sign with a key that the kernel has, or enrol the certificate (UEFI db, MOK, or built in).",
+		"no key of %s made it; it names serial %.40s of \"%.100s\"", keyrings, claim.serial,
+		claim.issuer);
+}
+
+static int explain_signature(const char *object, const struct ul_seal *seal, struct ul_error *err)
 {
 	static const char what[] = "checking the root hash's signature in the kernel";
 
+	if (!ul_kernel_checks_signatures())
+		return ul_error_set(err, UL_E_MODULE, what, object,
+				    "Use a kernel that has it, or let the policy verify in user "
+				    "space (user).",
+				    "the kernel was built without "
+				    "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG");
 	if (heard_errno(ENOKEY))
-		return ul_error_set(
-			err, UL_E_SIGNER, what, object,
-			"Sign with a key that the kernel has, or enrol the certificate (UEFI db, MOK, or built in).",
-			"no key in the kernel's keyrings .builtin_trusted_keys, "
-			".secondary_trusted_keys or .platform (as far as this kernel uses them "
-			"for dm-verity) made it");
+		return explain_no_key(what, object, seal, err);
 	if (heard_errno(EKEYREJECTED))
 		return ul_error_set(err, UL_E_SIGNATURE, what, object, "Sign the image again.",
 				    "the kernel knows the key, but the signature is not over this "
@@ -121,7 +140,8 @@ static int explain_signature(const char *object, struct ul_error *err)
 	return 0;
 }
 
-static int explain(int r, const char *object, bool kernel_signature, struct ul_error *err)
+static int explain(int r, const char *object, const struct ul_seal *seal, bool kernel_signature,
+		   struct ul_error *err)
 {
 	int signature;
 
@@ -129,7 +149,7 @@ static int explain(int r, const char *object, bool kernel_signature, struct ul_e
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Put the modules dm_mod and dm_verity into the initramfs.",
 				    "the kernel has no dm-verity");
-	signature = kernel_signature ? explain_signature(object, err) : 0;
+	signature = kernel_signature ? explain_signature(object, seal, err) : 0;
 	if (signature < 0)
 		return signature;
 	if (!kernel_signature && heard_errno(ENOKEY))
@@ -137,6 +157,7 @@ static int explain(int r, const char *object, bool kernel_signature, struct ul_e
 				    "Let the policy verify by the kernel too (kernel or both).",
 				    "the kernel demands a signature "
 				    "(dm_verity.require_signatures), and none was passed");
+	/* A dm-verity of before 5.4, which has no such argument. */
 	if (kernel_signature && r == -ENOTSUP)
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Use a kernel with CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG.",
@@ -188,7 +209,7 @@ static int make_mapping(const char *name, const struct ul_slot *slot, const stru
 						 d->root_hash_len, flags);
 	if (cd)
 		crypt_free(cd);
-	return r < 0 ? explain(r, slot->data.device, kernel_signature, err) : 0;
+	return r < 0 ? explain(r, slot->data.device, seal, kernel_signature, err) : 0;
 }
 
 /* Read one block past the page cache. 0 or -errno. */
@@ -214,9 +235,10 @@ static int corrupt(const char *object, struct ul_error *err)
 
 /* The first and the last block are read, then the kernel says `V`. */
 static int check_mapping(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			 struct ul_error *err)
+			 bool kernel_signature, struct ul_error *err)
 {
 	struct ul_dm_mapping mapping = {0};
+	bool signature_checked = false;
 	char path[PATH_MAX];
 	ul_autoclose int fd = -1;
 	char status;
@@ -230,6 +252,8 @@ static int check_mapping(const char *name, const struct ul_slot *slot, const str
 	if (r == 0)
 		r = read_block(fd, seal->d.data_blocks - 1, seal->d.data_block_size);
 	status = ul_dm_query(name, &mapping) == 1 ? mapping.status : '\0';
+	if (status)
+		signature_checked = strstr(mapping.table, " root_hash_sig_key_desc ") != NULL;
 	ul_dm_mapping_free(&mapping);
 	if (status == 'C')
 		return corrupt(slot->data.device, err);
@@ -240,6 +264,9 @@ static int check_mapping(const char *name, const struct ul_slot *slot, const str
 	if (status != 'V')
 		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL,
 				    "the kernel does not say that it is verified");
+	if (kernel_signature && !signature_checked)
+		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL,
+				    "the kernel does not say that it checked a signature");
 	return 0;
 }
 
@@ -372,7 +399,7 @@ static int make_checked(const char *name, const struct ul_slot *slot, const stru
 
 	if (r < 0)
 		return r;
-	r = check_mapping(name, slot, seal, err);
+	r = check_mapping(name, slot, seal, kernel_signature, err);
 	if (r < 0)
 		remove_mapping(name);
 	return r;
@@ -412,7 +439,7 @@ int ul_verity_activate(const char *name, const struct ul_slot *slot, const struc
 	if (r < 0)
 		return r;
 	if (r > 0)
-		return check_mapping(name, slot, seal, err);
+		return check_mapping(name, slot, seal, kernel_signature, err);
 	r = make_checked(name, slot, seal, kernel_signature, UL_CORRUPTION_EIO, err);
 	if (r < 0 || corruption == UL_CORRUPTION_EIO)
 		return r;

@@ -4,7 +4,8 @@
 #   image_appliance NIX              print the signed image of the appliance with that Nix; made when the
 #                                    underlay program or the store is newer
 #   image_config FILE [LINE...]      write a policy: what every boot here wants, and the lines of the case
-#   image_initrd KERNEL CONFIG       print the initramfs with that policy and the signer's certificate
+#   image_initrd KERNEL CONFIG       print the initramfs with that policy and the signer's certificate, or $image_cert
+#   image_tools_disk                 print a disk with Debian trixie's programs (systemd, veritysetup): an erofs filesystem
 #   image_system NIX                 print the system's store path
 #   image_partition IMAGE N          print start and size, in bytes, of partition N (1 data, 2 hash, 3 signature)
 
@@ -78,7 +79,7 @@ image_config() {
 image_initrd() {
 	local kernel=$1 config=$2 out=$2.$1.initrd
 	"$underlay" initrd build -o "$out.new" ${initrd_options[@]+"${initrd_options[@]}"} --init "${underlay%/*}/underlay-init" --config "$config" \
-		--cert "$keys_dir/signer.crt" --modules-dir "$(cache_modules "$kernel")" >"$out.log" 2>&1 || {
+		--cert "${image_cert:-$keys_dir/signer.crt}" --modules-dir "$(cache_modules "$kernel")" >"$out.log" 2>&1 || {
 		cat "$out.log" >&2
 		return 1
 	}
@@ -88,4 +89,22 @@ image_initrd() {
 
 image_partition() {
 	sfdisk --json "$1" | jq -r ".partitiontable.partitions[$2 - 1] | \"\(.start * 512) \(.size * 512)\""
+}
+
+# The Debian tree without what a guest has no use for; it trusts the signer.
+image_tools_disk() {
+	local trixie disk tree=$qemu_dir/tools-tree
+	trixie=$(cache_tree trixie) || return 1
+	disk=$qemu_dir/$(basename "$trixie").erofs
+	if [ ! "$disk" -nt "$keys_dir/signer.crt" ]; then
+		rm -rf "$tree"
+		mkdir -p "$tree"
+		cp -al "$trixie"/. "$tree" 2>/dev/null || cp -a "$trixie"/. "$tree"
+		rm -rf "$tree"/{boot,usr/lib/modules,usr/share/doc,usr/share/locale,dev,var/lib/apt}
+		mkdir -p "$tree/dev" "$tree/etc/verity.d"
+		cp "$keys_dir/signer.crt" "$tree/etc/verity.d/"
+		mkfs.erofs --quiet "$disk.new" "$tree" >&2 && mv "$disk.new" "$disk" || return 1
+		rm -rf "$tree"
+	fi
+	echo "$disk"
 }

@@ -9,7 +9,8 @@
 # an EFI system partition. Afterwards $qemu_dir has
 #   NAME.console   what the kernel and underlay-init said (ttyS0)
 #   NAME.results   what the appliance's scenario said (ttyS1); kernel messages cannot break these lines
-#   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), failed: REASON
+#   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), firmware (it has
+#                  nothing that it may start), failed: REASON
 #   NAME.seconds   how long QEMU ran
 # A DISK is an image file, given read-only; a writable one is FILE:rw. Nothing can hang: a boot that has not
 # ended after SECONDS (120) is killed. No more boots run at once than this machine has cores, whoever starts
@@ -72,6 +73,8 @@ qemu_run() {
 	while kill -0 "$pid" 2>/dev/null; do
 		if grep -q 'reboot: System halted' "$base.console"; then
 			end=halt
+		elif grep -q 'BdsDxe: No bootable option or device was found' "$base.console"; then
+			end=firmware
 		elif [ $(($(date +%s%N) - start)) -gt $((limit * 1000000000)) ]; then
 			end=limit
 		else
@@ -105,8 +108,9 @@ qemu_boot() {
 
 snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
 
-# The variables are a copy: the firmware writes to them. QEMU shows the folder as a FAT disk, the last one. Where
-# nothing can be started the firmware would offer its shell for ever: the caller's time limit ends that.
+# The variables are a copy of $qemu_vars: the firmware writes to them. QEMU shows the folder as a FAT disk,
+# behind the others. Firmware and stub talk on every serial port: of the results that is removed.
+qemu_vars=/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd
 qemu_boot_firmware() {
 	local name=$1 esp=$2 limit=${3:-120} vars=$qemu_dir/$1.vars
 	local -a qemu_start=(-machine "q35,sata=off,smm=on"
@@ -114,15 +118,16 @@ qemu_boot_firmware() {
 		-drive "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 		-drive "if=pflash,format=raw,unit=1,file=$vars"
 		-drive "if=none,id=esp,format=raw,readonly=on,file=fat:$esp"
-		-device "virtio-blk-pci,drive=esp,bootindex=1")
+		-device "virtio-blk-pci,drive=esp,bootindex=1,addr=0x1e")
 	shift $(($# < 3 ? $# : 3))
 	mkdir -p "$qemu_dir"
-	cp /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd "$vars"
+	cp "$qemu_vars" "$vars"
 	(
 		qemu_take_slot
 		qemu_run "$name" "$limit" "$@"
 	)
 	rm -f "$vars"
+	sed -i '/BdsDxe: /d; /^EFI stub: /d' "$qemu_dir/$name.results"
 }
 
 # qemu_show NAME: what to look at after a failure.

@@ -2,7 +2,7 @@
 # What must not boot, and what must all the same. Each refusal is booted, and must end in its own code, its own
 # sentence, and the action that the policy demands.
 cd "$(dirname "$0")/../.." || exit 1
-for lib in tap cache appliance qemu image; do
+for lib in tap cache appliance qemu image verdict; do
 	. "tests/lib/$lib.sh"
 done
 work=$qemu_dir/refusals
@@ -131,30 +131,6 @@ boot() {
 	tr -d '\r' <"$qemu_dir/$name.console" | grep -o 'underlay: .*' >"$work/$name.said"
 }
 
-# refused NAME CODE ACTION SENTENCE BOOT-ARGUMENT...: boot, which must end in the code (NUMBER:NAME), by the
-# action, with a sentence that the pattern matches whole.
-refused() {
-	local name=$1 code=$2 action=$3 sentence=$4 verb end=$3 bad
-	shift 4
-	case $action in
-	reboot) verb=rebooting ;;
-	poweroff) verb="powering off" ;;
-	halt) verb=halting ;;
-	shell) verb="opening a shell" end=reboot ;;
-	esac
-	boot "$name" "$@" || : >"$work/$name.said"
-	bad=$(
-		tap "$name: says what, which, why and what to do" \
-			grep -qE "^underlay: $sentence" "$work/$name.said"
-		tap "$name: ends in failure ${code%:*} (${code#*:}) and $verb" \
-			grep -qF "failure ${code%:*} (${code#*:}); $verb" "$work/$name.said"
-		tap_is "$name: how the machine ended" "$(cat "$qemu_dir/$name.end")" "$end"
-		tap "$name: nothing of the system ran" test ! -s "$qemu_dir/$name.results"
-	)
-	echo "$bad"
-	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
-}
-
 # late MODE END IMAGE: dm-verity itself acts on the corrupt block, as the policy told it.
 late() {
 	local name=late-$1 bad
@@ -173,19 +149,6 @@ late() {
 with_shell() {
 	refused "$@"
 	tap "$1: the shell ran on the console, as root" grep -q 'underlay-test: a shell for 0' "$qemu_dir/$1.console"
-}
-
-# boots NAME BOOT-ARGUMENT...: what must not keep the appliance from booting.
-boots() {
-	local name=$1 bad
-	boot "$@"
-	bad=$(
-		tap_is "$name: boots all the same" "$(cat "$qemu_dir/$name.results")" \
-			"$(printf 'say hello\nend hello 0')"
-		tap_is "$name: how the machine ended" "$(cat "$qemu_dir/$name.end")" poweroff
-	)
-	echo "$bad"
-	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
 }
 
 image_keys && image=$(image_appliance 2.26) || { echo "not ok - the image is made" && exit 1; }
@@ -280,6 +243,29 @@ weaken cmdline-rollback underlay.rollback-min=-1
 weaken cmdline-signatures dm_verity.require_signatures=0
 tap_case boots cmdline-others "rd.break rd.shell systemd.verity=no systemd.debug_shell root=/dev/vda1 quiet" "$image" -- \
 	"${attach[@]}"
+
+# The kernel makes an environment of words that it does not know: it must not reach underlay-init's dynamic loader. The
+# same library in the same initramfs is loaded where underlay-init itself is /init, or this would show nothing.
+mkdir -p "$work/preload" "$work/preload-direct"
+cat >"$work/preload.c" <<-'END'
+	#include <unistd.h>
+	__attribute__((constructor)) static void loaded(void)
+	{
+		(void)!write(2, "underlay-test: preloaded\n", 25);
+	}
+END
+gcc -shared -fPIC -nostartfiles -o "$work/preload/preload.so" "$work/preload.c"
+cp "$work/preload/preload.so" "$work/preload-direct/"
+cp "${underlay%/*}/underlay-init" "$work/preload-direct/init"
+image_config "$work/preload.conf" "${attach[@]}"
+packed_preload=$(image_initrd $kernel "$work/preload.conf")
+environment="LD_PRELOAD=/preload.so LD_LIBRARY_PATH=/ GLIBC_TUNABLES=glibc.malloc.check=3 LIBBLKID_DEBUG=all"
+preload() { # NAME COUNT
+	boots "$1" "$environment" "$image"
+	tap_is "$1: libraries that LD_PRELOAD brought in" "$(grep -c 'underlay-test: preloaded' "$qemu_dir/$1.console")" "$2"
+}
+initrd=$(repack "$packed_preload" "$work/preload") tap_case preload cmdline-preload 0
+initrd=$(repack "$packed_preload" "$work/preload-direct") tap_case preload cmdline-preload-direct 1
 
 # A shell, where the policy grants one: it is the initramfs' own, and the machine restarts after it.
 mkdir -p "$work/with-shell/bin"

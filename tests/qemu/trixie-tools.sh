@@ -48,18 +48,7 @@ dissect_refuses() {
 }
 tap "systemd-dissect does not take it by a policy of usr=encrypted" dissect_refuses usr=encrypted
 
-# systemd on a disk of its own: the Debian tree without what the guest has no use for.
-disk=$qemu_dir/$(basename "$trixie").erofs
-if [ ! "$disk" -nt "$keys_dir/signer.crt" ]; then
-	rm -rf "$work/tree"
-	mkdir -p "$work/tree"
-	cp -al "$trixie"/. "$work/tree" 2>/dev/null || cp -a "$trixie"/. "$work/tree"
-	rm -rf "$work/tree"/{boot,usr/lib/modules,usr/share/doc,usr/share/locale,dev,var/lib/apt}
-	mkdir -p "$work/tree/dev" "$work/tree/etc/verity.d"
-	cp "$keys_dir/signer.crt" "$work/tree/etc/verity.d/"
-	mkfs.erofs --quiet "$disk" "$work/tree"
-	rm -rf "$work/tree"
-fi
+disk=$(image_tools_disk)
 image_config "$work/dissect.conf" "[image]" "disks = vda" "[database]" "mode = attach"
 initrd=$(image_initrd 6.12 "$work/dissect.conf")
 qemu_boot dissect "$(cache_kernel 6.12)" "$initrd" "appliance.scenario=dissect" 300 "$image" "$disk" "$work/image.raw"
