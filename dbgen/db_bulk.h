@@ -1,23 +1,26 @@
 /*
  * The bulk writer: Nix's database written bottom-up, page after page.
  *
- * 1. Units of paths (a batch of the manifest each) are turned into leaves of five b-trees by several threads.
- *    A unit's leaves are made in memory, then the unit waits for its turn: units take their pages'
- *    places in order, so the bytes do not depend on who was faster. Then it writes them.
- * 2. Meanwhile each batch's references are put aside, sorted into ranges of paths referred to. Groups of
- *    ranges are then turned into leaves of the reverse index in the same way (db_bulk_reverse.c).
+ * 1. Units of batches of the manifest are turned into leaves of b-trees by several threads, in memory: first the
+ *    references (three trees), then the paths (two). Each batch's references are put aside
+ *    besides, sorted into ranges of paths referred to.
+ * 2. Groups of ranges are turned into leaves of the reverse index in the same way (db_bulk_reverse.c).
  * 3. The small tables (db_bulk_tables.c), the pages above the leaves, page 1.
+ *
+ * What a job has made is handed in. Pages take their places in the order of jobs, so the bytes do not
+ * depend on who was faster. The kernel lets one thread at a time write to a file; so whoever hands in while
+ * nobody writes, writes everything that has its place, and the others go on with the next job.
  */
 #pragma once
 
 #include <pthread.h>
-#include <stdatomic.h>
 
+#include "common/workers.h"
 #include "dbgen/db_cells.h"
 #include "dbgen/db_write.h"
 #include "dbgen/sqlite_file.h"
 
-/* Batches, so that each run of an index has two cells or none (see ul_leaves_end). */
+/* Batches, so that each run of an index of references has two cells or none (see ul_leaves_end). */
 struct ul_bulk_unit {
 	uint32_t first_batch, n_batches;
 	uint64_t first_row; /* of Refs: rowid of the first reference */
@@ -26,12 +29,6 @@ struct ul_bulk_unit {
 
 /* A reference, by where it leads: the path's number above, its row of Refs below. */
 #define UL_BULK_PAIR(ref, row) ((uint64_t)(ref) << 32 | (row))
-
-/* A batch's references by range of paths: those of range r are pairs[start[r]] .. pairs[start[r + 1]). */
-struct ul_bulk_pairs {
-	uint64_t *pairs;
-	uint32_t *start;
-};
 
 struct ul_bulk {
 	const struct ul_db_source *source;
@@ -46,47 +43,61 @@ struct ul_bulk {
 
 	unsigned int range_shift; /* a path's range: its number >> range_shift */
 	uint32_t n_ranges;
-	struct ul_bulk_pairs *pairs; /* of each batch; NULL: with low_memory */
-	uint64_t *range_refs;        /* references to each range */
+	/*
+	 * References by range of paths, one UL_BULK_PAIR for each row of Refs: those of batch k to range r are
+	 * pairs[starts[k * (n_ranges + 2) + r]] up to the next start. NULL: with low_memory.
+	 */
+	uint64_t *pairs;
+	uint32_t *starts;
+	uint64_t *range_refs; /* references to each range */
 	struct ul_bulk_group *groups;
 	uint32_t first_group;       /* of this pass */
 	struct ul_buffer collected; /* with low_memory: the pass's references, as pairs */
 
-	/* Jobs of a phase: the next one to take up, and whose turn it is to place its pages. */
-	atomic_uint next_job;
-	uint32_t n_jobs, turn;
-	pthread_mutex_t lock; /* guards turn, failed, *err, and what is done in a turn */
-	pthread_cond_t turned;
+	struct ul_bulk_thread *thread; /* as many as threads */
+	struct ul_bulk_cells *cells;   /* n_cells of them */
+	unsigned int n_cells;
+
+	/* The jobs of a run. The lock guards all that follows, and the list of cells. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int (*job)(struct ul_bulk_thread *t, uint32_t number);
+	uint32_t next_job, n_jobs;
+	uint32_t turn; /* the job whose pages are placed next */
+	bool placing;  /* a thread is at it */
 	bool failed;
 	struct ul_error *err;
 };
 
-/* What a thread has of its own in a phase. */
+/* What a job is made in, and waits in for its turn. */
+struct ul_bulk_cells {
+	struct ul_cells c;
+	bool ready, done; /* initialised; made and handed in */
+	bool busy;
+	uint32_t number; /* of the job */
+};
+
+/* What a thread has of its own. */
 struct ul_bulk_thread {
 	struct ul_bulk *bulk;
-	struct ul_cells cells;
+	struct ul_cells *cells; /* of the job at hand; empty when it begins */
 	struct ul_batch_reader *reader;
 	struct ul_buffer counts, rows; /* of a group of ranges */
 	struct ul_error err;
 };
 
-/* What a job returns when another one has failed. */
-#define UL_BULK_STOP 1
-
-/* Do job(thread, 0 .. n - 1) with up to bulk->threads threads. */
+/* Do job(thread, 0 .. n - 1) with up to bulk->threads threads, and place and write what they make. */
 int ul_bulk_run(struct ul_bulk *bulk, uint32_t n,
 		int (*job)(struct ul_bulk_thread *t, uint32_t number));
 
 /*
- * Wait until the jobs before this one have had their turn; then what follows up to ul_bulk_turn_end is
- * done by this thread alone. False: another job has failed.
+ * db_bulk_reverse.c: put aside a batch's references, batches in any order; write the leaves of the reverse
+ * index.
  */
-bool ul_bulk_turn_begin(struct ul_bulk *bulk, uint32_t number);
-void ul_bulk_turn_end(struct ul_bulk *bulk);
-
-/* db_bulk_reverse.c: put aside a batch's references; write the leaves of the reverse index. */
-int ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
-		      uint32_t first_row);
+int ul_bulk_prepare_reverse(struct ul_bulk *bulk);
+void ul_bulk_free_reverse(struct ul_bulk *bulk);
+void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
+		       uint32_t first_row);
 int ul_bulk_reverse(struct ul_bulk *bulk);
 
 /* db_bulk_tables.c: all tables but ValidPaths and Refs, then page 1. */

@@ -7,8 +7,8 @@
  * With low_memory nothing is put aside. The references are decoded again, once for each part of the index
  * that fits into the budget.
  */
-#include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "dbgen/db_bulk.h"
 
@@ -23,42 +23,88 @@ struct ul_bulk_group {
 	uint64_t n; /* references */
 };
 
-int ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
-		      uint32_t first_row)
+/* Where the references of batch k to range 0, 1, ... begin; the entry behind the last range is their end. */
+static uint32_t *starts_of(const struct ul_bulk *bulk, uint32_t k)
+{
+	return bulk->starts + (size_t)k * (bulk->n_ranges + 2);
+}
+
+static size_t pairs_size(const struct ul_bulk *bulk)
+{
+	return (size_t)(bulk->source->n_refs + 1) * sizeof(*bulk->pairs);
+}
+
+int ul_bulk_prepare_reverse(struct ul_bulk *bulk)
+{
+	const struct ul_db_source *s = bulk->source;
+	void *pairs;
+
+	/* About a thousand ranges: few enough to sort into, small enough to stay in the cache. */
+	bulk->range_shift = 8;
+	while ((s->n_paths >> bulk->range_shift) >= 1024)
+		bulk->range_shift++;
+	bulk->n_ranges = (s->n_paths >> bulk->range_shift) + 1;
+	bulk->range_refs = calloc(bulk->n_ranges, sizeof(*bulk->range_refs));
+	if (!bulk->range_refs)
+		return ul_error_nomem(bulk->err, what);
+	if (bulk->options->low_memory)
+		return 0;
+	bulk->starts = calloc((size_t)s->n_batches + 1,
+			      (bulk->n_ranges + 2) * sizeof(*bulk->starts));
+	/* Mapped by itself, so that the kernel may give it huge pages: faults are a tenth of the time. */
+	pairs = mmap(NULL, pairs_size(bulk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
+	if (pairs != MAP_FAILED)
+		bulk->pairs = pairs;
+	if (!bulk->starts || !bulk->pairs)
+		return ul_error_nomem(bulk->err, what);
+	madvise(pairs, pairs_size(bulk), MADV_HUGEPAGE);
+	return 0;
+}
+
+void ul_bulk_free_reverse(struct ul_bulk *bulk)
+{
+	if (bulk->pairs)
+		munmap(bulk->pairs, pairs_size(bulk));
+	free(bulk->starts);
+	free(bulk->range_refs);
+	free(bulk->groups);
+	ul_buffer_free(&bulk->collected);
+}
+
+void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
+		       uint32_t first_row)
 {
 	uint32_t n = (uint32_t)(b->ref_off[b->n] - b->ref_off[0]);
 	const uint32_t *refs = b->refs + b->ref_off[0];
 	unsigned int shift = bulk->range_shift;
-	struct ul_bulk_pairs *to;
 	uint32_t *start;
 
 	if (!bulk->pairs) {
 		/* One thread, so no lock. */
 		for (uint32_t i = 0; i < n; i++)
 			bulk->range_refs[refs[i] >> shift]++;
-		return 0;
+		return;
 	}
-	to = &bulk->pairs[batch_number];
 	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
-	start = to->start = calloc((size_t)bulk->n_ranges + 2, sizeof(*start));
-	to->pairs = malloc(((size_t)n + 1) * sizeof(*to->pairs));
-	if (!start || !to->pairs)
-		return -ENOMEM;
+	start = starts_of(bulk, batch_number);
+	start[0] = start[1] = first_row;
 	for (uint32_t i = 0; i < n; i++)
 		start[(refs[i] >> shift) + 2]++;
 	for (uint32_t r = 2; r < bulk->n_ranges + 2; r++)
 		start[r] += start[r - 1];
 	for (uint32_t i = 0; i < n; i++)
-		to->pairs[start[(refs[i] >> shift) + 1]++] = UL_BULK_PAIR(refs[i], first_row + i);
-	return 0;
+		bulk->pairs[start[(refs[i] >> shift) + 1]++] = UL_BULK_PAIR(refs[i], first_row + i);
 }
 
 static void count_ranges(struct ul_bulk *bulk)
 {
-	for (uint32_t k = 0; bulk->pairs && k < bulk->source->n_batches; k++)
+	for (uint32_t k = 0; bulk->pairs && k < bulk->source->n_batches; k++) {
+		const uint32_t *start = starts_of(bulk, k);
+
 		for (uint32_t r = 0; r < bulk->n_ranges; r++)
-			bulk->range_refs[r] +=
-				bulk->pairs[k].start[r + 1] - bulk->pairs[k].start[r];
+			bulk->range_refs[r] += start[r + 1] - start[r];
+	}
 }
 
 /*
@@ -89,15 +135,15 @@ static int make_groups(struct ul_bulk *bulk, uint32_t *ret_n)
 static const uint64_t *slice(const struct ul_bulk *bulk, const struct ul_bulk_group *g, uint32_t k,
 			     size_t *ret_n)
 {
-	const struct ul_bulk_pairs *p;
+	const uint32_t *start;
 
 	if (!bulk->pairs) {
 		*ret_n = bulk->collected.len / sizeof(uint64_t);
 		return (const uint64_t *)(const void *)bulk->collected.data;
 	}
-	p = &bulk->pairs[k];
-	*ret_n = p->start[g->end_range] - p->start[g->first_range];
-	return p->pairs + p->start[g->first_range];
+	start = starts_of(bulk, k);
+	*ret_n = start[g->end_range] - start[g->first_range];
+	return bulk->pairs + start[g->first_range];
 }
 
 /* Counting sort: t->rows gets the group's rows by path, t->counts where each path's rows end. */
@@ -138,13 +184,12 @@ static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, u
 static int do_group(struct ul_bulk_thread *t, uint32_t number)
 {
 	struct ul_bulk *bulk = t->bulk;
-	uint32_t group_number = bulk->first_group + number, at = 0, place = 0;
-	const struct ul_bulk_group *g = &bulk->groups[group_number];
-	struct ul_leaves *l = &t->cells.leaves[UL_CELLS_REFERRER];
+	const struct ul_bulk_group *g = &bulk->groups[bulk->first_group + number];
+	struct ul_leaves *l = &t->cells->leaves[UL_CELLS_REFERENCE];
 	uint64_t first = (uint64_t)g->first_range << bulk->range_shift;
 	uint64_t end = (uint64_t)g->end_range << bulk->range_shift;
-	bool last = !bulk->groups[group_number + 1].n;
 	const uint32_t *ends, *rows;
+	uint32_t at = 0;
 	int r;
 
 	if (end > bulk->source->n_paths)
@@ -154,21 +199,11 @@ static int do_group(struct ul_bulk_thread *t, uint32_t number)
 		return r;
 	ends = (const uint32_t *)(const void *)t->counts.data;
 	rows = (const uint32_t *)(const void *)t->rows.data;
-	ul_leaves_reset(l);
 	for (uint32_t i = 0; i < end - first; at = ends[i++])
 		if (ul_cells_add_reverse(l, (uint32_t)first + i + 1, rows + at, ends[i] - at) < 0)
 			return ul_error_nomem(&t->err, what);
-	if (ul_leaves_end(l, 0, last) < 0)
-		return ul_error_nomem(&t->err, what);
-	if (!ul_bulk_turn_begin(bulk, number))
-		return UL_BULK_STOP;
-	r = ul_sqlite_take(&bulk->file, ul_leaves_count(l), &place, &t->err);
-	if (r == 0 && ul_sqlite_tree_append(&bulk->tree[UL_TREE_REFERENCE], l, place) < 0)
-		r = ul_error_nomem(&t->err, what);
-	ul_bulk_turn_end(bulk);
-	return r < 0 ? r
-		     : ul_sqlite_write(&bulk->file, place, l->pages.data, ul_leaves_count(l),
-				       &t->err);
+	/* Behind the last group stands an empty one. */
+	return ul_leaves_end(l, 0, g[1].n == 0) < 0 ? ul_error_nomem(&t->err, what) : 0;
 }
 
 /* Decode all references again and keep those that lead to the groups of this pass. */

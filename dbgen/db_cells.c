@@ -466,6 +466,7 @@ int ul_cells_init(struct ul_cells *c, const char *store_dir)
 	c->leaves[UL_CELLS_REFS].slack = 3;
 	c->leaves[UL_CELLS_KEY].kind = UL_SQLITE_LEAF_INDEX;
 	c->leaves[UL_CELLS_REFERRER].kind = UL_SQLITE_LEAF_INDEX;
+	c->leaves[UL_CELLS_REFERENCE].kind = UL_SQLITE_LEAF_INDEX;
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Rows of a manifest as cells of SQLite pages: the five b-trees that a run of paths fills, in
+ * Rows of a manifest as cells of SQLite pages: the b-trees of paths and references, in
  * memory. See sqlite_leaves.h for what a run is.
  */
 #pragma once
@@ -7,13 +7,14 @@
 #include "dbgen/db_source.h"
 #include "dbgen/sqlite_leaves.h"
 
-/* The five, in the order in which their pages lie in the file. */
+/* In the order in which their pages lie in the file. */
 enum ul_cells_tree {
-	UL_CELLS_PATHS,    /* ValidPaths */
-	UL_CELLS_PATH,     /* its index by path */
-	UL_CELLS_REFS,     /* Refs */
-	UL_CELLS_KEY,      /* (referrer, reference) */
-	UL_CELLS_REFERRER, /* (referrer) */
+	UL_CELLS_REFS,      /* Refs */
+	UL_CELLS_KEY,       /* (referrer, reference) */
+	UL_CELLS_REFERRER,  /* (referrer) */
+	UL_CELLS_PATHS,     /* ValidPaths */
+	UL_CELLS_PATH,      /* its index by path */
+	UL_CELLS_REFERENCE, /* of Refs, by reference */
 	UL_CELLS_N
 };
 

@@ -1,0 +1,167 @@
+/* The bulk writer's jobs: threads that make pages, and their places in the file; see db_bulk.h. */
+#include <stdlib.h>
+
+#include "dbgen/db_bulk.h"
+
+static const char what[] = "writing Nix's database";
+
+static const enum ul_db_tree tree_of[UL_CELLS_N] = {
+	[UL_CELLS_REFS] = UL_TREE_REFS,
+	[UL_CELLS_KEY] = UL_TREE_REFS_KEY,
+	[UL_CELLS_REFERRER] = UL_TREE_REFERRER,
+	[UL_CELLS_PATHS] = UL_TREE_VALID_PATHS,
+	[UL_CELLS_PATH] = UL_TREE_VALID_PATHS_PATH,
+	[UL_CELLS_REFERENCE] = UL_TREE_REFERENCE,
+};
+
+/* Where the pages lie. The overflow chains come behind the rows that they belong to. */
+static int place(struct ul_bulk *bulk, struct ul_cells *c, uint32_t first[UL_CELLS_N + 1],
+		 struct ul_error *err)
+{
+	uint64_t n = c->overflow.len / UL_SQLITE_PAGE;
+	int r;
+
+	for (size_t i = 0; i < UL_CELLS_N; i++)
+		n += ul_leaves_count(&c->leaves[i]);
+	r = ul_sqlite_take(&bulk->file, n, &first[0], err);
+	for (size_t i = 0; r == 0 && i < UL_CELLS_N; i++) {
+		first[i + 1] = first[i] + ul_leaves_count(&c->leaves[i]);
+		if (ul_sqlite_tree_append(&bulk->tree[tree_of[i]], &c->leaves[i], first[i]) < 0)
+			r = ul_error_nomem(err, what);
+	}
+	return r;
+}
+
+static int write_cells(const struct ul_bulk *bulk, struct ul_cells *c,
+		       const uint32_t first[UL_CELLS_N + 1], struct ul_error *err)
+{
+	const struct ul_cells_fixup *fixups = (const void *)c->fixups.data;
+	uint32_t chains = first[UL_CELLS_N];
+	int r = 0;
+
+	for (size_t i = 0; i < c->fixups.len / sizeof(*fixups); i++)
+		ul_put_be32(c->leaves[UL_CELLS_PATHS].pages.data + fixups[i].at,
+			    ul_sqlite_page_number(chains + fixups[i].page));
+	ul_sqlite_overflow_place(&c->overflow, chains);
+	for (size_t i = 0; r == 0 && i < UL_CELLS_N; i++)
+		r = ul_sqlite_write(&bulk->file, first[i], c->leaves[i].pages.data,
+				    ul_leaves_count(&c->leaves[i]), err);
+	if (r == 0)
+		r = ul_sqlite_write(&bulk->file, chains, c->overflow.data,
+				    (uint32_t)(c->overflow.len / UL_SQLITE_PAGE), err);
+	return r;
+}
+
+/* What the job made whose turn it is; NULL: not done yet. */
+static struct ul_bulk_cells *find_next(struct ul_bulk *bulk)
+{
+	for (unsigned int i = 0; i < bulk->n_cells; i++)
+		if (bulk->cells[i].done && bulk->cells[i].number == bulk->turn)
+			return &bulk->cells[i];
+	return NULL;
+}
+
+/* Holding the lock, which is given up while pages are written. */
+static int place_all(struct ul_bulk *bulk, struct ul_error *err)
+{
+	struct ul_bulk_cells *next;
+	int r = 0;
+
+	if (bulk->placing)
+		return 0;
+	bulk->placing = true;
+	while (r == 0 && !bulk->failed && (next = find_next(bulk))) {
+		uint32_t first[UL_CELLS_N + 1];
+
+		pthread_mutex_unlock(&bulk->lock);
+		r = place(bulk, &next->c, first, err);
+		if (r == 0)
+			r = write_cells(bulk, &next->c, first, err);
+		pthread_mutex_lock(&bulk->lock);
+		next->busy = next->done = false;
+		bulk->turn++;
+		pthread_cond_broadcast(&bulk->changed);
+		ul_progress_report(bulk->options->progress, what,
+				   (uint64_t)bulk->file.n_pages * UL_SQLITE_PAGE, 0);
+	}
+	bulk->placing = false;
+	return r;
+}
+
+/*
+ * Holding the lock: the next job, and something to make it in. Jobs are given out in order and with what they
+ * need, so the one whose turn it is can always be finished. NULL: no job is left, or one has failed.
+ */
+static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
+{
+	while (!bulk->failed && bulk->next_job < bulk->n_jobs) {
+		/* From the front: few of them are used, and those are in the processor's cache. */
+		for (unsigned int i = 0; i < bulk->n_cells; i++) {
+			struct ul_bulk_cells *cells = &bulk->cells[i];
+
+			if (cells->busy)
+				continue;
+			cells->busy = true;
+			cells->number = bulk->next_job++;
+			return cells;
+		}
+		pthread_cond_wait(&bulk->changed, &bulk->lock);
+	}
+	return NULL;
+}
+
+/* Make ready what is used for the first time, empty the rest. */
+static int start_job(struct ul_bulk_thread *t, struct ul_bulk_cells *cells)
+{
+	const struct ul_db_source *s = t->bulk->source;
+
+	if (!t->reader)
+		t->reader = ul_batch_reader_new(s->manifest);
+	if (!t->reader || (!cells->ready && ul_cells_init(&cells->c, s->store_dir) < 0))
+		return ul_error_nomem(&t->err, what);
+	cells->ready = true;
+	ul_cells_reset(&cells->c);
+	t->cells = &cells->c;
+	return 0;
+}
+
+static void work(void *context, unsigned int i)
+{
+	struct ul_bulk *bulk = context;
+	struct ul_bulk_thread *t = &bulk->thread[i];
+	struct ul_bulk_cells *cells;
+	int r = 0;
+
+	t->bulk = bulk;
+	pthread_mutex_lock(&bulk->lock);
+	while (r == 0 && (cells = take_job(bulk))) {
+		pthread_mutex_unlock(&bulk->lock);
+		r = start_job(t, cells);
+		if (r == 0)
+			r = bulk->job(t, cells->number);
+		pthread_mutex_lock(&bulk->lock);
+		if (r == 0) {
+			cells->done = true;
+			r = place_all(bulk, &t->err);
+		}
+	}
+	/* The others stop because of the first one that fails. */
+	if (r < 0 && !bulk->failed) {
+		bulk->failed = true;
+		if (bulk->err)
+			*bulk->err = t->err;
+		pthread_cond_broadcast(&bulk->changed);
+	}
+	pthread_mutex_unlock(&bulk->lock);
+}
+
+int ul_bulk_run(struct ul_bulk *bulk, uint32_t n,
+		int (*job)(struct ul_bulk_thread *t, uint32_t number))
+{
+	bulk->job = job;
+	bulk->next_job = bulk->turn = 0;
+	bulk->n_jobs = n;
+	if (n > 0)
+		ul_workers_run(n < bulk->threads ? n : bulk->threads, work, bulk);
+	return bulk->failed ? -(int)(bulk->err ? bulk->err->code : UL_E_SYSTEM) : 0;
+}
