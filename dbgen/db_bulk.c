@@ -58,7 +58,7 @@ static uint32_t added_from(const struct ul_db_added *a, uint32_t number)
 	return low;
 }
 
-static int end_run(struct ul_bulk_thread *t, enum ul_cells_tree tree, uint64_t row, bool last)
+static int end_run(struct ul_bulk_thread *t, unsigned int tree, uint64_t row, bool last)
 {
 	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0
 		       ? ul_error_nomem(&t->err, what)
@@ -82,6 +82,7 @@ static int do_refs(struct ul_bulk_thread *t, uint32_t number)
 	uint64_t row = unit->first_row;
 	int r = 0;
 
+	ul_cells_start(t->cells, UL_CELLS_OF_REFS);
 	for (uint32_t k = unit->first_batch; k < unit->first_batch + unit->n_batches; k++) {
 		struct ul_batch b;
 
@@ -116,6 +117,7 @@ static int do_paths(struct ul_bulk_thread *t, uint32_t k)
 		return r;
 	if (of_manifest && s->added)
 		added_next = added_from(s->added, b.first);
+	ul_cells_start(t->cells, UL_CELLS_OF_PATHS);
 	if (ul_cells_add_paths(t->cells, &b, of_manifest, s->added, &added_next) < 0)
 		return ul_error_nomem(&t->err, what);
 	if (s->added && k + 1 == (n > 0 ? n : 1) &&

@@ -80,7 +80,7 @@ struct ul_bulk_cells {
 /* What a thread has of its own. */
 struct ul_bulk_thread {
 	struct ul_bulk *bulk;
-	struct ul_cells *cells; /* of the job at hand; empty when it begins */
+	struct ul_cells *cells; /* of the job at hand, which starts them */
 	struct ul_batch_reader *reader;
 	struct ul_buffer counts, rows; /* of a group of ranges */
 	struct ul_error err;

@@ -14,7 +14,7 @@
 
 static const char what[] = "writing Nix's database";
 
-#define GROUP_REFS (1U << 17) /* at least so many references make a job */
+#define GROUP_REFS (1U << 14) /* at least so many references make a job */
 #define LOW_BUDGET (1U << 20) /* references of a pass with low_memory, 8 bytes each */
 
 /* Ranges that one job does. */
@@ -185,11 +185,9 @@ static int do_group(struct ul_bulk_thread *t, uint32_t number)
 {
 	struct ul_bulk *bulk = t->bulk;
 	const struct ul_bulk_group *g = &bulk->groups[bulk->first_group + number];
-	struct ul_leaves *l = &t->cells->leaves[UL_CELLS_REFERENCE];
 	uint64_t first = (uint64_t)g->first_range << bulk->range_shift;
 	uint64_t end = (uint64_t)g->end_range << bulk->range_shift;
 	const uint32_t *ends, *rows;
-	uint32_t at = 0;
 	int r;
 
 	if (end > bulk->source->n_paths)
@@ -199,11 +197,12 @@ static int do_group(struct ul_bulk_thread *t, uint32_t number)
 		return r;
 	ends = (const uint32_t *)(const void *)t->counts.data;
 	rows = (const uint32_t *)(const void *)t->rows.data;
-	for (uint32_t i = 0; i < end - first; at = ends[i++])
-		if (ul_cells_add_reverse(l, (uint32_t)first + i + 1, rows + at, ends[i] - at) < 0)
-			return ul_error_nomem(&t->err, what);
+	ul_cells_start(t->cells, UL_CELLS_OF_REVERSE);
 	/* Behind the last group stands an empty one. */
-	return ul_leaves_end(l, 0, g[1].n == 0) < 0 ? ul_error_nomem(&t->err, what) : 0;
+	if (ul_cells_add_reverse(t->cells, (uint32_t)first, ends, rows, (uint32_t)(end - first)) < 0 ||
+	    ul_leaves_end(&t->cells->leaves[UL_CELLS_REFERENCE], 0, g[1].n == 0) < 0)
+		return ul_error_nomem(&t->err, what);
+	return 0;
 }
 
 /* Decode all references again and keep those that lead to the groups of this pass. */

@@ -5,13 +5,11 @@
 
 static const char what[] = "writing Nix's database";
 
-static const enum ul_db_tree tree_of[UL_CELLS_N] = {
-	[UL_CELLS_REFS] = UL_TREE_REFS,
-	[UL_CELLS_KEY] = UL_TREE_REFS_KEY,
-	[UL_CELLS_REFERRER] = UL_TREE_REFERRER,
-	[UL_CELLS_PATHS] = UL_TREE_VALID_PATHS,
-	[UL_CELLS_PATH] = UL_TREE_VALID_PATHS_PATH,
-	[UL_CELLS_REFERENCE] = UL_TREE_REFERENCE,
+/* The b-trees of each content; UL_TREE_NONE: its leaves stay empty. */
+static const enum ul_db_tree trees[][UL_CELLS_N] = {
+	[UL_CELLS_OF_REFS] = {UL_TREE_REFS, UL_TREE_REFS_KEY, UL_TREE_REFERRER},
+	[UL_CELLS_OF_PATHS] = {UL_TREE_VALID_PATHS, UL_TREE_VALID_PATHS_PATH, UL_TREE_NONE},
+	[UL_CELLS_OF_REVERSE] = {UL_TREE_NONE, UL_TREE_REFERENCE, UL_TREE_NONE},
 };
 
 /* Where the pages lie. The overflow chains come behind the rows that they belong to. */
@@ -25,8 +23,11 @@ static int place(struct ul_bulk *bulk, struct ul_cells *c, uint32_t first[UL_CEL
 		n += ul_leaves_count(&c->leaves[i]);
 	r = ul_sqlite_take(&bulk->file, n, &first[0], err);
 	for (size_t i = 0; r == 0 && i < UL_CELLS_N; i++) {
+		enum ul_db_tree tree = trees[c->content][i];
+
 		first[i + 1] = first[i] + ul_leaves_count(&c->leaves[i]);
-		if (ul_sqlite_tree_append(&bulk->tree[tree_of[i]], &c->leaves[i], first[i]) < 0)
+		if (tree != UL_TREE_NONE &&
+		    ul_sqlite_tree_append(&bulk->tree[tree], &c->leaves[i], first[i]) < 0)
 			r = ul_error_nomem(err, what);
 	}
 	return r;
@@ -110,7 +111,7 @@ static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
 	return NULL;
 }
 
-/* Make ready what is used for the first time, empty the rest. */
+/* Make ready what is used for the first time. */
 static int start_job(struct ul_bulk_thread *t, struct ul_bulk_cells *cells)
 {
 	const struct ul_db_source *s = t->bulk->source;
@@ -120,7 +121,6 @@ static int start_job(struct ul_bulk_thread *t, struct ul_bulk_cells *cells)
 	if (!t->reader || (!cells->ready && ul_cells_init(&cells->c, s->store_dir) < 0))
 		return ul_error_nomem(&t->err, what);
 	cells->ready = true;
-	ul_cells_reset(&cells->c);
 	t->cells = &cells->c;
 	return 0;
 }

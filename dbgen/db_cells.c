@@ -291,23 +291,17 @@ int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_i
 
 /* ---- references ---- */
 
-/* Serial type and bytes of an integer from 0 to 2^31 - 1 by the number of bits that it takes. */
-static const uint8_t type_of[32] = {8, 9, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
-				    3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4};
-static const uint8_t size_of[32] = {0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
-				    3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4};
-
 /* The bytes of an integer and its serial type. */
 struct width {
 	uint32_t size, type;
 };
 
-/* v > 0 */
+/* Of 1 to 2^31 - 1: a sign bit and what is left, in bytes. 1 itself takes none. */
 static inline struct width width_of(uint32_t v)
 {
-	unsigned int bits = 32 - (unsigned int)__builtin_clz(v);
+	uint32_t size = (40 - (uint32_t)__builtin_clz(v)) / 8;
 
-	return (struct width){size_of[bits], type_of[bits]};
+	return v == 1 ? (struct width){0, 9} : (struct width){size, size};
 }
 
 /* The entry (a, row): payload length, header, values. Every store begins and ends within the cell. */
@@ -352,24 +346,46 @@ static inline void put_ref(uint8_t *at, uint32_t len, uint32_t row_size, uint32_
 	at[0] = (uint8_t)len;
 }
 
-/* The three loops: one tree after the other, so that each has one page in view. */
+static inline uint32_t row_varint_size(uint32_t row)
+{
+	return (38 - (uint32_t)__builtin_clz(row)) / 7;
+}
+
+/*
+ * The three loops: one tree after the other, so that each has one page in view. Where the leaf has room for all
+ * cells of a path and their rows are of one width, nothing is asked for each cell.
+ */
 static bool add_refs(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
 {
 	struct ul_open_leaf o = ul_leaves_borrow(l);
 
 	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t from = b->first + i + 1;
+		const uint32_t *ref = b->refs + b->ref_off[i], *end = b->refs + b->ref_off[i + 1];
+		uint32_t from = b->first + i + 1, n = (uint32_t)(end - ref);
 		struct width wfrom = width_of(from);
+		uint32_t row_size = row_varint_size(row);
 
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
-			struct width wto = width_of(b->refs[k] + 1);
-			uint32_t row_size = (38 - (uint32_t)__builtin_clz(row)) / 7;
+		if (ul_leaves_fit(&o, n, 1 + row_size + 3 + wfrom.size + 4) &&
+		    row_varint_size(row + n) == row_size) {
+			for (; ref < end; ref++, row++) {
+				struct width wto = width_of(*ref + 1);
+				uint32_t len = 3 + wfrom.size + wto.size;
+
+				put_ref(ul_leaves_next(&o, 1 + row_size + len), len, row_size, from,
+					wfrom, *ref + 1, wto, row);
+			}
+			continue;
+		}
+		for (; ref < end; ref++, row++) {
+			struct width wto = width_of(*ref + 1);
 			uint32_t len = 3 + wfrom.size + wto.size;
-			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + row_size + len, row);
+			uint8_t *at;
 
+			row_size = row_varint_size(row);
+			at = ul_leaves_add_borrowed(l, &o, 1 + row_size + len, row);
 			if (__builtin_expect(!at, 0))
 				return false;
-			put_ref(at, len, row_size, from, wfrom, b->refs[k] + 1, wto, row);
+			put_ref(at, len, row_size, from, wfrom, *ref + 1, wto, row);
 		}
 	}
 	ul_leaves_return(l, &o);
@@ -381,20 +397,67 @@ static bool add_keys(struct ul_leaves *l, const struct ul_batch *b, uint32_t row
 	struct ul_open_leaf o = ul_leaves_borrow(l);
 
 	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t from = b->first + i + 1;
-		struct width wfrom = width_of(from);
+		const uint32_t *ref = b->refs + b->ref_off[i], *end = b->refs + b->ref_off[i + 1];
+		uint32_t from = b->first + i + 1, n = (uint32_t)(end - ref);
+		struct width wfrom = width_of(from), wrow = width_of(row);
 
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
-			struct width wto = width_of(b->refs[k] + 1), wrow = width_of(row);
-			uint32_t len = 4 + wfrom.size + wto.size + wrow.size;
-			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
+		if (ul_leaves_fit(&o, n, 1 + 4 + wfrom.size + 4 + wrow.size) &&
+		    width_of(row + n).type == wrow.type) {
+			for (; ref < end; ref++, row++) {
+				struct width wto = width_of(*ref + 1);
+				uint32_t len = 4 + wfrom.size + wto.size + wrow.size;
 
+				put_three(ul_leaves_next(&o, 1 + len), len, from, wfrom, *ref + 1,
+					  wto, row, wrow);
+			}
+			continue;
+		}
+		for (; ref < end; ref++, row++) {
+			struct width wto = width_of(*ref + 1);
+			uint32_t len;
+			uint8_t *at;
+
+			wrow = width_of(row);
+			len = 4 + wfrom.size + wto.size + wrow.size;
+			at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
 			if (__builtin_expect(!at, 0))
 				return false;
-			put_three(at, len, from, wfrom, b->refs[k] + 1, wto, row, wrow);
+			put_three(at, len, from, wfrom, *ref + 1, wto, row, wrow);
 		}
 	}
 	ul_leaves_return(l, &o);
+	return true;
+}
+
+/* Entries (id, row) for n rows, ascending: rows[0] ..., or with NULL first, first + 1, ... */
+static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint32_t id,
+			       const uint32_t *rows, uint32_t first, uint32_t n)
+{
+	struct width wid = width_of(id), wrow;
+	uint32_t len;
+
+	if (n == 0)
+		return true;
+	wrow = width_of(rows ? rows[0] : first);
+	len = 3 + wid.size + wrow.size;
+	if (ul_leaves_fit(o, n, 1 + len) &&
+	    width_of(rows ? rows[n - 1] : first + n - 1).type == wrow.type) {
+		for (uint32_t i = 0; i < n; i++)
+			put_two(ul_leaves_next(o, 1 + len), len, id, wid,
+				rows ? rows[i] : first + i, wrow);
+		return true;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t row = rows ? rows[i] : first + i;
+		uint8_t *at;
+
+		wrow = width_of(row);
+		len = 3 + wid.size + wrow.size;
+		at = ul_leaves_add_borrowed(l, o, 1 + len, 0);
+		if (__builtin_expect(!at, 0))
+			return false;
+		put_two(at, len, id, wid, row, wrow);
+	}
 	return true;
 }
 
@@ -403,18 +466,11 @@ static bool add_referrers(struct ul_leaves *l, const struct ul_batch *b, uint32_
 	struct ul_open_leaf o = ul_leaves_borrow(l);
 
 	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t from = b->first + i + 1;
-		struct width wfrom = width_of(from);
+		uint32_t n = (uint32_t)(b->ref_off[i + 1] - b->ref_off[i]);
 
-		for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++, row++) {
-			struct width wrow = width_of(row);
-			uint32_t len = 3 + wfrom.size + wrow.size;
-			uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
-
-			if (__builtin_expect(!at, 0))
-				return false;
-			put_two(at, len, from, wfrom, row, wrow);
-		}
+		if (!add_entries(l, &o, b->first + i + 1, NULL, row, n))
+			return false;
+		row += n;
 	}
 	ul_leaves_return(l, &o);
 	return true;
@@ -429,20 +485,16 @@ int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t fir
 		       : -ENOMEM;
 }
 
-int ul_cells_add_reverse(struct ul_leaves *l, uint32_t id, const uint32_t *rows, uint32_t n)
+int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends,
+			 const uint32_t *rows, uint32_t n)
 {
+	struct ul_leaves *l = &c->leaves[UL_CELLS_REFERENCE];
 	struct ul_open_leaf o = ul_leaves_borrow(l);
-	struct width wid = width_of(id);
+	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct width wrow = width_of(rows[i]);
-		uint32_t len = 3 + wid.size + wrow.size;
-		uint8_t *at = ul_leaves_add_borrowed(l, &o, 1 + len, 0);
-
-		if (__builtin_expect(!at, 0))
+	for (uint32_t i = 0; i < n; at = ends[i++])
+		if (!add_entries(l, &o, first + i + 1, rows + at, 0, ends[i] - at))
 			return -ENOMEM;
-		put_two(at, len, id, wid, rows[i], wrow);
-	}
 	ul_leaves_return(l, &o);
 	return 0;
 }
@@ -460,20 +512,17 @@ int ul_cells_init(struct ul_cells *c, const char *store_dir)
 	memcpy(c->prefix, store_dir, len);
 	c->prefix[len] = '/';
 	fill_pairs(c->pairs);
-	c->leaves[UL_CELLS_PATHS].kind = UL_SQLITE_LEAF_TABLE;
-	c->leaves[UL_CELLS_PATH].kind = UL_SQLITE_LEAF_INDEX;
-	c->leaves[UL_CELLS_REFS].kind = UL_SQLITE_LEAF_TABLE;
-	c->leaves[UL_CELLS_REFS].slack = 3;
-	c->leaves[UL_CELLS_KEY].kind = UL_SQLITE_LEAF_INDEX;
-	c->leaves[UL_CELLS_REFERRER].kind = UL_SQLITE_LEAF_INDEX;
-	c->leaves[UL_CELLS_REFERENCE].kind = UL_SQLITE_LEAF_INDEX;
+	c->leaves[0].kind = UL_SQLITE_LEAF_TABLE;
+	c->leaves[1].kind = c->leaves[2].kind = UL_SQLITE_LEAF_INDEX;
 	return 0;
 }
 
-void ul_cells_reset(struct ul_cells *c)
+void ul_cells_start(struct ul_cells *c, enum ul_cells_content content)
 {
 	for (size_t i = 0; i < UL_CELLS_N; i++)
 		ul_leaves_reset(&c->leaves[i]);
+	c->content = content;
+	c->leaves[UL_CELLS_REFS].slack = content == UL_CELLS_OF_REFS ? 3 : 0; /* see put_ref */
 	c->overflow.len = 0;
 	c->fixups.len = 0;
 }

@@ -7,15 +7,18 @@
 #include "dbgen/db_source.h"
 #include "dbgen/sqlite_leaves.h"
 
-/* In the order in which their pages lie in the file. */
-enum ul_cells_tree {
-	UL_CELLS_REFS,      /* Refs */
-	UL_CELLS_KEY,       /* (referrer, reference) */
-	UL_CELLS_REFERRER,  /* (referrer) */
-	UL_CELLS_PATHS,     /* ValidPaths */
-	UL_CELLS_PATH,      /* its index by path */
-	UL_CELLS_REFERENCE, /* of Refs, by reference */
-	UL_CELLS_N
+/* What a run holds. Each is made for itself, so they take turns with the same leaves' memory. */
+enum ul_cells_content { UL_CELLS_OF_REFS, UL_CELLS_OF_PATHS, UL_CELLS_OF_REVERSE };
+
+/* Where its b-trees are in `leaves`, in the order in which their pages lie in the file. */
+enum {
+	UL_CELLS_REFS = 0,      /* Refs */
+	UL_CELLS_KEY = 1,       /* (referrer, reference) */
+	UL_CELLS_REFERRER = 2,  /* (referrer) */
+	UL_CELLS_PATHS = 0,     /* ValidPaths */
+	UL_CELLS_PATH = 1,      /* its index by path */
+	UL_CELLS_REFERENCE = 1, /* of Refs, by reference */
+	UL_CELLS_N = 3
 };
 
 /* A cell of ValidPaths whose payload goes on in an overflow chain. */
@@ -25,6 +28,7 @@ struct ul_cells_fixup {
 };
 
 struct ul_cells {
+	enum ul_cells_content content;
 	struct ul_leaves leaves[UL_CELLS_N];
 	struct ul_buffer overflow; /* pages of chains, see ul_sqlite_overflow_pages */
 	struct ul_buffer fixups;   /* struct ul_cells_fixup */
@@ -36,7 +40,9 @@ struct ul_cells {
 
 int ul_cells_init(struct ul_cells *c, const char *store_dir);
 void ul_cells_free(struct ul_cells *c);
-void ul_cells_reset(struct ul_cells *c);
+
+/* Empty, for a run of this content. */
+void ul_cells_start(struct ul_cells *c, enum ul_cells_content content);
 
 /*
  * The rows of ValidPaths of a batch, and their entries in the index by path if with_index. With added
@@ -52,5 +58,9 @@ int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint
 /* The references of a batch: three trees. first_row: rowid of the first, below 2^31 as all are. */
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row);
 
-/* An entry of the reverse index for each row: the rows, ascending, that refer to path id. */
-int ul_cells_add_reverse(struct ul_leaves *l, uint32_t id, const uint32_t *rows, uint32_t n);
+/*
+ * Entries of the reverse index for n paths from number `first` on: one for each row of Refs that leads to it.
+ * Those of path first + i are rows[ends[i - 1]] .. rows[ends[i]), ascending; ends[-1] would be 0.
+ */
+int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends,
+			 const uint32_t *rows, uint32_t n);

@@ -74,10 +74,23 @@ static inline void ul_leaves_return(struct ul_leaves *l, const struct ul_open_le
 	l->top = o->top;
 }
 
+/* Whether n cells of up to size bytes have room in the open leaf, so that ul_leaves_next makes it. */
+static inline bool ul_leaves_fit(const struct ul_open_leaf *o, uint64_t n, uint32_t size)
+{
+	return 8 + 2 * o->n + o->slack + n * (2 + size) <= o->top;
+}
+
+static inline uint8_t *ul_leaves_next(struct ul_open_leaf *o, uint32_t size)
+{
+	o->top -= size;
+	ul_put_be16(o->page + 8 + 2 * o->n++, (uint16_t)o->top);
+	return o->page + o->top;
+}
+
 static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_open_leaf *o,
 					      uint32_t size, uint64_t rowid)
 {
-	if (__builtin_expect(8 + 2 * o->n + 2 + size + o->slack > o->top, 0)) {
+	if (__builtin_expect(!ul_leaves_fit(o, 1, size), 0)) {
 		uint8_t *at;
 
 		ul_leaves_return(l, o);
@@ -85,9 +98,7 @@ static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_ope
 		*o = ul_leaves_borrow(l);
 		return at;
 	}
-	o->top -= size;
-	ul_put_be16(o->page + 8 + 2 * o->n++, (uint16_t)o->top);
-	return o->page + o->top;
+	return ul_leaves_next(o, size);
 }
 
 /*
