@@ -60,9 +60,8 @@ static uint32_t added_from(const struct ul_db_added *a, uint32_t number)
 
 static int end_run(struct ul_bulk_thread *t, unsigned int tree, uint64_t row, bool last)
 {
-	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0
-		       ? ul_error_nomem(&t->err, what)
-		       : 0;
+	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0 ? ul_error_nomem(&t->err, what)
+								     : 0;
 }
 
 static void forget(const struct ul_bulk *bulk, uint32_t k)

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "dbgen/db_bulk.h"
 
@@ -49,16 +50,14 @@ int ul_bulk_prepare_reverse(struct ul_bulk *bulk)
 		return ul_error_nomem(bulk->err, what);
 	if (bulk->options->low_memory)
 		return 0;
-	bulk->starts = calloc((size_t)s->n_batches + 1,
-			      (bulk->n_ranges + 2) * sizeof(*bulk->starts));
-	/* Mapped by itself, so that the kernel may give it huge pages: faults are a tenth of the time. */
+	bulk->starts =
+		calloc((size_t)s->n_batches + 1, (bulk->n_ranges + 2) * sizeof(*bulk->starts));
 	pairs = mmap(NULL, pairs_size(bulk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	if (pairs != MAP_FAILED)
 		bulk->pairs = pairs;
 	if (!bulk->starts || !bulk->pairs)
 		return ul_error_nomem(bulk->err, what);
-	madvise(pairs, pairs_size(bulk), MADV_HUGEPAGE);
 	return 0;
 }
 
@@ -70,6 +69,16 @@ void ul_bulk_free_reverse(struct ul_bulk *bulk)
 	free(bulk->range_refs);
 	free(bulk->groups);
 	ul_buffer_free(&bulk->collected);
+}
+
+/* Get the memory of n pairs with one call instead of a fault for each page; if not, the faults come. */
+static void populate(uint64_t *pairs, uint32_t n)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)pairs / page * page;
+
+	madvise((void *)start, (uintptr_t)(pairs + n) - start, MADV_POPULATE_WRITE);
+#endif
 }
 
 void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
@@ -89,6 +98,7 @@ void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct
 	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
 	start = starts_of(bulk, batch_number);
 	start[0] = start[1] = first_row;
+	populate(bulk->pairs + first_row, n);
 	for (uint32_t i = 0; i < n; i++)
 		start[(refs[i] >> shift) + 2]++;
 	for (uint32_t r = 2; r < bulk->n_ranges + 2; r++)
@@ -199,7 +209,8 @@ static int do_group(struct ul_bulk_thread *t, uint32_t number)
 	rows = (const uint32_t *)(const void *)t->rows.data;
 	ul_cells_start(t->cells, UL_CELLS_OF_REVERSE);
 	/* Behind the last group stands an empty one. */
-	if (ul_cells_add_reverse(t->cells, (uint32_t)first, ends, rows, (uint32_t)(end - first)) < 0 ||
+	if (ul_cells_add_reverse(t->cells, (uint32_t)first, ends, rows, (uint32_t)(end - first)) <
+		    0 ||
 	    ul_leaves_end(&t->cells->leaves[UL_CELLS_REFERENCE], 0, g[1].n == 0) < 0)
 		return ul_error_nomem(&t->err, what);
 	return 0;

@@ -93,6 +93,17 @@
  *
  * All texts are printable ASCII, 0x20 to 0x7e.
  *
+ * The level of zstd is the writer's affair. Of 100,000 generated paths with 616,890 references (make bench-db's
+ * store), bytes a path, processor time of making the store and its manifest, and of decoding all:
+ *
+ *     level      1      3      5      6      7      9     12     15     17     19
+ *     bytes  151.0  150.1  149.7  149.5  149.6  149.3  149.2  147.5  147.5  147.4
+ *     make s  0.54   0.63   0.62   0.76   0.88   0.86   0.98   1.44   1.58   1.91
+ *     ns/path  153    153    159    167    155    155    156    169    169    173
+ *
+ * 114 of the bytes are digests, hashes and signatures, which nothing makes smaller; some 14 are the
+ * references' differences. 9 is where the gain ends that costs no time when the manifest is read.
+ *
  * A worked record: the 424 bytes of a manifest of two paths (tests/unit/test_manifest.c holds them all)
  *     0: /nix/store/00000000000000000000000000000010-lib      no references
  *     1: /nix/store/10000000000000000000000000000000-app-1.0  refers to 0 and to itself

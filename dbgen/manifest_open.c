@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/evp.h>
 
@@ -15,8 +16,10 @@
 #include "dbgen/manifest_internal.h"
 #include "dbgen/store_path.h"
 
-#define READING "reading the manifest"
-#define REMAKE  "Make it again with `underlay manifest create`."
+#define READING      "reading the manifest"
+#define POPULATE_MIN (64U << 10) /* bytes */
+
+#define REMAKE "Make it again with `underlay manifest create`."
 
 int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)
 {
@@ -50,12 +53,28 @@ struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_
 	return e;
 }
 
+/*
+ * Map a long section's pages with one call instead of a fault for every sixteen. Only to be faster: where the
+ * kernel does not know of it, or a read fails, the faults come one by one.
+ */
+static void populate(const struct ul_manifest *m, const struct ul_section_entry *e)
+{
+#ifdef MADV_POPULATE_READ
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), start = e->offset / page * page;
+
+	if (m->mapped && e->stored_len >= POPULATE_MIN)
+		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start,
+			MADV_POPULATE_READ);
+#endif
+}
+
 int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct ul_section_entry *e,
 		    struct ul_buffer *buf, const uint8_t **ret, struct ul_error *err)
 {
 	const uint8_t *stored = m->data + e->offset;
 	size_t n;
 
+	populate(m, e);
 	if (ul_checksum(stored, e->stored_len) != e->checksum)
 		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)",
 				       e->stored_len, (unsigned long long)e->offset);
