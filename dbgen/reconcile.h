@@ -29,10 +29,10 @@
  *   2. Entries that shadow the lower are renamed into quarantine/, stale whiteouts unlinked. Cut: the rest is found
  *      again at the next boot; names are never in two places.
  *   3. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
- *   4. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
+ *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: a path that is missing, at the next boot.
+ *   5. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
  *      removed, renamed over db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The
  *      running database is never changed in place.
- *   5. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: they are garbage that no row names.
  *   6. report.json, then lower.json, each by temporary name, sync, rename, sync. Cut before lower.json: the next boot
  *      reconciles again, finds nothing to change, and writes it.
  * So each run ends in the same state however often it was cut, and a run over that state writes nothing.

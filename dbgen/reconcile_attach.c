@@ -300,8 +300,8 @@ static int agree(struct ul_rc *c, sqlite3 **db, bool intact, struct ul_rc_rows *
 	c->report->database_kept = !must_be_written(c, rows, intact, prune);
 	if (c->report->database_kept)
 		return 0;
-	r = write_database(c, db, rows, prune);
-	return r < 0 ? r : quarantine_broken(c, rows);
+	r = quarantine_broken(c, rows);
+	return r < 0 ? r : write_database(c, db, rows, prune);
 }
 
 int ul_rc_attach(struct ul_rc *c)

@@ -286,13 +286,11 @@ static int rewrite(struct rebuild *b, bool merge)
 	uint64_t lost = c->lost;
 	int r = c->o->dry_run ? 0 : make_directory(c);
 
-	if (r == 0)
-		r = build(b, merge ? c->db_path : NULL);
-	if (r == -UL_E_DATABASE && merge && c->lost == lost)
-		r = build_from_damaged(b);
 	for (size_t i = 0; r == 0 && i < b->broken.len / sizeof(char *); i++)
 		r = ul_rc_remove_broken(c, ((char **)(void *)b->broken.data)[i]);
-	return r;
+	if (r == 0)
+		r = build(b, merge ? c->db_path : NULL);
+	return r == -UL_E_DATABASE && merge && c->lost == lost ? build_from_damaged(b) : r;
 }
 
 /* The greatest id once it is written. */
