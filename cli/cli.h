@@ -19,6 +19,7 @@ struct cli_command {
 /* Ended by a row whose group is NULL; one table per file of cli/. */
 extern const struct cli_command cli_manifest_commands[];
 extern const struct cli_command cli_db_commands[];
+extern const struct cli_command cli_mark_commands[];
 extern const struct cli_command cli_image_commands[];
 extern const struct cli_command cli_initrd_commands[];
 extern const struct cli_command cli_uki_commands[];

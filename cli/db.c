@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/reconcile.h"
 #include "common/cleanup.h"
 #include "dbgen/db.h"
 
@@ -105,5 +106,9 @@ const struct cli_command cli_db_commands[] = {
 	 "write db.sqlite and schema from a manifest", build},
 	{"db", "compare", "MANIFEST DATABASE",
 	 "check that a database holds exactly what a manifest says", compare},
+	{"db", "reconcile",
+	 "--upper DIRECTORY --lower MANIFEST|IMAGE [--cert CERT.PEM] [--mode attach|rebuild]"
+	 " [--refuse] [--dry-run] [--json]",
+	 "make a persistent upper agree with an image", cli_db_reconcile},
 	{NULL, NULL, NULL, NULL, NULL},
 };

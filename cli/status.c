@@ -139,6 +139,49 @@ static void print_upper(struct json_object *upper)
 	putchar('\n');
 }
 
+static uint64_t count_of(struct json_object *counts, const char *key)
+{
+	uint64_t n = 0;
+
+	(void)ul_json_uint(counts, key, &n);
+	return n;
+}
+
+static void print_names(struct json_object *reconcile, const char *key, const char *title)
+{
+	struct json_object *list = member(reconcile, key);
+	uint64_t all = count_of(member(reconcile, "counts"), key);
+
+	for (size_t i = 0; i < length(list); i++) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		printf("  %-11s %s: %s\n", title, text_of(row, "name"), text_of(row, "why"));
+	}
+	if (all > length(list))
+		printf("  %-11s and %llu more; all are in " UL_PATH_UPPER "/report.json\n", title,
+		       (unsigned long long)(all - length(list)));
+}
+
+/* What was done to make the upper agree with the lower. */
+static void print_reconcile(struct json_object *reconcile)
+{
+	struct json_object *counts = member(reconcile, "counts");
+	bool changed = false, clean = false;
+
+	(void)ul_json_bool(reconcile, "lowerChanged", &changed);
+	(void)ul_json_bool(reconcile, "clean", &clean);
+	printf("reconcile  %s image, %s; %llu quarantined, %llu invalidated, %llu checked\n",
+	       changed ? "another" : "the same",
+	       clean ? "shut down cleanly" : "not shut down cleanly",
+	       (unsigned long long)count_of(counts, "quarantined"),
+	       (unsigned long long)count_of(counts, "invalidated"),
+	       (unsigned long long)count_of(reconcile, "checked"));
+	print_names(reconcile, "quarantined", "quarantined");
+	print_names(reconcile, "invalidated", "invalidated");
+	print_names(reconcile, "dangling", "dangling");
+	print_names(reconcile, "notes", "note");
+}
+
 static void print_status(struct json_object *state)
 {
 	struct json_object *lowers = member(state, "lowers"), *refused = member(state, "refused");
@@ -151,6 +194,8 @@ static void print_status(struct json_object *state)
 		print_lower(json_object_array_get_idx(lowers, i));
 	if (member(state, "upper"))
 		print_upper(member(state, "upper"));
+	if (member(state, "reconcile"))
+		print_reconcile(member(state, "reconcile"));
 	if (database)
 		printf("database   %s in %.1f ms (%s)\n", text_of(database, "mode"),
 		       ms_of(database, "us"), text_of(database, "why"));

@@ -1,5 +1,6 @@
 #include "initrd/gcroots.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,95 +10,184 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
-#include "common/encoding.h"
 #include "common/file.h"
+#include "common/paths.h"
+#include "dbgen/roots.h"
+#include "dbgen/store_path.h"
 
-#define WHAT "registering the collector's roots"
+static const char what[] = "registering the collector's roots";
 
-static void cleanup_reader(struct ul_batch_reader **r)
-{
-	ul_batch_reader_free(*r);
-}
-
-#define autoreader UL_CLEANUP(cleanup_reader)
-
-/* referenced[i]: another path refers to path i. */
-static int mark_referenced(struct ul_manifest *m, struct ul_batch_reader *reader,
-			   uint8_t *referenced, struct ul_error *err)
-{
-	for (uint32_t k = 0; k < ul_manifest_n_batches(m); k++) {
-		struct ul_batch batch;
-		int r = ul_manifest_read_batch(reader, k, UL_COL_REFS, &batch, err);
-
-		if (r < 0)
-			return r;
-		for (uint32_t i = 0; i < batch.n; i++)
-			for (uint64_t j = batch.ref_off[i]; j < batch.ref_off[i + 1]; j++)
-				if (batch.refs[j] != batch.first + i)
-					referenced[batch.refs[j]] = 1;
-	}
-	return 0;
-}
-
-/* The digest lies byte-reversed in a batch, so that memory order is path order. */
-static void base_name(const struct ul_batch *batch, uint32_t i, char *buf, size_t size)
-{
-	const struct ul_text_column *name = &batch->name;
-	char hash[UL_DIGEST_SIZE * 8 / 5 + 1];
-	uint8_t digest[UL_DIGEST_SIZE];
-
-	for (size_t j = 0; j < sizeof(digest); j++)
-		digest[j] = batch->digest[(size_t)i * sizeof(digest) + sizeof(digest) - 1 - j];
-	ul_nix32_encode(digest, sizeof(digest), hash);
-	snprintf(buf, size, "%s-%.*s", hash, (int)(name->off[i + 1] - name->off[i]),
-		 name->bytes + name->off[i]);
-}
-
-static int link_roots(struct ul_manifest *m, const struct ul_batch *batch,
-		      const uint8_t *referenced, int dirfd, uint32_t *n, struct ul_error *err)
-{
-	char name[UL_DIGEST_SIZE * 8 / 5 + 2 + UL_NAME_MAX], target[PATH_MAX];
-
-	for (uint32_t i = 0; i < batch->n; i++) {
-		if (referenced[batch->first + i])
-			continue;
-		base_name(batch, i, name, sizeof(name));
-		snprintf(target, sizeof(target), "%s/%s", ul_manifest_store_dir(m), name);
-		if (symlinkat(target, dirfd, name) < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, name, NULL, errno);
-		(*n)++;
-	}
-	return 0;
-}
-
-int ul_gcroots_write(struct ul_manifest *m, int dirfd, const char *dir, uint32_t *ret_n,
+/* The list, its lines ended by NUL instead of newlines: *ret_n of them. */
+static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list, uint32_t *ret_n,
 		     struct ul_error *err)
 {
-	autoreader struct ul_batch_reader *reader = ul_batch_reader_new(m);
-	ul_autobuffer struct ul_buffer marks = {0};
-	size_t n_marks = ul_manifest_n_paths(m);
-	ul_autoclose int fd = -1;
-	uint32_t n = 0;
+	int r = ul_read_file(lower_fd, UL_LOWER_ROOTS, UL_ROOTS_MAX, list);
+	uint8_t digest[UL_DIGEST_SIZE];
+	char *line, *end;
+
+	if (r == -ENOENT)
+		r = ul_roots_list(m, list, err);
+	else if (r < 0)
+		return ul_error_errno(err, r == -EIO ? UL_E_CORRUPT : UL_E_MANIFEST, what,
+				      UL_LOWER_ROOTS, "Build the image again.", -r);
+	if (r < 0)
+		return r;
+	*ret_n = 0;
+	for (size_t at = 0; at < list->len; at = (size_t)(end - (char *)list->data) + 1) {
+		line = (char *)list->data + at;
+		end = memchr(line, '\n', list->len - at);
+		if (!end || !ul_store_base_parse(line, (size_t)(end - line), digest))
+			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS,
+					    "Build the image again.",
+					    "line %u is no name of a store path", *ret_n + 1);
+		*end = '\0';
+		(*ret_n)++;
+	}
+	return 0;
+}
+
+static const char *next_name(const char *name)
+{
+	return name + strlen(name) + 1;
+}
+
+/* ---- directories ---- */
+
+/* Whatever stands where a directory must be. */
+static int move_aside(int fd, const char *name)
+{
+	char target[NAME_MAX + 1];
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		snprintf(target, sizeof(target), "%.200s.bad-%u", name, i);
+		if (renameat2(fd, name, fd, target, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	return -errno;
+}
+
+/* Open the directory, make it where it is not there. fd or -errno. */
+static int open_made(int fd, const char *name)
+{
+	for (int i = 0; i < 2; i++) {
+		int child, r;
+
+		if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child >= 0)
+			return child;
+		if (errno != ENOTDIR && errno != ELOOP)
+			return -errno;
+		r = move_aside(fd, name);
+		if (r < 0)
+			return r;
+	}
+	return -ENOTDIR;
+}
+
+/* ---- the links ---- */
+
+static int make_links(int fd, const char *store_dir, const char *names, uint32_t n)
+{
+	char target[PATH_MAX];
+
+	for (uint32_t i = 0; i < n; i++, names = next_name(names)) {
+		snprintf(target, sizeof(target), "%s/%s", store_dir, names);
+		if (symlinkat(target, fd, names) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* The directory holds these links and nothing else. */
+static bool is_right(int fd, const char *store_dir, const char *names, uint32_t n)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	char wanted[PATH_MAX], found[PATH_MAX];
+	uint64_t entries = 0;
+	bool right = dir;
+
+	while (dir && readdir(dir))
+		entries++;
+	if (dir)
+		closedir(dir);
+	else if (copy >= 0)
+		close(copy);
+	right = right && entries == (uint64_t)n + 2;
+	for (uint32_t i = 0; right && i < n; i++, names = next_name(names)) {
+		ssize_t len = readlinkat(fd, names, found, sizeof(found) - 1);
+
+		found[len < 0 ? 0 : len] = '\0';
+		snprintf(wanted, sizeof(wanted), "%s/%s", store_dir, names);
+		right = !strcmp(found, wanted);
+	}
+	return right;
+}
+
+/* fresh (in dirfd) becomes name; what was there goes. */
+static int put_in_place(int dirfd, const char *fresh, const char *name, bool durable)
+{
+	if (renameat2(dirfd, fresh, dirfd, name, RENAME_EXCHANGE) < 0) {
+		if (errno != ENOENT && errno != EINVAL)
+			return -errno;
+		/* Nothing there, or a filesystem that cannot exchange: then there is a moment without. */
+		if (errno == EINVAL && ul_remove_tree(dirfd, name) < 0)
+			return -EIO;
+		if (renameat(dirfd, fresh, dirfd, name) < 0)
+			return -errno;
+	}
+	if (durable && fsync(dirfd) < 0)
+		return -errno;
+	return ul_remove_tree(dirfd, fresh);
+}
+
+static int install(int dirfd, const char *name, const char *store_dir, const char *names,
+		   uint32_t n, bool durable)
+{
+	ul_autoclose int old = -1, fd = -1;
+	char fresh[NAME_MAX + 1];
 	int r;
 
-	if (!reader || ul_buffer_reserve(&marks, n_marks + 1) < 0)
-		return ul_error_nomem(err, WHAT);
-	memset(marks.data, 0, marks.size);
-	r = ul_mkdir_parents(dirfd, dir, 0755);
+	old = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (old >= 0 && is_right(old, store_dir, names, n))
+		return 0;
+	snprintf(fresh, sizeof(fresh), "%.200s.new", name);
+	r = ul_remove_tree(dirfd, fresh);
+	if (r == 0 && mkdirat(dirfd, fresh, 0755) < 0)
+		r = -errno;
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, dir, NULL, -r);
-	fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, dir, NULL, errno);
-	r = mark_referenced(m, reader, marks.data, err);
-	for (uint32_t k = 0; r == 0 && k < ul_manifest_n_batches(m); k++) {
-		struct ul_batch batch;
+		return r;
+	fd = openat(dirfd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : make_links(fd, store_dir, names, n);
+	if (r == 0 && durable && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? r : put_in_place(dirfd, fresh, name, durable);
+}
 
-		r = ul_manifest_read_batch(reader, k, UL_COL_NAME, &batch, err);
-		if (r == 0)
-			r = link_roots(m, &batch, marks.data, fd, &n, err);
-	}
-	if (r == 0)
-		*ret_n = n;
-	return r;
+int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name,
+		     bool durable, uint32_t *ret_n, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer list = {0};
+	ul_autoclose int roots = -1, fd = -1;
+	uint32_t n = 0;
+	int r = read_list(m, lower_fd, &list, &n, err);
+
+	if (r < 0)
+		return r;
+	roots = open_made(state_fd, "gcroots");
+	if (roots >= 0)
+		fd = open_made(roots, "underlay");
+	r = roots < 0 ? roots
+	    : fd < 0  ? fd
+		      : install(fd, name, ul_manifest_store_dir(m), (const char *)list.data, n,
+				durable);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, name,
+				      r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+	*ret_n = n;
+	return 0;
 }

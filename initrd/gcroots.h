@@ -4,13 +4,18 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 #include "dbgen/manifest.h"
 
 /*
- * Make dir (below dirfd, which exists) hold one symlink for each top-level path of the manifest: one that no
- * other path refers to. Their closure is the whole manifest. *ret_n: how many.
- * -UL_E_MANIFEST, -UL_E_SYSTEM, -UL_E_MEMORY.
+ * Make gcroots/underlay/NAME below Nix's state directory (state_fd: /nix/var/nix) hold one symlink for each top-level path
+ * of the lower, as its own list (nix/.underlay/roots below lower_fd) has them or, in older images, the manifest.
+ *
+ * A directory that holds just these stays. Else a new one takes its place by one rename, so that there is no moment
+ * without roots; durable: synced before and after. Anything that is in the way, a symlink say, is renamed away, not followed.
+ * *ret_n: how many roots. -UL_E_MANIFEST, -UL_E_UPPER, -UL_E_MEMORY.
  */
-int ul_gcroots_write(struct ul_manifest *m, int dirfd, const char *dir, uint32_t *ret_n,
-		     struct ul_error *err);
+int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name,
+		     bool durable, uint32_t *ret_n, struct ul_error *err);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
@@ -146,15 +147,36 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	return 0;
 }
 
+/* /nix/var/nix, which a persistent upper may hold as anything: stage upper and stage reconcile saw to its parents. */
+static int open_state(const struct ul_boot *b)
+{
+	char path[PATH_MAX];
+	ul_autoclose int var = open(ul_boot_path(b, UL_PATH_VAR, path),
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd;
+
+	if (var < 0 || (mkdirat(var, "nix", 0755) < 0 && errno != EEXIST))
+		return -errno;
+	fd = openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
 {
-	char dir[PATH_MAX], path[PATH_MAX];
+	const struct ul_lower *lower = &b->lowers[number];
+	ul_autoclose int state = open_state(b), root = -1;
+	char path[PATH_MAX], name[32];
 	uint32_t n = 0;
 	int r;
 
-	snprintf(dir, sizeof(dir), UL_PATH_VAR "/nix/gcroots/underlay/lower%zu", number);
-	ul_boot_path(b, dir, path);
-	r = ul_gcroots_write(b->lowers[number].manifest, AT_FDCWD, path, &n, err);
+	if (state < 0)
+		return ul_error_errno(err, UL_E_UPPER, "registering the collector's roots",
+				      UL_PATH_VAR "/nix", NULL, -state);
+	root = open(ul_lower_path(b, lower, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
+	snprintf(name, sizeof(name), "lower%zu", number);
+	r = ul_gcroots_write(lower->manifest, root, state, name, b->upper.persistent, &n, err);
 	b->n_gcroots += n;
 	return r;
 }

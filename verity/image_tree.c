@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "dbgen/roots.h"
 #include "dbgen/db.h"
 #include "dbgen/store_path.h"
 #include "verity/image_info.h"
@@ -151,6 +152,18 @@ static int write_info(struct ul_image_job *job, int tree_fd, struct ul_error *er
 	return r < 0 ? tree_error(job, -r, err) : 0;
 }
 
+/* So that the boot need not look through the manifest for them. */
+static int write_roots(struct ul_image_job *job, int tree_fd, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer list = {0};
+	int r = ul_roots_list(job->m, &list, err);
+
+	if (r < 0)
+		return r;
+	r = write_file(tree_fd, UL_LOWER_ROOTS, list.data, list.len);
+	return r < 0 ? tree_error(job, -r, err) : 0;
+}
+
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 {
 	ul_autoclose int tree_fd = -1;
@@ -178,6 +191,8 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	if (r < 0)
 		return tree_error(job, -r, err);
 	r = write_info(job, tree_fd, err);
+	if (r == 0)
+		r = write_roots(job, tree_fd, err);
 	if (r == 0)
 		r = ul_stage_populate(job->stage, store, err);
 	/* As Nix wants it where builds run as users of a group; see erofs_owner.h. */

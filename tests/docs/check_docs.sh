@@ -32,7 +32,7 @@ while read -r group name; do
 	page=cli/man/underlay-$group.1
 	case $group in
 	timeline) page=cli/man/underlay-status.1 ;;
-	completion) page=cli/man/underlay.1 ;;
+	completion | mark-clean) page=cli/man/underlay.1 ;;
 	esac
 	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
 	*" $name "*)

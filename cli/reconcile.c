@@ -1,0 +1,275 @@
+/* `underlay db reconcile` and `underlay mark-clean`: what the boot does to a persistent upper, by hand. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+#include "cli/reconcile.h"
+#include "common/encoding.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/paths.h"
+#include "dbgen/manifest_format.h"
+#include "dbgen/reconcile.h"
+#include "verity/image_check.h"
+#include "verity/image_view.h"
+
+struct arguments {
+	const char *upper, *lower, *cert;
+	bool json;
+	struct ul_reconcile_options o;
+};
+
+/* What is open of the lower. */
+struct lower {
+	struct ul_manifest *manifest;
+	struct ul_trust *trust;
+	struct ul_image_check_result checked;
+	struct ul_slot_list slots;
+	struct ul_lower_view view;
+	bool mounted;
+	char database[128], identity[2 * UL_ROOT_HASH_MAX + 1];
+};
+
+static const char *take_option(struct arguments *a, int option)
+{
+	switch (option) {
+	case 'u':
+		a->upper = optarg;
+		return NULL;
+	case 'l':
+		if (a->lower)
+			return "one --lower is wanted";
+		a->lower = optarg;
+		return NULL;
+	case 'c':
+		a->cert = optarg;
+		return NULL;
+	case 'm':
+		a->o.mode = !strcmp(optarg, "rebuild") ? UL_RECONCILE_REBUILD : UL_RECONCILE_ATTACH;
+		return !strcmp(optarg, "rebuild") || !strcmp(optarg, "attach")
+			       ? NULL
+			       : "--mode wants attach or rebuild";
+	case 'r':
+		a->o.refuse = true;
+		return NULL;
+	case 'n':
+		a->o.dry_run = true;
+		return NULL;
+	case 'J':
+		a->json = true;
+		return NULL;
+	default:
+		return "wrong option";
+	}
+}
+
+static const char *parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{"upper", required_argument, NULL, 'u'}, {"lower", required_argument, NULL, 'l'},
+		{"cert", required_argument, NULL, 'c'},  {"mode", required_argument, NULL, 'm'},
+		{"refuse", no_argument, NULL, 'r'},      {"dry-run", no_argument, NULL, 'n'},
+		{"json", no_argument, NULL, 'J'},        {0},
+	};
+	const char *wrong;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		wrong = take_option(a, c);
+		if (wrong)
+			return wrong;
+	}
+	if (argc != optind)
+		return "no arguments are taken but options";
+	if (!a->upper)
+		return "--upper DIRECTORY is missing";
+	return a->lower ? NULL : "--lower MANIFEST or IMAGE is missing";
+}
+
+/* ---- the lower ---- */
+
+static bool is_manifest(const char *path)
+{
+	ul_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char magic[8];
+
+	return fd >= 0 && ul_pread_full(fd, magic, sizeof(magic), 0) == 0 &&
+	       !memcmp(magic, UL_MANIFEST_MAGIC, sizeof(magic));
+}
+
+/* All of it is verified, as the boot's dm-verity would do block by block; then it is mounted for this process alone. */
+static int open_image(const struct arguments *a, struct lower *l, struct ul_error *err)
+{
+	struct ul_image_check_options check = {.policy = {.mode = UL_VERIFY_USER},
+					       .progress = cli_progress()};
+	const struct ul_descriptor *d = &l->checked.seal.d;
+	int r = a->cert ? ul_trust_load_file(a->cert, &l->trust, err)
+			: ul_trust_load_dir(AT_FDCWD, UL_PATH_CERTS, &l->trust, err);
+
+	check.policy.trust = l->trust;
+	if (r == 0)
+		r = ul_image_slots(a->lower, &l->slots, err);
+	if (r == 0 && l->slots.n != 1)
+		r = ul_error_set(err, UL_E_PARTITIONS, "opening the lower", a->lower, NULL,
+				 "it holds %zu images, and one is wanted", l->slots.n);
+	if (r == 0)
+		r = ul_image_check(a->lower, &check, &l->checked, err);
+	cli_progress_done();
+	if (r == 0)
+		r = ul_lower_mount(&l->slots.slots[0].data, &l->view, err);
+	if (r < 0)
+		return r;
+	l->mounted = true;
+	ul_hex_encode(d->root_hash, d->root_hash_len, l->identity);
+	snprintf(l->database, sizeof(l->database), "%s/" UL_LOWER_DB "/db.sqlite", l->view.path);
+	return ul_manifest_open_file(l->view.fd, UL_LOWER_MANIFEST, &l->manifest, err);
+}
+
+static int open_lower(struct arguments *a, struct lower *l, struct ul_error *err)
+{
+	int r;
+
+	if (is_manifest(a->lower)) {
+		r = ul_manifest_open_file(AT_FDCWD, a->lower, &l->manifest, err);
+	} else {
+		r = open_image(a, l, err);
+		a->o.lower.identity = l->identity;
+		a->o.lower.name = l->checked.seal.d.name;
+		a->o.lower.version = l->checked.seal.d.version;
+		if (a->o.mode == UL_RECONCILE_ATTACH && access(l->database, R_OK) == 0)
+			a->o.lower.database = l->database;
+	}
+	a->o.lower.manifest = l->manifest;
+	return r;
+}
+
+static void close_lower(struct lower *l)
+{
+	ul_manifest_close(l->manifest);
+	if (l->mounted)
+		ul_lower_unmount(&l->view);
+	ul_seal_free(&l->checked.seal);
+	ul_slots_free(&l->slots);
+	ul_trust_free(l->trust);
+}
+
+/* ---- telling ---- */
+
+static void print_text(const struct ul_reconcile_report *r, bool dry_run)
+{
+	size_t n;
+	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);
+
+	for (size_t i = 0; i < n; i++)
+		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), items[i].name,
+		       items[i].why);
+	printf("%s: %s lower, %llu quarantined, %llu invalidated, %llu updated, %llu checked\n",
+	       dry_run ? "would be done" : "done", r->lower_changed ? "another" : "the same",
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED],
+	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
+	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked);
+}
+
+static int print_json(const struct arguments *a, const struct ul_reconcile_report *r,
+		      struct ul_error *err)
+{
+	ul_autojson struct json_object *obj = ul_reconcile_report_json(
+		r, a->o.lower.name, a->o.lower.version, UL_RECONCILE_LISTED);
+
+	if (!obj || !ul_json_add_bool(obj, "dryRun", a->o.dry_run))
+		return ul_error_nomem(err, "writing JSON");
+	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
+							 JSON_C_TO_STRING_NOSLASHESCAPE));
+	return 0;
+}
+
+static int open_upper(const char *path, int *ret, struct ul_error *err)
+{
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno)
+			: 0;
+}
+
+/* The one that underlay-init holds while it works on the upper. */
+static int take_lock(int upper_fd, int *ret, struct ul_error *err)
+{
+	static const char what[] = "locking the upper";
+
+	*ret = openat(upper_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		      0600);
+	if (*ret < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, "lock", NULL, errno);
+	if (flock(*ret, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return ul_error_set(err, UL_E_UPPER, what, "lock", "Wait until it is done.",
+				    "another program is changing the upper");
+	return ul_error_errno(err, UL_E_UPPER, what, "lock", NULL, errno);
+}
+
+int cli_db_reconcile(int argc, char **argv)
+{
+	struct arguments a = {0};
+	struct lower lower = {.view = {.fd = -1}};
+	struct ul_reconcile_report report = {0};
+	ul_autoclose int fd = -1, lock = -1;
+	struct ul_error err;
+	const char *wrong = parse(argc, argv, &a);
+	int r;
+
+	if (wrong)
+		return cli_usage_error(cli_current(), "%s", wrong);
+	r = open_upper(a.upper, &fd, &err);
+	if (r == 0 && !a.o.dry_run)
+		r = take_lock(fd, &lock, &err);
+	if (r == 0)
+		r = open_lower(&a, &lower, &err);
+	a.o.upper_fd = fd;
+	a.o.upper_path = a.upper;
+	if (r == 0)
+		r = ul_reconcile(&a.o, &report, &err);
+	if (r == 0 && a.json)
+		r = print_json(&a, &report, &err);
+	else if (r == 0)
+		print_text(&report, a.o.dry_run);
+	ul_reconcile_report_free(&report);
+	close_lower(&lower);
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+/* ---- the clean mark ---- */
+
+static int run_mark(int argc, char **argv)
+{
+	static const struct option options[] = {{"upper", required_argument, NULL, 'u'}, {0}};
+	const char *upper = UL_PATH_UPPER;
+	ul_autoclose int fd = -1;
+	struct ul_error err;
+	bool marked = false;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'u')
+			return cli_usage_error(cli_current(), "wrong option");
+		upper = optarg;
+	}
+	if (argc != optind)
+		return cli_usage_error(cli_current(), "no arguments are taken but options");
+	r = open_upper(upper, &fd, &err);
+	if (r == 0)
+		r = ul_reconcile_mark_clean(fd, upper, &marked, &err);
+	if (r == 0 && !marked)
+		printf("%s is lost at the next boot: there is nothing to mark\n", upper);
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+const struct cli_command cli_mark_commands[] = {
+	{"mark-clean", NULL, "[--upper DIRECTORY]",
+	 "say that the system was shut down in good order", run_mark},
+	{NULL, NULL, NULL, NULL, NULL},
+};
