@@ -61,10 +61,33 @@ table_rows() { tr -d '\n\t' <initrd/policy_table.c | grep -oE 'ROW\("[a-z]+", "[
 check "underlay.conf(5) describes every setting" "$(table_rows)" \
 	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
 		initrd/man/underlay.conf.5 | sort)"
-check "underlay-init(8) describes every kernel parameter" \
-	"$(grep -oE '\{"[a-z_.*-]+", UL_PARAM_[A-Z]+' initrd/policy_table.c | cut -d'"' -f2 | sort)" \
-	"$(awk '/^\.Sh / { on = ($0 == ".Sh KERNEL PARAMETERS") } on && /^\.It Cm / { print $3 }' \
-		initrd/man/underlay-init.8 | sort)"
+# Name, rule, setting and reason of each row of ul_params, a line each, as the page has them.
+param_rows() {
+	tr -d '\n\t' <initrd/policy_table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
+		grep -oE '\{"[A-Za-z_.*-]+", UL_PARAM_[A-Z]+,( *("[a-z-]+"|NULL)){1},( *("[a-z-]+"|NULL)){1}, *"[^"]+"\}' |
+		sed -E 's/^\{"([^"]+)", UL_PARAM_([A-Z]+), *("([a-z-]+)"|NULL), *("([a-z-]+)"|NULL), *"([^"]+)"\}$/\1 \2 [\4] \6: \7/; s/ \[\] : / /'
+}
+page_params() {
+	awk '
+		function flush() { if (name) print name, rule, setting text; name = "" }
+		/^\.S[hs] / { flush() }
+		/^\.Sh / { on = ($0 == ".Sh KERNEL PARAMETERS") }
+		/^\.Ss Always permitted/ { rule = "FREE" }
+		/^\.Ss May make the policy stricter/ { rule = "STRENGTHEN" }
+		/^\.Ss Permitted where/ { rule = "ALLOWED" }
+		/^\.Ss Never permitted/ { rule = "REFUSED" }
+		/^\.Ss Of no meaning here/ { rule = "IGNORED" }
+		!on { next }
+		/^\.El/ { flush() }
+		/^\.It Cm / { flush(); name = $3; setting = text = ""; next }
+		/^\.Bq / { setting = "[" $2 "] "; next }
+		/^\.Cm / && name { setting = setting $2 ": "; next }
+		/^\./ { next }
+		name { text = text (text ? " " : "") $0 }
+	' initrd/man/underlay-init.8 | sed 's/\.$//'
+}
+check "underlay-init(8) describes every kernel parameter: rule, setting and reason" "$(param_rows | sort)" \
+	"$(page_params | sort)"
 check "underlay-init(8) describes every failure code" \
 	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)" \
 	"$(awk '/^\.Sh FAILURE CODES/ { on = 1 } /^\.Sh / && !/FAILURE CODES/ { on = 0 }

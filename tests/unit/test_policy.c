@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "initrd/policy.h"
+#include "tests/unit/policy_help.h"
 #include "verity/open.h"
 
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -32,44 +33,6 @@ static int apply(struct ul_policy *p, const char *text)
 	r = ul_policy_apply(p, &c, &err);
 	ul_cmdline_free(&c);
 	return r;
-}
-
-/* Every setting of the policy as text: what a parameter changed shows. */
-static void dump(const struct ul_policy *p, char *buf, size_t size)
-{
-	size_t at = 0;
-
-	for (const struct ul_config_key *k = ul_policy_keys; k->key; k++) {
-		const void *field = (const char *)p + k->offset;
-
-		at += (size_t)snprintf(buf + at, size - at, "%s.%s=", k->section, k->key);
-		switch (k->kind) {
-		case UL_CONFIG_STRING: {
-			const char *text = *(char *const *)field;
-
-			at += (size_t)snprintf(buf + at, size - at, "%s", text ? text : "-");
-			break;
-		}
-		case UL_CONFIG_BOOL:
-			at += (size_t)snprintf(buf + at, size - at, "%d", *(const bool *)field);
-			break;
-		case UL_CONFIG_ENUM:
-			at += (size_t)snprintf(buf + at, size - at, "%u",
-					       *(const unsigned int *)field);
-			break;
-		case UL_CONFIG_LIST:
-			for (char *const *w = *(char **const *)field; w && *w; w++)
-				at += (size_t)snprintf(buf + at, size - at, "%s ", *w);
-			break;
-		default:
-			at += (size_t)snprintf(buf + at, size - at, "%llu",
-					       (unsigned long long)*(const uint64_t *)field);
-		}
-		at += (size_t)snprintf(buf + at, size - at, "\n");
-	}
-	at += (size_t)snprintf(buf + at, size - at, "pin=%zu trusted=%d init=%s", p->pinned_len,
-			       p->pin_trusted, p->wanted_init ? p->wanted_init : "-");
-	assert_true(at < size);
 }
 
 /* A value that the row's setting takes and that is not its default. */
@@ -122,9 +85,9 @@ static void walk(const struct ul_param *row)
 	assert_int_equal(read_policy(&p, "[image]\ndesignator = root\n"), 0);
 	if (!strcmp(row->name, "usrhash"))
 		p.designator = 0;
-	dump(&p, before, sizeof(before));
+	policy_dump(&p, before, sizeof(before));
 	r = apply(&p, arg);
-	dump(&p, after, sizeof(after));
+	policy_dump(&p, after, sizeof(after));
 	switch (row->rule) {
 	case UL_PARAM_FREE:
 		assert_int_equal(r, 0);
@@ -157,9 +120,9 @@ static void walk(const struct ul_param *row)
 	snprintf(conf, sizeof(conf), "[cmdline]\nallow = %s\n[image]\ndesignator = root\n",
 		 row->name);
 	assert_int_equal(read_policy(&p, conf), 0);
-	dump(&p, before, sizeof(before));
+	policy_dump(&p, before, sizeof(before));
 	r = apply(&p, arg);
-	dump(&p, after, sizeof(after));
+	policy_dump(&p, after, sizeof(after));
 	if (row->rule == UL_PARAM_REFUSED || row->rule == UL_PARAM_IGNORED) {
 		/* A permission that cannot be given is a mistake in the policy. */
 		assert_int_equal(r, -UL_E_CONFIG);
