@@ -129,6 +129,14 @@ $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(call lib,initrd) $(LIBS)
 .PHONY: tools
 tools: $(TOOLS)
 
+# The attack on the disk: the judge on the host, and the one that runs in the guest as its PID 1.
+TAMPER := $(BUILD)/tests/tamper/tamper $(BUILD)/tests/tamper/guest
+TAMPER_OBJ := $(BUILD)/tests/tamper/cases.o $(BUILD)/tests/tamper/oracle.o
+$(TAMPER): $(BUILD)/tests/tamper/%: $(BUILD)/tests/tamper/%.o $(TAMPER_OBJ) $(call lib,initrd) $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+tools: $(TAMPER)
+
 # The database's writers against each other for minutes: thousands of stores, a file past 1 GiB.
 .PHONY: check-db-long
 check-db-long: $(BUILD)/tests/unit/test_db_bulk
@@ -139,21 +147,27 @@ QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
 TEST_LIMIT := 2400
 
+# Every bit of the image attacked, on the host and in the guest: the figures in SECURITY.md.
+.PHONY: check-tamper
+check-tamper: programs tools
+	TAMPER_FLIPS=10000 TAMPER_OTHERS=600 tests/run -t $(TEST_LIMIT) tests/host/tamper.sh tests/qemu/tamper.sh
+	@sed -n 's/^# //p' build/test-logs/tests_host_tamper.sh.log
+
 .PHONY: check-host
 check-host: programs tools
 	tests/run $(HOST_TESTS)
 
 .PHONY: check-qemu
-check-qemu: programs
+check-qemu: programs tools
 	tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
 
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
 	$(MAKE) programs unit-tests tools
-	$(MAKE) SANITIZE=1 unit-tests
+	$(MAKE) SANITIZE=1 unit-tests replay-programs
 	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
-		tests/docs/check_docs.sh $(HOST_TESTS) $(QEMU_TESTS)
+		tests/docs/check_docs.sh tests/fuzz/replay.sh $(HOST_TESTS) $(QEMU_TESTS)
 
 # Programs that measure or make test data; they share the unit tests' generator of stores.
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
@@ -176,12 +190,16 @@ bench-check: programs
 bench-boot: programs
 	tests/bench/bench_boot.sh
 
-# Fuzzing: every harness for FUZZ_SECONDS. clang, its runtime, ASan and UBSan.
+# Fuzzing: every harness for FUZZ_SECONDS, or FUZZ_RUNS inputs. clang, its runtime, ASan and UBSan.
 FUZZ_SECONDS ?= 60
-FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_CC := clang -std=gnu17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(FUZZ_SRC))
+FUZZ_CC := clang -std=gnu17 -g -O2 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -pthread -MMD -MP
 FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(wildcard dbgen/*.c verity/*.c) $(INIT_SRC) $(PACK_SRC))
+# fuzz_seal is about what lies behind the signatures: its own checks take their place.
+fuzz_wrap = $(if $(findstring fuzz_seal,$(1)),-Wl$(comma)--wrap=ul_trust_verify -Wl$(comma)--wrap=ul_trust_count)
+comma := ,
 build-fuzz/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(SAY) CC $<
@@ -189,15 +207,27 @@ build-fuzz/%.o: %.c Makefile
 build-fuzz/libfuzz.a: $(FUZZ_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcsD $@ $^
-build-fuzz/fuzz_%: build-fuzz/tests/fuzz/fuzz_%.o build-fuzz/libfuzz.a
+build-fuzz/fuzz_%: build-fuzz/tests/fuzz/fuzz_%.o build-fuzz/tests/fuzz/fuzz.o build-fuzz/libfuzz.a
 	$(SAY) LINK $@
-	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CLI_LIBS)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(call fuzz_wrap,$@) $(CLI_LIBS)
 -include $(shell find build-fuzz -type f -name '*.d' 2>/dev/null)
 
 .PHONY: fuzz
 fuzz: $(FUZZ)
-	set -e; for f in $(FUZZ); do mkdir -p $$f.corpus; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 $$f.corpus; done
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) tests/fuzz/run $(FUZZ)
+
+# The same harnesses without libFuzzer, by the compiler that builds all else: they run what was found once.
+REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o \
+		$(call lib,pack) $(call lib,initrd) $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call fuzz_wrap,$@) $(CLI_LIBS)
+
+.PHONY: replay-programs check-fuzz
+replay-programs: $(REPLAY)
+check-fuzz:
+	$(MAKE) SANITIZE=1 replay-programs
+	tests/run tests/fuzz/replay.sh
 
 # Help, manual pages, settings and code say the same.
 .PHONY: check-docs
@@ -272,8 +302,10 @@ help:
 	@echo 'check-unit   unit tests, a second or so each; SANITIZE=1 builds them with ASan and UBSan'
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
+	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
-	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60); needs clang'
+	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
+	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'
 	@echo 'check-db-long  the writers of the database against each other on thousands of stores; minutes'
 	@echo 'bench-db     the database against nix-store --load-db, SQLite, cp: a table, and $(BUILD)/bench-db.json'
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'

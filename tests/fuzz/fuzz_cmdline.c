@@ -8,11 +8,12 @@
 #include <string.h>
 
 #include "initrd/policy.h"
+#include "tests/fuzz/fuzz.h"
 #include "verity/open.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	static const char conf[] =
 		"[verify]\nrollback-min = 5\n"
@@ -32,5 +33,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	ul_cmdline_free(&c);
 	ul_policy_free(&p);
-	return 0;
 }

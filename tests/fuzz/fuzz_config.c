@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "initrd/policy.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct ul_policy p;
 	struct ul_error err = {0};
@@ -21,5 +22,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r < 0 && (err.code != UL_E_CONFIG || !err.why[0]) && err.code != UL_E_MEMORY)
 		abort();
 	ul_policy_free(&p);
-	return 0;
 }

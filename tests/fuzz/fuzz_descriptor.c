@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "verity/descriptor.h"
 #include "verity/hash_tree.h"
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char good[] =
 	"underlay-descriptor=1\n"
@@ -21,14 +18,12 @@ static const char good[] =
 /* So many fields must be right at once that mutation alone hardly finds a descriptor: begin with one. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
-	if (seed % 16 == 0 && max >= sizeof(good) - 1) {
-		memcpy(data, good, sizeof(good) - 1);
-		size = sizeof(good) - 1;
-	}
-	return LLVMFuzzerMutate(data, size, max);
+	return fuzz_mutate_good(good, sizeof(good) - 1, data, size, max, seed);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 16};
+
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct ul_hash_tree_geometry g;
 	struct ul_buffer text = {0};
@@ -36,10 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ul_error err;
 
 	if (ul_descriptor_parse(data, size, &d, &err) < 0)
-		return 0;
+		return;
 	if (!ul_hash_tree_measure(&d, &g) || ul_descriptor_format(&d, &text, &err) < 0 ||
 	    text.len != size || memcmp(text.data, data, size) != 0)
 		abort();
 	ul_buffer_free(&text);
-	return 0;
 }

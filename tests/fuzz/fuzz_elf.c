@@ -4,10 +4,11 @@
 
 #include "initrd/pack_elf.h"
 #include "initrd/pack_module_tree.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+void fuzz_one(const uint8_t *data, size_t len)
 {
 	UL_CLEANUP(ul_module_free) struct ul_module m = {0};
 	ul_autofree uint8_t *copy = malloc(len ? len : 1);
@@ -17,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	size_t info_len;
 
 	if (!copy)
-		return 0;
+		return;
 	if (len > 0)
 		memcpy(copy, data, len);
 	m.path = strdup("input");
@@ -27,5 +28,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* What is left after stripping is a file that reads as before, or was malformed before. */
 	if (ul_elf_strip(copy, len) > len)
 		abort();
-	return 0;
 }

@@ -3,10 +3,10 @@
  * input is not the disk but a list of changes to a good one, after which the checksums are made right again
  * (or not):
  *
- *   byte 0   bit 0: seal the primary copy, bit 1: the backup; bits 2-7: sectors cut off at the end, times 8
+ *   byte 0   bit 0: seal the primary copy, bit 1: the backup; where bits 2 and 3 are zero, bits 4-7 are the
+ *            sectors cut off at the end, times 32
  *   then     records of 4 bytes: area, offset (2, little-endian), value
  */
-#include <assert.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 
 #include "common/bytes.h"
 #include "common/file.h"
+#include "tests/fuzz/fuzz.h"
 #include "verity/gpt.h"
 #include "verity/partition_types.h"
 #include "verity/slots.h"
@@ -25,8 +26,6 @@
 #define BACKUP  (SECTORS - 1)
 #define SIG     300
 #define ENTRIES (8 * 128) /* fewer than usual: the time goes into checksums */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const struct {
 	uint32_t at, size;
@@ -116,39 +115,59 @@ static void make_disk(uint8_t *disk)
 
 static void check_table(const struct ul_gpt *gpt)
 {
-	assert(gpt->n <= UL_GPT_ENTRIES_MAX);
+	FUZZ_WANT(gpt->n <= UL_GPT_ENTRIES_MAX);
 	for (size_t i = 0; i < gpt->n; i++) {
 		const struct ul_partition *p = &gpt->partitions[i];
 
-		assert(p->size > 0 && p->offset < gpt->disk_size);
-		assert(p->size <= gpt->disk_size - p->offset);
-		assert(strlen(p->label) < sizeof(p->label));
+		FUZZ_WANT(p->size > 0 && p->offset < gpt->disk_size);
+		FUZZ_WANT(p->size <= gpt->disk_size - p->offset);
+		FUZZ_WANT(strlen(p->label) < sizeof(p->label));
 		for (size_t k = 0; k < i; k++) {
 			const struct ul_partition *q = &gpt->partitions[k];
 
-			assert(p->offset + p->size <= q->offset ||
-			       q->offset + q->size <= p->offset);
-			assert(p->number > q->number);
+			FUZZ_WANT(p->offset + p->size <= q->offset ||
+				  q->offset + q->size <= p->offset);
+			FUZZ_WANT(p->number > q->number);
 		}
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+const struct fuzz_memory fuzz_memory = {.fixed = 512 << 10, .per_byte = 64};
+
+/* The disk, mapped, so that an input costs what it changes. */
+static uint8_t good[SECTORS * 512], *disk;
+static char path[64];
+static int fd = -1;
+
+static void open_disk(void)
 {
-	static uint8_t good[SECTORS * 512], disk[SECTORS * 512];
-	static int fd = -1;
-	static char path[64];
+	make_disk(good);
+	fd = memfd_create("disk", MFD_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	FUZZ_WANT(ul_pwrite_full(fd, good, sizeof(good), 0) == 0);
+	disk = mmap(NULL, sizeof(good), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	FUZZ_WANT(disk != MAP_FAILED);
+}
+
+/* As it was before the input: what was cut off, and each area that can be changed. */
+static void restore(size_t cut)
+{
+	FUZZ_WANT(ftruncate(fd, sizeof(good)) == 0);
+	memcpy(disk + sizeof(good) - cut, good + sizeof(good) - cut, cut);
+	for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++)
+		memcpy(disk + areas[i].at, good + areas[i].at, areas[i].size);
+}
+
+void fuzz_one(const uint8_t *data, size_t len)
+{
 	struct ul_slot_list list = {0};
 	struct ul_gpt gpt;
+	size_t cut;
 
-	if (fd < 0) {
-		make_disk(good);
-		fd = memfd_create("disk", MFD_CLOEXEC);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	}
+	if (fd < 0)
+		open_disk();
 	if (len < 1 || len > 4096)
-		return 0;
-	memcpy(disk, good, sizeof(disk));
+		return;
 	for (size_t i = 1; i + 4 <= len; i += 4) {
 		size_t area = data[i] % (sizeof(areas) / sizeof(areas[0]));
 
@@ -158,9 +177,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		seal(disk, 1, 2);
 	if (data[0] & 2)
 		seal(disk, BACKUP, BACKUP - 32);
-	if (ul_pwrite_full(fd, disk, sizeof(disk), 0) < 0 ||
-	    ftruncate(fd, (off_t)(sizeof(disk) - (size_t)(data[0] >> 2) * 8 * 512)) < 0)
-		abort();
+	/* Every fourth value of these bits cuts something off. */
+	cut = data[0] >> 2 & 3 ? 0 : (size_t)(data[0] >> 4) * 32 * 512;
+	if (cut)
+		FUZZ_WANT(ftruncate(fd, (off_t)(sizeof(good) - cut)) == 0);
 	if (ul_gpt_read(fd, "disk", &gpt, NULL) == 0) {
 		check_table(&gpt);
 		ul_gpt_free(&gpt);
@@ -168,5 +188,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	ul_gpt_check_copies(fd, "disk", NULL);
 	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], &list, NULL) == 0)
 		ul_slots_free(&list);
-	return 0;
+	restore(cut);
 }

@@ -4,11 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "verity/image_info.h"
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char good[] =
 	"{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
@@ -17,21 +14,19 @@ static const char good[] =
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
-	if (seed % 16 == 0 && max >= sizeof(good) - 1) {
-		memcpy(data, good, sizeof(good) - 1);
-		size = sizeof(good) - 1;
-	}
-	return LLVMFuzzerMutate(data, size, max);
+	return fuzz_mutate_good(good, sizeof(good) - 1, data, size, max, seed);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 640};
+
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct ul_buffer text = {0}, again = {0};
 	struct ul_image_info info, back;
 	struct ul_error err;
 
 	if (ul_image_info_parse((const char *)data, size, &info, &err) < 0)
-		return 0;
+		return;
 	if (ul_version_compare(info.version, info.name) !=
 	    -ul_version_compare(info.name, info.version))
 		abort();
@@ -44,5 +39,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ul_image_info_free(&back);
 	ul_buffer_free(&text);
 	ul_buffer_free(&again);
-	return 0;
 }

@@ -9,8 +9,7 @@
 #include "dbgen/checksum.h"
 #include "dbgen/manifest.h"
 #include "dbgen/manifest_format.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void seal(uint8_t *d, size_t size)
 {
@@ -43,7 +42,9 @@ static void seal(uint8_t *d, size_t size)
 	ul_put_le64(d + UL_HEAD_SUM, ul_checksum(d, head));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+const struct fuzz_memory fuzz_memory = {.fixed = 1048576, .per_byte = 1200};
+
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size + 1);
 	struct ul_manifest_totals totals;
@@ -52,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t number;
 
 	if (!copy)
-		return 0;
+		return;
 	memcpy(copy, data, size);
 	seal(copy, size);
 	if (ul_manifest_open_memory(copy, size, &m, &err) == 0) {
@@ -61,5 +62,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ul_manifest_close(m);
 	}
 	free(copy);
-	return 0;
 }

@@ -1,9 +1,9 @@
 /* Importing path-info JSON of any bytes. */
 #include "tests/fuzz/import_any.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const struct fuzz_memory fuzz_memory = {.fixed = 4194304, .per_byte = 1200};
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
-	return import_any(ul_import_path_info, data, size);
+	import_any(ul_import_path_info, data, size);
 }

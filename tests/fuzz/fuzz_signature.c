@@ -16,10 +16,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "verity/signature.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char is_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char not_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee";
@@ -122,12 +120,14 @@ static void try_signature(const uint8_t *data, size_t size)
 	ul_trust_verify(trust, is_signed, strlen(is_signed), data, size, "root hash", &by, &err);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+const struct fuzz_memory fuzz_memory = {.fixed = 1048576, .per_byte = 640};
+
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	uint8_t *copy;
 
 	if (size == 0)
-		return 0;
+		return;
 	switch (data[0] % 4) {
 	case 0:
 		try_partition(data + 1, size - 1);
@@ -145,5 +145,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_signature(copy, der.len);
 		free(copy);
 	}
-	return 0;
 }

@@ -2,7 +2,6 @@
  * The superblock of a foreign image, through the trust decision: 512 bytes of superblock, then the sizes of the
  * data and hash partition (8 bytes each). What is accepted must lie within them.
  */
-#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,28 +10,29 @@
 
 #include "common/bytes.h"
 #include "common/file.h"
+#include "tests/fuzz/fuzz.h"
 #include "verity/hash_tree.h"
 #include "verity/open.h"
 #include "verity/superblock.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void check(const struct ul_descriptor *d, uint64_t data_size, uint64_t hash_size)
 {
 	uint64_t bytes;
 
-	assert(d->salt_len <= UL_SALT_MAX);
-	assert(d->root_hash_len == (strcmp(d->hash, "sha256") == 0 ? 32 : 64));
-	assert(d->data_block_size >= 512 && d->data_block_size <= 4096);
-	assert(d->hash_block_size >= 512 && d->hash_block_size <= 4096);
-	assert(!__builtin_mul_overflow(d->data_blocks, d->data_block_size, &bytes));
-	assert(bytes > 0 && bytes <= data_size);
-	assert(d->hash_start < hash_size || d->data_blocks == 1);
-	assert(d->hash_start + ul_hash_tree_size(d) <= hash_size);
-	assert(d->fec_roots == 0 && d->name[0] == '\0');
+	FUZZ_WANT(d->salt_len <= UL_SALT_MAX);
+	FUZZ_WANT(d->root_hash_len == (strcmp(d->hash, "sha256") == 0 ? 32 : 64));
+	FUZZ_WANT(d->data_block_size >= 512 && d->data_block_size <= 4096);
+	FUZZ_WANT(d->hash_block_size >= 512 && d->hash_block_size <= 4096);
+	FUZZ_WANT(!__builtin_mul_overflow(d->data_blocks, d->data_block_size, &bytes));
+	FUZZ_WANT(bytes > 0 && bytes <= data_size);
+	FUZZ_WANT(d->hash_start < hash_size || d->data_blocks == 1);
+	FUZZ_WANT(d->hash_start + ul_hash_tree_size(d) <= hash_size);
+	FUZZ_WANT(d->fec_roots == 0 && d->name[0] == '\0');
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 16};
+
+void fuzz_one(const uint8_t *data, size_t len)
 {
 	static const uint8_t zero[64];
 	static int fd = -1;
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	}
 	if (len < UL_SUPERBLOCK_SIZE + 16)
-		return 0;
+		return;
 	if (ul_pwrite_full(fd, data, UL_SUPERBLOCK_SIZE, 0) < 0)
 		abort();
 	slot.data.device = slot.hash.device = path;
@@ -59,5 +59,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		check(&seal.d, slot.data.size, slot.hash.size);
 		ul_seal_free(&seal);
 	}
-	return 0;
 }

@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "initrd/uevent.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check(const char *field, const uint8_t *data, size_t size)
 {
@@ -16,12 +15,14 @@ static void check(const char *field, const uint8_t *data, size_t size)
 		abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+const struct fuzz_memory fuzz_memory = {.fixed = 4096, .per_byte = 1};
+
+void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct ul_uevent e;
 
 	if (ul_uevent_parse((const char *)data, size, &e) < 0)
-		return 0;
+		return;
 	if (!e.action || !e.devpath)
 		abort();
 	check(e.action, data, size);
@@ -29,5 +30,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(e.subsystem, data, size);
 	check(e.devname, data, size);
 	check(e.modalias, data, size);
-	return 0;
 }
