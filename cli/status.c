@@ -125,17 +125,33 @@ static void print_lower(struct json_object *lower)
 
 static void print_upper(struct json_object *upper)
 {
-	const char *mount = text_of(upper, "mount");
-	bool persistent = false;
+	const char *mount = text_of(upper, "mount"), *device = ul_json_string(upper, "device");
+	const char *fallback = ul_json_string(upper, "fallback");
+	bool persistent = false, fresh = false;
+	uint64_t mended = 0;
 	struct statvfs fs;
 
 	(void)ul_json_bool(upper, "persistent", &persistent);
-	printf("upper      %s, %s", text_of(upper, "type"),
-	       persistent ? "persistent" : "lost at the next boot");
-	if (statvfs(mount, &fs) == 0 && fs.f_blocks > 0)
-		printf(", %.1f of %.1f MB used",
-		       (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
-		       (double)fs.f_blocks * (double)fs.f_frsize / 1e6);
+	(void)ul_json_bool(upper, "fresh", &fresh);
+	(void)ul_json_uint(upper, "mended", &mended);
+	printf("upper      %s%s%s, %s\n", text_of(upper, "filesystem"), device ? " on " : "",
+	       device ? device : "",
+	       !persistent ? "lost at the next boot"
+	       : fresh     ? "persistent, made by this boot"
+			   : "persistent");
+	if (fallback)
+		printf("  INSTEAD  of the disk's, because of %s\n", fallback);
+	if (mended)
+		printf("  mended   %llu things on it that were not what they must be: see the log\n",
+		       (unsigned long long)mended);
+	if (statvfs(mount, &fs) < 0 || fs.f_blocks == 0)
+		return;
+	printf("  used     %.1f of %.1f MB",
+	       (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
+	       (double)fs.f_blocks * (double)fs.f_frsize / 1e6);
+	if (fs.f_files > 0) /* btrfs has no limit */
+		printf(", %llu of %llu inodes", (unsigned long long)(fs.f_files - fs.f_ffree),
+		       (unsigned long long)fs.f_files);
 	putchar('\n');
 }
 
@@ -229,7 +245,12 @@ static void print_timeline(struct json_object *state)
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
 
-/* Exit status 1: the boot is not what it should be. */
+/* The boot failed, or has not the upper that the policy wants. */
+static bool is_bad(struct json_object *state)
+{
+	return member(state, "failure") || member(member(state, "upper"), "fallback");
+}
+
 static int run(int argc, char **argv, void (*print)(struct json_object *), const char *part)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -250,7 +271,7 @@ static int run(int argc, char **argv, void (*print)(struct json_object *), const
 		puts(json_object_to_json_string_ext(member(state, part),
 						    JSON_C_TO_STRING_PRETTY |
 							    JSON_C_TO_STRING_NOSLASHESCAPE));
-	return member(state, "failure") ? 1 : 0;
+	return is_bad(state) ? 1 : 0;
 }
 
 static int run_status(int argc, char **argv)

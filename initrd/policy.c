@@ -8,6 +8,7 @@
 
 #include "common/encoding.h"
 #include "common/paths.h"
+#include "initrd/upper.h"
 #include "verity/open.h"
 
 #define SECOND 1000000ULL
@@ -21,6 +22,8 @@ void ul_policy_init(struct ul_policy *p)
 		.quarantine_size = 1ULL << 30,
 		.settle_us = 2 * SECOND,
 		.coldplug = true,
+		.upper_check = true,
+		.upper_timeout_us = 30 * SECOND,
 		.action = UL_FAIL_REBOOT,
 		.delay_us = 10 * SECOND,
 		.log_level = 2,
@@ -45,6 +48,42 @@ static bool parse_hash(const char *hex, uint8_t out[UL_ROOT_HASH_MAX], size_t *r
 	return ul_hex_decode(hex, strlen(hex), out, len);
 }
 
+/* A disk's upper needs to be named; what is named must make sense. */
+static int check_upper(const struct ul_policy *p, const char *name, struct ul_error *err)
+{
+	static const char what[] = "reading [upper]";
+	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
+	struct ul_upper_name device = {0};
+	const char *wrong;
+
+	for (char **word = p->upper_filesystems; word && *word; word++)
+		if (!ul_upper_fs_find(*word))
+			return ul_error_set(err, UL_E_CONFIG, what, name,
+					    "Write ext4, xfs, btrfs or f2fs.",
+					    "\"%.40s\" is no filesystem for an upper", *word);
+	if (p->upper_type != UL_UPPER_DISK)
+		return 0;
+	wrong = ul_upper_parse_name(p->upper_device ? p->upper_device : "", &device);
+	if (wrong)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, name,
+			"Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
+			"device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
+	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
+		return 0;
+	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, name, "Name the device by its partition.",
+			"prepare = format, but a filesystem that is not made yet has no "
+			"%s",
+			device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
+	if (p->upper_label && strlen(p->upper_label) > fs->label_max)
+		return ul_error_set(err, UL_E_CONFIG, what, name, "Write a shorter one.",
+				    "label: %s has labels of %zu bytes at most", fs->name,
+				    fs->label_max);
+	return 0;
+}
+
 int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
 		    struct ul_error *err)
 {
@@ -59,7 +98,7 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 					    p->root_hash);
 		p->pin_trusted = true;
 	}
-	return 0;
+	return check_upper(p, name, err);
 }
 
 const struct ul_param *ul_param_find(const char *name)

@@ -15,6 +15,11 @@
 
 enum ul_failure_action { UL_FAIL_REBOOT, UL_FAIL_POWEROFF, UL_FAIL_HALT, UL_FAIL_SHELL };
 enum ul_database_mode { UL_DATABASE_AUTO, UL_DATABASE_ATTACH, UL_DATABASE_REBUILD };
+enum ul_upper_type { UL_UPPER_TMPFS, UL_UPPER_DISK };
+enum ul_upper_prepare { UL_UPPER_PREPARE_NO, UL_UPPER_PREPARE_FORMAT };
+/* What becomes of a boot whose disk upper is missing or damaged. */
+enum ul_upper_missing { UL_UPPER_MISSING_FAIL, UL_UPPER_MISSING_TMPFS };
+enum ul_system_from { UL_SYSTEM_FROM_IMAGE, UL_SYSTEM_FROM_PROFILE };
 
 /* Strings and lists may be NULL: not set. */
 struct ul_policy {
@@ -32,8 +37,15 @@ struct ul_policy {
 	bool coldplug;               /* load what the hardware's aliases ask for */
 	char **filesystems;          /* of the lower */
 	uint64_t root_size;          /* bytes of the root's tmpfs; 0: half of the memory */
-	unsigned int upper_type;     /* 0: tmpfs */
-	uint64_t upper_size;         /* bytes; 0: half of the memory */
+	unsigned int upper_type;     /* enum ul_upper_type */
+	uint64_t upper_size;         /* bytes of the tmpfs, or of what is made; 0: default */
+	char *upper_device;          /* "PARTLABEL=x", "/dev/x"; see ul_upper_parse_name */
+	char **upper_filesystems;    /* that it may have; the first is made; NULL: ext4 */
+	unsigned int upper_prepare;  /* enum ul_upper_prepare */
+	char *upper_label;           /* of what is made; NULL: UL_UPPER_LABEL */
+	unsigned int upper_missing;  /* enum ul_upper_missing */
+	bool upper_check;            /* run fsck */
+	uint64_t upper_timeout_us;   /* for its device to appear */
 	unsigned int database;       /* enum ul_database_mode */
 	unsigned int database_check; /* 0: an unchanged one is trusted, 1: written anew always */
 	unsigned int vanished;       /* 0: invalidate, 1: refuse */
@@ -42,6 +54,7 @@ struct ul_policy {
 	char *nix_version;           /* of the Nix in the image: decides `auto` */
 	char *remount_hook;          /* program that remounts the overlay; NULL: none */
 	char *system;                /* store path; NULL: image.json's */
+	unsigned int system_from;    /* enum ul_system_from */
 	char *init;                  /* below the system; NULL: "init" */
 	unsigned int action;         /* enum ul_failure_action */
 	uint64_t delay_us;           /* before the action */

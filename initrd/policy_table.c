@@ -13,7 +13,10 @@ static const char *const modes[] = {"pinned", "user", "kernel", "both", NULL};
 static const char *const descriptors[] = {"required", "optional", NULL};
 static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
 static const char *const designators[] = {"usr", "root", NULL};
-static const char *const uppers[] = {"tmpfs", NULL};
+static const char *const uppers[] = {"tmpfs", "disk", NULL};
+static const char *const prepares[] = {"no", "format", NULL};
+static const char *const missings[] = {"fail", "tmpfs", NULL};
+static const char *const systems[] = {"image", "profile", NULL};
 static const char *const databases[] = {"auto", "attach", "rebuild", NULL};
 static const char *const checks[] = {"trust", "always", NULL};
 static const char *const vanishing[] = {"invalidate", "refuse", NULL};
@@ -58,14 +61,32 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "size of the tmpfs that is the root; 0: half of the memory"),
 	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),
 	ROW("upper", "size", SIZE, upper_size, NULL, 0, 0,
-	    "size of the upper's tmpfs; 0: half of the memory"),
+	    "size of the upper's tmpfs (0: half of the memory), or of the filesystem that is made on "
+	    "its disk (0: all of it)"),
+	ROW("upper", "device", STRING, upper_device, NULL, 0, 0,
+	    "the disk's device: PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path"),
+	ROW("upper", "filesystem", LIST, upper_filesystems, NULL, 0, 0,
+	    "filesystems that it may have, of ext4, xfs, btrfs and f2fs; the first is the one that is "
+	    "made; empty: ext4"),
+	ROW("upper", "prepare", ENUM, upper_prepare, prepares, 0, 0,
+	    "format: make the filesystem where the device is empty"),
+	ROW("upper", "label", STRING, upper_label, NULL, 0, 0,
+	    "label of a filesystem that is made; empty: nix-upper"),
+	ROW("upper", "check", BOOL, upper_check, NULL, 0, 0,
+	    "run the filesystem's fsck before it is mounted"),
+	ROW("upper", "timeout", DURATION, upper_timeout_us, NULL, 1, 3600 * SECOND,
+	    "how long to wait for the device to appear"),
+	ROW("upper", "on-missing", ENUM, upper_missing, missings, 0, 0,
+	    "what to do where the disk's upper is missing or damaged: fail, or start with a tmpfs and "
+	    "say so"),
 	ROW("database", "mode", ENUM, database, databases, 0, 0,
 	    "attach: Nix reads the image's database; rebuild: it is written from the manifest; auto: "
 	    "attach where nix-version is 2.22 or later"),
 	ROW("database", "nix-version", STRING, nix_version, NULL, 0, 0,
 	    "version of the Nix inside the image, such as 2.26"),
 	ROW("database", "remount-hook", STRING, remount_hook, NULL, 0, 0,
-	    "program of the image that Nix calls to have the overlay remounted"),
+	    "program of the image that Nix calls to have the overlay remounted; empty: the system's own "
+	    "underlay-remount, where it has one"),
 	ROW("database", "check", ENUM, database_check, checks, 0, 0,
 	    "rebuilt database of a persistent upper, while the image is the same and the last shutdown "
 	    "was clean: trust keeps it, always writes it anew"),
@@ -78,6 +99,8 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "how much the quarantine may hold before the oldest goes; 0: any amount"),
 	ROW("system", "path", STRING, system, NULL, 0, 0,
 	    "store path to start; empty: the one the image names"),
+	ROW("system", "from", ENUM, system_from, systems, 0, 0,
+	    "profile: start the system profile of the upper where it is valid, else the image's system"),
 	ROW("system", "init", STRING, init, NULL, 0, 0,
 	    "the program to start, below the system's path; empty: init"),
 	ROW("failure", "action", ENUM, action, actions, 0, 0, "what to do when the boot fails"),

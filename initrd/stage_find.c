@@ -6,23 +6,15 @@
  * It runs again when the slot was refused. Then the next one is taken; when there is none, another disk
  * may still bring one during the policy's settle time; when that is over the first refusal is the failure.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "common/file.h"
-#include "initrd/boot.h"
+#include "initrd/devices.h"
 #include "initrd/log.h"
 #include "verity/partition_types.h"
-
-#define DISKS_MAX 256
-#define REPORT_US 5000000ULL /* between two lines that say what is waited for */
-#define RESCAN_MS 1000       /* names that udev makes, and lost events */
 
 /* What the search has met: for the sentence when it ends without a slot. */
 struct search {
@@ -110,54 +102,27 @@ static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, str
 	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
 }
 
-/* Disks that hold nothing of ours: memory disks, our own mappings, loop devices without a file. */
-static bool worth_a_look(const struct ul_boot *b, const char *name)
+struct probing {
+	struct ul_boot *b;
+	struct search *s;
+	struct ul_error *err;
+};
+
+static int probe_listed(void *context, const char *disk)
 {
-	static const char *const others[] = {"ram", "zram", "dm-", "fd"};
-	ul_autobuffer struct ul_buffer text = {0};
-	char path[PATH_MAX];
+	struct probing *p = context;
 
-	for (size_t i = 0; i < UL_ARRAY_SIZE(others); i++)
-		if (!strncmp(name, others[i], strlen(others[i])))
-			return false;
-	snprintf(path, sizeof(path), "%s/block/%s/size", b->sys_dir, name);
-	/* sysfs calls every file 4096 bytes long. */
-	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 &&
-	       text.data[0] != '0';
-}
-
-static int probe_all(struct ul_boot *b, struct search *s, struct ul_error *err)
-{
-	ul_autofree char *path = ul_path_join(b->sys_dir, "block");
-	DIR *dir = path ? opendir(path) : NULL;
-	struct dirent *entry;
-	int r = 0;
-
-	if (!dir)
-		return 0; /* no disk driver yet */
-	for (size_t n = 0; r == 0 && n < DISKS_MAX && (entry = readdir(dir)); n++) {
-		char disk[PATH_MAX];
-
-		if (entry->d_name[0] == '.' || !worth_a_look(b, entry->d_name))
-			continue;
-		snprintf(disk, sizeof(disk), "%s/%s", b->dev_dir, entry->d_name);
-		/* sysfs writes "cciss!c0d0" for /dev/cciss/c0d0. */
-		for (char *p = disk; *p; p++)
-			if (*p == '!')
-				*p = '/';
-		r = probe_disk(b, disk, s, err);
-	}
-	closedir(dir);
-	return r;
+	return probe_disk(p->b, disk, p->s, p->err);
 }
 
 static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 {
+	struct probing listed = {b, s, err};
 	int r = 0;
 
 	*s = (struct search){.told = s->broken.code};
 	if (!b->policy.disks || !b->policy.disks[0])
-		return probe_all(b, s, err);
+		return ul_devices_each_disk(b, probe_listed, &listed);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
 		char disk[PATH_MAX];
 
@@ -180,22 +145,6 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks,
 		 name && *name ? " named " : "", name && *name ? name : "",
 		 b->policy.designator ? "root" : "usr");
-}
-
-/* Sleep until a device appears, or a second passes. Drivers that new devices ask for are loaded. */
-static void wait_for_devices(struct ul_boot *b, uint64_t left_us)
-{
-	struct pollfd event = {.fd = b->uevent_fd, .events = POLLIN};
-	char message[UL_UEVENT_MAX];
-	struct ul_uevent uevent;
-	int ms = left_us / 1000 < RESCAN_MS ? (int)(left_us / 1000) + 1 : RESCAN_MS;
-
-	if (poll(&event, 1, ms) <= 0)
-		return;
-	while (ul_uevent_receive(b->uevent_fd, message, &uevent) == 1)
-		if (uevent.modalias && !strcmp(uevent.action, "add") && b->policy.coldplug)
-			ul_modules_load_for_device(b, uevent.modalias);
-	ul_modules_reap(b);
 }
 
 /* The search is over: why there is no slot. */
@@ -248,33 +197,24 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 
 int ul_stage_find(struct ul_boot *b, struct ul_error *err)
 {
-	uint64_t begin = ul_now_us(), told = begin;
+	uint64_t begin = ul_now_us();
 	struct search s = {0};
 	char wanted[320];
+	struct ul_wait wait;
 
 	describe_wanted(b, wanted, sizeof(wanted));
 	if (!b->deadline_us)
 		b->deadline_us = begin + b->policy.timeout_us;
 	if (b->n_refusals > 0 && begin + b->policy.settle_us < b->deadline_us)
 		b->deadline_us = begin + b->policy.settle_us;
-	for (;;) {
-		uint64_t now;
+	wait = (struct ul_wait){"find", wanted, begin, b->deadline_us, begin};
+	do {
 		int r = probe(b, &s, err);
 
 		if (r < 0)
 			return r;
 		if (b->slots.n > 0)
 			return take_best(b, err);
-		if (!b->slow_drivers)
-			ul_modules_start_slow(b);
-		now = ul_now_us();
-		if (now >= b->deadline_us)
-			return explain(b, &s, err);
-		if (now - told >= REPORT_US) {
-			told = now;
-			ul_log(UL_LOG_INFO, "find: waiting for %s (%.0f s of %.0f s)", wanted,
-			       (double)(now - begin) / 1e6, (double)(b->deadline_us - begin) / 1e6);
-		}
-		wait_for_devices(b, b->deadline_us - now);
-	}
+	} while (ul_devices_wait(b, &wait));
+	return explain(b, &s, err);
 }

@@ -152,7 +152,8 @@ static struct json_object *upper_json(const struct ul_upper *u)
 		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
 		  ul_json_add_bool(obj, "persistent", u->persistent) &&
 		  ul_json_add_string(obj, "filesystem", u->filesystem) &&
-		  ul_json_add_bool(obj, "fresh", u->fresh);
+		  ul_json_add_bool(obj, "fresh", u->fresh) &&
+		  ul_json_add_uint(obj, "mended", u->n_mended);
 
 	if (ok && u->device[0])
 		ok = ul_json_add_string(obj, "device", u->device);

@@ -9,7 +9,8 @@
  *                  "filesystem", "mount", "store", "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
- *                is on it, "device", "fallback": why it is not the one that the policy wants},
+ *                is on it, "mended": how many things on it were not what they must be, "device",
+ *                "fallback": why it is not the one that the policy wants},
  *      "reconcile": of a persistent upper; see dbgen/reconcile_report.c; at most 32 names of each action,
  *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": of a persistent upper},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",

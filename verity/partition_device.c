@@ -99,3 +99,28 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
 	return ul_error_set(err, UL_E_DEVICE, WHAT, path, NULL,
 			    "the kernel has made no device for partition %u (yet)", p->number);
 }
+
+size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
+			    void (*fn)(void *context, const char *device), void *context)
+{
+	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	uint64_t number;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		ul_autofree char *device = NULL;
+
+		if (entry->d_name[0] == '.' ||
+		    !read_number(dirfd(dir), entry->d_name, "partition", &number))
+			continue;
+		n++;
+		device = device_path(dirfd(dir), entry->d_name, dev_dir);
+		if (device)
+			fn(context, device);
+	}
+	return n;
+}

@@ -12,3 +12,10 @@
  */
 int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
 			const struct ul_partition *p, char **ret, struct ul_error *err);
+
+/*
+ * Call fn with the device of each partition that the kernel has made of disk, of whatever table. Returns their number;
+ * what sysfs does not tell is none.
+ */
+size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
+			    void (*fn)(void *context, const char *device), void *context);

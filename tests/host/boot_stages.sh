@@ -4,103 +4,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
-underlay=$PWD/build/underlay
-stages=$PWD/build/tests/tools/boot_stages
-tmp=$(mktemp -d) || exit 1
-loops=()
-cleanup() {
-	[ ${#loops[@]} -eq 0 ] || losetup -d "${loops[@]}"
-	rm -rf "$tmp" "$tap_dir"
-}
-trap cleanup EXIT
-
-# ---- the lowers ----------------------------------------------------------------------------------
-
-system=00000000000000000000000000000000-system
-library=11111111111111111111111111111111-library
-other=22222222222222222222222222222222-other
-
-# record NAME REFERENCE...: a path's registration. Nothing here looks at the hash.
-record() {
-	echo "/nix/store/$1"
-	printf '%064d\n120\n\n%d\n' 7 $(($# - 1))
-	shift
-	[ $# -eq 0 ] || printf '/nix/store/%s\n' "$@"
-}
-
-make_tree() {
-	local tree=$1
-	mkdir -p "$tree"/nix/store/{$system,$library} "$tree"/nix/{.underlay,var/nix/db}
-	printf '#!/bin/sh\n' >"$tree/nix/store/$system/real-init"
-	chmod 555 "$tree/nix/store/$system/real-init"
-	# As in NixOS, through an absolute link into the store.
-	ln -s "/nix/store/$system/real-init" "$tree/nix/store/$system/init"
-	echo library >"$tree/nix/store/$library/file"
-	echo other >"$tree/nix/store/$other"
-	"$underlay" manifest create -o "$tree/nix/.underlay/manifest" --registration <(
-		record $system $system $library
-		record $library
-		record $other
-	) >/dev/null &&
-		"$underlay" db build "$tree/nix/.underlay/manifest" -o "$tree/nix/var/nix/db" >/dev/null &&
-		cat >"$tree/nix/.underlay/image.json" <<-END
-			{"format": 1, "name": "demo", "version": "1", "system": "/nix/store/$system", "storeDir": "/nix/store",
-			 "paths": 3, "narSize": 360, "manifestFormat": 1, "nixSchema": 10, "database": true}
-		END
-}
-
-# lower NAME [erofs|squashfs]: the tree of that name as a block device, in $device.
-lower() {
-	case ${2:-erofs} in
-	erofs) mkfs.erofs "$tmp/$1.img" "$tmp/$1" ;;
-	squashfs) mksquashfs "$tmp/$1" "$tmp/$1.img" -noappend -quiet ;;
-	esac >"$tmp/mkfs.log" 2>&1 || { cat "$tmp/mkfs.log" && exit 1; }
-	attach_device "$tmp/$1.img"
-}
-
-attach_device() {
-	device=$(losetup --find --show --read-only "$1") || exit 1
-	loops+=("$device")
-}
-
+. tests/lib/stages.sh
 make_tree "$tmp/good" || { echo "not ok - the lower is made" && exit 1; }
 lower good
 good=$device
-
-# ---- running them --------------------------------------------------------------------------------
-
-before= # done in the namespace before the stages run
-
-# run SCRIPT [CMDLINE [POLICY-LINE...]]: the stages over $device, and when they succeed the script, in which $root
-# is the new root and $run has nix.conf and state.json. Status: the stages' code, else the script's.
-run() {
-	local script=$1 cmdline=${2:-}
-	shift $(($# < 2 ? $# : 2))
-	rm -rf "$tmp/conf"
-	mkdir -p "$tmp/conf/etc/underlay"
-	{
-		printf '[verify]\nmode = pinned\nroot-hash = %064d\n' 1
-		printf '%s\n' "$@"
-	} >"$tmp/conf/etc/underlay/underlay.conf"
-	export root=$tmp/root run=$tmp/run system library other device cmdline stages conf=$tmp/conf before
-	rm -rf "$run"
-	mkdir -p "$root"
-	unshare --mount --propagation private bash -uc '
-		eval "$before"
-		"$stages" "$device" "$root" "$run" "$conf" "$cmdline" || exit
-		'"$script"
-}
-
-# refused NAME CODE SENTENCE [CMDLINE [POLICY-LINE...]]: the stages end in that code; the sentence's pattern matches.
-refused() {
-	local name=$1 code=$2 sentence=$3 status
-	shift 3
-	run false "$@" >"$tmp/out" 2>&1
-	status=$?
-	echo "# ended with $status" >>"$tmp/out"
-	tap "refused: $name" bash -c 'cat "$3"; [ "$1" = "$2" ] && grep -qE "^underlay: $4" "$3" &&
-		grep -q "^underlay: failure $2 (" "$3"' _ $status "$code" "$tmp/out" "$sentence"
-}
 
 attach=("[database]" "mode = attach")
 rebuild=("[database]" "mode = rebuild")
@@ -135,7 +42,7 @@ tap "attach: nix.conf names both layers, and no database is written" run '
 	set -e
 	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&upper-layer=/nix/.rw/store" "$run/nix.conf"
 	grep -qx "extra-experimental-features = local-overlay-store read-only-local-store" "$run/nix.conf"
-	[ ! -e "$root/nix/var/nix/db" ]' "" "${attach[@]}"
+	[ ! -e "$root/nix/var/nix/db/db.sqlite" ]' "" "${attach[@]}"
 tap "attach: the remount hook of the policy" run '
 	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
 tap "rebuild: every path is in the database, and nix.conf sets nothing" run '
@@ -191,8 +98,8 @@ refused "nobody names a system" 30 'lower: .*neither the image nor the policy'
 spoil no-database 'rm var/nix/db/schema'
 refused "attach without a whole database" 26 'database: .*schema: No such file' "" "${attach[@]}"
 tap "the same rebuilt" run true "" "${rebuild[@]}"
-head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img"
+head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img" --read-only
 refused "no filesystem at all" 23 'lower: .*no filesystem that is known here'
-truncate -s 1K "$tmp/empty.img" && attach_device "$tmp/empty.img"
+truncate -s 1K "$tmp/empty.img" && attach_device "$tmp/empty.img" --read-only
 refused "a device that is too small" 23 'lower: '
 tap_end

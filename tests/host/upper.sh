@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# The persistent upper on loop devices: found, made, found again; foreign and damaged devices; a preparation that was
+# cut at each of its writes; and layouts that somebody wrote while the machine was off.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/stages.sh
+PATH=$PATH:/usr/sbin:/sbin
+
+make_tree "$tmp/good" || { echo "not ok - the lower is made" && exit 1; }
+chmod 1775 "$tmp/good/nix/store" && chgrp 30000 "$tmp/good/nix/store"
+lower good
+lower=$device
+
+# blank NAME SIZE [OPTION...]: an empty device, in $disk; its file is $tmp/NAME.disk.
+blank() {
+	rm -f "$tmp/$1.disk"
+	truncate -s "$2" "$tmp/$1.disk"
+	attach_device "$tmp/$1.disk" "${@:3}"
+	disk=$device device=$lower
+}
+
+# policy [LINE...]: [upper] for $disk, in the array $policy.
+policy() {
+	policy=("[upper]" "type = disk" "device = $disk" "timeout = 1s" "$@")
+}
+
+booted() {
+	run "$1" "" "${policy[@]}"
+}
+
+# held FILE COMMAND...: the file's bytes are the same after the command.
+held() {
+	local was
+	was=$(sha256sum <"$1")
+	"${@:2}"
+	tap_is "    and not a byte of it is written" "$(sha256sum <"$1")" "$was"
+}
+
+is_upper='
+	jq -e "[.upper.type, .upper.persistent, .upper.filesystem, .upper.device, .upper.fresh] ==
+		[\"disk\", true, \"$fs\", \"$disk\", $fresh]" "$run/state.json"'
+
+# ---- made, and found again -----------------------------------------------------------------------
+
+for fs in ext4 xfs btrfs; do
+	blank $fs 400M
+	export fs disk fresh
+	policy "filesystem = $fs" "prepare = format" "label = keeper"
+	fresh=true
+	tap "$fs: an empty device is formatted" booted "set -e
+		$is_upper
+		echo kept >\"\$root/nix/var/kept\""
+	tap_is "$fs: it has the label" "$(blkid -p -o value -s LABEL -s TYPE "$disk" | tr '\n' ' ')" "keeper $fs "
+	fresh=false
+	tap "$fs: the next boot finds it" booted "set -e
+		$is_upper
+		[ \"\$(cat \"\$root/nix/var/kept\")\" = kept ]
+		findmnt -no OPTIONS \"\$root/nix/.rw\" | grep -q '^rw,nosuid,nodev'
+		findmnt -no OPTIONS \"\$root/nix/var\" | grep -q '^rw,nosuid,nodev'"
+	policy "filesystem = $fs"
+	tap "$fs: without leave to format too" booted "$is_upper"
+	tap "$fs: a grown device is no reason to refuse" bash -c '
+		truncate -s +64M "$1" && losetup -c "$2"' _ "$tmp/$fs.disk" "$disk"
+	policy "filesystem = $fs" "prepare = format"
+	tap "$fs:     nor to format" booted "[ -e \"\$root/nix/var/kept\" ] && $is_upper"
+done
+blank f2fs 100M
+policy "filesystem = f2fs" "prepare = format"
+refused "f2fs is made, but this kernel does not know it" 12 'upper: mounting the upper: f2fs' "" "${policy[@]}"
+tap_is "f2fs: it is there" "$(blkid -p -o value -s LABEL -s TYPE "$disk" | tr '\n' ' ')" "nix-upper f2fs "
+refused "f2fs: fsck finds nothing wrong, so mounting is tried again" 12 'upper: mounting the upper: f2fs' "" "${policy[@]}"
+
+blank size 100M
+policy "prepare = format" "size = 32M"
+tap "the size of the policy" booted '[ "$(findmnt -bno SIZE "$root/nix/.rw")" -lt 33554433 ]'
+policy "prepare = format" "size = 200M"
+blank size 100M && policy "prepare = format" "size = 200M"
+refused "a size that there is no room for" 27 'upper: .*209715200 bytes are wanted, it has room for 102760448' "" "${policy[@]}"
+blank erased 100M
+tr '\0' '\377' </dev/zero | head -c 100M >"$tmp/erased.disk"
+policy "prepare = format"
+tap "erased flash that reads as ones is empty" booted true
+blank little 8M && policy "prepare = format"
+refused "a device that is too small" 27 'upper: .*it has 8388608 bytes, an upper needs 16 MiB' "" "${policy[@]}"
+blank little-xfs 64M && policy "prepare = format" "filesystem = xfs"
+refused "a device that is too small for this filesystem: mkfs's own words" 27 'upper: preparing the upper: /dev/loop[0-9]+: mkfs.xfs: ' "" "${policy[@]}"
+
+# ---- missing, foreign, damaged -------------------------------------------------------------------
+
+policy
+policy=("[upper]" "type = disk" "device = /dev/nowhere" "timeout = 1s")
+refused "a device that is not there" 13 'upper: looking for the upper: /dev/nowhere: it did not appear in 1 s' "" "${policy[@]}"
+policy+=("on-missing = tmpfs" "size = 1T")
+tap "missing: a tmpfs where the policy says so, of its own size" booted 'set -e
+	jq -e ".upper.type == \"tmpfs\" and .upper.persistent == false and (.upper.fallback | startswith(\"looking for the upper: /dev/nowhere: \"))" "$run/state.json"
+	[ "$(findmnt -bno SIZE "$root/nix/.rw")" -lt 1000000000000 ]'
+tap "    and by the exit status of underlay status" booted '
+	"$underlay" status --file "$run/state.json" >"$run/status"
+	[ $? = 1 ] && grep -q "^upper  *tmpfs, lost at the next boot" "$run/status" &&
+		grep -q "^  INSTEAD  of the disk.s, because of looking for the upper: /dev/nowhere" "$run/status"'
+
+blank empty 64M && policy
+refused "an empty device, without leave to format" 27 'upper: .*it holds none of the filesystems' "" "${policy[@]}"
+
+# foreign NAME SIZE SENTENCE COMMAND: what the command leaves on the device $disk is not formatted.
+foreign() {
+	local name=$1
+	blank "$1" "$2"
+	shift
+	policy "prepare = format"
+	disk=$disk tmp=$tmp bash -c "$3" >"$tmp/foreign.log" 2>&1 || cat "$tmp/foreign.log"
+	blockdev --flushbufs "$disk"
+	held "$tmp/$name.disk" refused "foreign: $name" 27 "upper: preparing the upper: /dev/loop[0-9]+: $2" "" "${policy[@]}"
+}
+foreign erofs 64M 'it holds erofs' 'mkfs.erofs "$disk" tests'
+foreign luks 64M 'it holds crypto_LUKS' 'echo x | cryptsetup luksFormat --batch-mode --pbkdf-force-iterations 4 --pbkdf-memory 32 --pbkdf-parallel 1 "$disk"'
+foreign table 64M 'it holds gpt partition table' 'echo ",,L" | sfdisk --label gpt "$disk"'
+foreign swap 64M 'it holds swap' 'mkswap "$disk"'
+foreign vfat 64M 'it holds vfat' 'mkfs.vfat "$disk" || printf "\353\074\220mkfs.fat\000\002\001\001\000\002\340\000\100\013\370\011\000\022\000\002\000" | dd of="$disk" && printf "FAT12   " | dd of="$disk" bs=1 seek=54 && printf "\125\252" | dd of="$disk" bs=1 seek=510'
+foreign other-permitted 400M 'it holds xfs' 'mkfs.xfs -q "$disk"'
+foreign text 64M 'its first MiB is not blank' 'echo "my notes" | dd of="$disk" bs=1 seek=70000'
+foreign tail 64M 'its last MiB is not blank' 'echo "my notes" | dd of="$disk" bs=1 seek=$((63 * 1024 * 1024 + 70000))'
+foreign two 400M 'it holds signatures of two kinds' 'mkfs.xfs -q "$disk" && dd if="$tmp/ext4.disk" of="$disk" bs=1024 skip=1 seek=1 count=1 conv=notrunc'
+# A marker that our own, cut mkfs left, and somebody else's filesystem over it since.
+foreign stale-marker 400M 'it holds xfs' 'mkfs.xfs -q -K "$disk"
+	printf "underlay-upper\n\000\001\000\000\000ext4\000\000\000\000\000\000\000\000\000\000\000\000aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee" | dd of="$disk" bs=1 seek=$((399 * 1024 * 1024))'
+
+truncate -s 64M "$tmp/ro.disk" && mkfs.ext4 -q "$tmp/ro.disk" && attach_device "$tmp/ro.disk" --read-only
+disk=$device device=$lower
+policy
+refused "a read-only medium" 27 'upper: .*it cannot be written' "" "${policy[@]}"
+blank used 64M && mkfs.ext4 -q "$disk"
+policy
+before="mkdir -p $tmp/elsewhere && mount $disk $tmp/elsewhere"
+refused "a device that is in use" 27 'upper: .*it is in use' "" "${policy[@]}"
+before=
+
+blank dirty 64M && mkfs.ext4 -q "$disk" && debugfs -w -R "ssv free_blocks_count 77" "$disk" 2>/dev/null
+policy
+tap "what fsck repairs unasked is repaired" booted true
+blank damaged 64M && mkfs.ext4 -q "$disk"
+dd if=/dev/urandom of="$tmp/damaged.disk" bs=4096 seek=1 count=600 conv=notrunc status=none
+policy
+refused "what it cannot repair" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole' "" "${policy[@]}"
+policy "on-missing = tmpfs"
+tap "damaged: a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"e2fsck\")" "$run/state.json"'
+policy "check = no" "on-missing = tmpfs"
+tap "unchecked: whatever mounting does, the boot ends well" booted true
+blank damaged-xfs 400M && mkfs.xfs -q "$disk"
+dd if=/dev/urandom of="$tmp/damaged-xfs.disk" bs=512 seek=1 count=8 conv=notrunc status=none
+policy "filesystem = xfs"
+refused "a damaged xfs" 27 'upper: mounting the upper: /dev/loop[0-9]+: the xfs on it is damaged' "" "${policy[@]}"
+
+# ---- by name -------------------------------------------------------------------------------------
+
+mark=$$
+blank named 64M && mkfs.ext4 -q -L "one-$mark" "$disk"
+by=$disk
+uuid=$(blkid -p -o value -s UUID "$disk")
+policy=("[upper]" "type = disk" "device = LABEL=one-$mark" "timeout = 1s")
+is_by='jq -e ".upper.device == \"$by\"" "$run/state.json"'
+export by
+tap "by its label" booted "$is_by"
+policy[2]="device = UUID=${uuid^^}"
+tap "by its UUID" booted "$is_by"
+blank twin 64M && mkfs.ext4 -q -L "one-$mark" "$disk"
+policy[2]="device = LABEL=one-$mark"
+refused "two of a label" 27 "upper: .*LABEL=one-$mark: 2 devices have this name, /dev/loop[0-9]+ and /dev/loop[0-9]+ among them" "" "${policy[@]}"
+blank parts 200M -P
+sfdisk -q --label gpt "$disk" <<-END
+	size=64M, type=8484680c-9521-48c6-9c11-b0720656f69e, name=image-$mark
+	size=64M, type=4d21b016-b534-45c2-a9fb-5c16e091fd2d, name=upper-$mark, uuid=aaaaaaaa-0000-4000-8000-$(printf %012d $mark)
+END
+partprobe "$disk" 2>/dev/null || partx -u "$disk" 2>/dev/null
+by=${disk}p2
+for name in "PARTLABEL=upper-$mark" "PARTUUID=AAAAAAAA-0000-4000-8000-$(printf %012d $mark)"; do
+	policy=("[upper]" "type = disk" "device = $name" "timeout = 1s" "prepare = format")
+	tap "by ${name%%=*}" booted "$is_by"
+done
+
+# ---- cut while it is made ------------------------------------------------------------------------
+
+# cut FS NAME STRACE-OPTION...: a first boot that is killed as strace is told, then one that must end well.
+cut_at() {
+	local status
+	truncate -s 0 "$tmp/cut.disk" && truncate -s 400M "$tmp/cut.disk" && losetup -c "$disk" && blockdev --flushbufs "$disk"
+	under="strace -qqq -o /dev/null ${*:2}"
+	run true "" "${policy[@]}" >"$tmp/cut.log" 2>&1
+	status=$?
+	under=
+	[ $status != 0 ] || return 1 # it came to its end: there are no more points
+	cuts=$((cuts + 1))
+	run 'jq -e ".upper.persistent" "$run/state.json"' "" "${policy[@]}" >"$tmp/again.log" 2>&1 && return 0
+	echo "not ok - $1: cut by $*"
+	sed 's/^/# /' "$tmp/cut.log" "$tmp/again.log"
+	touch "$tap_dir/failed"
+}
+blank cut 400M
+fresh=true
+for fs in ext4 xfs btrfs; do
+	policy "filesystem = $fs" "prepare = format"
+	cuts=0
+	# mkfs at its writes (it counts for itself, as do we): each of them where CUT_EVERY is 1.
+	for ((n = 1; n < 2000; n += ${CUT_EVERY:-7})); do
+		cut_at $fs -f -e trace=pwrite64 -e "inject=pwrite64:signal=KILL:when=$n" || break
+	done
+	tap "$fs: $cuts cuts of mkfs, each followed by a boot that makes it again" test $cuts -gt 5
+	cuts=0
+	for ((n = 1; n < 100; n++)); do
+		cut_at $fs -e trace=pwrite64,fsync -e "inject=pwrite64,fsync:signal=KILL:when=$n" || break
+	done
+	tap "$fs: $cuts cuts of ours" test $cuts -gt 5
+done
+
+# ---- layouts that somebody wrote -----------------------------------------------------------------
+
+blank hostile 64M
+mkdir -p "$tmp/mnt" "$tmp/victim"
+# hostile NAME COMMAND SCRIPT [POLICY-LINE...]: the command spoils a good upper, in its root; then the boot, and the script.
+hostile() {
+	mkfs.ext4 -q -F "$disk"
+	policy
+	run true "" "${policy[@]}" >/dev/null 2>&1
+	mount "$disk" "$tmp/mnt"
+	(cd "$tmp/mnt" && victim=$tmp/victim eval "$2")
+	umount "$tmp/mnt"
+	tap "hostile: $1" booted "set -e
+		for d in store work var var/nix var/nix/db; do
+			[ -d \"\$root/nix/.rw/\$d\" ] && [ ! -L \"\$root/nix/.rw/\$d\" ]
+		done
+		cmp \"\$root/nix/store/\$library/file\" <(echo library)
+		$3
+		echo new >\"\$root/nix/store/new\""
+	tap_is "    nothing elsewhere is touched" "$(ls "$tmp/victim")" ""
+}
+mended='jq -e ".upper.mended > 0" "$run/state.json"'
+hostile "store is a symlink" 'rmdir store; ln -s "$victim" store' "$mended"'; [ -L "$root/nix/.rw/store.bad-1" ]'
+hostile "store is a pipe" 'rmdir store; mkfifo store' "$mended"
+hostile "store is a file" 'rmdir store; echo x >store' "$mended"'; [ "$(cat "$root/nix/.rw/store.bad-1")" = x ]'
+hostile "work is a symlink" 'rm -rf work; ln -s "$victim" work' "$mended"
+hostile "work is a device" 'rm -rf work; mknod work c 1 3' "$mended"
+hostile "work holds a tree and a symlink" 'mkdir -p work/work/a/b; ln -s "$victim" work/x; mknod work/work/y p' '[ ! -e "$root/nix/.rw/work/x" ]'
+hostile "work holds a chain of 1900 directories" 'mkdir -p "work/$(printf "d/%.0s" {1..1900})"' true
+hostile "var is a symlink" 'mv var v; ln -s v var' "$mended"
+hostile "var/nix is a symlink" 'mv var/nix var/x; ln -s "$victim" var/nix' "$mended"
+hostile "var/nix/db is a symlink" 'rm -rf var/nix/db; ln -s "$victim" var/nix/db' "$mended"
+hostile "the roots are a symlink" 'rm -rf var/nix/gcroots/underlay; ln -s "$victim" var/nix/gcroots/underlay' "$mended"
+hostile "lock is a pipe" 'rm lock; mkfifo lock' '[ -f "$root/nix/.rw/lock" ]'
+hostile "lock is a symlink" 'rm lock; ln -s "$victim/made" lock' '[ -f "$root/nix/.rw/lock" ]'
+hostile "lock is a directory" 'rm lock; mkdir lock' '[ -f "$root/nix/.rw/lock" ]'
+hostile "lock is a device" 'rm lock; mknod lock b 7 0' '[ -f "$root/nix/.rw/lock" ]'
+hostile "the upper's own root is opaque" 'setfattr -n trusted.overlay.opaque -v y store; setfattr -n user.overlay.opaque -v y store' \
+	"$mended"'; ! getfattr -d -m overlay "$root/nix/.rw/store" | grep opaque'
+hostile "redirects and origins on the roots" 'for a in redirect origin metacopy impure nlink uuid; do setfattr -n trusted.overlay.$a -v x store; setfattr -n trusted.overlay.$a -v x work; done' "$mended"
+hostile "anybody's store" 'chown 1000:1000 store .; chmod 0777 store .; chmod 0777 var' \
+	'[ "$(stat -c "%a %u:%g" "$root/nix/store" "$root/nix/.rw" "$root/nix/var" | tr "\n" " ")" = "1775 0:30000 755 0:0 755 0:0 " ]'
+hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ] && ! getfattr -m - "$root/nix/.rw/store/new" | grep acl'
+hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
+hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
+hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
+hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"'
+tap_end
