@@ -3,6 +3,7 @@
 # cut at each of its writes; and layouts that somebody wrote while the machine was off.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+export TMPDIR=/dev/shm # thousands of syncs, which no real disk need do
 . tests/lib/tap.sh
 . tests/lib/stages.sh
 PATH=$PATH:/usr/sbin:/sbin
@@ -220,7 +221,7 @@ mkdir -p "$tmp/mnt" "$tmp/victim"
 # hostile NAME COMMAND SCRIPT [POLICY-LINE...]: the command spoils a good upper, in its root; then the boot, and the script.
 hostile() {
 	mkfs.ext4 -q -F "$disk"
-	policy
+	policy "${@:4}"
 	run true "" "${policy[@]}" >/dev/null 2>&1
 	mount "$disk" "$tmp/mnt"
 	(cd "$tmp/mnt" && victim=$tmp/victim eval "$2")
@@ -259,5 +260,5 @@ hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store'
 hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
 hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
 hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
-hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"'
+hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
 tap_end

@@ -222,6 +222,7 @@ static void test_state_of_a_boot(void **state)
 	strcpy(b.upper.device, "/dev/vdb1");
 	strcpy(b.upper.filesystem, "tmpfs");
 	b.upper.fallback = true;
+	b.upper.n_mended = 3;
 	(void)ul_error_set(&b.upper.why, UL_E_UPPER, "mounting", "/dev/vdb1", "Mend it.", "broken");
 	obj = state_of(&b, "booted");
 	assert_null(at(obj, "failure"));
@@ -236,6 +237,7 @@ static void test_state_of_a_boot(void **state)
 	assert_string_equal(TEXT(obj, "database.us"), "300");
 	assert_string_equal(TEXT(obj, "upper.type"), "tmpfs");
 	assert_string_equal(TEXT(obj, "upper.filesystem"), "tmpfs");
+	assert_string_equal(TEXT(obj, "upper.mended"), "3");
 	assert_string_equal(TEXT(obj, "upper.device"), "/dev/vdb1");
 	assert_string_equal(TEXT(obj, "upper.fallback"), "mounting: /dev/vdb1: broken. Mend it.");
 	assert_string_equal(TEXT(obj, "timeline.stages.0.name"), "first");

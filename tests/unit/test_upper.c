@@ -1,0 +1,267 @@
+/* The upper's device: names, what counts as empty, and the words for mkfs. On files: nothing here needs root. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "initrd/upper.h"
+#include "initrd/upper_marker.h"
+
+#define MIB (1u << 20)
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *text;
+		enum ul_upper_by by;
+		const char *value; /* NULL: refused */
+	} cases[] = {
+		{"/dev/vda2", UL_UPPER_BY_PATH, "/dev/vda2"},
+		{"PARTLABEL=My Upper", UL_UPPER_BY_PARTLABEL, "My Upper"},
+		{"PARTUUID=AAAAAAAA-bbbb-4ccc-8ddd-EEEEEEEEEEEE", UL_UPPER_BY_PARTUUID,
+		 "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"},
+		{"PARTTYPE=var", UL_UPPER_BY_PARTTYPE, "4d21b016-b534-45c2-a9fb-5c16e091fd2d"},
+		{"PARTTYPE=4D21B016-b534-45c2-a9fb-5c16e091fd2d", UL_UPPER_BY_PARTTYPE,
+		 "4d21b016-b534-45c2-a9fb-5c16e091fd2d"},
+		{"LABEL=Upper", UL_UPPER_BY_LABEL, "Upper"},
+		{"UUID=ABCD-1234", UL_UPPER_BY_UUID, "abcd-1234"},
+		{"", UL_UPPER_BY_PATH, NULL},
+		{"vda2", UL_UPPER_BY_PATH, NULL},
+		{"LABEL=", UL_UPPER_BY_LABEL, NULL},
+		{"PARTTYPE=home-sweet-home", UL_UPPER_BY_PARTTYPE, NULL},
+		{"PARTUUID=1", UL_UPPER_BY_PARTUUID, NULL},
+		{"PARTUUID=aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeeg", UL_UPPER_BY_PARTUUID, NULL},
+		{"PARTUUID=aaaaaaaa+bbbb-4ccc-8ddd-eeeeeeeeeeee", UL_UPPER_BY_PARTUUID, NULL},
+	};
+	char longer[200] = "LABEL=";
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++) {
+		struct ul_upper_name name = {.value = "untouched"};
+		const char *wrong = ul_upper_parse_name(cases[i].text, &name);
+
+		assert_int_equal(wrong == NULL, cases[i].value != NULL);
+		assert_string_equal(name.value, wrong ? "untouched" : cases[i].value);
+		if (!wrong)
+			assert_int_equal(name.by, cases[i].by);
+	}
+	memset(longer + 6, 'x', sizeof(longer) - 7);
+	struct ul_upper_name name;
+
+	assert_non_null(ul_upper_parse_name(longer, &name));
+}
+
+static int device(const char *name, uint64_t size)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static void put(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+	assert_int_equal(ul_pwrite_full(fd, bytes, len, offset), 0);
+}
+
+static void put_marker(int fd, uint64_t size, const char *uuid)
+{
+	uint8_t bytes[UL_MARKER_SIZE] = {0};
+
+	memcpy(bytes, UL_MARKER_MAGIC, 16);
+	bytes[16] = 1;
+	memcpy(bytes + 20, "ext4", 4);
+	memcpy(bytes + 36, uuid, strlen(uuid));
+	put(fd, bytes, sizeof(bytes), ul_upper_marker_offset(size));
+}
+
+static struct ul_upper_probe probe(int fd, bool format, int code)
+{
+	struct ul_policy p = {.upper_prepare = format};
+	struct ul_upper_probe found = {0};
+	struct ul_error err;
+
+	assert_int_equal(ul_upper_probe(fd, "test", &p, &found, &err), -code);
+	return found;
+}
+
+static void test_empty(void **state)
+{
+	static const char uuid[] = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
+	uint64_t size = 20 * MIB + 4096;
+	ul_autoclose int fd = device("empty", size);
+	ul_autofree char *ones = malloc(MIB);
+
+	(void)state;
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_EMPTY);
+	assert_int_equal(probe(fd, false, 0).content, UL_UPPER_FOREIGN);
+	/* What lies between the edges is nobody's. */
+	put(fd, "x", 1, 2 * MIB);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_EMPTY);
+	put(fd, "x", 1, MIB - 1);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_FOREIGN);
+	put(fd, "", 1, MIB - 1);
+	put(fd, "x", 1, size - 1);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_FOREIGN);
+	put(fd, "", 1, size - 1);
+	/* Erased flash. */
+	memset(ones, 0xff, MIB);
+	put(fd, ones, MIB, 0);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_EMPTY);
+	/* Our own marker, whatever is half there; but not one that is none. */
+	put(fd, "half made", 9, 0);
+	put_marker(fd, size, uuid);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_HALF);
+	assert_string_equal(probe(fd, true, 0).uuid, uuid);
+	put_marker(fd, size, "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeee!");
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_FOREIGN);
+	assert_int_equal(ftruncate(fd, 16 * MIB - 512), 0);
+	probe(fd, true, UL_E_UPPER);
+}
+
+/* The marker and the filesystem never touch: mkfs gets what lies before. */
+static void test_mkfs_words(void **state)
+{
+	static const char *const wanted[] = {
+		"/sbin/mkfs.ext4 -F -q -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L l -U u /dev/x "
+		"1024k",
+		"/sbin/mkfs.xfs -f -q -K -L l -m uuid=u -d size=1048576 /dev/x",
+		"/sbin/mkfs.btrfs -f -q -K -L l -U u -b 1048576 /dev/x",
+		"/sbin/mkfs.f2fs -f -q -t 0 -l l -U u /dev/x 2048",
+	};
+
+	(void)state;
+	for (size_t i = 0; ul_upper_filesystems[i].name; i++) {
+		const struct ul_upper_fs *fs = &ul_upper_filesystems[i];
+		const char *args[UL_UPPER_ARGS];
+		char program[64], buf[96], line[256] = "";
+
+		snprintf(program, sizeof(program), "/sbin/%s", fs->mkfs);
+		ul_upper_mkfs_args(fs, program, "/dev/x", "l", "u", MIB, buf, args);
+		for (size_t k = 0; args[k]; k++) {
+			strcat(line, k ? " " : "");
+			strcat(line, args[k]);
+		}
+		assert_string_equal(line, wanted[i]);
+	}
+	assert_int_equal(ul_upper_marker_offset(20 * MIB), 19 * MIB);
+	assert_int_equal(ul_upper_marker_offset(21 * MIB - 1), 19 * MIB);
+}
+
+static void test_permitted(void **state)
+{
+	char *list[] = {(char *)"xfs", (char *)"ext4", NULL};
+	struct ul_policy none = {0}, two = {.upper_filesystems = list};
+
+	(void)state;
+	assert_string_equal(ul_upper_fs_permitted(&none, 0)->name, "ext4");
+	assert_null(ul_upper_fs_permitted(&none, 1));
+	assert_string_equal(ul_upper_fs_permitted(&two, 0)->name, "xfs");
+	assert_string_equal(ul_upper_fs_permitted(&two, 1)->name, "ext4");
+	assert_null(ul_upper_fs_permitted(&two, 2));
+	assert_null(ul_upper_fs_permitted(&two, 3));
+}
+
+static void test_policy(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} cases[] = {
+		{"type = disk\ndevice = PARTTYPE=var\nprepare = format", true},
+		{"type = disk\ndevice = LABEL=x", true},
+		{"type = disk", false},
+		{"type = disk\ndevice = vda", false},
+		{"type = disk\ndevice = LABEL=x\nprepare = format", false},
+		{"type = disk\ndevice = UUID=x\nprepare = format", false},
+		{"type = disk\ndevice = /dev/x\nfilesystem = ntfs", false},
+		{"type = disk\ndevice = /dev/x\nprepare = format\nfilesystem = xfs ext4\n"
+		 "label = thirteenbytes",
+		 false},
+		{"type = disk\ndevice = /dev/x\nprepare = format\nfilesystem = ext4\n"
+		 "label = thirteenbytes",
+		 true},
+		{"filesystem = nonsense", false},
+		{"device = nonsense", true}, /* of no meaning for a tmpfs */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++) {
+		struct ul_policy p;
+		struct ul_error err;
+		char text[256];
+
+		snprintf(text, sizeof(text), "[upper]\n%s\n", cases[i].text);
+		ul_policy_init(&p);
+		assert_int_equal(ul_policy_parse(&p, text, strlen(text), "test.conf", &err),
+				 cases[i].good ? 0 : -UL_E_CONFIG);
+		ul_policy_free(&p);
+	}
+}
+
+static int in_own_directory(void **state)
+{
+	static char dir[] = "/tmp/test_upper.XXXXXX";
+
+	*state = dir;
+	return mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+	return chdir("/") == 0 && ul_remove_tree(AT_FDCWD, *state) == 0 ? 0 : -1;
+}
+
+static void test_move_aside(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	ul_autoclose int dir = open(".", O_RDONLY | O_DIRECTORY);
+
+	assert_int_equal(symlink("/nowhere", "y.bad-1"), 0);
+	assert_int_equal(symlink("/nowhere", "y"), 0);
+	assert_int_equal(ul_upper_move_aside(dir, "y"), 0);
+	assert_int_equal(lstat("y.bad-2", &st), 0);
+	assert_int_equal(lstat("y", &st), -1);
+	assert_int_equal(ul_upper_move_aside(dir, "y"), -ENOENT);
+}
+
+static void test_lock(void **state)
+{
+	ul_autoclose int dir = open(".", O_RDONLY | O_DIRECTORY), first = -1;
+	struct ul_error err;
+	struct stat st;
+	int second = -1;
+
+	(void)state;
+	assert_int_equal(mkfifo("lock", 0600), 0);
+	assert_int_equal(ul_upper_lock(dir, &first, &err), 0);
+	assert_int_equal(lstat("lock", &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(ul_upper_lock(dir, &second, &err), -UL_E_UPPER);
+	assert_int_equal(second, -1);
+	assert_non_null(strstr(err.why, "another program"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_mkfs_words), cmocka_unit_test(test_permitted),
+		cmocka_unit_test(test_policy),     cmocka_unit_test(test_move_aside),
+		cmocka_unit_test(test_lock),
+	};
+
+	return cmocka_run_group_tests(tests, in_own_directory, remove_directory);
+}
