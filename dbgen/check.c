@@ -333,7 +333,9 @@ static int tell_all(struct check *c, const struct listing *l, struct ul_check_re
 
 static int run_workers(struct check *c, struct ul_error *err)
 {
-	unsigned int threads = ul_workers_count(c->options->threads);
+	/* Two for a processor: one hashes while the other waits for the disk. */
+	unsigned int wanted = c->options->threads ? c->options->threads : 2 * ul_workers_count(0);
+	unsigned int threads = ul_workers_count(wanted);
 
 	ul_workers_run(c->n < threads && c->n > 0 ? c->n : threads, work, c);
 	if (c->failure < 0 && err)

@@ -11,7 +11,7 @@ enum ul_check_finding {
 };
 
 struct ul_check_options {
-	unsigned int threads; /* 0: as many as there are processors */
+	unsigned int threads; /* 0: two for each processor, since some wait for the disk */
 	bool ignore_extra;
 	struct ul_progress *progress;
 	/* Called once a finding, from one thread at a time, in path order. */

@@ -21,12 +21,16 @@
 
 #define BUFFER_SIZE (256 * 1024) /* bytes: large reads that stay in a core's cache */
 #define BIG_FILE    (128 * 1024) /* bytes: from here on the kernel is told to read ahead further */
+#define AHEAD       24           /* files of a directory that are opened before their turn */
+#define AHEAD_BYTES \
+	(512 * 1024) /* of each, asked for; the kernel reads a longer one ahead by itself */
 
 static const char what[] = "hashing a store path";
 
 struct entry {
 	const char *name; /* in the frame's names */
 	unsigned char type;
+	int fd; /* opened before its turn; -1: not */
 };
 
 /* A directory that is being walked. */
@@ -34,6 +38,7 @@ struct frame {
 	struct ul_buffer names; /* type, name, NUL of each entry */
 	struct entry *entries;  /* sorted */
 	size_t n, next;
+	size_t asked;    /* entries before this one were asked for */
 	size_t path_len; /* of the directory in h->path */
 };
 
@@ -149,11 +154,16 @@ static int put_contents(struct ul_nar_hasher *h, int fd, uint64_t size, struct u
 	return 0;
 }
 
-static int put_regular(struct ul_nar_hasher *h, struct ul_error *err)
+/* O_NONBLOCK: what became a FIFO since the directory was read must not hang us. */
+static int open_regular(struct ul_nar_hasher *h)
 {
-	/* O_NONBLOCK: what became a FIFO since the directory was read must not hang us. */
-	ul_autoclose int fd = openat(h->dirfd, h->path,
-				     O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return openat(h->dirfd, h->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+/* opened: the file, where it was opened before its turn; else -1. */
+static int put_regular(struct ul_nar_hasher *h, int opened, struct ul_error *err)
+{
+	ul_autoclose int fd = opened >= 0 ? opened : open_regular(h);
 	struct stat st;
 
 	if (fd < 0)
@@ -218,17 +228,62 @@ static int sort_names(struct frame *f)
 	if (!f->entries)
 		return ENOMEM;
 	for (size_t i = 0; i < f->n; i++) {
-		f->entries[i] = (struct entry){.name = at + 1, .type = (unsigned char)*at};
+		f->entries[i] =
+			(struct entry){.name = at + 1, .type = (unsigned char)*at, .fd = -1};
 		at += strlen(at + 1) + 2;
 	}
 	qsort(f->entries, f->n, sizeof(*f->entries), by_bytes);
 	return 0;
 }
 
+/* h->path becomes that of an entry; false: it is too long. */
+static bool set_path(struct ul_nar_hasher *h, const struct frame *f, const char *name)
+{
+	size_t len = strlen(name);
+
+	h->path_len = f->path_len;
+	if (h->path_len + 1 + len >= sizeof(h->path))
+		return false;
+	h->path[h->path_len++] = '/';
+	memcpy(h->path + h->path_len, name, len + 1);
+	h->path_len += len;
+	return true;
+}
+
+/*
+ * Have the disk busy with the next files while this one is hashed: small files, which the kernel's own
+ * reading ahead does not reach, cost a wait each otherwise. What cannot be opened is told at its turn.
+ */
+static void ask_ahead(struct ul_nar_hasher *h, struct frame *f)
+{
+	size_t end = f->next + AHEAD < f->n ? f->next + AHEAD : f->n;
+
+	for (; f->asked < end; f->asked++) {
+		struct entry *e = &f->entries[f->asked];
+
+		if (e->type != DT_REG || !set_path(h, f, e->name))
+			continue;
+		e->fd = open_regular(h);
+		if (e->fd >= 0)
+			posix_fadvise(e->fd, 0, AHEAD_BYTES, POSIX_FADV_WILLNEED);
+	}
+}
+
+/* Close what waits for its turn: a deep tree would hold too many files open. Its pages stay asked for. */
+static void close_ahead(struct frame *f)
+{
+	for (size_t i = f->next; i < f->asked; i++) {
+		if (f->entries[i].fd >= 0)
+			close(f->entries[i].fd);
+		f->entries[i].fd = -1;
+	}
+}
+
 static void pop(struct ul_nar_hasher *h)
 {
 	struct frame *f = &h->stack[--h->depth];
 
+	close_ahead(f);
 	ul_buffer_free(&f->names);
 	free(f->entries);
 }
@@ -275,7 +330,7 @@ static int push(struct ul_nar_hasher *h, struct ul_error *err)
 /* ---- the walk ---- */
 
 /* Begin the node at h->path; a directory's entries and end follow by the frame that it pushes. */
-static int begin_node(struct ul_nar_hasher *h, unsigned char type, struct ul_error *err)
+static int begin_node(struct ul_nar_hasher *h, unsigned char type, int opened, struct ul_error *err)
 {
 	struct stat st;
 	int r;
@@ -289,7 +344,7 @@ static int begin_node(struct ul_nar_hasher *h, unsigned char type, struct ul_err
 	PUT(h, "type");
 	switch (type) {
 	case DT_REG:
-		r = put_regular(h, err);
+		r = put_regular(h, opened, err);
 		break;
 	case DT_LNK:
 		r = put_symlink(h, err);
@@ -306,23 +361,25 @@ static int begin_node(struct ul_nar_hasher *h, unsigned char type, struct ul_err
 	return r;
 }
 
-static int begin_entry(struct ul_nar_hasher *h, const struct frame *f, const struct entry *e,
-		       struct ul_error *err)
+static int begin_entry(struct ul_nar_hasher *h, struct frame *f, struct ul_error *err)
 {
-	size_t len = strlen(e->name);
+	struct entry *e;
+	int fd;
 
+	ask_ahead(h, f);
+	e = &f->entries[f->next++];
+	fd = e->fd;
+	e->fd = -1;
 	PUT(h, "entry");
 	PUT(h, "(");
 	PUT(h, "name");
-	put(h, e->name, len);
+	put(h, e->name, strlen(e->name));
 	PUT(h, "node");
-	h->path_len = f->path_len;
-	if (h->path_len + 1 + len >= sizeof(h->path))
+	if (!set_path(h, f, e->name))
 		return failed(h, ENAMETOOLONG, err);
-	h->path[h->path_len++] = '/';
-	memcpy(h->path + h->path_len, e->name, len + 1);
-	h->path_len += len;
-	return begin_node(h, e->type, err);
+	if (e->type == DT_DIR)
+		close_ahead(f);
+	return begin_node(h, e->type, fd, err);
 }
 
 static int walk(struct ul_nar_hasher *h, struct ul_error *err)
@@ -330,13 +387,13 @@ static int walk(struct ul_nar_hasher *h, struct ul_error *err)
 	int r;
 
 	PUT(h, "nix-archive-1");
-	r = begin_node(h, DT_UNKNOWN, err);
+	r = begin_node(h, DT_UNKNOWN, -1, err);
 	while (r == 0 && h->depth > 0) {
 		size_t depth = h->depth;
 		struct frame *f = &h->stack[depth - 1];
 
 		if (f->next < f->n) {
-			r = begin_entry(h, f, &f->entries[f->next++], err);
+			r = begin_entry(h, f, err);
 			if (h->depth > depth)
 				continue;
 		} else {

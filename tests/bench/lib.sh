@@ -27,8 +27,8 @@ bench_median() {
 }
 
 # Bytes a second of `openssl speed` for SHA-256 in pieces of BYTES by JOBS processes.
-bench_sha256() { # BYTES JOBS
-	openssl speed -evp sha256 -bytes "$1" -seconds 2 -multi "$2" 2>/dev/null |
+bench_sha256() { # BYTES JOBS [SECONDS]
+	openssl speed -evp sha256 -bytes "$1" -seconds "${3:-2}" -multi "$2" 2>/dev/null |
 		awk '/^sha256|^evp/ { sub("k$", "", $NF); printf "%.0f\n", $NF * 1000 }'
 }
 
