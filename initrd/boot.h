@@ -90,6 +90,7 @@ struct ul_boot {
 	uint64_t start_us;       /* CLOCK_MONOTONIC when /init was started */
 
 	/* ---- what the stages leave behind, in their order ---- */
+	bool no_new_code; /* the kernel refuses it (initrd/harden.h) */
 	struct ul_policy policy;
 	struct ul_trust *trust;
 	int uevent_fd;

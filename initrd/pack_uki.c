@@ -51,8 +51,8 @@ static int read_part(const char *path, size_t max, struct ul_buffer *ret, struct
 /* ---- the parts ---- */
 
 /*
- * The boot protocol of x86 (Documentation/arch/x86/boot.rst of the kernel) has, 0x200 behind the 16-bit number at 0x20e, a
- * text whose first word is the version. Other architectures say it only inside the compressed kernel.
+ * The boot protocol of x86 (Documentation/arch/x86/boot.rst of the kernel) has, 0x200 behind what the 16-bit number
+ * at 0x20e says, a text whose first word is the version. Others say it only inside the compressed kernel.
  */
 static void kernel_version(const struct ul_buffer *kernel, char *buf, size_t size)
 {

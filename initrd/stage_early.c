@@ -1,7 +1,8 @@
 /*
  * Stage early. Before: PID 1 on the kernel's rootfs with our initramfs in it, nothing mounted. After: /proc,
  * /sys, /dev and /run are mounted, standard input and output are the console, the log goes to the
- * kernel's log. PID 1 only: another initramfs has done this.
+ * kernel's log; from what is read later no code can come into this process. PID 1 only: another initramfs has
+ * done the mounts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "initrd/boot.h"
+#include "initrd/harden.h"
 #include "initrd/log.h"
 
 static const struct {
@@ -67,5 +69,6 @@ int ul_stage_early(struct ul_boot *b, struct ul_error *err)
 	/* By default the kernel drops what one program logs beyond ten lines in five seconds. */
 	(void)ul_write_file(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", 0, "on\n", 3);
 	ul_log_open("/dev/kmsg", "/dev/console", b->proc_dir);
+	b->no_new_code = ul_refuse_new_code();
 	return 0;
 }

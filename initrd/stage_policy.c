@@ -89,6 +89,8 @@ int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return r;
 	ul_log_set_level(levels[b->policy.log_level]);
+	if (b->no_new_code)
+		ul_log(UL_LOG_DEBUG, "early: no writable memory becomes code");
 	ul_verity_set_log(b->policy.log_level == 3 ? log_library_line : NULL);
 	r = ul_trust_load_dir(AT_FDCWD, certs, &b->trust, err);
 	if (r < 0)

@@ -1,8 +1,8 @@
 /*
- * underlay-start: what the kernel starts as /init. Before: the kernel made an environment of every word of its command
- * line that it did not know, so that LD_PRELOAD=, LD_LIBRARY_PATH=, GLIBC_TUNABLES= and their kin would steer the dynamic
- * loader and libc long before underlay-init's first line could clear them. After: underlay-init runs with the same
- * arguments and an empty environment.
+ * underlay-start: what the kernel starts as /init. Before: the kernel made an environment of every word of its
+ * command line that it did not know, so that LD_PRELOAD=, LD_LIBRARY_PATH=, GLIBC_TUNABLES= and their kin would
+ * steer the dynamic loader and libc long before underlay-init's first line could clear them. After: underlay-init
+ * runs with the same arguments and an empty environment.
  *
  * So this program has no loader, no libc and no library: two system calls, for each architecture by hand. It reads
  * nothing but its arguments' address. Where underlay-init cannot be started it says so and ends, which the kernel

@@ -110,6 +110,7 @@ static void try_partition(const uint8_t *data, size_t size)
 
 static void try_signature(const uint8_t *data, size_t size)
 {
+	struct ul_signer_claim claim;
 	struct ul_signer_name by;
 	struct ul_error err;
 	int r = ul_trust_verify(trust, not_signed, strlen(not_signed), data, size, "root hash", &by,
@@ -117,6 +118,7 @@ static void try_signature(const uint8_t *data, size_t size)
 
 	if (r != -UL_E_SIGNATURE && r != -UL_E_SIGNER)
 		abort();
+	(void)ul_signature_claim(data, size, &claim);
 	ul_trust_verify(trust, is_signed, strlen(is_signed), data, size, "root hash", &by, &err);
 }
 

@@ -91,6 +91,8 @@ chain() {
 	local name=$1 mode=$2
 	boot "$name" "$image" "$tools"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end trust 0"
+	tap "$name: underlay-init takes in no new code" \
+		grep -q 'underlay: early: no writable memory becomes code' "$qemu_dir/$name.console"
 	tap "$name: Secure Boot was on" grep -q 'UEFI Secure Boot is enabled' "$qemu_dir/$name.console"
 	tap_is "$name: the kernel demands signatures" "$(said "$name" required)" Y
 	tap_is "$name: cryptsetup says of dm-verity" "$(said "$name" status)" "verified (with signature)"
@@ -101,9 +103,9 @@ chain() {
 		"$(state "$name" '.lowers[0].signer.fingerprint')" "$fingerprint"
 	[ "$(tail -n 1 "$qemu_dir/$name.results")" = "end trust 0" ] || qemu_show "$name"
 }
-signed sb-both $snakeoil.pem "appliance.scenario=trust $required" "[verify]" "mode = both"
+signed sb-both $snakeoil.pem "appliance.scenario=trust $required underlay.log=debug" "[verify]" "mode = both"
 tap_case chain sb-both both
-signed sb-kernel $snakeoil.pem "appliance.scenario=trust $required" "[verify]" "mode = kernel"
+signed sb-kernel $snakeoil.pem "appliance.scenario=trust $required underlay.log=debug" "[verify]" "mode = kernel"
 tap_case chain sb-kernel kernel
 
 # The root hash in the UKI: the image needs no signature.

@@ -211,6 +211,8 @@ static void test_state_of_a_boot(void **state)
 	l->seal.from_descriptor = true;
 	strcpy(l->seal.by.subject, "CN=Test");
 	strcpy(l->seal.by.fingerprint, "abcd");
+	strcpy(l->seal.kernel_by.issuer, "CN=Maker");
+	strcpy(l->seal.kernel_by.serial, "2D");
 	l->filesystem = "erofs";
 	l->mount = "/nix/.ro";
 	l->store = "nix/store";
@@ -232,6 +234,8 @@ static void test_state_of_a_boot(void **state)
 	assert_string_equal(TEXT(obj, "lowers.0.rootHash"),
 			    "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
 	assert_string_equal(TEXT(obj, "lowers.0.signer.subject"), "CN=Test");
+	assert_string_equal(TEXT(obj, "lowers.0.kernelSigner.issuer"), "CN=Maker");
+	assert_string_equal(TEXT(obj, "lowers.0.kernelSigner.serial"), "2D");
 	assert_string_equal(TEXT(obj, "lowers.0.system"), "/nix/store/x-system");
 	assert_string_equal(TEXT(obj, "database.mode"), "attach");
 	assert_string_equal(TEXT(obj, "database.us"), "300");

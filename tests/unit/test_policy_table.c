@@ -1,6 +1,6 @@
 /*
- * The table of kernel parameters as a whole, against a policy that sets everything: whatever a row is given, it changes its own
- * setting or none, and none that the rule does not let it change.
+ * The table of kernel parameters as a whole, against a policy that sets everything: whatever a row is given, it
+ * changes its own setting or none, and none that the rule does not let it change.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,8 +202,8 @@ static void test_each_row_is_reached(void **state)
 }
 
 /*
- * A setting without a row cannot be reached: no spelling changes it. (Where a spelling is the row of another setting, as
- * underlay.name for [image] name, it changes that one only, which the walk above has shown.)
+ * A setting without a row cannot be reached: no spelling changes it. (Where a spelling is the row of another
+ * setting it changes that one only, which the walk above has shown.)
  */
 static void test_settings_without_a_row(void **state)
 {

@@ -414,9 +414,65 @@ static void signer_loading(void **state)
 	free((char *)cert);
 }
 
+/* What a signature says of its maker, with and without the certificate in it; of any bytes, nothing bad happens. */
+static void claim(void **state)
+{
+	struct ul_buffer der = {0}, with_certificate = {0};
+	struct ul_signer_claim c;
+
+	(void)state;
+	sign(EC_ID, &der);
+	assert_true(ul_signature_claim(der.data, der.len, &c));
+	assert_string_equal(c.issuer, "CN=ec");
+	assert_string_equal(c.serial, "04");
+	assert_string_equal(c.subject, "");
+	assert_string_equal(c.fingerprint, "");
+	sign_raw(OTHER, -1, EVP_sha256(), PKCS7_BINARY | PKCS7_DETACHED, &with_certificate);
+	assert_true(ul_signature_claim(with_certificate.data, with_certificate.len, &c));
+	assert_string_equal(c.subject, "CN=other");
+	assert_int_equal(strlen(c.fingerprint), 64);
+	assert_false(ul_signature_claim(NULL, 0, &c));
+	for (size_t i = 0; i < der.len; i++) {
+		uint8_t kept = der.data[i];
+
+		der.data[i] ^= 0x55;
+		(void)ul_signature_claim(der.data, der.len, &c);
+		der.data[i] = kept;
+		assert_false(ul_signature_claim(der.data, i, &c));
+	}
+	ul_buffer_free(&der);
+	ul_buffer_free(&with_certificate);
+}
+
+/* The key that is handed to another program is the key, in the clear. */
+static void exported_key(void **state)
+{
+	struct ul_buffer pem = {0};
+	struct ul_signer *s;
+	struct ul_error err;
+	EVP_PKEY *key;
+	BIO *bio;
+
+	(void)state;
+	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), file_of("rsa", ".crt"),
+					"open sesame", &s, &err),
+			 0);
+	assert_int_equal(ul_signer_export_key(s, &pem, &err), 0);
+	bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+	key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	assert_non_null(key);
+	assert_int_equal(EVP_PKEY_eq(key, ids[RSA_ID].key), 1);
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+	ul_buffer_free(&pem);
+	ul_signer_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(claim),
+		cmocka_unit_test(exported_key),
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(reproducible_and_bare),
 		cmocka_unit_test(accepts_foreign),
