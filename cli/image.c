@@ -10,7 +10,7 @@ const struct cli_command cli_image_commands[] = {
 	 "-o IMAGE --name NAME --version VERSION [--system PATH] [--closure PATH]... "
 	 "[--manifest FILE | --registration FILE | --database FILE] [--store DIR] [--store-dir DIR] "
 	 "[--key FILE --cert FILE] [--passphrase-file FILE] [--format erofs|squashfs] "
-	 "[--compression NAME[,LEVEL]] [--rollback-index N] [--fec[=ROOTS]] [--no-database] [--machine NAME] "
+	 "[--compression NAME[,LEVEL]] [--rollback-index N] [--fec[=ROOTS]] [--no-database] [--portable] [--machine NAME] "
 	 "[--designator usr|root] [--store-group GID] [--threads N] [--force] [--no-namespace] [--json] [--verbose]",
 	 "seal a closure into a store image", cli_image_build},
 	{"image", "sign",

@@ -29,6 +29,7 @@ enum { OPT_SYSTEM = 256, OPT_NAME, OPT_VERSION, OPT_CLOSURE, OPT_MANIFEST, OPT_R
 enum { OPT_DATABASE = 512, OPT_STORE, OPT_STORE_DIR, OPT_KEY, OPT_CERT, OPT_PASSPHRASE };
 enum { OPT_FORMAT = 768, OPT_COMPRESSION, OPT_ROLLBACK, OPT_NO_DATABASE, OPT_MACHINE };
 enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_STORE_GROUP, OPT_JSON, OPT_FEC };
+enum { OPT_PORTABLE = 1280 };
 
 static const struct option long_options[] = {
 	{"output", required_argument, NULL, 'o'},
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
 	{"rollback-index", required_argument, NULL, OPT_ROLLBACK},
 	{"no-database", no_argument, NULL, OPT_NO_DATABASE},
 	{"fec", optional_argument, NULL, OPT_FEC},
+	{"portable", no_argument, NULL, OPT_PORTABLE},
 	{"machine", required_argument, NULL, OPT_MACHINE},
 	{"designator", required_argument, NULL, OPT_DESIGNATOR},
 	{"threads", required_argument, NULL, 'j'},
@@ -66,7 +68,7 @@ struct arguments {
 	struct cli_key key;
 	const char *roots[CLOSURES_MAX + 1]; /* of the closure; the system is one */
 	size_t n_roots;
-	bool json, verbose;
+	bool portable, json, verbose;
 };
 
 /* ---- interruption ---- */
@@ -184,6 +186,9 @@ static int take_option(struct arguments *a, int option)
 	case OPT_NO_DATABASE:
 		a->image.no_database = true;
 		return 0;
+	case OPT_PORTABLE:
+		a->portable = true;
+		return 0;
 	case OPT_FORCE:
 		a->image.replace = true;
 		return 0;
@@ -220,8 +225,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 			"--manifest, --registration and --database exclude each other");
 	if (!a->key.key != !a->key.cert)
 		return cli_usage_error(cli_current(), "--key and --cert belong together");
-	if (a->manifest && a->n_roots)
-		return cli_usage_error(cli_current(), "a manifest is taken whole: no --closure");
+	if (a->manifest && (a->n_roots || a->portable))
+		return cli_usage_error(cli_current(),
+				       "a manifest is taken whole: no --closure, no --portable");
 	if (!a->manifest && !a->registration && !a->database && !a->image.system && !a->n_roots)
 		return cli_usage_error(
 			cli_current(),
@@ -272,6 +278,8 @@ static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_
 		r = ul_import_database(b, a->database ? a->database : LIVE_DATABASE, err);
 	if (r == 0 && restricted)
 		r = ul_builder_restrict(b, a->roots, a->n_roots, err);
+	if (r == 0 && a->portable)
+		ul_builder_drop_local(b);
 	return r < 0 ? r : ul_builder_finish(b, ret, err);
 }
 

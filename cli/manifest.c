@@ -29,6 +29,7 @@ struct create {
 	} * sources;
 	const char **roots;
 	size_t n_sources, n_roots;
+	bool portable;
 };
 
 static int import_text(struct ul_builder *b, int kind, const char *file, struct ul_error *err)
@@ -55,6 +56,8 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 			    : import_text(b, c->sources[i].kind, c->sources[i].file, err);
 	if (r == 0 && c->n_roots > 0)
 		r = ul_builder_restrict(b, c->roots, c->n_roots, err);
+	if (r == 0 && c->portable)
+		ul_builder_drop_local(b);
 	if (r == 0)
 		r = ul_builder_finish(b, file, err);
 	ul_builder_free(b);
@@ -84,6 +87,7 @@ static int parse_create(struct create *c, int argc, char **argv)
 						{"json", required_argument, NULL, 'j'},
 						{"database", required_argument, NULL, 'd'},
 						{"closure", required_argument, NULL, 'c'},
+						{"portable", no_argument, NULL, 'p'},
 						{NULL, 0, NULL, 0}};
 	int option;
 
@@ -97,6 +101,9 @@ static int parse_create(struct create *c, int argc, char **argv)
 			break;
 		case 'c':
 			c->roots[c->n_roots++] = optarg;
+			break;
+		case 'p':
+			c->portable = true;
 			break;
 		case 'r':
 		case 'j':
@@ -269,7 +276,7 @@ static int run_export(int argc, char **argv)
 const struct cli_command cli_manifest_commands[] = {
 	{"manifest", "create",
 	 "-o FILE [--store-dir DIR] (--registration FILE | --json FILE | --database FILE)..."
-	 " [--closure PATH]...",
+	 " [--closure PATH]... [--portable]",
 	 "make a manifest from what Nix knows of a store", run_create},
 	{"manifest", "show", "[--json] FILE [PATH...]",
 	 "tell a manifest's totals, or all it holds of some paths", run_show},

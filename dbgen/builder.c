@@ -492,6 +492,18 @@ int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n
 	return 0;
 }
 
+void ul_builder_drop_local(struct ul_builder *b)
+{
+	for (size_t i = 0; i < b->n_records; i++) {
+		struct ul_builder_record *r = &b->records[i];
+
+		r->deriver = r->sigs = NULL;
+		r->registered = 0;
+		r->ultimate = false;
+	}
+	b->n_drv_outputs = b->n_realisations = b->n_realisation_refs = 0;
+}
+
 struct ul_builder *ul_builder_new(const char *store_dir)
 {
 	struct ul_builder *b = calloc(1, sizeof(*b));

@@ -192,6 +192,14 @@ int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n
 			struct ul_error *err);
 
 /*
+ * Forget what depends on the machine that the store is on, not on the paths: deriver, signatures,
+ * registration time, whether it was built there, derivation outputs, realisations. What stays (NAR hash
+ * and size, references, content address) is all that a Nix build learns of its closure, so a manifest made
+ * inside of one and a manifest made outside are the same. To be called after the last path was added.
+ */
+void ul_builder_drop_local(struct ul_builder *b);
+
+/*
  * Write the manifest: the same bytes for the same set of paths, whatever the order of adding. A path
  * given twice with different data, or a reference to a path that was not added, is -UL_E_INPUT. To
  * be called once; *ret is set on success only.

@@ -315,6 +315,35 @@ static void to_and_fro(void **state)
 	}
 }
 
+/* A closure that this machine built and signed, and the same one that another only has. */
+static void portable(void **state)
+{
+	struct ul_path_info info = {
+		.path = "/nix/store/00000000000000000000000000000000-a",
+		.nar_size = 120,
+		.ca = "fixed:sha256:1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s",
+	};
+	ul_autobuffer struct ul_buffer here = {0}, there = {0}, whole = {0};
+	struct ul_buffer *const to[] = {&there, &here, &whole};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
+		struct ul_builder *b = ul_builder_new("/nix/store");
+
+		assert_int_equal(ul_builder_add(b, &info, NULL), 0);
+		if (i < 2)
+			ul_builder_drop_local(b);
+		assert_int_equal(ul_builder_finish(b, to[i], NULL), 0);
+		ul_builder_free(b);
+		info.deriver = "/nix/store/00000000000000000000000000000001-a.drv";
+		info.sigs = "cache:c2lnbmF0dXJl";
+		info.registered = 1700000000;
+		info.ultimate = true;
+	}
+	assert_same(&here, &there);
+	assert_true(whole.len > here.len);
+}
+
 /* `nix-hash --to-base32`, `--to-sri` of one hash in all its forms. */
 static void hash_forms(void **state)
 {
@@ -353,6 +382,7 @@ int main(void)
 		cmocka_unit_test(database_with_log_alone),
 		cmocka_unit_test(database_refused),
 		cmocka_unit_test(to_and_fro),
+		cmocka_unit_test(portable),
 		cmocka_unit_test(hash_forms),
 	};
 
