@@ -55,7 +55,7 @@ PARTS  := common dbgen verity
 COMMON := $(wildcard common/*.c)
 # The packer of the initramfs and of the UKI lies beside what it packs, but only the command has it.
 PACK_SRC := $(wildcard initrd/pack_*.c)
-INIT_SRC := $(filter-out $(PACK_SRC) initrd/main.c initrd/start.c,$(wildcard initrd/*.c))
+INIT_SRC := $(filter-out $(PACK_SRC) $(addprefix initrd/,main.c start.c shutdown.c),$(wildcard initrd/*.c))
 CLI_SRC  := $(wildcard cli/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -69,7 +69,7 @@ CLI_LIBS   = $(shell $(PKG_CONFIG) --libs $(CLI_PKGS))
 all: programs
 
 .PHONY: programs
-programs: $(BUILD)/underlay $(BUILD)/underlay-init $(BUILD)/underlay-start
+programs: $(addprefix $(BUILD)/,underlay underlay-init underlay-start underlay-shutdown)
 
 $(call lib,common): $(call obj,$(COMMON))
 $(call lib,dbgen): $(call obj,$(wildcard dbgen/*.c))
@@ -90,6 +90,10 @@ $(BUILD)/underlay-start: initrd/start.c initrd/start.h Makefile
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARNINGS) $(CONTROL_FLOW) -ffreestanding -fno-stack-protector \
 		-mgeneral-regs-only -fPIE -nostdlib -static-pie -Wl,--no-dynamic-linker,--build-id=none \
 		-Wl,-z,relro,-z,now,-z,noexecstack $(LD_CONTROL_FLOW) -s -o $@ $<
+# In memory for the whole run, and the last program of it: without libraries. (No sanitizer is static.)
+$(BUILD)/underlay-shutdown: $(BUILD)/initrd/shutdown.o $(call lib,common)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(if $(filter 1,$(SANITIZE)),$(LDFLAGS),$(LDFLAGS:-pie=-static-pie)) -o $@ $^
 # Of the boot's library the command takes the policy's parser only: the packer checks what it packs.
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
@@ -157,6 +161,15 @@ check-tamper: programs tools
 check-host: programs tools
 	tests/run $(HOST_TESTS)
 
+# The NixOS module on a stand-in for nixpkgs; check-nixos: on the real lib of the nixpkgs in NIXPKGS.
+NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
+.PHONY: check-nixos check-nixos-standin
+check-nixos-standin: programs
+	tests/run $(NIXOS_TESTS)
+check-nixos: programs
+	@test -n "$(NIXPKGS)" || { echo 'make check-nixos: say where nixpkgs is: NIXPKGS=DIR'; exit 2; }
+	NIXPKGS=$(NIXPKGS) tests/run tests/nixos/module.sh
+
 .PHONY: check-qemu
 check-qemu: programs tools
 	tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
@@ -167,7 +180,7 @@ test: deps
 	$(MAKE) programs unit-tests tools
 	$(MAKE) SANITIZE=1 unit-tests replay-programs
 	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
-		tests/docs/check_docs.sh tests/fuzz/replay.sh $(HOST_TESTS) $(QEMU_TESTS)
+		tests/docs/check_docs.sh tests/fuzz/replay.sh $(HOST_TESTS) $(NIXOS_TESTS) $(QEMU_TESTS)
 
 # Programs that measure or make test data; they share the unit tests' generator of stores.
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
@@ -273,6 +286,10 @@ install: programs
 	install -D -m 755 $(BUILD)/underlay $(DESTDIR)$(PREFIX)/bin/underlay
 	install -D -m 755 $(BUILD)/underlay-init $(DESTDIR)$(PREFIX)/lib/underlay/underlay-init
 	install -D -m 755 $(BUILD)/underlay-start $(DESTDIR)$(PREFIX)/lib/underlay/underlay-start
+	install -D -m 755 $(BUILD)/underlay-shutdown $(DESTDIR)$(PREFIX)/lib/underlay/underlay-shutdown
+	for file in systemd/underlay.service systemd/initrd-switch-root.conf mkinitcpio/sd-underlay \
+		dracut/90underlay/module-setup.sh dracut/90underlay/parse-underlay.sh; do \
+		install -D -m 644 initrd/$$file $(DESTDIR)$(PREFIX)/share/underlay/initrd/$$file; done
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 8)
 	install -m 644 cli/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 initrd/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
@@ -303,6 +320,7 @@ help:
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
+	@echo 'check-nixos  the NixOS module with the lib of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'

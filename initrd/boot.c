@@ -25,6 +25,7 @@ const struct ul_stage ul_stages[] = {
 	{"reconcile", ul_stage_reconcile, UL_STAGE_SLOT},
 	{"database", ul_stage_database, 0},
 	{"overlay", ul_stage_overlay, 0},
+	{"handover", ul_stage_handover, 0},
 	{"pivot", ul_stage_pivot, UL_STAGE_PID1},
 	{NULL, NULL, 0},
 };
@@ -70,6 +71,7 @@ void ul_boot_init(struct ul_boot *b)
 		.sys_dir = "/sys",
 		.proc_dir = "/proc",
 		.run_dir = UL_PATH_RUN,
+		.handover_dir = "/run",
 		.uevent_fd = -1,
 		.upper = {.fd = -1, .lock_fd = -1},
 		.start_us = ul_now_us(),

@@ -78,19 +78,21 @@ struct ul_loading {
 
 struct ul_boot {
 	/* ---- inputs: set before the first stage, changed by none ---- */
-	bool pid1;               /* else --prepare-root */
-	const char *conf_dir;    /* prefix of /etc/underlay and /etc/verity.d: "" */
-	const char *root;        /* the new root, "/sysroot" */
-	const char *dev_dir;     /* "/dev" */
-	const char *sys_dir;     /* "/sys" */
-	const char *proc_dir;    /* "/proc" */
-	const char *run_dir;     /* "/run/underlay" */
-	const char *modules_dir; /* NULL: /lib/modules/RELEASE */
-	const char *cmdline;     /* text; NULL: read proc_dir/cmdline */
-	uint64_t start_us;       /* CLOCK_MONOTONIC when /init was started */
+	bool pid1;                /* else --prepare-root */
+	const char *conf_dir;     /* prefix of /etc/underlay and /etc/verity.d: "" */
+	const char *root;         /* the new root, "/sysroot" */
+	const char *dev_dir;      /* "/dev" */
+	const char *sys_dir;      /* "/sys" */
+	const char *proc_dir;     /* "/proc" */
+	const char *run_dir;      /* "/run/underlay" */
+	const char *handover_dir; /* becomes the system's /run: "/run" */
+	const char *modules_dir;  /* NULL: /lib/modules/RELEASE */
+	const char *cmdline;      /* text; NULL: read proc_dir/cmdline */
+	uint64_t start_us;        /* CLOCK_MONOTONIC when /init was started */
 
 	/* ---- what the stages leave behind, in their order ---- */
-	bool no_new_code; /* the kernel refuses it (initrd/harden.h) */
+	bool no_new_code;  /* the kernel refuses it (initrd/harden.h) */
+	bool root_is_ours; /* a tmpfs that stage root mounted */
 	struct ul_policy policy;
 	struct ul_trust *trust;
 	int uevent_fd;
@@ -149,6 +151,7 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
 int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);
 int ul_stage_database(struct ul_boot *b, struct ul_error *err);
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err);
+int ul_stage_handover(struct ul_boot *b, struct ul_error *err);
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err);
 
 /* The list, in order; ended by name == NULL. */

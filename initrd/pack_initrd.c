@@ -84,15 +84,16 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 				err);
 }
 
-/* What the kernel starts: it lies beside underlay-init, and is of the same build. */
-static int add_start(struct ul_cpio *c, const char *init, struct ul_error *err)
+/* Programs of the same build, which lie beside underlay-init and want no libraries. */
+static int add_beside(struct ul_cpio *c, const char *init, const char *name, const char *to,
+		      struct ul_error *err)
 {
 	const char *slash = strrchr(init, '/');
 	ul_autobuffer struct ul_buffer bytes = {0};
 	ul_autofree char *path = NULL;
 	int r;
 
-	if (asprintf(&path, "%.*sunderlay-start", slash ? (int)(slash + 1 - init) : 0, init) < 0)
+	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - init) : 0, init, name) < 0)
 		return ul_error_nomem(err, "packing the init");
 	r = read_input(path, UL_CPIO_FILE_MAX, &bytes, err);
 	if (r < 0)
@@ -100,8 +101,8 @@ static int add_start(struct ul_cpio *c, const char *init, struct ul_error *err)
 	if (!ul_elf_is(bytes.data, bytes.len))
 		return ul_error_set(err, UL_E_INPUT, "packing the init", path,
 				    "Install it beside underlay-init.", "it is no program");
-	return ul_cpio_add_file(c, UL_INITRD_START, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path,
-				err);
+	bytes.len = ul_elf_strip(bytes.data, bytes.len);
+	return ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path, err);
 }
 
 /*
@@ -229,7 +230,9 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
 	if (r == 0)
 		r = add_init(c, o->init, err);
 	if (r == 0)
-		r = add_start(c, o->init, err);
+		r = add_beside(c, o->init, "underlay-start", UL_INITRD_START, err);
+	if (r == 0)
+		r = add_beside(c, o->init, "underlay-shutdown", UL_INITRD_SHUTDOWN, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)

@@ -64,6 +64,7 @@ int ul_stage_root(struct ul_boot *b, struct ul_error *err)
 	if (!mounted && mount("tmpfs", b->root, "tmpfs", 0, options) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "mounting the new root's tmpfs", b->root,
 				      NULL, errno);
+	b->root_is_ours = !mounted;
 	for (size_t i = 0; i < UL_ARRAY_SIZE(dirs); i++) {
 		ul_boot_path(b, dirs[i].path, path);
 		if (mkdir(path, dirs[i].mode) == 0) {

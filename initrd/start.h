@@ -3,3 +3,5 @@
 
 #define UL_INITRD_START "/init"              /* underlay-start; the kernel starts it by this name */
 #define UL_START_NEXT   "/bin/underlay-init" /* what it starts */
+#define UL_INITRD_SHUTDOWN \
+	"/bin/underlay-shutdown" /* beside it: what systemd returns to at the end */

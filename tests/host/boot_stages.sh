@@ -51,6 +51,18 @@ tap "rebuild: every path is in the database, and nix.conf sets nothing" run '
 tap "auto: a Nix that can attach" run 'jq -e ".database.mode == \"attach\"" "$run/state.json"' "" "[database]" "nix-version = 2.22.0"
 tap "auto: a Nix that cannot" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"' "" "[database]" "nix-version = 2.18"
 tap "auto: a Nix that nobody knows" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"'
+tap "what systemd and others look for after an initramfs" run '
+	set -e
+	[ "$(readlink "$run/system")" = "/nix/store/$system" ]
+	grep -qx "UNDERLAY_INIT=/nix/store/$system/init" "$run/system.env"
+	for mount in nix-.ro nix-.rw nix-store nix-var; do
+		grep -qx "DefaultDependencies=no" "$run/systemd/system/$mount.mount.d/50-underlay.conf"
+	done
+	[ -f "$root/etc/machine-id" ] && [ ! -s "$root/etc/machine-id" ]
+	grep -q "^ID=" "$root/etc/os-release"' "" "${attach[@]}"
+before='mount -t tmpfs mine "$root"'
+tap "nothing of it in the /etc of a root that is not ours" run '[ ! -e "$root/etc/machine-id" ] && [ ! -e "$root/etc/os-release" ]'
+before=
 tap "sizes of the policy" run '
 	[ "$(findmnt -bno SIZE "$root/nix/.rw") $(findmnt -bno SIZE "$root")" = "8388608 4194304" ]' \
 	"" "[upper]" "size = 8M" "[root]" "size = 4M"

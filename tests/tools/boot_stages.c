@@ -35,6 +35,7 @@ static const struct ul_stage stages[] = {
 	{"reconcile", ul_stage_reconcile, 0},
 	{"database", ul_stage_database, 0},
 	{"overlay", ul_stage_overlay, 0},
+	{"handover", ul_stage_handover, 0},
 	{NULL, NULL, 0},
 };
 
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
 	device = argv[1];
 	b.root = argv[2];
 	b.run_dir = argv[3];
+	b.handover_dir = argv[3];
 	b.conf_dir = argv[4];
 	b.cmdline = argv[5];
 	r = ul_boot_run(&b, stages, &err);

@@ -1,0 +1,97 @@
+# A whole Debian with systemd as a sealed system. To be sourced after cache.sh.
+#
+#   debian_store     prints the folder with nix/store, nix/var/nix/db/db.sqlite and `system`, its path; made once per
+#                    recipe and build of the programs, which are in it
+#   debian_initrd KERNEL CONFIG    prints an initramfs made by that Debian's dracut, with systemd and our unit
+
+debian_recipe=${BASH_SOURCE[0]%/*}/../debian
+debian_packages=(
+	systemd systemd-sysv udev dbus kmod nix-bin nix-setup-systemd busybox-static bash dash coreutils findutils sed grep
+	gawk util-linux mount libc-bin base-files base-passwd login passwd procps dracut systemd-cryptsetup cryptsetup-bin
+	zstd cpio binutils jq e2fsprogs sqlite3 libfdisk1 libinih1 libjson-c5 libdevmapper1.02.1 libkmod2
+)
+
+# The packages, with the programs under test where a package would put them.
+debian_make_tree() {
+	local tree=$1
+	cache_make_tree trixie "$(IFS=, && echo "${debian_packages[*]}")" "$tree" || return 1
+	cp "$tree"/usr/share/base-passwd/passwd.master "$tree/etc/passwd" &&
+		cp "$tree"/usr/share/base-passwd/group.master "$tree/etc/group"
+}
+
+debian_tree() {
+	cache_build debian "$({ echo "${debian_packages[*]}" && declare -f debian_make_tree cache_make_tree; } | cache_key)" \
+		debian_make_tree
+}
+
+debian_programs() {
+	local build=${underlay%/*} root=$1
+	mkdir -p "$root/usr/lib/underlay" "$root/usr/lib/dracut/modules.d/90underlay" &&
+		strip -o "$root/usr/bin/underlay" "$build/underlay" &&
+		strip -o "$root/usr/lib/underlay/underlay-init" "$build/underlay-init" &&
+		strip -o "$root/usr/lib/underlay/underlay-shutdown" "$build/underlay-shutdown" &&
+		cp initrd/dracut/90underlay/* initrd/systemd/* "$root/usr/lib/dracut/modules.d/90underlay/"
+}
+
+debian_make_store() {
+	local tree=$1 entry=$2 root=$2/root
+	mkdir -p "$entry/nix/var/nix/gcroots" "$root" || return 1
+	# A copy that shares the packages' files: the programs lie over them.
+	cp -al "$tree/." "$root/" && debian_programs "$root" || return 1
+	cp "$root/etc/passwd" "$root/etc/group" "$entry/" || return 1
+	in_tree -b "$debian_recipe:/mnt" -b "$entry/nix:/nix" "$root" bash -euc '
+		export NIX_REMOTE= NIX_CONFIG="build-users-group =
+sandbox = false
+substitute = false"
+		cp -r /mnt /tmp/recipe && cp /etc/passwd /etc/group /tmp/recipe/etc/
+		nix-build /tmp/recipe/default.nix --arg recipe /tmp/recipe -A system --no-out-link >/nix/system
+	' >"$entry/log" 2>&1 || {
+		tail -n 30 "$entry/log"
+		return 1
+	}
+	mv "$entry/nix/system" "$entry/system"
+	rm -rf "$root"
+}
+
+debian_store() {
+	local tree
+	tree=$(debian_tree) || return 1
+	cache_build debian-store "$({
+		echo "$tree"
+		cd "$debian_recipe" && find . \( -type f -o -type l \) -print0 | sort -z | xargs -0 sha256sum 2>/dev/null
+		cd - >/dev/null && sha256sum "${underlay%/*}"/underlay{,-init,-shutdown} initrd/dracut/90underlay/*
+	} | cache_key)" debian_make_store "$tree"
+}
+
+# The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system out
+# as NixOS' activation does.
+debian_make_initrd() {
+	local tree=$1 version=$2 config=$3 entry=$4 root=$4/root modules
+	modules=$(cache_modules "$version") || return 1
+	mkdir -p "$root/etc/underlay" "$root/etc/verity.d" &&
+		cp -al "$tree/." "$root/" && debian_programs "$root" && mkdir -p "$root/usr/lib/modules" "$root/boot" &&
+		cp -r "$modules" "$root/usr/lib/modules/" && cp "$config" "$root/etc/underlay/underlay.conf" &&
+		cp "$keys_dir/signer.crt" "$root/etc/verity.d/" &&
+		cp -r tests/debian/initrd "$root/boot/" || return 1
+	# A policy that says so in a comment: the system is laid out before systemd goes to it, as in NixOS.
+	grep -q '^# activation$' "$config" || rm -rf "$root"/boot/initrd/*
+	in_tree "$root" sh -euc "depmod ${modules##*/}; dracut --force --no-hostonly --kver ${modules##*/} --zstd --strip \
+		--add underlay --install /usr/sbin/chroot --include /boot/initrd / \
+		--force-drivers 'dm_verity overlay erofs virtio_blk virtio_pci' --no-early-microcode /boot/initrd.img" \
+		>"$entry/log" 2>&1 || {
+		tail -n 30 "$entry/log"
+		return 1
+	}
+	mv "$root/boot/initrd.img" "$entry/initrd"
+	rm -rf "$root"
+}
+
+debian_initrd() {
+	local tree
+	tree=$(debian_tree) || return 1
+	cache_build debian-initrd "$({
+		echo "$tree $1"
+		sha256sum "$2" "$keys_dir/signer.crt" "${underlay%/*}"/underlay{-init,-shutdown} initrd/dracut/90underlay/* \
+			initrd/systemd/* tests/debian/initrd/usr/lib/systemd/system/*.service
+	} | cache_key)" debian_make_initrd "$tree" "$1" "$2"
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# A Debian under real systemd as the sealed system: started by our own /init, and by systemd's initramfs (dracut) with our
+# unit; in both database modes. It reaches multi-user, nothing of ours fails or degrades it, the nix-daemon builds for an
+# ordinary user, systemd-analyze tells of us, and the machine powers off with everything unmounted.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache appliance qemu image debian; do
+	. "tests/lib/$lib.sh"
+done
+kernel=6.12
+mkdir -p "$qemu_dir"
+
+debian_image() {
+	local store image=$qemu_dir/debian.img
+	store=$(debian_store) && image_keys || return 1
+	system=$(cat "$store/system")
+	"$underlay" image build --force -o "$image" --database "$store/nix/var/nix/db/db.sqlite" --store "$store/nix/store" \
+		--system "$system" --name debian --version 13 --key "$keys_dir/signer.key" --cert "$keys_dir/signer.crt" \
+		>"$image.log" 2>&1 || { cat "$image.log" && return 1; }
+	echo "$image"
+}
+
+block() {
+	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
+}
+
+# boots NAME INITRD MODE CMDLINE CONFIG-LINE...
+boots() {
+	local name=$1 how=$2 mode=$3 cmdline=$4 initrd
+	shift 4
+	image_config "$qemu_dir/$name.conf" "[database]" "mode = $mode" "nix-version = 2.26" "$@"
+	case $how in
+	own) initrd=$(image_initrd $kernel "$qemu_dir/$name.conf") ;;
+	systemd) initrd=$(debian_initrd $kernel "$qemu_dir/$name.conf")/initrd ;;
+	esac || {
+		echo "not ok - $name: the initramfs is made"
+		return
+	}
+	qemu_boot "$name" "$(cache_kernel $kernel)" "$initrd" "$cmdline" 300 "$image"
+	sed -i 's/\r$//' "$qemu_dir/$name.results" # a terminal's line ends
+	tap_is "$name: the machine powers off" "$(cat "$qemu_dir/$name.end")" poweroff
+	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end scenario 0"
+	grep -E '^(ok|not ok) |^# ' "$qemu_dir/$name.results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /"
+	grep -q '^not ok' "$qemu_dir/$name.results" && touch "$tap_dir/failed"
+	tap_is "$name: systemd is content" "$(sed -n 's/^say running //p' "$qemu_dir/$name.results")" running
+	tap_is "$name: no unit failed" "$(block "$name" failed)" ""
+	tap_is "$name: not a first boot" "$(sed -n 's/^say first-boot //p' "$qemu_dir/$name.results")" no
+	tap "$name: the database is in mode $mode" grep -q "^database   $mode in" <(block "$name" status)
+	tap "$name: everything is unmounted at the end" grep -q 'underlay: shutdown: everything is unmounted' \
+		"$qemu_dir/$name.console"
+	tap "$name: no unmounting failed before" bash -c "! grep -E 'FAILED.*(nix|usr)|Failed unmounting' '$qemu_dir/$name.console'"
+	[ "$how" = own ] || [[ "$*" != *activation* ]] ||
+		tap "$name: systemd-analyze tells the time of our unit" grep -q 's underlay\.service$' <(block "$name" blame)
+	[ "$(tail -n 1 "$qemu_dir/$name.results")" = "end scenario 0" ] || qemu_show "$name"
+}
+
+if ! image=$(debian_image); then
+	echo "not ok - the sealed Debian is made"
+	exit 1
+fi
+tap_case boots systemd-analyzed systemd attach "" "# activation"
+tap_case boots systemd-init systemd rebuild ""
+tap_case boots debian-attach own attach ""
+tap_case boots debian-rebuild own rebuild ""
+tap_cases
+tap_end
