@@ -1,0 +1,35 @@
+# A developer's device. What is built on it, and the systems that `nixos-rebuild boot` makes there, lie on the partition
+# "upper" and outlive restarts and new images. That partition is not signed: who can write it while the device is off
+# can choose what is started from it (SECURITY.md has the whole of it), so encrypt it or keep the device at home.
+{ pkgs, ... }:
+{
+  networking.hostName = "bench";
+  system.stateVersion = "25.05";
+  boot.initrd.systemd.enable = true;
+
+  boot.underlay = {
+    enable = true;
+    store = {
+      version = "1.0";
+      certificates = [ ./seal.crt ];
+      # So that the device can evaluate and build without a network.
+      closureRoots = [
+        pkgs.stdenv
+        pkgs.path
+      ];
+    };
+    upper = {
+      type = "disk";
+      device = "PARTLABEL=upper";
+      prepare = true;
+      onMissing = "tmpfs";
+    };
+    system.from = "profile";
+  };
+
+  nix.settings.experimental-features = [
+    "nix-command"
+    "flakes"
+  ];
+  users.users.root.initialHashedPassword = "";
+}

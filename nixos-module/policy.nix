@@ -1,0 +1,70 @@
+# The policy of the initramfs, underlay.conf(5), from the options: an attribute set of sections, and its text.
+{
+  lib,
+  cfg,
+  nixVersion,
+}:
+let
+  # null: left to underlay-init's default.
+  set = name: value: lib.optionalAttrs (value != null) { ${name} = value; };
+  disk = cfg.upper.type == "disk";
+
+  fromOptions = {
+    verify = {
+      inherit (cfg.verify) mode corruption;
+      rollback-min = cfg.verify.rollbackMin;
+    }
+    // set "root-hash" cfg.verify.rootHash;
+    image.name = cfg.store.name;
+    upper = {
+      inherit (cfg.upper) type;
+    }
+    // set "size" cfg.upper.size
+    // lib.optionalAttrs disk {
+      inherit (cfg.upper) device filesystem;
+      prepare = if cfg.upper.prepare then "format" else "no";
+      on-missing = cfg.upper.onMissing;
+    };
+    # ext4 is not among the filesystems that are taken for a lower without being named.
+    lower = lib.optionalAttrs (cfg.store.filesystem == "ext4") { filesystems = [ "ext4" ]; };
+    database = {
+      inherit (cfg.database) mode;
+      nix-version = nixVersion;
+    };
+    system = { inherit (cfg.system) from; };
+    failure = { inherit (cfg.failure) action delay; };
+    # udev loads the drivers in systemd's initramfs.
+    modules = lib.optionalAttrs (cfg.stage1 == "systemd") { coldplug = false; };
+    # With no hash in the policy, the UKI's signed command line is what pins the image.
+    cmdline = lib.optionalAttrs (cfg.verify.mode == "pinned" && cfg.verify.rootHash == null) {
+      allow = [ "usrhash" ];
+    };
+  };
+
+  sections = lib.mapAttrs (name: section: section // (cfg.settings.${name} or { })) (
+    lib.mapAttrs (_: _: { }) cfg.settings // fromOptions
+  );
+
+  word =
+    value:
+    if value == true then
+      "yes"
+    else if value == false then
+      "no"
+    else
+      toString value;
+  line =
+    key: value:
+    if builtins.isList value then
+      lib.concatStrings (map (one: "${key} = ${one}\n") value)
+    else
+      "${key} = ${word value}\n";
+in
+{
+  inherit sections;
+  text = lib.concatStringsSep "\n" (
+    lib.mapAttrsToList (
+      name: section: "[${name}]\n" + lib.concatStrings (lib.mapAttrsToList line section)
+    ) (lib.filterAttrs (_: section: section != { }) sections)
+  );
+}

@@ -1,0 +1,117 @@
+# What the running system needs to know of the sealed store.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  cfg = config.boot.underlay;
+  nixVersion = lib.getVersion config.nix.package;
+  canAttach = lib.versionAtLeast nixVersion "2.22" && cfg.store.attachable;
+  attaches = cfg.database.mode == "attach" || (cfg.database.mode == "auto" && canAttach);
+in
+{
+  config = lib.mkIf cfg.enable {
+    environment.systemPackages = [ cfg.package ];
+
+    # The daemon opens the store as the boot left it; the boot writes the URL, the experimental features and the
+    # remount hook into this file. NIX_CONFIG wins over nix.conf, and reaches the daemon alone.
+    systemd.services.nix-daemon.environment.NIX_CONFIG = "!include /run/underlay/nix.conf";
+
+    # Stopped after the daemon: what it writes is written then.
+    systemd.services.underlay-mark-clean = {
+      description = "Mark the writable layer clean at shutdown";
+      documentation = [ "man:underlay(1)" ];
+      wantedBy = [ "multi-user.target" ];
+      before = [ "nix-daemon.service" ];
+      unitConfig.RequiresMountsFor = [ "/nix/.rw" ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStop = "${cfg.package}/bin/underlay mark-clean";
+      };
+    };
+
+    # All others ask the daemon: who opened /nix/var/nix/db himself would see the upper's paths only.
+    nix.settings.store = lib.mkIf attaches (lib.mkDefault "daemon");
+    nix.settings.extra-experimental-features = lib.mkIf attaches [
+      "local-overlay-store"
+      "read-only-local-store"
+    ];
+
+    # Every store path has its place in one of the two layers: hard links between them are not possible, and a
+    # link farm in the upper would only cost room.
+    nix.settings.auto-optimise-store = lib.mkDefault false;
+
+    assertions = [
+      {
+        assertion = (cfg.stage1 == "systemd") == config.boot.initrd.systemd.enable;
+        message =
+          if cfg.stage1 == "systemd" then
+            "boot.underlay.stage1 is \"systemd\", but there is no systemd in the initramfs: set boot.initrd.systemd.enable = true, or stage1 = \"underlay\"."
+          else
+            "boot.underlay.stage1 is \"underlay\", which takes the place of NixOS' own initramfs: set boot.initrd.systemd.enable = false, or stage1 = \"systemd\".";
+      }
+      {
+        assertion =
+          lib.elem cfg.verify.mode [
+            "user"
+            "both"
+          ]
+          -> cfg.store.certificates != [ ];
+        message = "boot.underlay.verify.mode is \"${cfg.verify.mode}\", but no certificate is trusted: name one in boot.underlay.store.certificates, or set verify.mode = \"pinned\".";
+      }
+      {
+        assertion = cfg.verify.mode == "pinned" -> cfg.verify.rollbackMin == 0;
+        message = "boot.underlay.verify.rollbackMin is a demand on signed images, and verify.mode is \"pinned\": remove it, the root hash alone decides.";
+      }
+      {
+        assertion = cfg.upper.type == "disk" -> cfg.upper.device != null;
+        message = "boot.underlay.upper.type is \"disk\", but no disk is named: set boot.underlay.upper.device, for example to \"PARTLABEL=upper\".";
+      }
+      {
+        assertion = cfg.upper.type == "tmpfs" -> cfg.upper.device == null && !cfg.upper.prepare;
+        message = "boot.underlay.upper.device and upper.prepare are for a persistent upper: set boot.underlay.upper.type = \"disk\", or remove them.";
+      }
+      {
+        assertion = cfg.system.from == "profile" -> cfg.upper.type == "disk";
+        message = "boot.underlay.system.from is \"profile\", but a profile in a tmpfs is gone after a restart: set boot.underlay.upper.type = \"disk\".";
+      }
+      {
+        assertion = cfg.database.mode == "attach" -> lib.versionAtLeast nixVersion "2.22";
+        message = "boot.underlay.database.mode is \"attach\", which needs Nix 2.22 or later, and nix.package is ${nixVersion}: set database.mode = \"rebuild\", or a newer nix.package.";
+      }
+      {
+        assertion = cfg.database.mode == "attach" -> cfg.store.attachable;
+        message = "boot.underlay.database.mode is \"attach\", but the image carries no database: set boot.underlay.store.attachable = true, or database.mode = \"rebuild\".";
+      }
+      {
+        assertion = (cfg.store.signing.key == null) == (cfg.store.signing.certificate == null);
+        message = "boot.underlay.store.signing needs both key and certificate, or neither: then sign with system.build.underlaySign.";
+      }
+      {
+        assertion = (cfg.secureBoot.key == null) == (cfg.secureBoot.certificate == null);
+        message = "boot.underlay.secureBoot needs both key and certificate, or neither.";
+      }
+    ]
+    ++ map
+      (option: {
+        assertion = option.value == null || !lib.hasPrefix builtins.storeDir option.value;
+        message = "${option.name} lies in the Nix store, where everybody can read it: keep the key outside, and show it to the sandbox by nix.settings.extra-sandbox-paths.";
+      })
+      [
+        {
+          name = "boot.underlay.store.signing.key";
+          value = cfg.store.signing.key;
+        }
+        {
+          name = "boot.underlay.secureBoot.key";
+          value = cfg.secureBoot.key;
+        }
+      ];
+
+    warnings = lib.optional (cfg.stage1 == "systemd" && cfg.failure.action == "shell") (
+      "boot.underlay.failure.action has no effect in systemd's initramfs: boot.initrd.systemd.emergencyAccess decides who gets a shell."
+    );
+  };
+}

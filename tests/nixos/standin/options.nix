@@ -1,0 +1,54 @@
+# The options of NixOS that nixos-module/ reads or sets, declared as far as it needs them.
+{ lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+  option = type: default: mkOption { inherit type default; };
+in
+{
+  options = {
+    assertions = option (types.listOf types.anything) [ ];
+    warnings = option (types.listOf types.str) [ ];
+    networking.hostName = option types.str "nixos";
+    fileSystems = option (types.attrsOf types.anything) { };
+    environment.systemPackages = option (types.listOf types.package) [ ];
+    nix = {
+      package = option types.package (pkgs.package "nix" "2.26.3");
+      settings = option (types.attrsOf types.anything) { };
+    };
+    systemd.services = option (types.attrsOf types.anything) { };
+    boot = {
+      kernelParams = option (types.listOf types.str) [
+        "console=ttyS0"
+        "loglevel=4"
+      ];
+      kernelPackages = option types.raw {
+        kernel = pkgs.package "linux" "6.12.1" // {
+          modDirVersion = "6.12.1";
+        };
+      };
+      initrd = {
+        enable = option types.bool true;
+        availableKernelModules = option (types.listOf types.str) [ ];
+        systemd = {
+          enable = option types.bool false;
+          storePaths = option (types.listOf types.anything) [ ];
+          contents = option (types.attrsOf types.anything) { };
+          services = option (types.attrsOf types.anything) {
+            initrd-find-nixos-closure = { };
+          };
+        };
+      };
+    };
+    system = {
+      nixos.version = option types.str "25.05";
+      modulesTree = option types.package (pkgs.package "modules" "6.12.1");
+      boot.loader.kernelFile = option types.str "bzImage";
+      build = option (types.lazyAttrsOf types.raw) { };
+    };
+  };
+  config.system.build = {
+    toplevel = pkgs.package "nixos-system" "25.05";
+    etc = pkgs.package "etc" "1";
+    initialRamdisk = pkgs.package "initrd" "1";
+  };
+}
