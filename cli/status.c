@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "cli/cli.h"
+#include "cli/status_damage.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
@@ -198,6 +200,46 @@ static void print_reconcile(struct json_object *reconcile)
 	print_names(reconcile, "notes", "note");
 }
 
+static void print_last_failure(struct json_object *failure)
+{
+	uint64_t when = 0;
+	char text[32] = "at an unknown time";
+	struct tm tm;
+	time_t t;
+
+	(void)ul_json_uint(failure, "when", &when);
+	t = (time_t)when;
+	if (when && gmtime_r(&t, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	printf("last failure  %s: %s (%s), %s\n", text_of(failure, "stage"),
+	       text_of(failure, "sentence"), text_of(failure, "name"), text);
+}
+
+/* What the kernel says of the lower's mapping now. */
+static struct json_object *damage_of(struct json_object *state, struct json_object *lower)
+{
+	struct json_object *list = member(state, "damage");
+
+	for (size_t i = 0; i < length(list); i++) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		if (!strcmp(text_of(row, "mapping"), text_of(lower, "mapping")))
+			return row;
+	}
+	return NULL;
+}
+
+static bool is_corrupt(struct json_object *state)
+{
+	struct json_object *list = member(state, "damage");
+	bool corrupt = false, any = false;
+
+	for (size_t i = 0; i < length(list); i++)
+		any |= ul_json_bool(json_object_array_get_idx(list, i), "corrupt", &corrupt) &&
+		       corrupt;
+	return any;
+}
+
 static void print_status(struct json_object *state)
 {
 	struct json_object *lowers = member(state, "lowers"), *refused = member(state, "refused");
@@ -206,8 +248,13 @@ static void print_status(struct json_object *state)
 
 	printf("boot       %s after %.0f ms, by underlay-init %s\n", text_of(state, "result"),
 	       ms_of(member(state, "timeline"), "totalUs"), text_of(state, "underlay"));
-	for (size_t i = 0; i < length(lowers); i++)
-		print_lower(json_object_array_get_idx(lowers, i));
+	for (size_t i = 0; i < length(lowers); i++) {
+		struct json_object *lower = json_object_array_get_idx(lowers, i);
+
+		print_lower(lower);
+		if (damage_of(state, lower))
+			cli_damage_print(damage_of(state, lower));
+	}
 	if (member(state, "upper"))
 		print_upper(member(state, "upper"));
 	if (member(state, "reconcile"))
@@ -223,6 +270,8 @@ static void print_status(struct json_object *state)
 	if (failure)
 		printf("failure    %s: %s (%s)\n", text_of(failure, "stage"),
 		       text_of(failure, "sentence"), text_of(failure, "name"));
+	if (member(state, "lastFailure"))
+		print_last_failure(member(state, "lastFailure"));
 }
 
 static void print_timeline(struct json_object *state)
@@ -263,15 +312,23 @@ static int run(int argc, char **argv, void (*print)(struct json_object *), const
 		return status;
 	if (load(&o, &text, &state, &err) < 0)
 		return cli_fail(&err);
+	/* Of this machine's own boot, what the kernel says by now; of another's there is nobody to ask. */
+	if (!part && !strcmp(o.file, UL_PATH_STATE)) {
+		struct json_object *damage = cli_damage_ask(member(state, "lowers"));
+
+		if (!damage || json_object_object_add(state, "damage", damage) < 0) {
+			json_object_put(damage);
+			ul_error_nomem(&err, "asking for damage");
+			return cli_fail(&err);
+		}
+	}
 	if (!o.json)
 		print(state);
-	else if (!part)
-		fwrite(text.data, 1, text.len, stdout);
 	else
-		puts(json_object_to_json_string_ext(member(state, part),
+		puts(json_object_to_json_string_ext(part ? member(state, part) : state,
 						    JSON_C_TO_STRING_PRETTY |
 							    JSON_C_TO_STRING_NOSLASHESCAPE));
-	return is_bad(state) ? 1 : 0;
+	return is_bad(state) || is_corrupt(state) ? 1 : 0;
 }
 
 static int run_status(int argc, char **argv)

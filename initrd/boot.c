@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/damage_report.h"
 #include "initrd/log.h"
 
 const struct ul_stage ul_stages[] = {
@@ -190,6 +191,8 @@ int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_erro
 		r = run_one(b, s, err);
 		if (r == 0)
 			continue;
+		if (b->n_lowers > 0)
+			ul_damage_explain(b, &b->lowers[b->n_lowers - 1], err);
 		if (s->flags & UL_STAGE_SLOT && b->n_lowers > 0 && r != -UL_E_UPPER) {
 			refuse_slot(b, s->name, err);
 			s = find - 1;

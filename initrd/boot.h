@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "dbgen/manifest.h"
 #include "dbgen/reconcile.h"
+#include "initrd/last_failure.h"
 #include "initrd/policy.h"
 #include "initrd/uevent.h"
 #include "verity/image_info.h"
@@ -40,6 +41,9 @@ struct ul_lower {
 	struct ul_image_info info;
 	struct ul_manifest *manifest;
 	char *system; /* store path that is started; owned */
+	uint64_t
+		mended; /* times that error correction mended a block, until the system was started */
+	bool mended_exact; /* by the kernel's count; else at least so often, by its log */
 };
 
 /* A slot that was not used. */
@@ -121,7 +125,8 @@ struct ul_boot {
 	size_t n_times;
 	const char *failed_stage; /* NULL: none */
 	struct ul_error failure;
-	bool failure_logged; /* its sentence stands in the log already */
+	bool failure_logged;                 /* its sentence stands in the log already */
+	struct ul_last_failure last_failure; /* of an earlier boot */
 };
 
 enum {

@@ -21,7 +21,7 @@ static const char *const verbs[] = {
 	[UL_FAIL_SHELL] = "opening a shell",
 };
 
-void ul_failure_report(const struct ul_boot *b)
+void ul_failure_report(struct ul_boot *b)
 {
 	const struct ul_error *e = &b->failure;
 	const char *stage = b->failed_stage ? b->failed_stage : "boot";
@@ -30,6 +30,7 @@ void ul_failure_report(const struct ul_boot *b)
 	if (!b->failure_logged)
 		ul_log(UL_LOG_ERROR, "%s: %s", stage,
 		       ul_error_sentence(e, sentence, sizeof(sentence)));
+	ul_last_failure_keep(b);
 	if (b->pid1)
 		snprintf(after, sizeof(after), "; %s in %g s", verbs[b->policy.action],
 			 (double)b->policy.delay_us / 1e6);
@@ -72,7 +73,7 @@ static void run_shell(void)
 	}
 }
 
-_Noreturn void ul_failure_act(const struct ul_boot *b)
+_Noreturn void ul_failure_act(struct ul_boot *b)
 {
 	static const int how[] = {
 		[UL_FAIL_REBOOT] = RB_AUTOBOOT,

@@ -6,11 +6,14 @@
 
 #include "initrd/boot.h"
 
-/* Say what failed: `underlay: STAGE: sentence`, then `underlay: failure 18 (bad-signature); ...`. */
-void ul_failure_report(const struct ul_boot *b);
+/*
+ * Say what failed: `underlay: STAGE: sentence`, then `underlay: failure 18 (bad-signature); ...`; and keep it for the
+ * next boot.
+ */
+void ul_failure_report(struct ul_boot *b);
 
 /* Report, wait the policy's delay, then reboot, power off, halt, or open a shell. PID 1 only. */
-_Noreturn void ul_failure_act(const struct ul_boot *b);
+_Noreturn void ul_failure_act(struct ul_boot *b);
 
 /*
  * From here on a crash of PID 1 (a bad memory access, an abort) ends in a line on the console and a

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "initrd/boot.h"
+#include "initrd/damage_report.h"
 #include "initrd/failure.h"
 #include "initrd/log.h"
 #include "initrd/state.h"
@@ -41,10 +42,16 @@ static int prepare_root(const char *root)
 	ul_boot_init(&b);
 	b.root = root;
 	r = ul_boot_run(&b, ul_stages, &err);
-	if (r < 0)
+	if (r < 0) {
 		ul_failure_report(&b);
+	} else {
+		ul_damage_ask(&b);
+		ul_last_failure_find(&b);
+	}
 	if (ul_state_write(&b, r < 0 ? "failed" : "prepared", &err) < 0)
 		ul_log(UL_LOG_WARNING, "%s: %s: %s.", err.what, err.object, err.why);
+	else if (r == 0)
+		ul_last_failure_clear(&b);
 	r = r < 0 ? ul_code_exit_status(b.failure.code) : 0;
 	ul_boot_free(&b);
 	return r;

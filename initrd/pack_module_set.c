@@ -22,6 +22,11 @@ const struct ul_module_want ul_module_defaults[] = {
 	{"ext4", BY_NAME, false, "the writable layer may be of this filesystem"},
 	{"dm_crypt", BY_NAME, false, "the writable layer may be encrypted"},
 
+	/* What a failed boot leaves for the next one. */
+	{"efivarfs", BY_NAME, false, "the report of a failed boot is kept in an EFI variable"},
+	{"ramoops", BY_NAME, false,
+	 "the report of a failed boot is kept in memory that a restart spares"},
+
 	/* Disks of virtual machines. */
 	{"virtio_pci", BY_ALIAS, false, "virtual machines attach their devices by it"},
 	{"virtio_mmio", BY_ALIAS, false, "small virtual machines attach their devices by it"},

@@ -26,6 +26,7 @@ void ul_policy_init(struct ul_policy *p)
 		.upper_timeout_us = 30 * SECOND,
 		.action = UL_FAIL_REBOOT,
 		.delay_us = 10 * SECOND,
+		.remember = true,
 		.log_level = 2,
 	};
 }

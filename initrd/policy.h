@@ -28,6 +28,7 @@ struct ul_policy {
 	unsigned int descriptor;     /* 0: required, 1: optional */
 	uint64_t rollback_min;       /* smallest rollback index accepted */
 	unsigned int corruption;     /* enum ul_corruption_mode */
+	unsigned int read_error;     /* likewise */
 	char *name;                  /* of the image; NULL: any */
 	unsigned int designator;     /* 0: usr, 1: root */
 	char **disks;                /* device names ("vda") or paths; NULL: all */
@@ -58,6 +59,7 @@ struct ul_policy {
 	char *init;                  /* below the system; NULL: "init" */
 	unsigned int action;         /* enum ul_failure_action */
 	uint64_t delay_us;           /* before the action */
+	bool remember;               /* keep the report for the next boot */
 	char **allow;                /* parameters that the command line may set */
 	unsigned int log_level;      /* index: error, warning, info, debug */
 

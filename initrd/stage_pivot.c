@@ -18,6 +18,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "initrd/boot.h"
+#include "initrd/damage_report.h"
 #include "initrd/log.h"
 #include "initrd/state.h"
 
@@ -115,8 +116,11 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	char *const environment[] = {(char *)"HOME=/", (char *)"TERM=linux", NULL};
 	char init[PATH_MAX];
 	char *const arguments[] = {init, NULL};
-	int r = move_mounts(b, err);
+	int r;
 
+	ul_damage_ask(b);
+	ul_last_failure_find(b);
+	r = move_mounts(b, err);
 	if (r == 0)
 		r = switch_root(b, err);
 	if (r < 0)
@@ -127,6 +131,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	r = ul_state_write(b, "booted", err);
 	if (r < 0)
 		return r;
+	ul_last_failure_clear(b);
 	ul_modules_reap(b);
 	restore_process();
 	execve(init, arguments, environment);

@@ -9,6 +9,7 @@
 #include "common/encoding.h"
 #include "initrd/boot.h"
 #include "initrd/log.h"
+#include "verity/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
 static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
@@ -91,6 +92,10 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 					 lower->seal.root_hash_signature.len,
 					 &lower->seal.kernel_by);
 	memcpy(lower->mapping, mapping, sizeof(mapping));
+	r = ul_verity_set_read_error(mapping, &lower->seal, (enum ul_corruption_mode)p->read_error,
+				     err);
+	if (r < 0)
+		return r;
 	snprintf(lower->device, sizeof(lower->device), "%s/mapper/%s", b->dev_dir, mapping);
 	tell(b, lower);
 	return 0;

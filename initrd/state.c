@@ -55,6 +55,15 @@ static struct json_object *kernel_signer_json(const struct ul_signer_claim *by)
 				    ul_json_add_string(obj, "serial", by->serial));
 }
 
+static struct json_object *fec_json(const struct ul_lower *l)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_uint(obj, "roots", l->seal.d.fec_roots) &&
+				    ul_json_add_uint(obj, "mended", l->mended) &&
+				    ul_json_add_bool(obj, "exact", l->mended_exact));
+}
+
 static struct json_object *lower_json(const struct ul_boot *b, const struct ul_lower *l)
 {
 	static const char *const modes[] = {"pinned", "user", "kernel", "both"};
@@ -82,6 +91,10 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&
 		     ul_json_add_string(obj, "mount", l->mount) &&
 		     ul_json_add_string(obj, "store", l->store);
+	if (ok && l->sealed && l->seal.d.fec_roots)
+		ok = put(obj, "fec", fec_json(l));
+	if (ok && l->mapping[0])
+		ok = ul_json_add_string(obj, "mapping", l->mapping);
 	if (ok && l->manifest)
 		ok = ul_json_add_uint(obj, "paths", ul_manifest_n_paths(l->manifest));
 	return checked(obj, ok && ul_json_add_string(obj, "system", l->system));
@@ -196,6 +209,19 @@ static bool add_failure(const struct ul_boot *b, struct json_object *obj)
 	return put(obj, "failure", checked(failure, ok));
 }
 
+static struct json_object *last_failure_json(const struct ul_last_failure *f)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_string(obj, "from", f->from) &&
+				    ul_json_add_string(obj, "stage", f->stage) &&
+				    ul_json_add_uint(obj, "code", f->code) &&
+				    ul_json_add_string(obj, "name", f->name) &&
+				    ul_json_add_string(obj, "sentence", f->sentence) &&
+				    ul_json_add_uint(obj, "when", f->when) &&
+				    ul_json_add_string(obj, "underlay", f->underlay));
+}
+
 int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
 		    struct ul_error *err)
 {
@@ -213,6 +239,8 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	ok = ok && put(obj, "timeline", timeline_json(b));
 	if (ok && b->failed_stage)
 		ok = add_failure(b, obj);
+	if (ok && b->last_failure.from)
+		ok = put(obj, "lastFailure", last_failure_json(&b->last_failure));
 	if (ok)
 		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
 								   JSON_C_TO_STRING_NOSLASHESCAPE);

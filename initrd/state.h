@@ -6,7 +6,8 @@
  *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user", "descriptor": true,
  *                  "rollbackIndex", "signer": {"subject", "fingerprint"}: who signed, as checked by underlay-init,
  *                  "kernelSigner": {"issuer", "serial"}: by which key, as checked by the kernel,
- *                  "filesystem", "mount", "store", "paths", "system"}],
+ *                  "filesystem", "mount", "store", "mapping",
+ *                  "fec": {"roots", "mended" (times, until the system was started), "exact"}, "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "mended": how many things on it were not what they must be, "device",
@@ -15,9 +16,11 @@
  *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": of a persistent upper},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
  *                   "stages": [{"name", "startUs" (since the start of /init), "us"}]},
- *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"}}
+ *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"},
+ *      "lastFailure": {"from": "efi" | "pstore", "stage", "code", "name", "sentence", "when" (seconds since 1970),
+ *                      "underlay"}}, of an earlier boot
  *
- * What was not reached is left out.
+ * What was not reached is left out. `underlay status --json` adds "damage" (cli/status_damage.h).
  */
 #pragma once
 

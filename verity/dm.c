@@ -1,8 +1,10 @@
-/* Questions to device-mapper; changes are left to libcryptsetup. */
+/* Questions to device-mapper, and the one change that libcryptsetup cannot make. */
 #include "verity/dm.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <libdevmapper.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +81,8 @@ static int query_status(const char *name, struct ul_dm_mapping *m)
 		return r;
 	dm_get_next_target(task, NULL, &start, &length, &type, &params);
 	m->status = params && (params[0] == 'V' || params[0] == 'C') ? params[0] : '\0';
+	/* Newer kernels: "V 12", or "V -" without error correction. */
+	m->counted = m->status && sscanf(params + 1, " %" SCNu64, &m->corrected) == 1;
 	return 1;
 }
 
@@ -102,6 +106,31 @@ void ul_dm_mapping_free(struct ul_dm_mapping *m)
 {
 	free(m->table);
 	*m = (struct ul_dm_mapping){0};
+}
+
+static int run_change(int type, const char *name, uint64_t sectors, const char *table)
+{
+	UL_CLEANUP(cleanup_task) struct dm_task *task = dm_task_create(type);
+	int errnum;
+
+	if (!task || !dm_task_set_name(task, name) ||
+	    (table &&
+	     (!dm_task_add_target(task, 0, sectors, "verity", table) || !dm_task_set_ro(task))))
+		return -ENOMEM;
+	if (dm_task_run(task))
+		return 0;
+	errnum = dm_task_get_errno(task);
+	return errnum > 0 ? -errnum : -EIO;
+}
+
+int ul_dm_reload(const char *name, uint64_t sectors, const char *table)
+{
+	int r;
+
+	dm_log_with_errno_init(drop_log);
+	dm_udev_set_sync_support(0);
+	r = run_change(DM_DEVICE_RELOAD, name, sectors, table);
+	return r < 0 ? r : run_change(DM_DEVICE_RESUME, name, 0, NULL);
 }
 
 bool ul_dm_has_target(const char *target)

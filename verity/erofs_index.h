@@ -16,7 +16,8 @@ struct ul_erofs {
 	void (*found)(void *user, const struct ul_erofs_piece *piece);
 	void *user;
 	struct ul_error *err;
-	uint8_t *seen; /* a bit for each inode number */
+	uint8_t *seen;  /* a bit for each inode number */
+	int incomplete; /* the last failure that was passed over */
 	char path[PATH_MAX];
 };
 

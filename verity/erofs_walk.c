@@ -40,7 +40,7 @@ void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t 
 				       .file_start = file_start,
 				       .file_end = file_end};
 
-	if (len > 0)
+	if (len > 0 && file_start <= file_end)
 		fs->found(fs->user, &piece);
 }
 
@@ -183,6 +183,11 @@ static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, s
 		fs->path[used + name_len] = '\0';
 		r = walk(fs, ul_get_le64(entry), used + name_len, depth);
 		fs->path[path_len] = '\0';
+		/* What is damaged is often the reason for the walk: the rest of it is told all the same. */
+		if (r < 0 && r != -UL_E_MEMORY) {
+			fs->incomplete = r;
+			r = 0;
+		}
 	}
 	return r;
 }
@@ -241,5 +246,5 @@ int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
 	if (r == 0)
 		r = walk(&fs, root, 0, 0);
 	free(fs.seen);
-	return r;
+	return r == 0 ? fs.incomplete : r;
 }

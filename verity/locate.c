@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,10 +163,11 @@ static int walk(struct search *s, int fd, const struct ul_extent *data, struct u
 }
 
 /* A row for what was found nowhere; then the rows in the caller's order, with the caller's numbers. */
-static int finish(struct search *s, const uint64_t *numbers, struct ul_error *err)
+static int finish(struct search *s, const uint64_t *numbers, bool complete, struct ul_error *err)
 {
 	for (size_t i = 0; i < s->n && s->failed == 0; i++) {
-		struct ul_place row = {.number = s->wanted[i].asked, .kind = UL_PLACE_UNUSED};
+		struct ul_place row = {.number = s->wanted[i].asked,
+				       .kind = complete ? UL_PLACE_UNUSED : UL_PLACE_UNKNOWN};
 
 		if (s->wanted[i].rows == 0)
 			s->failed = add(&s->found, &row, err);
@@ -199,7 +201,7 @@ int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const ui
 	qsort(wanted, n, sizeof(*wanted), by_number);
 	r = walk(&s, fd, data, err);
 	/* A walk that broke off says why; what was found until then stands, and the rest is not known. */
-	finished = finish(&s, numbers, r < 0 ? NULL : err);
+	finished = finish(&s, numbers, r == 0, r < 0 ? NULL : err);
 	*ret = s.found;
 	return r < 0 ? r : finished;
 }
@@ -325,6 +327,9 @@ char *ul_place_text(const struct ul_place *place, char *buf, size_t size)
 	case UL_PLACE_UNUSED:
 		snprintf(buf, size, "no file");
 		break;
+	case UL_PLACE_UNKNOWN:
+		snprintf(buf, size, "not known: the filesystem's map cannot be read whole");
+		break;
 	case UL_PLACE_VERITY:
 		snprintf(buf, size, "dm-verity's superblock");
 		break;
@@ -349,17 +354,12 @@ char *ul_place_text(const struct ul_place *place, char *buf, size_t size)
 const char *ul_place_kind_name(enum ul_place_kind kind)
 {
 	static const char *const names[] = {
-		[UL_PLACE_FILE] = "file",
-		[UL_PLACE_DIRECTORY] = "directory",
-		[UL_PLACE_INODE] = "inode",
-		[UL_PLACE_SUPERBLOCK] = "superblock",
-		[UL_PLACE_TABLE] = "table",
-		[UL_PLACE_UNUSED] = "none",
-		[UL_PLACE_VERITY] = "verity-superblock",
-		[UL_PLACE_TREE] = "hash-tree",
-		[UL_PLACE_FEC] = "fec",
-		[UL_PLACE_SIGNATURE] = "signature",
-		[UL_PLACE_OUTSIDE] = "outside",
+		[UL_PLACE_FILE] = "file",           [UL_PLACE_DIRECTORY] = "directory",
+		[UL_PLACE_INODE] = "inode",         [UL_PLACE_SUPERBLOCK] = "superblock",
+		[UL_PLACE_TABLE] = "table",         [UL_PLACE_UNUSED] = "none",
+		[UL_PLACE_UNKNOWN] = "unknown",     [UL_PLACE_VERITY] = "verity-superblock",
+		[UL_PLACE_TREE] = "hash-tree",      [UL_PLACE_FEC] = "fec",
+		[UL_PLACE_SIGNATURE] = "signature", [UL_PLACE_OUTSIDE] = "outside",
 	};
 
 	return names[kind];

@@ -19,6 +19,7 @@ enum ul_place_kind {
 	UL_PLACE_SUPERBLOCK, /* of the filesystem */
 	UL_PLACE_TABLE,      /* of the filesystem: `path` says which */
 	UL_PLACE_UNUSED,     /* no file's: free, or in a form that cannot be told */
+	UL_PLACE_UNKNOWN,    /* the filesystem's own map is damaged, or not known */
 	UL_PLACE_VERITY,     /* dm-verity's superblock, which nothing that has a descriptor reads */
 	UL_PLACE_TREE,       /* hash tree: covers the data blocks [start, end) */
 	UL_PLACE_FEC,        /* parity */

@@ -162,6 +162,12 @@ static int explain(int r, const char *object, const struct ul_seal *seal, bool k
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Use a kernel with CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG.",
 				    "the kernel does not check root hash signatures");
+	if (seal->d.fec_roots && (heard_errno(EINVAL) || r == -EINVAL || r == -ENOTSUP))
+		return ul_error_set(err, UL_E_MODULE, WHAT, object,
+				    "Use a kernel with CONFIG_DM_VERITY_FEC and its module "
+				    "reed_solomon, or an image without --fec.",
+				    "the kernel refuses the error correction (FEC) that the image "
+				    "has");
 	if (heard_errno(EBUSY) || r == -EBUSY)
 		return ul_error_set(err, UL_E_VERITY, WHAT, object, "Unmount or close it first.",
 				    "the device is in use");
@@ -326,6 +332,9 @@ static bool options_match(char **at, const struct ul_slot *slot, const struct ul
 		} else if (strcmp(word, "fec_roots") == 0) {
 			if (!word_is(at, "%u", d->fec_roots))
 				return false;
+		} else if (strcmp(word, "restart_on_error") == 0 ||
+			   strcmp(word, "panic_on_error") == 0) {
+			continue; /* ul_verity_set_read_error's: it looks for itself */
 		} else {
 			return false;
 		}

@@ -12,6 +12,8 @@
 #   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), firmware (it has
 #                  nothing that it may start), failed: REASON
 #   NAME.seconds   how long QEMU ran
+# Arguments for QEMU besides stand in the array qemu_extra. Where qemu_restarts is set, a restart does not end QEMU:
+# the machine starts again, with its memory as it was.
 # A DISK is an image file, given read-only; a writable one is FILE:rw. Nothing can hang: a boot that has not
 # ended after SECONDS (120) is killed. No more boots run at once than this machine has cores, whoever starts
 # them, because emulation is all computing: callers may start all of theirs in the background and wait.
@@ -55,8 +57,9 @@ qemu_end() {
 # qemu_run NAME SECONDS [DISK...]: with the array qemu_start, which says what is started and how.
 qemu_run() {
 	local name=$1 limit=$2 base=$qemu_dir/$1 disk pid status end= start
-	local -a disks=()
+	local -a disks=() restarts=(-no-reboot)
 	shift 2
+	[ -z "${qemu_restarts:-}" ] || restarts=()
 	for disk; do
 		disks+=(-drive "if=none,id=disk${#disks[@]},format=raw,file=${disk%:rw},readonly=$([[ $disk == *:rw ]] && echo off || echo on)"
 			-device "virtio-blk-pci,drive=disk${#disks[@]}")
@@ -65,7 +68,8 @@ qemu_run() {
 	: >"$base.console"
 	start=$(date +%s%N)
 	qemu-system-x86_64 -accel tcg -cpu qemu64 -m "$qemu_memory" -smp 1 \
-		-nodefaults -no-user-config -display none -no-reboot "${qemu_start[@]}" \
+		-nodefaults -no-user-config -display none "${restarts[@]}" "${qemu_start[@]}" \
+		${qemu_extra[@]+"${qemu_extra[@]}"} \
 		-serial "file:$base.console" -serial "file:$base.results" \
 		-device virtio-rng-pci "${disks[@]}" \
 		-trace qemu_system_shutdown_request -D "$base.events" </dev/null >"$base.qemu" 2>&1 8>&- &

@@ -52,7 +52,7 @@ static const char *value_for(const struct ul_param *row)
 		return "rebuild";
 	if (!strcmp(row->key, "descriptor"))
 		return "optional";
-	if (!strcmp(row->key, "corruption"))
+	if (!strcmp(row->key, "corruption") || !strcmp(row->key, "read-error"))
 		return "panic";
 	if (!strcmp(row->key, "designator"))
 		return "root";
