@@ -20,6 +20,7 @@ init_libraries=(
 	libkmod.so.2           # modules
 	libjson-c.so.5         # the signature's JSON, state.json
 	libinih.so.1           # the policy
+	libmount.so.1          # the upper's filesystem
 	libc.so.6
 )
 

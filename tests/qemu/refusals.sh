@@ -192,7 +192,14 @@ tap_case refused pinned-on-cmdline 17:wrong-root-hash reboot 'verify: .*the poli
 	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "$image"
 tap_case refused rollback 22:rollback reboot "verify: .*the policy's floor is 5" "" "$image" -- "[verify]" "rollback-min = 5"
 tap_case refused other-name 14:no-image reboot 'find: .*appliance' "" "$image" -- "[image]" "name = other"
-tap_case refused not-in-keyring 19:unknown-signer reboot 'verify: .*keyring' "" "$image" -- "[verify]" "mode = kernel"
+serial=$(openssl x509 -in "$keys_dir/signer.crt" -noout -serial | cut -d = -f 2)
+tap_case refused not-in-keyring 19:unknown-signer reboot \
+	"verify: .*no key of \.builtin_trusted_keys \([0-9]+ entr.*or \.platform \(.*\) made it; it names serial $serial of .*signer" \
+	"" "$image" -- "[verify]" "mode = kernel"
+# A kernel that has the keys of the firmware, but does not ask them for this.
+kernel=6.1 tap_case refused not-in-keyring-6.1 19:unknown-signer reboot \
+	"verify: .*or \.secondary_trusted_keys \(.*\) \(\.platform is asked from kernel 6.12 on\) made it; it names serial $serial" \
+	"" "$image" -- "[verify]" "mode = kernel"
 tap_case refused filesystem 23:bad-filesystem reboot 'lower: .*erofs' "" "$image" -- "[lower]" "filesystems = squashfs"
 
 # ---- something is missing ------------------------------------------------------------------------
