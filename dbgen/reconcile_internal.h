@@ -53,6 +53,7 @@ struct ul_rc {
 	char lost_name[UL_BASE_NAME_MAX + 1]; /* the first of them */
 	bool desperate;                       /* there is no space: the whole quarantine may go */
 	bool shadowed;                        /* something with a sealed name was moved away */
+	bool has_log;                         /* SQLite's log holds something */
 	bool schema_right;                    /* the file `schema` says what it should */
 	int64_t max_id;                       /* of the database, when all is done */
 	char db_path[4096];                   /* upper_path/var/nix/db/db.sqlite */

@@ -109,6 +109,7 @@ static int check_files(struct ul_rc *c, bool *ret)
 		r = move_file(c, JOURNAL, "it leads to a journal elsewhere");
 	if (r == 0 && db < 0 && wal > 0)
 		r = move_file(c, WAL, "the database that it belongs to is not there");
+	c->has_log = wal > 0;
 	*ret = db >= 0;
 	return r;
 }
@@ -273,7 +274,8 @@ static int open_database(struct ul_rc *c, sqlite3 **ret, bool *ret_intact)
 	    r = 0;
 
 	if (code == SQLITE_OK) {
-		if (c->o->dry_run)
+		/* An empty log is SQLite's own of this moment: it takes that away again. */
+		if (c->o->dry_run && c->has_log)
 			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 		ul_db_harden(db);
 		code = checkpoint(c, db);

@@ -15,6 +15,7 @@
 
 #define MAX_ENTRIES 20000
 #define MAX_DEPTH   8
+#define OWN         "underlay" /* the lower's own roots: the boot replaces them in a moment */
 
 struct walk {
 	struct ul_rc *c;
@@ -60,7 +61,8 @@ static int walk(struct walk *w, int fd, const char *path, unsigned int depth)
 		struct stat st;
 		int child;
 
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    (depth == 0 && !strcmp(entry->d_name, OWN)))
 			continue;
 		w->left--;
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
