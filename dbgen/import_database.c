@@ -21,6 +21,7 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "dbgen/db_write.h"
 #include "dbgen/hash_text.h"
 
 #define READING "reading Nix's database"
@@ -94,6 +95,7 @@ static int open_uri(struct source *s, const char *path, const char *query, int f
 	if (sqlite3_open_v2((const char *)uri.data, &s->db,
 			    flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
 		return fail_sqlite(s);
+	ul_db_harden(s->db);
 	return 0;
 }
 

@@ -250,8 +250,10 @@ int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_mark
 	snprintf(c.db_path, sizeof(c.db_path), "%s/" UL_RC_DB_DIR "/db.sqlite", upper_path);
 	r = faccessat(upper_fd, UL_RC_DB_DIR "/db.sqlite", F_OK, 0);
 	if (r == 0) {
-		r = sqlite3_open_v2(c.db_path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-				    sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
+		r = sqlite3_open_v2(c.db_path, &db, SQLITE_OPEN_READWRITE, NULL);
+		if (r == SQLITE_OK)
+			ul_db_harden(db);
+		r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
 				    ul_rc_db_max_id(db, &max_id) < 0
 			    ? ul_db_sqlite_error(err, db, "setting the clean mark", c.db_path)
 			    : 0;

@@ -281,6 +281,31 @@ static void database_refused(void **state)
 	remove_directory(dir);
 }
 
+/* A schema may hold code: none of it runs, though the statements that read the tables would start it. */
+static void database_with_code(void **state)
+{
+	struct ul_builder *b = ul_builder_new(SAMPLE_DIR);
+	struct ul_error err = {0};
+	char path[64];
+	sqlite3 *db;
+	char *dir = make_database(&db, false);
+
+	(void)state;
+	assert_non_null(b);
+	snprintf(path, sizeof(path), "%s/db.sqlite", dir);
+	assert_int_equal(sqlite3_exec(db,
+				      "pragma foreign_keys = off; pragma legacy_alter_table = on;"
+				      "alter table Refs rename to Real;"
+				      "create view Refs as select * from Real",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(ul_import_database(b, path, &err), -UL_E_DATABASE);
+	assert_non_null(strstr(err.why, "access to view"));
+	ul_builder_free(b);
+	remove_directory(dir);
+}
+
 /* What a form can hold comes back from it: the second export is the first. */
 static void to_and_fro(void **state)
 {
@@ -381,6 +406,7 @@ int main(void)
 		cmocka_unit_test(database_with_log),
 		cmocka_unit_test(database_with_log_alone),
 		cmocka_unit_test(database_refused),
+		cmocka_unit_test(database_with_code),
 		cmocka_unit_test(to_and_fro),
 		cmocka_unit_test(portable),
 		cmocka_unit_test(hash_forms),

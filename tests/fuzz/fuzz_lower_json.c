@@ -1,0 +1,45 @@
+/* What a persistent upper says of itself (lower.json): any bytes are an identity, or none. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "dbgen/reconcile_internal.h"
+#include "tests/fuzz/fuzz.h"
+
+const struct fuzz_memory fuzz_memory = {.fixed = 128 << 10, .per_byte = 700};
+
+static char dir[] = "/dev/shm/underlay-fuzz-XXXXXX";
+
+static void forget(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/lower.json", dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+void fuzz_one(const uint8_t *data, size_t len)
+{
+	static int dirfd = -1, fd;
+	struct ul_reconcile_report report = {0};
+	struct ul_reconcile_options o = {.upper_path = dir};
+	struct ul_error err = {0};
+	struct ul_rc c = {.o = &o, .report = &report, .err = &err};
+
+	if (dirfd < 0) {
+		FUZZ_WANT(mkdtemp(dir) != NULL);
+		dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd = openat(dirfd, "lower.json", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		FUZZ_WANT(dirfd >= 0 && fd >= 0);
+		(void)atexit(forget);
+	}
+	o.upper_fd = dirfd;
+	FUZZ_WANT(ftruncate(fd, 0) == 0 && ul_pwrite_full(fd, data, len, 0) == 0);
+	FUZZ_WANT(ul_rc_identity_read(&c) == 0 && err.code == 0);
+	FUZZ_WANT(memchr(c.before.identity, '\0', sizeof(c.before.identity)) != NULL);
+}
