@@ -248,7 +248,7 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 {
 	uint32_t align =
 		pe->section_alignment > MEMORY_ALIGN ? pe->section_alignment : MEMORY_ALIGN;
-	uint64_t file, memory, total, sums[2] = {0};
+	uint64_t file, memory, total, room, sums[2] = {0};
 	ul_autobuffer struct ul_buffer out = {0};
 	int r = check_room(pe, add, n, err);
 
@@ -256,11 +256,15 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		return r;
 	find_end(pe, &file, &memory);
 	total = file + memory;
-	for (size_t i = 0; i < n; i++)
+	room = align_up(file, pe->file_alignment);
+	for (size_t i = 0; i < n; i++) {
 		total += align_up(add[i].len, align) + align;
+		room += align_up(add[i].len, pe->file_alignment);
+	}
 	if (total > SIZE_LIMIT)
 		return malformed(pe->name, "with the new sections it would pass 2 GiB", err);
-	r = ul_buffer_reserve(&out, total);
+	/* Not total: what a stub says of addresses must not be what it makes us allocate. */
+	r = ul_buffer_reserve(&out, room);
 	if (r == 0)
 		r = ul_buffer_append(&out, pe->data, file);
 	if (r == 0)
