@@ -338,6 +338,28 @@ static void unknown_or_wrong(void **state)
 	ul_buffer_free(&der);
 }
 
+/* Trust is of certificates, not of whom they might vouch for: there is no chain. */
+static void issuer_does_not_vouch(void **state)
+{
+	EVP_PKEY *own_key = ids[OTHER].key;
+	X509 *own_cert = ids[OTHER].cert, *leaf = make_cert(own_key, "leaf", 7);
+	struct ul_buffer der = {0};
+	struct ul_error err;
+
+	(void)state;
+	X509_set_issuer_name(leaf, X509_get_subject_name(ids[RSA_ID].cert));
+	assert_true(X509_sign(leaf, ids[RSA_ID].key, EVP_sha256()) > 0);
+	ids[OTHER].cert = leaf;
+	/* With the certificate inside, as a chain wants it, and without. */
+	sign_raw(OTHER, -1, EVP_sha256(), PKCS7_BINARY | PKCS7_DETACHED, &der);
+	assert_int_equal(verdict(RSA_ID, &der, &err), -UL_E_SIGNER);
+	sign_raw(OTHER, -1, EVP_sha256(), PLAIN, &der);
+	assert_int_equal(verdict(RSA_ID, &der, &err), -UL_E_SIGNER);
+	ids[OTHER].cert = own_cert;
+	X509_free(leaf);
+	ul_buffer_free(&der);
+}
+
 static void trust_directory(void **state)
 {
 	struct ul_buffer der = {0}, pem = {0};
@@ -481,6 +503,7 @@ int main(void)
 		cmocka_unit_test(refuses_bytes),
 		cmocka_unit_test(refuses_other_data),
 		cmocka_unit_test(unknown_or_wrong),
+		cmocka_unit_test(issuer_does_not_vouch),
 		cmocka_unit_test(trust_directory),
 		cmocka_unit_test(signer_loading),
 	};
