@@ -267,7 +267,10 @@ build/lint/%.tidy: %.c .clang-tidy
 	@mkdir -p $(@D)
 	$(SAY) TIDY $<
 	$(Q)clang-tidy --quiet $< -- -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) $(WARNINGS) 2>$@.log || { cat $@.log; exit 1; }
+	$(Q)$(CC) -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) -MM -MP -MT $@ -MF $@.d $<
 	@touch $@
+# What a header says is looked at in the files that include it.
+-include $(shell find build/lint -type f -name '*.d' 2>/dev/null)
 
 # memleak: cppcheck does not know __attribute__((cleanup)); LeakSanitizer runs in the tests.
 .PHONY: lint
