@@ -73,6 +73,10 @@ static inline bool ul_builder_keeps(const struct ul_builder *b, const struct ul_
 /* Put "DIR/HASH-name" into out (UL_STORE_PATH_SIZE bytes); returns out. */
 char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry *e, char *out);
 
+/* No path but itself leads back to a path. The closure of order[0 .. n) has been checked. */
+int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n,
+			    struct ul_error *err);
+
 /*
  * Encoding (manifest_encode.c): the sections of the paths order[first .. first + n], appended to
  * data; row gets the index' row. number: of each entry, its place in order.

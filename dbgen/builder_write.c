@@ -162,6 +162,8 @@ int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_err
 	n = (uint32_t)sort_entries(b, order, number);
 	r = check_closure(b, order, n, &n_refs, err);
 	if (r == 0)
+		r = ul_builder_check_cycles(b, order, n, err);
+	if (r == 0)
 		r = reserve_head(b, (n + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH, &out,
 				 &head_len, err);
 	if (r < 0)

@@ -201,7 +201,8 @@ void ul_builder_drop_local(struct ul_builder *b);
 
 /*
  * Write the manifest: the same bytes for the same set of paths, whatever the order of adding. A path
- * given twice with different data, or a reference to a path that was not added, is -UL_E_INPUT. To
+ * given twice with different data, a reference to a path that was not added, or a circle of them is
+ * -UL_E_INPUT. To
  * be called once; *ret is set on success only.
  */
 struct ul_buffer;
