@@ -4,8 +4,8 @@
 #
 #   tests/bench/db.sh [ROUNDS] [PATHS...]
 #
-# BENCH_DIR: where the files are written (default: a folder in the build directory; give a tmpfs to
-# measure what a boot does).
+# Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs, for a boot writes into one). Every row is
+# the time of a whole process; "in one process" is the work alone, without the start of a program.
 set -u
 cd "$(dirname "$0")/../.." || exit 3
 build=$(realpath "${BUILD:-build}")
@@ -14,7 +14,8 @@ shift
 sizes=("${@:-1000}")
 [ $# -gt 0 ] || sizes=(1000 10000 100000 1000000)
 mkdir -p "$build/bench"
-bench_dir=$(mktemp -d "${BENCH_DIR:-$build/bench}/db.XXXXXX")
+bench_dir=$(mktemp -d "${BENCH_DIR:-/dev/shm}/db.XXXXXX")
+filesystem=$(stat -f -c %T "$bench_dir")
 trap 'rm -rf "$bench_dir"' EXIT
 # shellcheck source=tests/bench/lib.sh
 . tests/bench/lib.sh
@@ -51,6 +52,9 @@ round() { # NUMBER
 	fresh
 	[ "$n" -gt "$sqlite_rounds" ] || bench_round "$size: SQLite's API" ours --sqlite
 	fresh
+	fresh && bench_given "$size: ours, in one process" \
+		"$build/tests/bench/bench_build" "$manifest" "$bench_dir/out" 2
+	fresh
 	if [ "$n" -le "$load_db_rounds" ] && [ "$size" -le "$load_db_limit" ]; then
 		bench_round "$size: nix-store --load-db" load_db
 	fi
@@ -65,6 +69,8 @@ for size in "${sizes[@]}"; do
 	t=$(bench_median "$size: ours, 2 threads")
 	facts+=(
 		"nanoseconds_per_path_$size=$(awk -v t="$t" -v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }')"
+		"nanoseconds_per_path_in_one_process_$size=$(awk -v t="$(bench_median "$size: ours, in one process")" \
+			-v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }')"
 		"peak_kilobytes_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --threads 2)"
 		"peak_kilobytes_low_memory_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --low-memory)"
 		"database_bytes_$size=$(stat -c %s "$bench_dir/db.sqlite")"
@@ -76,11 +82,11 @@ for size in "${sizes[@]}"; do
 	fi
 done
 
-echo "Nix's database from a manifest, medians of $rounds rounds by turns"
+echo "Nix's database from a manifest on $filesystem, medians of $rounds rounds by turns"
 printf '%-44s %10s %14s\n' '' 'median s' 'ns a path'
 for name in "${bench_names[@]}"; do
 	awk -v n="$name" -v t="$(bench_median "$name")" \
 		'BEGIN { split(n, part, ":"); printf "%-44s %10.4f %14.0f\n", n, t, t / part[1] * 1e9 }'
 done
 printf '%s\n' "${facts[@]}" | sed 's/_/ /g; s/=/: /'
-bench_json "$build/bench-db.json" db "${facts[@]}"
+bench_json "${OUT:-$build/bench-db.json}" db "filesystem=\"$filesystem\"" "${facts[@]}"

@@ -1,24 +1,40 @@
 # What the benchmark scripts share: runs by turns, medians, a table, JSON. Sourced, not run.
 #
 #   bench_round NAME COMMAND...     run once, note the wall-clock time; a failing command ends the benchmark
+#   bench_given NAME COMMAND...     the same for a command that prints its own time, in seconds
 #   bench_median NAME               median of the times noted, in seconds
 #   bench_json FILE TITLE KEY=VALUE...   medians and times of all names, and the given facts
 
 declare -A bench_times
 declare -a bench_names
 
-bench_round() {
-	local name=$1 start end
-	shift
-	start=$EPOCHREALTIME
-	"$@" >/dev/null 2>"$bench_dir/stderr" || {
+bench_note() { # NAME SECONDS
+	[ -n "${bench_times[$1]:-}" ] || bench_names+=("$1")
+	bench_times[$1]+="$2 "
+}
+
+bench_run() { # COMMAND...: what it prints goes to $bench_dir/stdout
+	"$@" >"$bench_dir/stdout" 2>"$bench_dir/stderr" || {
 		echo "benchmark: $* failed:" >&2
 		cat "$bench_dir/stderr" >&2
 		exit 3
 	}
+}
+
+bench_round() {
+	local name=$1 start end
+	shift
+	start=$EPOCHREALTIME
+	bench_run "$@"
 	end=$EPOCHREALTIME
-	[ -n "${bench_times[$name]:-}" ] || bench_names+=("$name")
-	bench_times[$name]+="$(awk -v a="$start" -v b="$end" 'BEGIN { printf "%.4f", b - a }') "
+	bench_note "$name" "$(awk -v a="$start" -v b="$end" 'BEGIN { printf "%.4f", b - a }')"
+}
+
+bench_given() {
+	local name=$1
+	shift
+	bench_run "$@"
+	bench_note "$name" "$(tail -n 1 "$bench_dir/stdout")"
 }
 
 bench_median() {
