@@ -79,10 +79,34 @@ static inline void put_hex16(const uint8_t *in, uint8_t *out)
 	memcpy(out, text, sizeof(text));
 }
 
+/*
+ * Copy a text of some dozen bytes: whole vectors and a last one that overlaps them, inline. A call of memcpy for
+ * each of a row's eight pieces cost a tenth of all.
+ */
 static inline uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t len)
 {
-	memcpy(at, bytes, len);
-	return at + len;
+	const uint8_t *from = bytes;
+	uint8_t *end = at + len;
+
+	if (len >= 16) {
+		v16 last;
+
+		memcpy(&last, from + len - 16, 16);
+		for (; at + 16 < end; at += 16, from += 16)
+			memcpy(at, from, 16);
+		memcpy(end - 16, &last, 16);
+	} else if (len >= 8) {
+		uint64_t v[2];
+
+		memcpy(&v[0], from, 8);
+		memcpy(&v[1], from + len - 8, 8);
+		memcpy(at, &v[0], 8);
+		memcpy(end - 8, &v[1], 8);
+	} else {
+		for (size_t i = 0; i < len; i++)
+			at[i] = from[i];
+	}
+	return end;
 }
 
 /* ---- a path ---- */
@@ -284,7 +308,7 @@ int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_i
 		at = add_entry(c, r.path_len, b->first + i + 1);
 		if (!at)
 			return -ENOMEM;
-		memcpy(at, payload + r.header_len, r.path_len);
+		put_bytes(at, payload + r.header_len, r.path_len);
 	}
 	return 0;
 }
