@@ -19,8 +19,7 @@ static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to,
 {
 	char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
-	return ul_error_set(err, UL_E_INPUT, CHECKING,
-			    ul_builder_path(b, &b->entries[to], to_text),
+	return ul_error_set(err, UL_E_INPUT, CHECKING, ul_builder_path(b, &b->entries[to], to_text),
 			    "Mend the source: Nix takes no such paths.",
 			    "its references lead in a circle, back from %s",
 			    ul_builder_path(b, &b->entries[from], from_text));
