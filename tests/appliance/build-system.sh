@@ -16,7 +16,7 @@ for applet in $("$busybox/bin/busybox" --list); do
 done
 # Nix asks this, itself under another name, whether another machine should build; 2.8 looks for it in /usr.
 ln -s "$(readlink "$out/bin/nix")" "$out/bin/build-remote"
-ln -s "$kernel" "$out/kernel"
+[ -z "${kernel:-}" ] || ln -s "$kernel" "$out/kernel"
 ln -s "$scenarios" "$out/scenarios"
 ln -s "$seed" "$out/share/seed"
 ln -s "$seedDoc" "$out/share/seed-doc"
@@ -24,3 +24,9 @@ ln -s "$seedDerivation" "$out/share/seed.drv"
 ln -s "$fixedOutput" "$out/share/motto"
 ln -s "$text" "$out/share/notes"
 printf '%s\n' $units >"$out/share/units"
+# What differs between releases, where this is one.
+if [ -n "${only:-}" ]; then
+	ln -s "$changed" "$out/share/changed"
+	ln -s "$builtLater" "$out/share/built-later"
+	ln -s "$only" "$out/share/only"
+fi

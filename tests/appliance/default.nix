@@ -1,7 +1,9 @@
 # The appliance's store: the system that boots, Nix itself, and paths of each kind that a store can hold.
 # Evaluated and built by a real Nix whose root is a Debian tree (see build.sh): what Debian ships as packages
 # becomes store paths here, one a library, each referring to the libraries that it needs.
-{ facts, recipe }:
+# `release`: "" is the appliance of the boots; "1" and "2" are two versions of a smaller one, between which an
+# upper is moved (see `releases`).
+{ facts, recipe, release ? "" }:
 let
   # { "libz.so.1": { "file": "/usr/lib/...", "needed": [ "libc.so.6" ] }, ... }; made by list-libraries.sh.
   known = builtins.fromJSON (builtins.readFile facts);
@@ -69,7 +71,7 @@ let
       [Service]
       Description=unit ${toString n} of ${source}
       ${if n > 0 then "After=${builtins.elemAt units (n - 1)}" else ""}
-    '') 200;
+    '') (if release == "" then 200 else 20);
 
   # A derivation with two outputs that is in the store as a .drv, with all that its building needs.
   seed = derivation {
@@ -79,16 +81,39 @@ let
     args = [ "sh" "-c" "echo seed >$out; echo documentation of $out >$doc" ];
     outputs = [ "out" "doc" ];
   };
+
+  # What differs between two releases, as far as an upper can tell. /tmp/release is there where they are made and
+  # not on the appliance: so the same derivation has other contents each time, as a build that cannot be reproduced.
+  impure = name: derivation {
+    inherit name;
+    system = "x86_64-linux";
+    builder = "${programs.busybox}/bin/busybox";
+    args = [ "sh" "-c" "if [ -e /tmp/release ]; then read by </tmp/release; else by=the-appliance; fi; echo made by $by >$out" ];
+  };
+  changed = impure "changed";
+  builtLater = impure "built-later"; # in release 1 its derivation only: the appliance can build it itself
+  releases = {
+    "" = { };
+    "1" = {
+      inherit changed;
+      builtLater = builtins.unsafeDiscardOutputDependency builtLater.drvPath;
+      only = builtins.toFile "only-in-1.txt" "Release 2 has no such path.\n";
+    };
+    "2" = {
+      inherit changed builtLater;
+      only = builtins.toFile "only-in-2.txt" "Release 1 has no such path.\n";
+    };
+  };
 in
 {
-  system = build "appliance-system" {
+  system = build "appliance-system" ({
     busybox = programs.busybox;
     programs = map (name: programs.${name}) (builtins.attrNames programs);
-    inherit kernel fixedOutput text seed units;
+    inherit fixedOutput text seed units;
     seedDoc = seed.doc;
     seedDerivation = builtins.unsafeDiscardOutputDependency seed.drvPath;
     scenarios = builtins.path { name = "scenarios"; path = recipe + "/scenarios"; };
     init = builtins.path { name = "appliance-init"; path = recipe + "/init"; };
     remountOverlay = builtins.path { name = "remount-overlay"; path = recipe + "/remount-overlay"; };
-  } "build-system.sh";
+  } // (if release == "" then { inherit kernel; } else releases.${release})) "build-system.sh";
 }

@@ -1,7 +1,7 @@
 # Keys, store images and initramfs for the boots. To be sourced after cache.sh, appliance.sh and qemu.sh.
 #
 #   image_keys                       make the signer (KEYS/signer.{key,crt}) and a stranger (KEYS/stranger.*)
-#   image_appliance NIX              print the signed image of the appliance with that Nix; made when the
+#   image_appliance NIX[:RELEASE]    print the signed image of the appliance with that Nix; made when the
 #                                    underlay program or the store is newer
 #   image_config FILE [LINE...]      write a policy: what every boot here wants, and the lines of the case
 #   image_initrd KERNEL CONFIG       print the initramfs with that policy and the signer's certificate, or $image_cert
@@ -32,11 +32,12 @@ image_system() {
 
 # image_build NIX OUT [OPTION...]: the appliance as an image; options come last and win.
 image_build() {
-	local nix=$1 out=$2 store
+	local nix=$1 out=$2 store version=1
 	shift 2
 	store=$(appliance_store "$nix") || return 1
+	[[ $nix != *:* ]] || version=${nix#*:}
 	"$underlay" image build -o "$out" --database "$store/nix/var/nix/db/db.sqlite" \
-		--store "$store/nix/store" --system "$(cat "$store/system")" --name appliance --version 1.0 \
+		--store "$store/nix/store" --system "$(cat "$store/system")" --name appliance --version "$version.0" \
 		--key "$keys_dir/signer.key" --cert "$keys_dir/signer.crt" "$@"
 }
 

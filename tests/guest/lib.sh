@@ -1,0 +1,57 @@
+# What the scenarios of a persistent upper share. $release: of the image that is booted.
+busybox=$(readlink -f "$system/bin/busybox" | sed 's|/bin/busybox$||')
+roots=/nix/var/nix/gcroots/test
+mkdir -p "$roots"
+
+block() {
+	echo "begin $1" >&3
+	cat >&3
+	echo "end $1" >&3
+}
+
+# What this boot did, and all that Nix calls valid, before anything is changed.
+tell_boot() {
+	block state </run/underlay/state.json
+	[ ! -f /nix/.rw/report.json ] || block report </nix/.rw/report.json
+	nix-store --dump-db | block registration
+}
+
+judge() {
+	check "every sealed path is valid" nix-store --check-validity $(lower_paths)
+	check "nix-store --verify --check-contents is clean" verify_all
+}
+
+# Nix of some versions repairs the database where it finds a path gone, and ends well: so what it prints counts.
+verify_all() {
+	nix-store --verify --check-contents >/tmp/verify.log 2>&1
+	verify_status=$?
+	cat /tmp/verify.log
+	[ $verify_status = 0 ] && ! grep -E 'disappeared|modified|not valid|error' /tmp/verify.log
+}
+
+# The collector takes nothing that is sealed, and nothing that has a root.
+collect() {
+	nix-collect-garbage >/tmp/collected 2>&1
+	say collected "$(tail -n 1 /tmp/collected)"
+	ls /nix/store >/tmp/after
+	lower_paths | sed 's|.*/||' | grep -vxFf /tmp/after >/tmp/lost
+	check "the collector left every sealed path" test ! -s /tmp/lost
+	check "every sealed path is valid after the collection" nix-store --check-validity $(lower_paths)
+}
+
+mark_clean() {
+	check "the upper is marked clean" /data/underlay mark-clean
+}
+
+invalid() {
+	! nix-store --check-validity "$1"
+}
+
+same_text() {
+	test "$(cat "$1")" = "$2"
+}
+
+# A path's file, through the overlay.
+first_file() {
+	if [ -d "$1" ]; then echo "$1/$(ls "$1" | head -n 1)"; else echo "$1"; fi
+}

@@ -1,0 +1,99 @@
+# Disks for persistent uppers, and scenarios that need no new store. To be sourced after cache.sh, appliance.sh,
+# qemu.sh and image.sh.
+#
+#   upper_disk FILE MIB              an empty disk with one partition, labelled "upper"
+#   upper_format FILE                an ext4 on that partition, as an administrator would make it
+#   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
+#   upper_umount DIR                 script's own, please (upper_namespace)
+#   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
+#   guest_disk NAME PART... [NAME=VALUE...]   print a disk whose scenario is the parts (of tests/guest), with variables
+#                                    set before; the underlay command is /data/underlay in the guest
+#   guest_block NAME KEY             what a scenario said between "begin KEY" and "end KEY"
+#   guest_says NAME KEY              the values of "say KEY VALUE"
+#   guest_checks NAME SCENARIO       test lines of a boot: what its scenario found, that it came to its end, and that
+#                                    the machine powered off
+upper_offset=$((1 << 20)) # bytes before the partition
+
+upper_namespace() {
+	[ -z "${UPPER_NAMESPACE:-}" ] || return 0
+	UPPER_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+}
+
+upper_disk() {
+	rm -f "$1"
+	truncate -s "$2M" "$1"
+	printf 'label: gpt\nstart=%d, name=upper, type=linux\n' $((upper_offset / 512)) | sfdisk --quiet "$1"
+}
+
+upper_size() {
+	sfdisk --json "$1" | jq '.partitiontable.partitions[0].size * 512'
+}
+
+upper_format() {
+	mkfs.ext4 -q -F -E "offset=$upper_offset" "$1" $(($(upper_size "$1") / 1024))k
+}
+
+upper_mount() {
+	mkdir -p "$2"
+	mount -o "loop,offset=$upper_offset,sizelimit=$(upper_size "$1")" "$1" "$2"
+}
+
+upper_umount() {
+	umount "$1"
+}
+
+# The command with all that it loads, to be run by its own loader: the appliance has another C library.
+guest_tools() {
+	local tools=$qemu_dir/guest-tools library
+	(
+		flock 9
+		[ ! "$tools" -nt "$underlay" ] || exit 0
+		rm -rf "$tools" "$tools.new"
+		mkdir -p "$tools.new/lib"
+		cp "$underlay" "$tools.new/lib/underlay"
+		for library in $(ldd "$underlay" | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p'); do
+			cp -L "$library" "$tools.new/lib/"
+		done
+		printf '%s\n' '#!/bin/sh' \
+			'exec /data/lib/ld-linux-x86-64.so.2 --library-path /data/lib /data/lib/underlay "$@"' \
+			>"$tools.new/underlay"
+		printf '%s\n' '#!/bin/sh' 'exec /data/underlay remount "$@"' >"$tools.new/remount"
+		chmod +x "$tools.new"/{underlay,remount}
+		mv "$tools.new" "$tools"
+	) 9>"$qemu_dir/.guest-tools.lock"
+}
+
+guest_disk() {
+	local name=$1 dir=$qemu_dir/$1.guest part
+	shift
+	guest_tools || return 1
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	cp -al "$qemu_dir/guest-tools/." "$dir"
+	for part; do
+		[[ $part != *=* ]] || printf '%s=%q\n' "${part%%=*}" "${part#*=}"
+	done >"$dir/scenario.sh"
+	for part; do
+		[[ $part == *=* ]] || cat "tests/guest/$part.sh"
+	done >>"$dir/scenario.sh"
+	rm -f "$dir.erofs"
+	mkfs.erofs --quiet "$dir.erofs" "$dir" >"$dir.log" 2>&1 || { cat "$dir.log" >&2 && return 1; }
+	rm -rf "$dir"
+	echo "$dir.erofs"
+}
+
+guest_block() {
+	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
+}
+
+guest_says() {
+	sed -n "s/^say $2 //p" "$qemu_dir/$1.results"
+}
+
+guest_checks() {
+	sed -n -e "s/^\(ok\|not ok\) - /\1 - $1: /p" -e '/^#/p' "$qemu_dir/$1.results"
+	! grep -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
+	tap_is "$1: the scenario ran to its end, and the machine powered off" \
+		"$(tail -n 1 "$qemu_dir/$1.results"), $(cat "$qemu_dir/$1.end")" "end $2 0, poweroff"
+	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || qemu_show "$1"
+}
