@@ -1,0 +1,2 @@
+# The system starts, and ends again.
+mark_clean
