@@ -43,7 +43,7 @@ done <<<"$all_phases"
 
 # boot NAME MODE RELEASE SCENARIO-DISK DISK [CMDLINE]
 boot() {
-	qemu_boot "$1" "$(cache_kernel $kernel)" "${initrd_of[$2]}" "appliance.scenario=disk ${6:-}" 240 \
+	qemu_boot "$1" "$(cache_kernel $kernel)" "${initrd_of[$2]}" "quiet appliance.scenario=disk ${6:-}" 240 \
 		"${image_of[$3]}" "$5:rw" "$4"
 }
 

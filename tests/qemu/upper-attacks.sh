@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# Somebody has the machine's disk while it is off, and writes to the upper. Whatever it is: the machine boots, and
+# /nix/store has every sealed path as it was sealed. Each attack is made on a sealed path of its own where it can
+# be, so that several share a boot; each is looked for by name in what the guest says and in the report.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache appliance qemu image upper; do
+	. "tests/lib/$lib.sh"
+done
+upper_namespace "$@"
+work=$qemu_dir/attacks
+kernel=6.12
+rm -rf "$work"
+mkdir -p "$work"
+image=$(image_appliance 2.26:1) && store=$(appliance_store 2.26:1) || { echo "not ok - the image is made" && exit 1; }
+sealed=$store/nix/store
+
+# ---- what is sealed, from the image's source -------------------------------------------------------
+
+(cd "$sealed" && find . -path ./.links -prune -o -type f -print0 | sort -z | xargs -0 sha256sum) >"$work/sealed"
+(cd "$sealed" && find . -mindepth 1 -maxdepth 1 ! -name .links -print0 | sort -z) >"$work/sealed.names"
+mapfile -t directories < <(cd "$sealed" && find . -mindepth 2 -maxdepth 2 -name lib -printf '%h\n' | sed 's|^\./||' | sort)
+mapfile -t files < <(cd "$sealed" && find . -mindepth 1 -maxdepth 1 -type f -name '*.service' -printf '%P\n' | sort)
+
+# ---- the attacks: each changes the upper's filesystem, mounted at $at ------------------------------
+
+# Sealed names are used up one after the other; $victims tells of which attack each is the victim.
+declare -A victims
+victim=
+a_directory() {
+	victim=${directories[0]}
+	directories=("${directories[@]:1}")
+	victims[$victim]=$1
+}
+a_file() {
+	victim=${files[0]}
+	files=("${files[@]:1}")
+	victims[$victim]=$1
+}
+fill() {
+	mkdir -p "$at/store/$1/lib" && echo bad >"$at/store/$1/lib/bad.so"
+}
+
+attack_entries() {
+	a_directory "a whole directory over a sealed name" && fill "$victim"
+	a_directory "a single file under an opaque directory" && fill "$victim" &&
+		setfattr -n trusted.overlay.opaque -v y "$at/store/$victim"
+	a_directory "a whiteout inside a directory that is merged" && mkdir -p "$at/store/$victim" &&
+		mknod "$at/store/$victim/lib" c 0 0
+	a_directory "a symlink in place of a path" && ln -s /tmp "$at/store/$victim"
+	a_directory "a symlink to another sealed path" && ln -s "/nix/store/${directories[0]}" "$at/store/$victim"
+	a_directory "a whiteout" && mknod "$at/store/$victim" c 0 0
+	a_file "a whiteout of a file" && mknod "$at/store/$victim" c 0 0
+	a_file "a whiteout by attribute" && : >"$at/store/$victim" &&
+		setfattr -n trusted.overlay.whiteout -v y "$at/store/$victim" && setfattr -n trusted.overlay.opaque -v x "$at/store"
+	a_directory "trusted.overlay.redirect" && fill "$victim" &&
+		setfattr -n trusted.overlay.redirect -v "/${directories[0]}" "$at/store/$victim"
+	a_directory "user.overlay.redirect" && fill "$victim" &&
+		setfattr -n user.overlay.redirect -v "/${directories[0]}" "$at/store/$victim"
+	a_directory "user.overlay.opaque" && fill "$victim" && setfattr -n user.overlay.opaque -v y "$at/store/$victim"
+	a_file "trusted.overlay.metacopy" && : >"$at/store/$victim" &&
+		setfattr -n trusted.overlay.metacopy "$at/store/$victim" &&
+		setfattr -n trusted.overlay.redirect -v "/${files[0]}" "$at/store/$victim"
+	a_file "user.overlay.metacopy" && : >"$at/store/$victim" && setfattr -n user.overlay.metacopy "$at/store/$victim"
+	a_file "another file" && echo bad >"$at/store/$victim"
+	a_file "a block device" && mknod "$at/store/$victim" b 254 0
+	a_file "a character device" && mknod "$at/store/$victim" c 1 3
+	a_file "a fifo" && mkfifo "$at/store/$victim"
+	a_file "a setuid file" && cp /bin/true "$at/store/$victim" && chmod 6755 "$at/store/$victim"
+	a_file "a hard link to another entry" && echo bad >"$at/store/linked" && ln "$at/store/linked" "$at/store/$victim"
+	a_file "a file that may not be changed" && echo bad >"$at/store/$victim" && chattr +i "$at/store/$victim"
+	a_directory "a directory that may not be changed" && fill "$victim" && chattr +i "$at/store/$victim"
+	# What has no sealed name may stay or go; it must not harm.
+	mknod "$at/store/00000000000000000000000000000000-disk" b 254 0
+	cp /bin/true "$at/store/00000000000000000000000000000000-setuid" &&
+		chmod 6755 "$at/store/00000000000000000000000000000000-setuid"
+	mkdir "$at/store/00000000000000000000000000000000-redirected" &&
+		setfattr -n trusted.overlay.redirect -v /../../etc "$at/store/00000000000000000000000000000000-redirected"
+	local odd
+	for odd in $'new\nline' $'\377\376' $'\e[2Jescape' -rf '...' ' ' '*' '"' "${files[0]}"$'\n' "./${files[0]} " \
+		"$(printf 'x%.0s' {1..255})"; do
+		echo bad >"$at/store/${odd#./}"
+	done
+}
+attack_root-opaque() {
+	setfattr -n trusted.overlay.opaque -v y "$at/store"
+	setfattr -n trusted.overlay.redirect -v /nowhere "$at/store"
+	setfattr -n user.overlay.opaque -v y "$at/store"
+}
+attack_store-symlink() {
+	mv "$at/store" "$at/elsewhere" && ln -s elsewhere "$at/store"
+	a_file "another file, behind a symlinked store" && echo bad >"$at/elsewhere/$victim"
+}
+attack_names() {
+	local name
+	rm -rf "$at/work" "$at/quarantine" && ln -s /etc "$at/work" && ln -s store "$at/quarantine"
+	mv "$at/var" "$at/elsewhere" && ln -s elsewhere "$at/var"
+	rm -f "$at"/{lower.json,report.json,clean}
+	mkfifo "$at/lower.json" "$at/lock.json"
+	mkdir "$at/report.json"
+	ln -s /dev/vda "$at/clean"
+	rm -f "$at/lock" && ln -s /dev/vda1 "$at/lock"
+	a_file "another file, with the quarantine a symlink" && echo bad >"$at/store/$victim"
+}
+# lower.json names the release that is booted, and is not what the database was made for.
+attack_lying-lower() {
+	local database=$at/var/nix/db
+	rm -f "$database"/*
+	cp "$(appliance_store 2.26:2)/nix/var/nix/db"/{db.sqlite,schema} "$database/"
+	echo '{"format": 1, "maxId": 999999}' >"$at/clean"
+}
+attack_lying-database() {
+	sqlite3 "$at/var/nix/db/db.sqlite" "update ValidPaths set hash = 'sha256:$(printf '%064d' 0)', narSize = 1;
+		insert or ignore into ValidPaths (path, hash, registrationTime)
+			values ('/nix/store/00000000000000000000000000000000-none', 'sha256:$(printf '%064d' 0)', 1);
+		create trigger t after insert on ValidPaths begin delete from ValidPaths; end;" >/dev/null
+	rm -f "$at"/var/nix/db/db.sqlite-*
+}
+attack_many() {
+	mkdir -p "$at/quarantine/00000001-x" "$at/quarantine/99999999-x"
+	(cd "$at/quarantine/00000001-x" && seq 3000 | xargs touch)
+	echo one >"$at/store/one"
+	setfattr -n trusted.overlay.metacopy "$at/store/one"
+	(cd "$at/store" && for ((i = 0; i < 1000; i++)); do ln one "link$i"; done)
+	a_directory "a whole directory, beside a farm of hard links" && fill "$victim"
+	a_file "one of the farm's links" && ln "$at/store/one" "$at/store/$victim"
+}
+# Every block: Nix cannot write, so nothing is asked of it; what is sealed is there all the same.
+attack_full() {
+	a_directory "a whole directory, on a full disk" && fill "$victim"
+	a_file "a whiteout, on a full disk" && mknod "$at/store/$victim" c 0 0
+	dd if=/dev/zero of="$at/store/full" bs=1M status=none 2>/dev/null
+	dd if=/dev/zero of="$at/store/fuller" bs=512 status=none 2>/dev/null
+	sync -f "$at"
+}
+attack_casefold() {
+	umount "$at"
+	tune2fs -O casefold -E encoding=utf8 "$loop" >/dev/null && mount "$loop" "$at" &&
+		mv "$at/store" "$at/elsewhere" && mkdir "$at/store" && chattr +F "$at/store" &&
+		a_file "a name in other letters" && echo bad >"$at/store/${victim^^}"
+}
+
+# ---- the boots --------------------------------------------------------------------------------------
+
+declare -A initrd_of
+for mode in attach rebuild; do
+	image_config "$work/$mode.conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
+		"[database]" "mode = $mode" "check = always"
+	initrd_of[$mode]=$(image_initrd $kernel "$work/$mode.conf") || exit 1
+done
+base=$(guest_disk attack-base lib cut-nothing) && attacked=$(guest_disk attacked "+$work/sealed" "+$work/sealed.names" \
+	lib attacked) && attacked_full=$(guest_disk attacked-full "+$work/sealed" "+$work/sealed.names" full=1 \
+	lib attacked) || exit 1
+
+boot() {
+	qemu_boot "$1" "$(cache_kernel $kernel)" "${initrd_of[$2]}" "appliance.scenario=disk" 300 "$image" "$3:rw" "$4"
+}
+
+# The upper that is attacked was prepared by a boot of its own.
+prepare() {
+	upper_disk "$work/$1.base" 64
+	boot "attack-base-$1" "$1" "$work/$1.base" "$base"
+	guest_checks "attack-base-$1" disk
+}
+
+# attack MODE NAME...: these attacks, and one boot.
+attack() {
+	local mode=$1 name=attack-$2-$1 at=$work/$2-$1.mnt data=$attacked loop title
+	shift
+	case $* in
+	*full*) data=$attacked_full ;;
+	esac
+	cp --sparse=always "$work/$mode.base" "$work/$name.disk"
+	mkdir -p "$at"
+	loop=$(losetup --find --show --offset $upper_offset --sizelimit "$(upper_size "$work/$name.disk")" "$work/$name.disk")
+	mount "$loop" "$at" || return 1
+	for title; do
+		"attack_$title" || { echo "not ok - $name: $title is made" && touch "$tap_dir/failed"; }
+	done
+	umount "$at"
+	losetup -d "$loop"
+	boot "$name" "$mode" "$work/$name.disk" "$data"
+	guest_checks "$name" disk
+	guest_block "$name" report >"$work/$name.report"
+	guest_block "$name" sealed-rows >"$work/$name.rows"
+	for victim in "${!victims[@]}"; do
+		tap "$name: ${victims[$victim]}: the sealed one is served" served "$name" "$victim"
+		[[ $* == *symlink* || $* == *names* || $* == *casefold* ]] ||
+			tap "$name: ${victims[$victim]}: it is in the report" \
+				jq -e --arg name "$victim" '.quarantined | map(.name) | index($name)' "$work/$name.report"
+	done
+	[[ $* == *full* ]] ||
+		tap "$name: what Nix knows of every sealed path is what was sealed" same_rows "$name"
+}
+
+# In what the guest said nothing is wrong, differs or shadows of this name, and it said all of it.
+served() {
+	grep -q '^ok - every sealed file has its content' "$qemu_dir/$1.results" &&
+		! grep "^say \(wrong\|differs\|shadows\) .*$2" "$qemu_dir/$1.results" &&
+		grep -q '^begin upper' "$qemu_dir/$1.results"
+}
+
+# Records of a registration in one order, whatever the order of references in each.
+records() {
+	awk '{path = $0; getline hash; getline size; getline deriver; getline n; refs = ""
+		delete ref; for (i = 0; i < n; i++) getline ref[i]
+		for (i = 0; i < n; i++) {least = ""; for (j in ref) if (least == "" || ref[j] < ref[least]) least = j
+			refs = refs " " ref[least]; delete ref[least]}
+		print path, hash, size, deriver, refs}' "$1" | sort
+}
+same_rows() {
+	diff <(records "$store/registration") <(records "$work/$1.rows")
+}
+
+tap_case prepare attach
+tap_case prepare rebuild
+tap_cases
+for mode in attach rebuild; do
+	tap_case attack $mode entries
+	tap_case attack $mode root-opaque lying-database
+done
+tap_case attack attach many
+tap_case attack rebuild full
+tap_case attack attach names lying-lower
+tap_case attack rebuild lying-lower
+tap_case attack rebuild names
+tap_case attack attach store-symlink
+tap_case attack rebuild casefold
+tap_cases
+tap_end
