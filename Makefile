@@ -174,6 +174,11 @@ check-nixos: programs
 check-qemu: programs tools
 	tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
 
+# The power is cut hundreds of times (POWERCUT_POINTS): the half of an hour on two idle cores, and up.
+.PHONY: check-powercut
+check-powercut: programs tools
+	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
+
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
@@ -328,6 +333,7 @@ help:
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
 	@echo 'check-nixos  the NixOS module with the lib of the nixpkgs in NIXPKGS; make test uses a stand-in'
+	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'
