@@ -151,7 +151,7 @@ static int build(int argc, char **argv)
 	};
 	ul_autobuffer struct ul_buffer image = {0}, cmdline = {0};
 	struct arguments a = {.image = NULL};
-	struct ul_uki_report report;
+	struct ul_uki_report report = {0};
 	struct ul_error err;
 	int r = parse(argc, argv, options, &a);
 
@@ -193,7 +193,7 @@ static int sign_image(int argc, char **argv)
 	ul_autobuffer struct ul_buffer image = {0};
 	struct arguments a = {.image = NULL};
 	struct ul_error err;
-	struct ul_pe pe;
+	struct ul_pe pe = {0};
 	int r = parse(argc, argv, options, &a);
 
 	if (r)
@@ -345,7 +345,7 @@ static int inspect(int argc, char **argv)
 	ul_autobuffer struct ul_buffer image = {0};
 	struct arguments a = {.image = NULL};
 	struct ul_error err, bad;
-	struct ul_pe pe;
+	struct ul_pe pe = {0};
 	int verified = 0, r = parse(argc, argv, options, &a);
 
 	if (r)

@@ -84,7 +84,7 @@ static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct u
 				    "the kernel's version is longer than %zu bytes",
 				    sizeof(p->uname) - 1);
 	if (o->uname)
-		strcpy(p->uname, o->uname);
+		snprintf(p->uname, sizeof(p->uname), "%s", o->uname);
 	else
 		kernel_version(&p->kernel, p->uname, sizeof(p->uname));
 	return 0;
@@ -180,7 +180,7 @@ int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
 {
 	UL_CLEANUP(parts_free) struct parts p = {.cmdline = o->cmdline};
 	struct ul_pe_addition add[5];
-	struct ul_pe kernel, stub;
+	struct ul_pe kernel = {0}, stub = {0};
 	const char *stub_path = NULL;
 	size_t n = 0;
 	int r;

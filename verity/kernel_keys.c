@@ -43,9 +43,11 @@ static void describe(const char *keys, const char *keyring, char *buf, size_t si
 void ul_kernel_keyrings_text(const char *keys, const char *release, char *buf, size_t size)
 {
 	char builtin[64], secondary[64], platform[64];
-	unsigned int major = 0, minor = 0;
-	bool asks_platform = sscanf(release, "%u.%u", &major, &minor) != 2 || major > 6 ||
-			     (major == 6 && minor >= 12);
+	char *rest;
+	unsigned long major = strtoul(release, &rest, 10);
+	unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+	/* A release that is no number is some vendor's: nothing is said of it. */
+	bool asks_platform = rest == release || major > 6 || (major == 6 && minor >= 12);
 
 	describe(keys, ".builtin_trusted_keys", builtin, sizeof(builtin));
 	describe(keys, ".secondary_trusted_keys", secondary, sizeof(secondary));
