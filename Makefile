@@ -204,6 +204,10 @@ bench-verity: tools
 bench-check: programs
 	tests/bench/check.sh
 
+.PHONY: bench-reconcile
+bench-reconcile: bench-programs
+	tests/bench/reconcile.sh
+
 .PHONY: bench-boot
 bench-boot: programs
 	tests/bench/bench_boot.sh
@@ -341,6 +345,7 @@ help:
 	@echo 'bench-db     the database against nix-store --load-db, SQLite, cp: a table, and $(BUILD)/bench-db.json'
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
 	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
+	@echo 'bench-reconcile  an upper of 1,000 paths against lowers of up to a million: a table, and a JSON file'
 	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'
 	@echo 'bench-boot-rebuild  milliseconds of the database in a booted rebuild, of the appliance and of 100,000 paths'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'

@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "cli/cli.h"
@@ -15,6 +14,7 @@
 #include "common/paths.h"
 #include "dbgen/manifest_format.h"
 #include "dbgen/reconcile.h"
+#include "initrd/upper.h"
 #include "verity/image_check.h"
 #include "verity/image_view.h"
 
@@ -195,23 +195,6 @@ static int open_upper(const char *path, int *ret, struct ul_error *err)
 			: 0;
 }
 
-/* The one that underlay-init holds while it works on the upper. */
-static int take_lock(int upper_fd, int *ret, struct ul_error *err)
-{
-	static const char what[] = "locking the upper";
-
-	*ret = openat(upper_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-		      0600);
-	if (*ret < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, "lock", NULL, errno);
-	if (flock(*ret, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno == EWOULDBLOCK)
-		return ul_error_set(err, UL_E_UPPER, what, "lock", "Wait until it is done.",
-				    "another program is changing the upper");
-	return ul_error_errno(err, UL_E_UPPER, what, "lock", NULL, errno);
-}
-
 int cli_db_reconcile(int argc, char **argv)
 {
 	struct arguments a = {0};
@@ -226,7 +209,7 @@ int cli_db_reconcile(int argc, char **argv)
 		return cli_usage_error(cli_current(), "%s", wrong);
 	r = open_upper(a.upper, &fd, &err);
 	if (r == 0 && !a.o.dry_run)
-		r = take_lock(fd, &lock, &err);
+		r = ul_upper_lock(fd, &lock, &err);
 	if (r == 0)
 		r = open_lower(&a, &lower, &err);
 	a.o.upper_fd = fd;

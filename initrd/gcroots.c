@@ -14,6 +14,7 @@
 #include "common/paths.h"
 #include "dbgen/roots.h"
 #include "dbgen/store_path.h"
+#include "initrd/upper.h"
 
 static const char what[] = "registering the collector's roots";
 
@@ -53,21 +54,6 @@ static const char *next_name(const char *name)
 
 /* ---- directories ---- */
 
-/* Whatever stands where a directory must be. */
-static int move_aside(int fd, const char *name)
-{
-	char target[NAME_MAX + 1];
-
-	for (unsigned int i = 0; i < 1000; i++) {
-		snprintf(target, sizeof(target), "%.200s.bad-%u", name, i);
-		if (renameat2(fd, name, fd, target, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != EEXIST)
-			break;
-	}
-	return -errno;
-}
-
 /* Open the directory, make it where it is not there. fd or -errno. */
 static int open_made(int fd, const char *name)
 {
@@ -81,7 +67,7 @@ static int open_made(int fd, const char *name)
 			return child;
 		if (errno != ENOTDIR && errno != ELOOP)
 			return -errno;
-		r = move_aside(fd, name);
+		r = ul_upper_move_aside(fd, name);
 		if (r < 0)
 			return r;
 	}

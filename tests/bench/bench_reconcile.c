@@ -1,0 +1,247 @@
+/*
+ * bench_reconcile DIR [ROUNDS]: what reconcile costs in attach mode, with an upper of 1,000 paths, against lowers of
+ * 10,000, 100,000 and 1,000,000 paths; and the no-shadow pass over an upper of 10,000 entries. DIR: where lowers and
+ * uppers are written; on a tmpfs, so that the disk is not what is measured. Prints JSON; the times are medians.
+ *
+ * Each path of the upper refers to others of the upper and to the same 200 paths that every lower has; a reconcile
+ * with a lower that is new to it writes its database anew.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbgen/db.h"
+#include "dbgen/reconcile.h"
+#include "tests/unit/random_store.h"
+
+#define UPPER      1000
+#define SHARED     200 /* paths of each lower that the upper refers to */
+#define ENTRIES    10000
+#define MAX_ROUNDS 99
+
+static void check(int r, const struct ul_error *err)
+{
+	char sentence[1200];
+
+	if (r == 0)
+		return;
+	fprintf(stderr, "bench_reconcile: %s\n",
+		ul_error_sentence(err, sentence, sizeof(sentence)));
+	exit(3);
+}
+
+static void done(int r, const char *what)
+{
+	if (r >= 0)
+		return;
+	perror(what);
+	exit(3);
+}
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *times, int n)
+{
+	qsort(times, (size_t)n, sizeof(*times), compare);
+	return times[n / 2];
+}
+
+/* Of the world that all lowers share: "s" and a number; of the upper: "u". */
+static const char *path_of(char kind, unsigned int i)
+{
+	static char paths[4][80];
+	static unsigned int turn;
+	char *path = paths[turn++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "/nix/store/%032u-%c", i * 2654435761U % 4000000000U,
+		 kind);
+	return path;
+}
+
+static void add(struct ul_builder *b, const char *path, const char *const *refs, size_t n)
+{
+	struct ul_path_info info = {.path = path, .nar_size = 120, .refs = refs, .n_refs = n};
+	struct ul_error err;
+
+	check(ul_builder_add(b, &info, &err), &err);
+}
+
+static struct ul_manifest *finish(struct ul_builder *b, struct ul_buffer *bytes)
+{
+	struct ul_manifest *m = NULL;
+	struct ul_error err;
+
+	check(ul_builder_finish(b, bytes, &err), &err);
+	check(ul_manifest_open_memory(bytes->data, bytes->len, &m, &err), &err);
+	ul_builder_free(b);
+	return m;
+}
+
+/* n paths: the shared ones, and a generated store. Its database goes to DIR. */
+static struct ul_manifest *make_lower(size_t n, struct ul_buffer *bytes)
+{
+	struct random_store *s = random_store_new(n, n - SHARED, &random_store_real);
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	struct ul_manifest *m;
+	struct ul_error err;
+
+	if (!s || !b)
+		exit(3);
+	check(random_store_fill(s, b, &err), &err);
+	random_store_free(s);
+	for (unsigned int i = 0; i < SHARED; i++) {
+		const char *ref = path_of('s', i / 2);
+
+		add(b, path_of('s', i), &ref, i > 0);
+	}
+	m = finish(b, bytes);
+	done(ul_remove_tree(AT_FDCWD, "lower"), "lower");
+	done(mkdir("lower", 0755), "lower");
+	check(ul_db_build(m, AT_FDCWD, "lower", NULL, &err), &err);
+	return m;
+}
+
+static void make_upper(unsigned int n_entries, bool database)
+{
+	ul_autobuffer struct ul_buffer bytes = {0};
+	struct ul_builder *b = ul_builder_new("/nix/store");
+	struct ul_manifest *m;
+	struct ul_error err;
+
+	done(ul_remove_tree(AT_FDCWD, "upper"), "upper");
+	done(ul_mkdir_parents(AT_FDCWD, "upper/var/nix/db", 0755), "upper");
+	done(mkdir("upper/store", 0755), "upper/store");
+	done(mkdir("upper/work", 0755), "upper/work");
+	for (unsigned int i = 0; i < n_entries; i++) {
+		char name[120];
+
+		snprintf(name, sizeof(name), "upper/store/%s",
+			 path_of('u', i) + strlen("/nix/store/"));
+		done(mkdir(name, 0755), name);
+	}
+	for (unsigned int i = 0; i < SHARED; i++)
+		add(b, path_of('s', i), NULL, 0);
+	for (unsigned int i = 0; i < UPPER; i++) {
+		const char *refs[] = {path_of('s', i % SHARED), path_of('s', i * 7 % SHARED),
+				      path_of('u', i / 2)};
+
+		add(b, path_of('u', i), refs, 3);
+	}
+	m = finish(b, &bytes);
+	if (database)
+		check(ul_db_build(m, AT_FDCWD, "upper/var/nix/db", NULL, &err), &err);
+	ul_manifest_close(m);
+}
+
+static double reconcile(struct ul_manifest *lower, const char *identity, uint64_t wanted_updates)
+{
+	ul_autoclose int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct ul_reconcile_options o = {
+		.upper_fd = fd,
+		.upper_path = "upper",
+		.mode = UL_RECONCILE_ATTACH,
+		.lower = {.manifest = lower, .database = "lower/db.sqlite", .identity = identity}};
+	struct ul_reconcile_report report;
+	double start = now_ms(), took;
+	struct ul_error err;
+
+	check(ul_reconcile(&o, &report, &err), &err);
+	took = now_ms() - start;
+	if (report.n[UL_RECONCILE_INVALIDATED] > 0 || report.n[UL_RECONCILE_QUARANTINED] > 0 ||
+	    report.n[UL_RECONCILE_UPDATED] != wanted_updates) {
+		fputs("bench_reconcile: it did not do what was to be measured\n", stderr);
+		exit(3);
+	}
+	ul_reconcile_report_free(&report);
+	return took;
+}
+
+static void mark(void)
+{
+	ul_autoclose int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct ul_error err;
+	bool marked;
+
+	check(ul_reconcile_mark_clean(fd, "upper", &marked, &err), &err);
+}
+
+/* lower.json of another image on which the upper was last used. */
+static void forget(void)
+{
+	static const char text[] =
+		"{\"format\": 1, \"identity\": \"other\", \"database\": \"attach\", "
+		"\"checkedId\": 1000000}";
+
+	done(ul_write_file(AT_FDCWD, "upper/lower.json", 0644, text, strlen(text)), "lower.json");
+}
+
+static void measure(size_t n, int rounds)
+{
+	ul_autobuffer struct ul_buffer bytes = {0};
+	struct ul_manifest *lower = make_lower(n, &bytes);
+	double changed[MAX_ROUNDS], same[MAX_ROUNDS];
+
+	for (int i = 0; i < rounds; i++) {
+		make_upper(UPPER, true);
+		forget();
+		/* All shared paths but the first refer to others in the lower, and did not before. */
+		changed[i] = reconcile(lower, "this", SHARED - 1);
+		mark();
+		same[i] = reconcile(lower, "this", 0);
+	}
+	printf("  {\"lower\": %zu, \"upper\": %d, \"changed_ms\": %.2f, \"unchanged_ms\": %.2f},\n",
+	       n, UPPER, median(changed, rounds), median(same, rounds));
+	fflush(stdout);
+	ul_manifest_close(lower);
+}
+
+static void measure_shadow(int rounds)
+{
+	ul_autobuffer struct ul_buffer bytes = {0};
+	struct ul_manifest *lower = make_lower(100000, &bytes);
+	double times[MAX_ROUNDS];
+
+	make_upper(ENTRIES, false);
+	for (int i = 0; i < rounds; i++)
+		times[i] = reconcile(lower, "this", 0);
+	printf("  {\"lower\": 100000, \"entries\": %d, \"no_shadow_ms\": %.2f}\n", ENTRIES,
+	       median(times, rounds));
+	ul_manifest_close(lower);
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = argc > 2 ? atoi(argv[2]) : 7;
+
+	if (argc < 2 || rounds < 1 || rounds > MAX_ROUNDS) {
+		fputs("usage: bench_reconcile DIR [ROUNDS]\n", stderr);
+		return 2;
+	}
+	done(chdir(argv[1]), argv[1]);
+	puts("[");
+	measure(10000, rounds);
+	measure(100000, rounds);
+	measure(1000000, rounds);
+	measure_shadow(rounds);
+	puts("]");
+	return 0;
+}
