@@ -69,7 +69,7 @@ CLI_LIBS   = $(shell $(PKG_CONFIG) --libs $(CLI_PKGS))
 all: programs
 
 .PHONY: programs
-programs: $(addprefix $(BUILD)/,underlay underlay-init underlay-start underlay-shutdown)
+programs: $(addprefix $(BUILD)/,underlay underlay-init underlay-start underlay-shutdown underlay-remount)
 
 $(call lib,common): $(call obj,$(COMMON))
 $(call lib,dbgen): $(call obj,$(wildcard dbgen/*.c))
@@ -98,6 +98,11 @@ $(BUILD)/underlay-shutdown: $(BUILD)/initrd/shutdown.o $(call lib,common)
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+# Nix's remount hook, which has to be in the system's closure: it needs nothing but libc.
+$(BUILD)/underlay-remount: $(call obj,cli/hook/remount_hook.c cli/remount_overlay.c) $(call lib,common)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -300,6 +305,7 @@ lint: $(TIDY_STAMPS)
 .PHONY: install
 install: programs
 	install -D -m 755 $(BUILD)/underlay $(DESTDIR)$(PREFIX)/bin/underlay
+	install -D -m 755 $(BUILD)/underlay-remount $(DESTDIR)$(PREFIX)/bin/underlay-remount
 	install -D -m 755 $(BUILD)/underlay-init $(DESTDIR)$(PREFIX)/lib/underlay/underlay-init
 	install -D -m 755 $(BUILD)/underlay-start $(DESTDIR)$(PREFIX)/lib/underlay/underlay-start
 	install -D -m 755 $(BUILD)/underlay-shutdown $(DESTDIR)$(PREFIX)/lib/underlay/underlay-shutdown
@@ -328,7 +334,7 @@ clean:
 
 .PHONY: help
 help:
-	@echo 'all          the two programs, underlay and underlay-init, in $(BUILD)/'
+	@echo 'all          the programs, in $(BUILD)/'
 	@echo 'deps         install the Debian packages that are missing (tests/deps.txt); needs root if any is'
 	@echo 'demo         seal a real Nix store, boot it in QEMU, and let the Nix inside judge it'
 	@echo 'test         everything below that starts with check-, with one count at the end'

@@ -23,6 +23,7 @@ extern const struct cli_command cli_mark_commands[];
 extern const struct cli_command cli_image_commands[];
 extern const struct cli_command cli_initrd_commands[];
 extern const struct cli_command cli_uki_commands[];
+extern const struct cli_command cli_remount_commands[];
 extern const struct cli_command cli_status_commands[];
 extern const struct cli_command cli_completion_commands[];
 

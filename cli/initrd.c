@@ -300,6 +300,7 @@ static void print_table(const struct ul_initrd_report *r)
 	print_words("loaded always:", &r->modules.listed);
 	print_words("built in:", &r->modules.builtin);
 	print_words("not there:", &r->modules.missing);
+	print_words("programs lacking:", &r->missing_programs);
 }
 
 static void print_summary(const struct arguments *a, const struct ul_initrd_report *r)
@@ -351,7 +352,8 @@ static bool fill_json(struct json_object *obj, const struct arguments *a,
 	return ok && json_words(obj, "modules", &r->modules.packed) &&
 	       json_words(obj, "modules_always", &r->modules.listed) &&
 	       json_words(obj, "modules_builtin", &r->modules.builtin) &&
-	       json_words(obj, "modules_missing", &r->modules.missing);
+	       json_words(obj, "modules_missing", &r->modules.missing) &&
+	       json_words(obj, "programs_missing", &r->missing_programs);
 }
 
 static int print_json(const struct arguments *a, const struct ul_initrd_report *r)

@@ -6,9 +6,11 @@
 #include "cli/cli.h"
 
 const struct cli_command *const cli_groups[] = {
-	cli_manifest_commands, cli_db_commands,         cli_image_commands,
-	cli_initrd_commands,   cli_uki_commands,        cli_status_commands,
-	cli_mark_commands,     cli_completion_commands, NULL,
+	cli_manifest_commands,   cli_db_commands,
+	cli_image_commands,      cli_initrd_commands,
+	cli_uki_commands,        cli_status_commands,
+	cli_remount_commands,    cli_mark_commands,
+	cli_completion_commands, NULL,
 };
 
 static const struct cli_command *current;

@@ -262,6 +262,12 @@ static void print_status(struct json_object *state)
 	if (database)
 		printf("database   %s in %.1f ms (%s)\n", text_of(database, "mode"),
 		       ms_of(database, "us"), text_of(database, "why"));
+	if (!strcmp(text_of(member(state, "system"), "from"), "profile"))
+		printf("system     %s, of the upper's profile\n",
+		       text_of(member(state, "system"), "path"));
+	else if (ul_json_string(member(state, "system"), "why"))
+		printf("system     the image's, not the profile's: %s\n",
+		       text_of(member(state, "system"), "why"));
 	for (size_t i = 0; i < length(refused); i++) {
 		struct json_object *row = json_object_array_get_idx(refused, i);
 

@@ -26,6 +26,7 @@ const struct ul_stage ul_stages[] = {
 	{"reconcile", ul_stage_reconcile, UL_STAGE_SLOT},
 	{"database", ul_stage_database, 0},
 	{"overlay", ul_stage_overlay, 0},
+	{"system", ul_stage_system, 0},
 	{"handover", ul_stage_handover, 0},
 	{"pivot", ul_stage_pivot, UL_STAGE_PID1},
 	{NULL, NULL, 0},
@@ -98,6 +99,7 @@ void ul_lower_release(struct ul_boot *b, struct ul_lower *lower)
 	ul_manifest_close(lower->manifest);
 	ul_image_info_free(&lower->info);
 	free(lower->system);
+	free(lower->remount_hook);
 	if (lower->filesystem && umount2(ul_boot_path(b, lower->mount, path), MNT_DETACH) < 0)
 		ul_log(UL_LOG_WARNING, "lower: unmounting the refused image: %s: %s.", path,
 		       strerror(errno));
@@ -125,6 +127,7 @@ void ul_boot_free(struct ul_boot *b)
 		free(b->disks_done[i]);
 	free(b->disks_done);
 	ul_reconcile_report_free(&b->reconcile);
+	free(b->profile);
 	ul_cleanup_close(&b->upper.lock_fd);
 	ul_cleanup_close(&b->upper.fd);
 	ul_trust_free(b->trust);

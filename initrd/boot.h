@@ -40,7 +40,8 @@ struct ul_lower {
 	const char *store;      /* from the lower's root: "nix/store" */
 	struct ul_image_info info;
 	struct ul_manifest *manifest;
-	char *system; /* store path that is started; owned */
+	char *system;       /* store path that is started; owned */
+	char *remount_hook; /* Nix's, in that system; owned; NULL: it has none */
 	uint64_t
 		mended; /* times that error correction mended a block, until the system was started */
 	bool mended_exact; /* by the kernel's count; else at least so often, by its log */
@@ -117,6 +118,8 @@ struct ul_boot {
 	struct ul_reconcile_report reconcile; /* of a persistent upper */
 	bool reconciled;                      /* stage reconcile filled it */
 	uint32_t n_gcroots;
+	char *profile; /* system of the upper's profile, which is started; owned; NULL: the image's */
+	struct ul_error profile_why; /* why it is not, where the policy wants it */
 
 	/* ---- the record ---- */
 	struct ul_refusal refusals[UL_BOOT_REFUSALS];
@@ -156,6 +159,7 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
 int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);
 int ul_stage_database(struct ul_boot *b, struct ul_error *err);
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err);
+int ul_stage_system(struct ul_boot *b, struct ul_error *err);
 int ul_stage_handover(struct ul_boot *b, struct ul_error *err);
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err);
 

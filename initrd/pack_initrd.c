@@ -15,7 +15,9 @@
 #include "common/paths.h"
 #include "initrd/pack_elf.h"
 #include "initrd/pack_libs.h"
+#include "initrd/pack_upper.h"
 #include "initrd/policy.h"
+#include "initrd/upper.h"
 #include "initrd/start.h"
 
 #define COMPRESSING "compressing the initramfs"
@@ -191,6 +193,8 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		count++;
 	for (char **name = policy->filesystems; name && *name; name++)
 		count++;
+	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
+		count++;
 	ret->rows = calloc(count + 1, sizeof(*ret->rows));
 	if (!ret->rows)
 		return ul_error_nomem(err, "packing the kernel modules");
@@ -202,6 +206,12 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = policy->filesystems; name && *name; name++)
 		ret->rows[ret->count++] = (struct ul_module_want){*name, UL_MODULE_BY_NAME, false,
 								  "the policy's [lower] names it"};
+	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i);
+	     i++)
+		ret->rows[ret->count++] =
+			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name,
+						UL_MODULE_BY_NAME, true,
+						"the policy's [upper] permits it"};
 	return 0;
 }
 
@@ -241,6 +251,8 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
 		r = add_modules(c, o, &policy, &report->modules, err);
 	else if (r == 0)
 		r = ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, "", 0, UL_CPIO_CONFIG, "", err);
+	if (r == 0)
+		r = ul_pack_upper(c, &policy, &report->missing_programs, err);
 	for (size_t i = 0; r == 0 && i < o->file_count; i++)
 		r = add_file(c, &o->files[i], err);
 	return r;
@@ -346,4 +358,5 @@ const char *ul_cpio_kind_name(enum ul_cpio_kind kind)
 void ul_initrd_report_free(struct ul_initrd_report *r)
 {
 	ul_module_report_free(&r->modules);
+	ul_words_free(&r->missing_programs);
 }

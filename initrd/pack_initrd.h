@@ -46,6 +46,7 @@ struct ul_initrd_report {
 	uint64_t archive_bytes; /* of the cpio archive */
 	uint64_t output_bytes;  /* of the output */
 	struct ul_module_report modules;
+	struct ul_words missing_programs; /* fsck's that this machine lacks */
 };
 
 /* Build, and replace the file `output`. Returns 0 or the failure's code. */

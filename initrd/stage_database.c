@@ -112,7 +112,8 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 			  struct ul_error *err)
 {
-	const char *hook = b->policy.remount_hook;
+	const char *named = b->policy.remount_hook;
+	const char *hook = named && *named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
@@ -134,7 +135,7 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 				     "store = local-overlay://?lower-store=local%%3Froot%%3D%s"
 				     "%%26read-only%%3Dtrue&upper-layer=%s",
 				     lower->mount, UL_PATH_UPPER_STORE);
-		if (r == 0 && hook && *hook)
+		if (r == 0 && hook)
 			r = ul_buffer_printf(&text, "&remount-hook=%s", hook);
 		if (r == 0)
 			r = ul_buffer_append(&text, "\n", 1);

@@ -9,12 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
@@ -22,6 +19,7 @@
 #include "common/paths.h"
 #include "initrd/boot.h"
 #include "initrd/log.h"
+#include "initrd/system_path.h"
 
 /* Filesystems a lower may have: where their magic number is. */
 static const struct {
@@ -154,22 +152,20 @@ static int open_manifest(struct ul_lower *lower, int root_fd, struct ul_error *e
 	return 0;
 }
 
-/* A store path and nothing more: the prefix, one name, no way out of it. */
-static bool is_store_path(const char *path)
+/* Nix's remount hook, where the system has it: sealed as all of it is. */
+static int find_hook(struct ul_lower *lower, int root_fd)
 {
-	size_t prefix = strlen(UL_PATH_STORE "/");
+	static const char *const places[] = {"sw/bin/underlay-remount", "bin/underlay-remount"};
+	struct ul_error err;
 
-	return !strncmp(path, UL_PATH_STORE "/", prefix) && path[prefix] && path[prefix] != '.' &&
-	       !strchr(path + prefix, '/');
-}
-
-/* The lower as the system will see it: absolute symlinks of the store lead into the lower. */
-static int open_in_lower(int root_fd, const char *path)
-{
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-
-	return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	for (size_t i = 0; i < UL_ARRAY_SIZE(places); i++) {
+		if (ul_system_check(root_fd, lower->system, places[i], &err) < 0)
+			continue;
+		return asprintf(&lower->remount_hook, "%s/%s", lower->system, places[i]) < 0
+			       ? -ENOMEM
+			       : 0;
+	}
+	return 0;
 }
 
 static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
@@ -179,31 +175,25 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
 	const char *system =
 		b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
-	ul_autoclose int fd = -1;
 	char path[PATH_MAX];
-	struct stat st;
+	int r;
 
 	if (!system)
 		return ul_error_set(err, UL_E_NO_SYSTEM, what, UL_LOWER_INFO,
 				    "Build the image with --system, or set [system] path.",
 				    "neither the image nor the policy names a system");
-	if (!is_store_path(system))
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, system, NULL,
-				    "it is not a path of %s", UL_PATH_STORE);
+	r = ul_system_check(root_fd, system, init, err);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "%s/%s", system, init);
-	fd = open_in_lower(root_fd, path);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, corrupt_or(UL_E_NO_SYSTEM, errno), what, path,
-				      "Build the image with a system that has it.", errno);
-	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL,
-				    "it is not an executable file");
 	if (b->policy.wanted_init && strcmp(b->policy.wanted_init, path) != 0)
 		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line",
 				    b->policy.wanted_init, "Remove init= from the command line.",
 				    "this image starts %s", path);
 	lower->system = strdup(system);
-	return lower->system ? 0 : ul_error_nomem(err, what);
+	if (!lower->system || find_hook(lower, root_fd) < 0)
+		return ul_error_nomem(err, what);
+	return 0;
 }
 
 int ul_stage_lower(struct ul_boot *b, struct ul_error *err)

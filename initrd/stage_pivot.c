@@ -125,7 +125,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 		r = switch_root(b, err);
 	if (r < 0)
 		return r;
-	snprintf(init, sizeof(init), "%s/%s", lower->system, name);
+	snprintf(init, sizeof(init), "%s/%s", b->profile ? b->profile : lower->system, name);
 	ul_log(UL_LOG_INFO, "pivot: starting %s after %.0f ms", init,
 	       (double)(ul_now_us() - b->start_us) / 1000);
 	r = ul_state_write(b, "booted", err);

@@ -198,6 +198,23 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 	return put(obj, "database", checked(db, ok)) && ok;
 }
 
+/* What is started, once it is decided: after stage database. */
+static bool add_system(const struct ul_boot *b, struct json_object *obj)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	struct json_object *system = json_object_new_object();
+	char sentence[1200];
+	bool ok = system &&
+		  ul_json_add_string(system, "path", b->profile ? b->profile : lower->system) &&
+		  ul_json_add_string(system, "from", b->profile ? "profile" : "image");
+
+	if (ok && b->profile_why.code)
+		ok = ul_json_add_string(system, "why",
+					ul_error_sentence(&b->profile_why, sentence,
+							  sizeof(sentence)));
+	return put(obj, "system", checked(system, ok));
+}
+
 static bool add_failure(const struct ul_boot *b, struct json_object *obj)
 {
 	struct json_object *failure = error_json(b->failed_stage, &b->failure);
@@ -235,7 +252,7 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	if (ok && b->upper.mounted)
 		ok = put(obj, "upper", upper_json(&b->upper));
 	if (ok && b->database_why[0])
-		ok = add_writable(b, obj);
+		ok = add_writable(b, obj) && add_system(b, obj);
 	ok = ok && put(obj, "timeline", timeline_json(b));
 	if (ok && b->failed_stage)
 		ok = add_failure(b, obj);

@@ -5,7 +5,6 @@ fill() {
 	chmod +x "$2"
 }
 fill "$init" "$out/init"
-fill "$remountOverlay" "$out/bin/remount-overlay"
 for package in $programs; do
 	for program in "$package"/bin/*; do
 		ln -s "$program" "$out/bin/"

@@ -114,6 +114,5 @@ in
     seedDerivation = builtins.unsafeDiscardOutputDependency seed.drvPath;
     scenarios = builtins.path { name = "scenarios"; path = recipe + "/scenarios"; };
     init = builtins.path { name = "appliance-init"; path = recipe + "/init"; };
-    remountOverlay = builtins.path { name = "remount-overlay"; path = recipe + "/remount-overlay"; };
   } // (if release == "" then { inherit kernel; } else releases.${release})) "build-system.sh";
 }

@@ -11,6 +11,7 @@ programs=(
 	"coreutils: /usr/bin/ls /usr/bin/sha256sum /usr/bin/sort /usr/bin/comm /usr/bin/stat /usr/bin/dd"
 	"findutils: /usr/bin/find /usr/bin/xargs"
 	"sqlite: /usr/bin/sqlite3"
+	"underlay: /srv/underlay-remount" # Nix's remount hook; see tests/lib/appliance.sh
 )
 
 json_list() {

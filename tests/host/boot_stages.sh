@@ -45,6 +45,14 @@ tap "attach: nix.conf names both layers, and no database is written" run '
 	[ ! -e "$root/nix/var/nix/db/db.sqlite" ]' "" "${attach[@]}"
 tap "attach: the remount hook of the policy" run '
 	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
+make_tree "$tmp/hooked" && mkdir "$tmp/hooked/nix/store/$system/bin"
+ln -s "/nix/store/$system/real-init" "$tmp/hooked/nix/store/$system/bin/underlay-remount"
+lower hooked
+tap "attach: the remount hook of the system" run '
+	grep -q "&remount-hook=/nix/store/$system/bin/underlay-remount$" "$run/nix.conf"' "" "${attach[@]}"
+tap "attach: the policy's comes first" run '
+	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
+device=$good
 tap "rebuild: every path is in the database, and nix.conf sets nothing" run '
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ] &&
 	! grep -qv "^#" "$run/nix.conf"' "" "${rebuild[@]}"

@@ -121,10 +121,26 @@ tap "without modules" build -o "$work/bare.img" --no-modules
 unpack "$work/bare.img" "$work/bare"
 tap_is "the list of modules is empty then" "$(wc -c <"$work/bare/etc/underlay/modules")" 0
 
+# What the policy's upper needs: its filesystem's module, mkfs and fsck, each with its libraries.
+printf '[upper]\ntype = disk\ndevice = PARTTYPE=var\nfilesystem = xfs ext4\nprepare = format\n' >"$work/upper.conf"
+tap "a policy with a disk's upper" build -o "$work/upper.img" --config "$work/upper.conf" --modules-dir "$modules"
+unpack "$work/upper.img" "$work/upper"
+tap_is "its programs" "$(ls "$work/upper/sbin" | tr '\n' ' ')" "e2fsck mkfs.xfs "
+tap "mkfs runs there" chroot "$work/upper" /sbin/mkfs.xfs -V
+tap "fsck runs there" chroot "$work/upper" /sbin/e2fsck -V
+tap "the module is there" bash -c "ls '$work/upper'/lib/modules/*/kernel/fs/xfs/xfs.ko"
+sed -i '/prepare/d; s/^filesystem.*/filesystem = ext4/' "$work/upper.conf"
+build -o "$work/upper.img" --config "$work/upper.conf" --modules-dir "$modules" >/dev/null
+rm -rf "$work/upper" && unpack "$work/upper.img" "$work/upper"
+tap_is "no mkfs where nothing is formatted" "$(ls "$work/upper/sbin")" e2fsck
+
 refused "module absent" 3 'no_such_module: .* has it neither as a module nor in modules.builtin; it is needed' \
 	--modules-dir "$modules" --module no_such_module
 printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
 refused "module of the policy absent" 3 "needed because the policy's \[modules\] names it" \
+	--modules-dir "$modules" --config "$work/wants.conf"
+printf '[upper]\ntype = disk\ndevice = PARTTYPE=var\nfilesystem = f2fs\n' >"$work/wants.conf"
+refused "filesystem of the upper absent" 3 "f2fs: .*needed because the policy's \[upper\] permits it" \
 	--modules-dir "$modules" --config "$work/wants.conf"
 printf '[modules]\nlaod = loop\n' >"$work/bad.conf"
 refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting' --no-modules --config "$work/bad.conf"

@@ -261,4 +261,54 @@ hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
 hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
 hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
 hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
+
+# ---- the system of the upper's profile -----------------------------------------------------------
+
+# profile NAME COMMAND FROM WHY: the command makes the profile in var/nix/profiles of a boot's upper; the next boot.
+profile() {
+	mkfs.ext4 -q -F "$disk"
+	policy
+	tap "profile: $1: a first boot" booted "set -e; cd \"\$root/nix/var/nix/profiles\"; $2"
+	policy "[system]" "from = profile"
+	tap "profile: $1: the $3's system" booted "jq -e '.system.from == \"$3\" and (.system.why // \"\" | test(\"$4\"))' \"\$run/state.json\""
+}
+generation='ln -s system-1-link system; ln -s'
+profile "of the sealed store" "$generation /nix/store/$system system-1-link" profile '^$'
+profile "none" true image 'system: No such file'
+profile "leads outside" "$generation /etc system-1-link" image 'neither a generation nor a store path'
+profile "a path below a store path" "$generation /nix/store/$system/bin system-1-link" image 'neither a generation nor a store path'
+profile "climbs" "$generation ../../../../etc system-1-link" image 'neither a generation nor a store path'
+profile "a loop" 'ln -s system system' image 'more than 4 links'
+profile "a file" 'echo x >system' image 'Invalid argument'
+profile "no init in it" "$generation /nix/store/$library system-1-link" image 'init: No such file'
+built=33333333333333333333333333333333-built
+make_built='mkdir "$root/nix/store/'$built'"; printf "#!/bin/sh\n" >"$root/nix/store/'$built'/init"; chmod 555 "$root/nix/store/'$built'/init"'
+profile "a path that is not valid" "$make_built; $generation /nix/store/$built system-1-link" image 'does not call it valid'
+register='p="$root/nix/store/'$built'"; hash=$(nix-store --dump "$p" | sha256sum | cut -d " " -f 1); size=$(nix-store --dump "$p" | wc -c)
+	sqlite3 "$root/nix/var/nix/db/db.sqlite" "insert into ValidPaths (path, hash, registrationTime, narSize) values (\"/nix/store/'$built'\", \"sha256:$hash\", 1, $size)"'
+profile "built on the device" "$make_built; $register; $generation /nix/store/$built system-1-link" profile '^$'
+
+# ---- remounting ----------------------------------------------------------------------------------
+
+device=$lower
+remounted='set -e
+	store=$root/nix/store
+	echo mine >"$store/$library/file"
+	[ "$(cat "$store/$library/file")" = mine ]
+	rm -rf "$root/nix/.rw/store/$library"
+	$remount "$store"
+	[ "$(cat "$store/$library/file")" = library ]
+	ls "$store" >/dev/null'
+export remount
+remount="$underlay remount"
+tap "remount: a path of both layers that was deleted in the upper shows the lower's" run "$remounted"
+remount="${underlay%/*}/underlay-remount"
+tap "remount: by the hook's own program" run "$remounted"
+tap "remount: a read-only bind over it stays read-only, and the overlay itself writable" run "set -e
+	mount --bind \"\$root/nix/store\" \"\$root/nix/store\" && mount -o remount,ro,bind \"\$root/nix/store\"
+	\$remount \"\$root/nix/store\"
+	findmnt -no OPTIONS \"\$root/nix/store\" | tail -n 1 | grep -q '^ro,nosuid,nodev'
+	umount \"\$root/nix/store\" && touch \"\$root/nix/store/x\""
+tap "remount: what is no overlay" run '$remount "$root/nix/.rw"; [ $? = 3 ]'
+tap "remount: what is no mount point" run '$remount "$root/nix/store/$library"; [ $? = 3 ]'
 tap_end

@@ -3,11 +3,13 @@
 #   appliance_store NIX[:RELEASE]   (2.26 or 2.8; release 1 or 2 of the smaller one, see default.nix) prints the folder with nix/store, nix/var/nix/db/db.sqlite, and the files
 #                                   that tests/appliance/build-store.sh tells of; made once per recipe
 
+underlay=${underlay:-build/underlay}
 appliance_recipe=${BASH_SOURCE[0]%/*}/../appliance
 
 appliance_make() {
 	local tree=$1 release=$2 entry=$3
 	mkdir -p "$entry/nix/var/nix/gcroots"
+	cp "${underlay%/*}/underlay-remount" "$entry/" || return 1
 	in_tree -b "$appliance_recipe:/mnt" -b "$entry/nix:/nix" -b "$entry:/srv" "$tree" \
 		/mnt/build-store.sh /mnt /srv $release >"$entry/log" 2>&1 || {
 		tail -n 30 "$entry/log"
@@ -27,6 +29,8 @@ appliance_store() {
 	key=$({
 		echo "$tree"
 		cd "$appliance_recipe" && find . -type f -print0 | sort -z | xargs -0 sha256sum
+		# The hook's sources: the program itself differs with the place it was built in.
+		cd ../.. && sha256sum cli/hook/*.c cli/remount* common/error.[ch]
 	} | cache_key)
 	set -- "appliance-$nix${release:+-release-$release}"
 	[ -d "$cache_dir/$1-$key" ] || echo "making the appliance's store with Nix $nix${release:+, release $release}" >&2

@@ -35,6 +35,7 @@ static const struct ul_stage stages[] = {
 	{"reconcile", ul_stage_reconcile, 0},
 	{"database", ul_stage_database, 0},
 	{"overlay", ul_stage_overlay, 0},
+	{"system", ul_stage_system, 0},
 	{"handover", ul_stage_handover, 0},
 	{NULL, NULL, 0},
 };
