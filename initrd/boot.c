@@ -54,6 +54,11 @@ char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const
 	return buf;
 }
 
+const char *ul_boot_system(const struct ul_boot *b)
+{
+	return b->profile ? b->profile : b->lowers[b->n_lowers - 1].system;
+}
+
 void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size)
 {
 	char text[400];

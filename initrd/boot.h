@@ -179,6 +179,9 @@ int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_erro
 /* What a lower left: unmount it, take its mapping down, forget its slot. */
 void ul_lower_release(struct ul_boot *b, struct ul_lower *lower);
 
+/* The store path that is started: the upper's profile, or the image's. After stage system. */
+const char *ul_boot_system(const struct ul_boot *b);
+
 /* "demo 1.2 on /dev/vda1", for messages. */
 void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
 

@@ -66,7 +66,7 @@ static void link_system(const struct ul_boot *b)
 
 	if (r == 0 && unlink(path) < 0 && errno != ENOENT)
 		r = -errno;
-	if (r == 0 && symlink(b->lowers[b->n_lowers - 1].system, path) < 0)
+	if (r == 0 && symlink(ul_boot_system(b), path) < 0)
 		r = -errno;
 	if (r < 0)
 		warn("/run/underlay/system", r);
@@ -75,7 +75,7 @@ static void link_system(const struct ul_boot *b)
 /* UNDERLAY_SYSTEM and UNDERLAY_INIT: store paths have no character that would want quoting. */
 static void write_environment(const struct ul_boot *b)
 {
-	const char *system = b->lowers[b->n_lowers - 1].system;
+	const char *system = ul_boot_system(b);
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	ul_autofree char *path = ul_path_join(b->run_dir, "system.env");
 	ul_autobuffer struct ul_buffer text = {0};
@@ -221,7 +221,7 @@ static void leave_os_release(const struct ul_boot *b)
 	ul_boot_path(b, "/etc/os-release", path);
 	if (b->pid1 || !b->root_is_ours || lstat(path, &st) == 0)
 		return;
-	snprintf(target, sizeof(target), "%s/etc/os-release", b->lowers[b->n_lowers - 1].system);
+	snprintf(target, sizeof(target), "%s/etc/os-release", ul_boot_system(b));
 	/* Whether it is there, not what it leads to: its links are the new root's. */
 	if (lstat(ul_boot_path(b, target, seen), &st) == 0)
 		r = symlink(target, path) < 0 ? -errno : 0;

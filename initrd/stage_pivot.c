@@ -111,7 +111,6 @@ static void restore_process(void)
 
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 {
-	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const char *name = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	char *const environment[] = {(char *)"HOME=/", (char *)"TERM=linux", NULL};
 	char init[PATH_MAX];
@@ -125,7 +124,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 		r = switch_root(b, err);
 	if (r < 0)
 		return r;
-	snprintf(init, sizeof(init), "%s/%s", b->profile ? b->profile : lower->system, name);
+	snprintf(init, sizeof(init), "%s/%s", ul_boot_system(b), name);
 	ul_log(UL_LOG_INFO, "pivot: starting %s after %.0f ms", init,
 	       (double)(ul_now_us() - b->start_us) / 1000);
 	r = ul_state_write(b, "booted", err);

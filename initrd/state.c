@@ -201,11 +201,9 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 /* What is started, once it is decided: after stage database. */
 static bool add_system(const struct ul_boot *b, struct json_object *obj)
 {
-	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	struct json_object *system = json_object_new_object();
 	char sentence[1200];
-	bool ok = system &&
-		  ul_json_add_string(system, "path", b->profile ? b->profile : lower->system) &&
+	bool ok = system && ul_json_add_string(system, "path", ul_boot_system(b)) &&
 		  ul_json_add_string(system, "from", b->profile ? "profile" : "image");
 
 	if (ok && b->profile_why.code)

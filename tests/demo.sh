@@ -70,8 +70,7 @@ start=$(date +%s%N)
 	{ cat "$qemu_dir/verify.log" && fail "The image does not verify."; }
 fact "checked whole" "signature, every block's hash, manifest: in $(elapsed "$start")"
 
-hook="remount-hook = $system/bin/remount-overlay"
-image_config "$qemu_dir/attach.conf" "[database]" "mode = attach" "$hook"
+image_config "$qemu_dir/attach.conf" "[database]" "mode = attach"
 image_config "$qemu_dir/rebuild.conf" "[database]" "mode = rebuild"
 for mode in attach rebuild; do
 	image_initrd $kernel "$qemu_dir/$mode.conf" >"$qemu_dir/$mode.initrd" || fail "The initramfs could not be packed."

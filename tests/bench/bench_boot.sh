@@ -44,8 +44,7 @@ esac
 # ---- the initramfs of each variant: $qemu_dir/VARIANT.initrd ---------------------------------------
 
 make_ours() {
-	image_config "$qemu_dir/$1.conf" "[database]" "mode = $1" \
-		"remount-hook = $system/bin/remount-overlay" &&
+	image_config "$qemu_dir/$1.conf" "[database]" "mode = $1" &&
 		"$underlay" initrd build -o "$qemu_dir/$1.initrd" --init "${underlay%/*}/underlay-init" \
 			--config "$qemu_dir/$1.conf" --cert "$keys_dir/signer.crt" --modules-dir "$modules" >/dev/null
 }

@@ -51,7 +51,7 @@ boot() { # NAME IMAGE
 modules=$(cache_modules "$kernel") && image_keys && image=$(image_appliance 2.26) && system=$(image_system 2.26) ||
 	fail "the appliance could not be made"
 make_large || fail "the large image could not be made"
-image_config "$qemu_dir/rebuild.conf" "[database]" "mode = rebuild" "remount-hook = $system/bin/remount-overlay" &&
+image_config "$qemu_dir/rebuild.conf" "[database]" "mode = rebuild" &&
 	"$underlay" initrd build -o "$qemu_dir/rebuild.initrd" --init "${underlay%/*}/underlay-init" \
 		--config "$qemu_dir/rebuild.conf" --cert "$keys_dir/signer.crt" --modules-dir "$modules" >/dev/null ||
 	fail "the initramfs could not be made"
