@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# The boot's stages over a persistent upper whose image changes: what the log, state.json, `underlay status`, nix.conf and
+# the collector's roots say, and which image is refused.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/stages.sh
+
+make_tree "$tmp/one" && cp -a "$tmp/one" "$tmp/two" || { echo "not ok - the lowers are made" && exit 1; }
+# The second image lacks `other`, and has its list of roots.
+rm "$tmp/two/nix/store/$other"
+"$underlay" manifest create -o "$tmp/two/nix/.underlay/manifest" --registration <(
+	record $system $system $library
+	record $library
+) >/dev/null
+rm "$tmp"/two/nix/var/nix/db/*
+"$underlay" db build "$tmp/two/nix/.underlay/manifest" -o "$tmp/two/nix/var/nix/db" >/dev/null
+echo $system >"$tmp/two/nix/.underlay/roots"
+lower one
+one=$device
+lower two
+two=$device
+
+own=33333333333333333333333333333333-own
+export own underlay
+
+# boot LOWER SCRIPT [POLICY-LINE...]
+boot() {
+	device=$1
+	run "$2" "" "[upper]" "type = disk" "device = $disk" "prepare = format" "[database]" "mode = $mode" "${@:3}"
+}
+
+for mode in attach rebuild; do
+	truncate -s 64M "$tmp/$mode.disk"
+	attach_device "$tmp/$mode.disk"
+	losetup -d "$device"
+	disk=$(losetup --find --show "$tmp/$mode.disk")
+	loops[-1]=$disk
+	tap "$mode: image 1, a new upper: a path is added that refers to one of the image" boot "$one" '
+		set -e
+		jq -e ".reconcile.first and .reconcile.lowerChanged" "$run/state.json"
+		grep -qx "sync-before-registering = true" "$run/nix.conf"
+		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | wc -l)" = 2 ]
+		echo own >"$root/nix/store/$own"
+		db=$root/nix/var/nix/db; mkdir -p "$db"
+		hash=$(printf "%064d" 5)
+		[ -e "$db/db.sqlite" ] || cp "$root"/nix/.ro/nix/var/nix/db/{db.sqlite,schema} "$db/"
+		sqlite3 "$db/db.sqlite" "insert into ValidPaths (path, hash, registrationTime) values (\"/nix/store/$own\", \"sha256:$hash\", 7);
+			insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = \"/nix/store/$own\" and b.path = \"/nix/store/$other\""
+		"$underlay" mark-clean --upper "$root/nix/.rw"'
+	tap "$mode: image 1 again: nothing to do" boot "$one" '
+		set -e
+		jq -e ".reconcile.clean and (.reconcile.lowerChanged | not) and (.reconcile.counts | add) == 0 and .database.kept" "$run/state.json"
+		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 1 ]
+		# What will hide the sealed library: Nix knows nothing of it.
+		"$underlay" mark-clean --upper "$root/nix/.rw"
+		rm -rf "$root/nix/.rw/store/$library"; mkdir -p "$root/nix/.rw/store/$library"; echo evil >"$root/nix/.rw/store/$library/file"'
+	refuse() {
+		boot "$two" true "[reconcile]" "vanished = refuse" >"$tmp/refused" 2>&1
+		local status=$?
+		cat "$tmp/refused"
+		[ $status = 28 ] && grep -q "reconcile: .*$own: it and 0 more paths of the upper refer to paths that this lower does not have" "$tmp/refused"
+	}
+	tap "$mode: image 2 is refused where the policy says so" refuse
+	tap "$mode: image 2: what hid the library is moved away, the path that lost its reference is not valid" boot "$two" '
+		set -e
+		cmp "$root/nix/store/$library/file" <(echo library)
+		jq -e ".reconcile.counts.quarantined == 1 and .reconcile.counts.invalidated == 2" "$run/state.json"
+		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 0 ]
+		grep -q evil "$root"/nix/.rw/quarantine/*/"$library/file"
+		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0")" = "$system" ]
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
+		"$underlay" status --file "$run/state.json" | grep -q "quarantined $library: a directory over a path of the lower"
+		jq -e ".quarantined[0].name == \"$library\"" "$root/nix/.rw/report.json"'
+done
+tap_end
