@@ -250,7 +250,7 @@ static bool pstore_find(struct ul_boot *b, struct ul_last_failure *ret)
 		    !find_record((const char *)text.data, text.len, ret))
 			continue;
 		found = true;
-		snprintf(ret->pstore_file, sizeof(ret->pstore_file), "%s", entry->d_name);
+		memcpy(ret->pstore_file, entry->d_name, strlen(entry->d_name) + 1);
 	}
 	if (dir)
 		closedir(dir);
