@@ -5,7 +5,7 @@ mkdir -p "$roots"
 
 block() {
 	echo "begin $1" >&3
-	cat >&3
+	awk 1 >&3 # ends each line, the last one too
 	echo "end $1" >&3
 }
 

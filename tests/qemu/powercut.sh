@@ -151,8 +151,8 @@ done
 
 # ---- the cuts -------------------------------------------------------------------------------------
 
-# cut PHASE WRITE KEEP: cut, boot, judge. A line in the results: phase, write, keep, boots, lost, broken.
-cut() {
+# cut_at PHASE WRITE KEEP: cut, boot, judge. A line in the results: phase, write, keep, boots, lost, broken.
+cut_at() {
 	local phase=$1 write=$2 keep=$3 name=$1-$2-$3 boots=0 lost=- broken=- verdict paths
 	copy "$work/$phase.start" "$work/$name.disk"
 	boot_through "$name" "${mode_of[$phase]}" "${release_of[$phase]}" "${disk_of[${scenario_of[$phase]}]}" \
@@ -193,7 +193,7 @@ for ((i = 0; i < each; i++)); do
 		3) keep=all ;;
 		*) keep=$((seed * 1000 + i)) ;;
 		esac
-		tap_case cut "$phase" "$write" "$keep"
+		tap_case cut_at "$phase" "$write" "$keep"
 	done
 done
 tap_cases
