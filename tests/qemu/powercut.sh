@@ -94,13 +94,13 @@ copy() {
 # ---- the disks that the phases start from, and how much each phase writes -------------------------
 
 declare -A initrd_of image_of base_of
+for release in 1 2; do
+	image_of[$release]=$(image_appliance 2.26:$release) || exit 1
+done
 for mode in attach rebuild; do
 	image_config "$work/$mode.conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
 		"[database]" "mode = $mode" "remount-hook = /data/remount"
 	initrd_of[$mode]=$(image_initrd $kernel "$work/$mode.conf") || exit 1
-done
-for release in 1 2; do
-	image_of[$release]=$(image_appliance 2.26:$release) || exit 1
 done
 declare -A disk_of
 for scenario in cut-nothing cut-build cut-verify; do
