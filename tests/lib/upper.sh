@@ -57,8 +57,7 @@ guest_tools() {
 		printf '%s\n' '#!/bin/sh' \
 			'exec /data/lib/ld-linux-x86-64.so.2 --library-path /data/lib /data/lib/underlay "$@"' \
 			>"$tools.new/underlay"
-		printf '%s\n' '#!/bin/sh' 'exec /data/underlay remount "$@"' >"$tools.new/remount"
-		chmod +x "$tools.new"/{underlay,remount}
+		chmod +x "$tools.new/underlay"
 		mv "$tools.new" "$tools"
 	) 9>"$qemu_dir/.guest-tools.lock"
 }

@@ -90,7 +90,7 @@ persist() {
 	local case=$1 nix=$2 mode=$3 initrd
 	local -a paths=()
 	image_config "$work/$case.conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
-		"[database]" "mode = $mode" "remount-hook = /data/remount"
+		"[database]" "mode = $mode"
 	upper_disk "$work/$case.disk" 256
 	initrd=$(image_initrd $kernel "$work/$case.conf") || return 1
 

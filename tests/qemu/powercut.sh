@@ -99,7 +99,7 @@ for release in 1 2; do
 done
 for mode in attach rebuild; do
 	image_config "$work/$mode.conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
-		"[database]" "mode = $mode" "remount-hook = /data/remount"
+		"[database]" "mode = $mode"
 	initrd_of[$mode]=$(image_initrd $kernel "$work/$mode.conf") || exit 1
 done
 declare -A disk_of
