@@ -56,8 +56,6 @@ own_system() {
 	upper_disk "$disk" 128
 	boot own-system-made "$1" 1 "$(guest_disk own-system-made release=1 lib profile)" "$disk"
 	guest_checks own-system-made disk
-	boot own-system-image "$1" 1 "$(guest_disk own-system-image release=1 lib cut-nothing)" "$disk"
-	guest_checks own-system-image disk
 	boot own-system-profile "$1" 1 "$(guest_disk own-system-profile lib cut-nothing)" "$disk" -- "[system]" "from = profile"
 	tap_is "own-system-profile: it is the upper's system that started" \
 		"$(cat "$qemu_dir/own-system-profile.results")" "say own-system"
