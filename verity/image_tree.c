@@ -164,6 +164,29 @@ static int write_roots(struct ul_image_job *job, int tree_fd, struct ul_error *e
 	return r < 0 ? tree_error(job, -r, err) : 0;
 }
 
+/*
+ * os-release(5), where it is once the image is mounted at /usr, or as the root: systemd's own initramfs goes to no root
+ * without one, and its tools show it. Name and version hold nothing that would want quoting.
+ */
+static int write_os_release(struct ul_image_job *job, int tree_fd, struct ul_error *err)
+{
+	bool is_root = job->o.designator && !strcmp(job->o.designator, "root");
+	const char *path = is_root ? "usr/lib/os-release" : "lib/os-release";
+	ul_autobuffer struct ul_buffer text = {0};
+	int r = ul_buffer_printf(&text,
+				 "ID=underlay\nNAME=\"A sealed Nix store\"\n"
+				 "PRETTY_NAME=\"%s %s\"\nIMAGE_ID=%s\nIMAGE_VERSION=%s\n",
+				 job->o.name, job->o.version, job->o.name, job->o.version);
+
+	if (r == 0 && is_root)
+		r = make_directory(tree_fd, "usr");
+	if (r == 0)
+		r = make_directory(tree_fd, is_root ? "usr/lib" : "lib");
+	if (r == 0)
+		r = write_file(tree_fd, path, text.data, text.len);
+	return r < 0 ? tree_error(job, -r, err) : 0;
+}
+
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 {
 	ul_autoclose int tree_fd = -1;
@@ -193,6 +216,8 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	r = write_info(job, tree_fd, err);
 	if (r == 0)
 		r = write_roots(job, tree_fd, err);
+	if (r == 0)
+		r = write_os_release(job, tree_fd, err);
 	if (r == 0)
 		r = ul_stage_populate(job->stage, store, err);
 	/* As Nix wants it where builds run as users of a group; see erofs_owner.h. */
