@@ -139,6 +139,9 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 			r = ul_buffer_printf(&text, "&remount-hook=%s", hook);
 		if (r == 0)
 			r = ul_buffer_append(&text, "\n", 1);
+	} else if (r == 0) {
+		/* Nix's own default, in case that nix.conf sends everybody to the daemon: it would ask itself. */
+		r = ul_buffer_printf(&text, "store = auto\n");
 	}
 	if (r == 0)
 		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);

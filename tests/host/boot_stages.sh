@@ -53,9 +53,9 @@ tap "attach: the remount hook of the system" run '
 tap "attach: the policy's comes first" run '
 	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
 device=$good
-tap "rebuild: every path is in the database, and nix.conf sets nothing" run '
+tap "rebuild: every path is in the database, and nix.conf has the store opened as ever" run '
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ] &&
-	! grep -qv "^#" "$run/nix.conf"' "" "${rebuild[@]}"
+	[ "$(grep -v "^#" "$run/nix.conf")" = "store = auto" ]' "" "${rebuild[@]}"
 tap "auto: a Nix that can attach" run 'jq -e ".database.mode == \"attach\"" "$run/state.json"' "" "[database]" "nix-version = 2.22.0"
 tap "auto: a Nix that cannot" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"' "" "[database]" "nix-version = 2.18"
 tap "auto: a Nix that nobody knows" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"'
