@@ -2,7 +2,8 @@
 #
 #   debian_store     prints the folder with nix/store, nix/var/nix/db/db.sqlite and `system`, its path; made once per
 #                    recipe and build of the programs, which are in it
-#   debian_initrd KERNEL CONFIG    prints an initramfs made by that Debian's dracut, with systemd and our unit
+#   debian_initrd KERNEL CONFIG    prints the folder of `initrd`, made by that Debian's dracut, with systemd and our unit
+#   debian_plain_initrd KERNEL     the same with nothing of ours: systemd's veritysetup alone
 
 debian_recipe=${BASH_SOURCE[0]%/*}/../debian
 debian_packages=(
@@ -94,4 +95,29 @@ debian_initrd() {
 		sha256sum "$2" "$keys_dir/signer.crt" "${underlay%/*}"/underlay{-init,-shutdown} initrd/dracut/90underlay/* \
 			initrd/systemd/* tests/debian/initrd/usr/lib/systemd/system/*.service
 	} | cache_key)" debian_make_initrd "$tree" "$1" "$2"
+}
+
+debian_make_plain_initrd() {
+	local tree=$1 version=$2 entry=$3 root=$3/root modules
+	modules=$(cache_modules "$version") || return 1
+	mkdir -p "$root/boot/include/usr/lib/dracut/hooks/cmdline" && cp -al "$tree/." "$root/" &&
+		mkdir -p "$root/usr/lib/modules" && cp -r "$modules" "$root/usr/lib/modules/" || return 1
+	# The root is a tmpfs of systemd's making; dracut, which knows only devices, is told to let it be.
+	echo 'rootok=1' >"$root/boot/include/usr/lib/dracut/hooks/cmdline/95-tmpfs.sh"
+	in_tree "$root" sh -euc "depmod ${modules##*/}; dracut --force --no-hostonly --kver ${modules##*/} --zstd --strip \
+		--add 'systemd-veritysetup' --include /boot/include / \
+		--force-drivers 'dm_verity erofs virtio_blk virtio_pci' --no-early-microcode /boot/initrd.img" \
+		>"$entry/log" 2>&1 || {
+		tail -n 30 "$entry/log"
+		return 1
+	}
+	mv "$root/boot/initrd.img" "$entry/initrd"
+	rm -rf "$root"
+}
+
+debian_plain_initrd() {
+	local tree
+	tree=$(debian_tree) || return 1
+	cache_build debian-plain-initrd "$({ echo "$tree $1" && declare -f debian_make_plain_initrd; } | cache_key)" \
+		debian_make_plain_initrd "$tree" "$1"
 }

@@ -53,6 +53,22 @@ boots() {
 	[ "$(tail -n 1 "$qemu_dir/$name.results")" = "end scenario 0" ] || qemu_show "$name"
 }
 
+# The other way round: systemd's initramfs boots our image by its own means, with nothing of Underlay in it.
+by_usrhash() {
+	local sealed initrd hash
+	if ! sealed=$(image_appliance 2.26) || ! initrd=$(debian_plain_initrd $kernel); then
+		echo "not ok - usrhash: image and initramfs are made"
+		return
+	fi
+	hash=$("$underlay" image inspect --json "$sealed" | jq -r '.slots[0].rootHash')
+	qemu_boot usrhash "$(cache_kernel $kernel)" "$initrd/initrd" "usrhash=$hash root=tmpfs rw \
+		rd.systemd.mount-extra=/sysroot/usr/nix:/sysroot/nix:none:bind init=$(image_system 2.26)/init \
+		appliance.scenario=hello" 300 "$sealed"
+	tap_is "usrhash: systemd's initramfs verifies the image and starts its system" \
+		"$(tail -n 1 "$qemu_dir/usrhash.results")" "end hello 0"
+	[ "$(tail -n 1 "$qemu_dir/usrhash.results")" = "end hello 0" ] || qemu_show usrhash
+}
+
 if ! image=$(debian_image); then
 	echo "not ok - the sealed Debian is made"
 	exit 1
@@ -61,5 +77,6 @@ tap_case boots systemd-analyzed systemd attach "" "# activation"
 tap_case boots systemd-init systemd rebuild ""
 tap_case boots debian-attach own attach ""
 tap_case boots debian-rebuild own rebuild ""
+tap_case by_usrhash
 tap_cases
 tap_end
