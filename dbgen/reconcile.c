@@ -94,21 +94,29 @@ static int agree_on_database(struct ul_rc *c)
 	return r;
 }
 
-/* What was moved to the quarantine may be what fills the disk. */
+static int try_again(struct ul_rc *c)
+{
+	ul_cleanup_close(&c->db_fd);
+	c->db_fd = -1;
+	return agree_on_database(c);
+}
+
+/* The room that is kept for this; then, what was moved to the quarantine may be what fills the disk. */
 static int make_room(struct ul_rc *c, int r)
 {
-	struct ul_error err = *c->err;
+	struct ul_error err;
 
+	if (r == -UL_E_UPPER && !c->o->dry_run && ul_rc_reserve_release(c))
+		r = try_again(c);
 	if (r != -UL_E_UPPER || c->o->dry_run)
 		return r;
+	err = *c->err;
 	c->desperate = true;
 	if (ul_rc_quarantine_empty(c) < 0 || c->report->emptied == 0) {
 		*c->err = err;
 		return r;
 	}
-	ul_cleanup_close(&c->db_fd);
-	c->db_fd = -1;
-	return agree_on_database(c);
+	return try_again(c);
 }
 
 static int write_report(struct ul_rc *c)
@@ -155,6 +163,8 @@ static int finish(struct ul_rc *c)
 		r = write_report(c);
 	if (r == 0)
 		r = ul_rc_identity_write(c);
+	if (r == 0)
+		ul_rc_reserve_keep(c);
 	/* Without room for these two the next boot looks again, and finds the same. */
 	return r < 0 && c->err->errnum == ENOSPC ? 0 : r;
 }

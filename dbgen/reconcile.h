@@ -22,6 +22,8 @@
  *
  * report.json  what the last reconcile that did anything did: see reconcile_report.c.
  *
+ * reserve      room for the next database, given up when the disk is full: see reconcile_reserve.c.
+ *
  * quarantine/NNNNNNNN-STAMP/  what was moved out of the way by run NNNNNNNN; see reconcile_quarantine.c.
  *
  * The order of writes, and what a cut leaves behind each of them:

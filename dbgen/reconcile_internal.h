@@ -106,6 +106,14 @@ int ul_rc_open_dir(struct ul_rc *c, int dirfd, const char *name, int *ret_fd);
 /* Remove what the policy wants removed, a bounded number of files. */
 int ul_rc_quarantine_empty(struct ul_rc *c);
 
+/* ---- reconcile_reserve.c ---- */
+
+/* Give up the room that is kept for this. false: there was none. */
+bool ul_rc_reserve_release(struct ul_rc *c);
+
+/* Keep room for the next database, where the disk has plenty. Not having it is no failure. */
+void ul_rc_reserve_keep(struct ul_rc *c);
+
 /* ---- reconcile_shadow.c ---- */
 
 /* Nothing in store/ has a sealed name afterwards; c->entries lists what stays. */

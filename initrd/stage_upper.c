@@ -147,10 +147,36 @@ static int fall_back(struct ul_boot *b, struct ul_error *err)
 	return open_tmpfs(b, 0, err);
 }
 
+static int bind_state(struct ul_boot *b, struct ul_error *err)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	ul_boot_path(b, UL_PATH_UPPER_VAR, path);
+	ul_boot_path(b, UL_PATH_VAR, target);
+	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
+	return 0;
+}
+
+int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (!b->upper.persistent || b->policy.upper_missing != UL_UPPER_MISSING_TMPFS)
+		return -(int)err->code;
+	if (umount2(ul_boot_path(b, UL_PATH_VAR, path), MNT_DETACH) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "unmounting Nix's state", path, NULL, errno);
+	r = fall_back(b, err);
+	if (r == 0)
+		r = bind_state(b, err);
+	b->upper.mounted = r == 0;
+	return r;
+}
+
 int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_policy *p = &b->policy;
-	char path[PATH_MAX], target[PATH_MAX];
 	int r;
 
 	if (b->upper.mounted)
@@ -158,12 +184,10 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : open_tmpfs(b, p->upper_size, err);
 	if (r < 0 && p->upper_type == UL_UPPER_DISK && p->upper_missing == UL_UPPER_MISSING_TMPFS)
 		r = fall_back(b, err);
+	if (r == 0)
+		r = bind_state(b, err);
 	if (r < 0)
 		return r;
-	ul_boot_path(b, UL_PATH_UPPER_VAR, path);
-	ul_boot_path(b, UL_PATH_VAR, target);
-	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
 	b->upper.mounted = true;
 	if (b->upper.persistent)
 		ul_log(UL_LOG_INFO, "upper: %s on %s%s", b->upper.filesystem, b->upper.device,

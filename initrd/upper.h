@@ -126,6 +126,12 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
  */
 bool ul_upper_find_program(const char *name, char *buf);
 
+/*
+ * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
+ * place, and 0 is returned; else *err stays and its code is returned.
+ */
+int ul_upper_give_up(struct ul_boot *b, struct ul_error *err);
+
 /* ---- what the later stages find on it ---- */
 
 /*

@@ -72,5 +72,26 @@ for mode in attach rebuild; do
 		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
 		"$underlay" status --file "$run/state.json" | grep -q "quarantined $library: a directory over a path of the lower"
 		jq -e ".quarantined[0].name == \"$library\"" "$root/nix/.rw/report.json"'
+	# The last boot left room for the next database: builds fill the disk, and another image comes.
+	fill='head -c 1G /dev/zero >"$root/nix/.rw/store/fill" 2>/dev/null; sync; ! echo more 2>/dev/null >"$root/nix/.rw/store/more"'
+	tap "$mode: the disk is filled" boot "$two" "$fill"
+	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '
+		set -e
+		jq -e ".upper.persistent and .reconcile.lowerChanged" "$run/state.json"
+		[ "$(stat -f -c %a "$root/nix/.rw")" -lt 8192 ]'
+	tap "$mode: without the room that was kept" boot "$one" 'rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"; head -c 1G /dev/zero >>"$root/nix/.rw/store/fill"; true'
+	no_room() {
+		boot "$two" true "[database]" "check = always" >"$tmp/full" 2>&1
+		local status=$?
+		cat "$tmp/full"
+		[ $mode = attach ] || { [ $status = 27 ] && grep -q "reconcile: .*no space left\. Make room" "$tmp/full"; }
+	}
+	tap "$mode: a full disk fails the boot where the policy says fail" no_room
+	[ $mode = attach ] || tap "$mode: and starts with a tmpfs, loudly, where it says tmpfs" boot "$two" '
+		set -e
+		jq -e "(.upper.persistent | not) and (.upper.fallback | test(\"Make room\"))" "$run/state.json"
+		! "$underlay" status --file "$run/state.json"
+		echo new >"$root/nix/store/new"
+		[ "$(findmnt -no FSTYPE "$root/nix/.rw") $(findmnt -no FSTYPE "$root/nix/var")" = "tmpfs tmpfs" ]' "check = always" "[upper]" "on-missing = tmpfs"
 done
 tap_end
