@@ -104,7 +104,7 @@ static int open_disk(struct ul_boot *b, struct ul_error *err)
 		r = ul_upper_check(u->device, found.fs, err);
 	if (r == 0)
 		r = ul_upper_mount(b, u->device, found.fs, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	u->persistent = true;
 	snprintf(u->filesystem, sizeof(u->filesystem), "%s", found.fs->name);

@@ -45,8 +45,8 @@ static int write_marker(int fd, uint64_t size, const struct ul_upper_fs *fs, con
 	if (fs) {
 		memcpy(bytes, UL_MARKER_MAGIC, 16);
 		ul_put_le32(bytes + 16, 1);
-		memcpy(bytes + 20, fs->name, strlen(fs->name));
-		memcpy(bytes + 36, uuid, strlen(uuid));
+		snprintf((char *)bytes + 20, 16, "%s", fs->name);
+		snprintf((char *)bytes + 36, 40, "%s", uuid);
 	}
 	r = ul_pwrite_full(fd, bytes, sizeof(bytes), ul_upper_marker_offset(size));
 	if (r == 0 && fsync(fd) < 0)

@@ -81,18 +81,19 @@ static int probe_anything(int fd, struct ul_upper_probe *found)
 {
 	UL_CLEANUP(cleanup_probe) blkid_probe pr = blkid_new_probe();
 	char type[64], escaped[80];
+	bool table;
 	int r = pr ? probe_superblocks(pr, fd, NULL) : -1;
 
 	if (r != 0)
 		return r;
 	copy_uuid(pr, found);
 	copy_value(pr, "TYPE", type, sizeof(type));
-	if (!type[0]) {
+	table = !type[0];
+	if (table)
 		copy_value(pr, "PTTYPE", type, sizeof(type));
-		strcat(type, type[0] && strlen(type) < 40 ? " partition table" : "");
-	}
-	ul_escape_text(escaped, sizeof(escaped), type[0] ? type : "something");
-	snprintf(found->holds, sizeof(found->holds), "it holds %s", escaped);
+	ul_escape_text(escaped, sizeof(escaped), type[0] ? type : "a");
+	snprintf(found->holds, sizeof(found->holds), "it holds %s%s", escaped,
+		 table ? " partition table" : "");
 	return 0;
 }
 
