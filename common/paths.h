@@ -13,6 +13,7 @@
 /* In the lower, from its root. Written by `underlay image build`, read by underlay-init. */
 #define UL_LOWER_STORE    "nix/store"
 #define UL_LOWER_DB       "nix/var/nix/db" /* db.sqlite, schema */
+#define UL_LOWER_OWN      "nix/.underlay" /* what makes an image ours */
 #define UL_LOWER_MANIFEST "nix/.underlay/manifest"
 #define UL_LOWER_INFO     "nix/.underlay/image.json"
 #define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/roots.h */

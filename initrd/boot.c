@@ -102,6 +102,7 @@ void ul_lower_release(struct ul_boot *b, struct ul_lower *lower)
 	struct ul_error err;
 
 	ul_manifest_close(lower->manifest);
+	ul_buffer_free(&lower->made);
 	ul_image_info_free(&lower->info);
 	free(lower->system);
 	free(lower->remount_hook);

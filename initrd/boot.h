@@ -37,11 +37,14 @@ struct ul_lower {
 	char device[128];       /* what is mounted: "/dev/mapper/underlay" */
 	const char *filesystem; /* "erofs"; NULL: not mounted */
 	const char *mount;      /* in the new root: "/nix/.ro" */
-	const char *store;      /* from the lower's root: "nix/store" */
+	const char *store;      /* from the lower's root: "nix/store"; ".": all of it */
+	bool foreign;           /* no image of ours: lower_foreign.h tells what then holds */
 	struct ul_image_info info;
-	struct ul_manifest *manifest;
-	char *system;       /* store path that is started; owned */
-	char *remount_hook; /* Nix's, in that system; owned; NULL: it has none */
+	struct ul_manifest *manifest; /* NULL: foreign, and it registers no path */
+	struct ul_buffer made;        /* the manifest's bytes, where it was made at boot */
+	char registration[160];       /* from what, for the log */
+	char *system;                 /* store path that is started; owned */
+	char *remount_hook;           /* Nix's, in that system; owned; NULL: it has none */
 	uint64_t
 		mended; /* times that error correction mended a block, until the system was started */
 	bool mended_exact; /* by the kernel's count; else at least so often, by its log */
@@ -112,7 +115,7 @@ struct ul_boot {
 	struct ul_lower lowers[UL_BOOT_LOWERS];
 	size_t n_lowers;
 	struct ul_upper upper;
-	enum ul_database_mode database; /* attach or rebuild, once decided */
+	enum ul_database_mode database; /* attach, rebuild or none, once decided */
 	char database_why[160];
 	uint64_t database_us;
 	struct ul_reconcile_report reconcile; /* of a persistent upper */

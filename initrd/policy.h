@@ -14,7 +14,12 @@
 #include "verity/descriptor.h"
 
 enum ul_failure_action { UL_FAIL_REBOOT, UL_FAIL_POWEROFF, UL_FAIL_HALT, UL_FAIL_SHELL };
-enum ul_database_mode { UL_DATABASE_AUTO, UL_DATABASE_ATTACH, UL_DATABASE_REBUILD };
+enum ul_database_mode {
+	UL_DATABASE_AUTO,
+	UL_DATABASE_ATTACH,
+	UL_DATABASE_REBUILD,
+	UL_DATABASE_NONE /* no setting: what becomes of an image without a manifest */
+};
 enum ul_upper_type { UL_UPPER_TMPFS, UL_UPPER_DISK };
 enum ul_upper_prepare { UL_UPPER_PREPARE_NO, UL_UPPER_PREPARE_FORMAT };
 /* What becomes of a boot whose disk upper is missing or damaged. */
@@ -37,6 +42,8 @@ struct ul_policy {
 	char **modules;              /* loaded after /etc/underlay/modules */
 	bool coldplug;               /* load what the hardware's aliases ask for */
 	char **filesystems;          /* of the lower */
+	unsigned int manifest;       /* 0: required, 1: optional */
+	char *registration;          /* in a foreign image; NULL: the usual places */
 	uint64_t root_size;          /* bytes of the root's tmpfs; 0: half of the memory */
 	unsigned int upper_type;     /* enum ul_upper_type */
 	uint64_t upper_size;         /* bytes of the tmpfs, or of what is made; 0: default */

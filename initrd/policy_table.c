@@ -13,6 +13,7 @@ static const char *const modes[] = {"pinned", "user", "kernel", "both", NULL};
 static const char *const descriptors[] = {"required", "optional", NULL};
 static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
 static const char *const designators[] = {"usr", "root", NULL};
+static const char *const manifests[] = {"required", "optional", NULL};
 static const char *const uppers[] = {"tmpfs", "disk", NULL};
 static const char *const prepares[] = {"no", "format", NULL};
 static const char *const missings[] = {"fail", "tmpfs", NULL};
@@ -59,7 +60,13 @@ const struct ul_config_key ul_policy_keys[] = {
 	ROW("modules", "coldplug", BOOL, coldplug, NULL, 0, 0,
 	    "load the modules that the machine's devices ask for"),
 	ROW("lower", "filesystems", LIST, filesystems, NULL, 0, 0,
-	    "filesystems the lower may have; empty: erofs and squashfs"),
+	    "filesystems the lower may have, of erofs, squashfs and ext4; empty: erofs and squashfs"),
+	ROW("lower", "manifest", ENUM, manifest, manifests, 0, 0,
+	    "optional: an image of another maker that registers none of its paths is started too; Nix "
+	    "then has no database of them"),
+	ROW("lower", "registration", STRING, registration, NULL, 0, 0,
+	    "file in an image of another maker that registers its paths, as nix-store --dump-db writes "
+	    "it; empty: the usual places"),
 	ROW("root", "size", SIZE, root_size, NULL, 0, 0,
 	    "size of the tmpfs that is the root; 0: half of the memory"),
 	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),

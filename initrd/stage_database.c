@@ -3,7 +3,8 @@
  * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
  * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
  * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
- * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay.
+ * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a manifest, which
+ * the policy must permit, has neither.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,13 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 	const char *version = b->policy.nix_version, *why;
 
 	b->database = (enum ul_database_mode)b->policy.database;
-	if (b->database != UL_DATABASE_AUTO) {
+	if (!lower->manifest) {
+		b->database = UL_DATABASE_NONE;
+		why = "the image registers no path";
+	} else if (b->database == UL_DATABASE_ATTACH && strcmp(lower->store, UL_LOWER_STORE) != 0) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the image's store is not at /nix/store, where Nix could attach it";
+	} else if (b->database != UL_DATABASE_AUTO) {
 		why = "the policy says so";
 	} else if (!lower->info.database) {
 		b->database = UL_DATABASE_REBUILD;
@@ -193,15 +200,18 @@ int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 	bool attach = b->database == UL_DATABASE_ATTACH;
 
 	if (!b->reconciled) {
-		if (r == 0 && !attach)
+		if (r == 0 && b->database == UL_DATABASE_REBUILD)
 			r = rebuild(b, lower, err);
 		b->database_us = ul_now_us() - start;
 	}
 	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
-		r = write_roots(b, i, err);
+		if (b->lowers[i].manifest)
+			r = write_roots(b, i, err);
 	if (r == 0)
 		r = write_nix_conf(b, lower, err);
-	if (r == 0)
+	if (r == 0 && b->database == UL_DATABASE_NONE)
+		ul_log(UL_LOG_INFO, "database: none (%s)", b->database_why);
+	else if (r == 0)
 		ul_log(UL_LOG_INFO, "database: %s in %.1f ms, %u paths (%s)",
 		       attach                                        ? "attached"
 		       : b->reconciled && b->reconcile.database_kept ? "kept"

@@ -1,7 +1,8 @@
 /*
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
- * header and index are checked, and the system that is to be started exists in it.
+ * header and index are checked, and the system that is to be started exists in it. Of an image that is not ours
+ * lower_foreign.c finds the store and makes the manifest.
  *
  * The manifest's own hash is not computed: dm-verity vouches for its bytes already, and a hash over it would
  * cost what the lower is large.
@@ -18,31 +19,37 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/boot.h"
+#include "initrd/lower_foreign.h"
 #include "initrd/log.h"
 #include "initrd/system_path.h"
 
-/* Filesystems a lower may have: where their magic number is. */
-static const struct {
+/* Filesystems a lower may have: where their magic number is, and what the mount needs to write nothing. */
+static const struct filesystem {
 	const char *name;
 	uint64_t offset;
-	const char magic[5];
+	const char magic[5]; /* with a NUL */
+	size_t magic_len;
+	const char *options;
+	bool by_name; /* only where the policy names it: a larger driver, made for disks that are trusted */
 } filesystems[] = {
-	{"erofs", 1024, "\xe2\xe1\xf5\xe0"},
-	{"squashfs", 0, "hsqs"},
+	{"erofs", 1024, "\xe2\xe1\xf5\xe0", 4, NULL, false},
+	{"squashfs", 0, "hsqs", 4, NULL, false},
+	/* A read-only ext4 would still replay its journal, and fail on a device that takes no write. */
+	{"ext4", 1024 + 56, "\x53\xef", 2, "noload", true},
 };
 
-static bool is_permitted(const struct ul_boot *b, const char *name)
+static bool is_permitted(const struct ul_boot *b, const struct filesystem *fs)
 {
 	char **list = b->policy.filesystems;
 
 	for (char **p = list; p && *p; p++)
-		if (!strcmp(*p, name))
+		if (!strcmp(*p, fs->name))
 			return true;
-	return !list || !*list;
+	return (!list || !*list) && !fs->by_name;
 }
 
-static int detect(const struct ul_boot *b, const struct ul_lower *lower, const char **ret,
-		  struct ul_error *err)
+static int detect(const struct ul_boot *b, const struct ul_lower *lower,
+		  const struct filesystem **ret, struct ul_error *err)
 {
 	static const char what[] = "reading the lower's filesystem";
 	ul_autoclose int fd = open(lower->device, O_RDONLY | O_CLOEXEC);
@@ -50,8 +57,9 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const c
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, errno);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(filesystems); i++) {
+		const struct filesystem *fs = &filesystems[i];
 		char magic[4];
-		int r = ul_pread_full(fd, magic, sizeof(magic), filesystems[i].offset);
+		int r = ul_pread_full(fd, magic, fs->magic_len, fs->offset);
 
 		if (r == -EIO)
 			return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
@@ -59,13 +67,13 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const c
 					    "a block does not match the hash tree");
 		if (r < 0)
 			return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, -r);
-		if (memcmp(magic, filesystems[i].magic, sizeof(magic)) != 0)
+		if (memcmp(magic, fs->magic, fs->magic_len) != 0)
 			continue;
-		if (!is_permitted(b, filesystems[i].name))
+		if (!is_permitted(b, fs))
 			return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, NULL,
 					    "it is %s, which [lower] filesystems does not permit",
-					    filesystems[i].name);
-		*ret = filesystems[i].name;
+					    fs->name);
+		*ret = fs;
 		return 0;
 	}
 	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
@@ -76,16 +84,18 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const c
 static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
 {
 	static const char what[] = "mounting the lower";
-	const char *type = NULL;
+	const struct filesystem *fs = NULL;
+	const char *type;
 	char path[PATH_MAX];
-	int r = detect(b, lower, &type, err);
+	int r = detect(b, lower, &fs, err);
 
 	if (r < 0)
 		return r;
+	type = fs->name;
 	/* Without /sbin/modprobe the kernel cannot ask for it; built in, it is found nowhere. */
 	(void)ul_modules_load(b, type);
 	ul_boot_path(b, UL_PATH_LOWER, path);
-	if (mount(lower->device, path, type, MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) == 0) {
+	if (mount(lower->device, path, type, MS_RDONLY | MS_NODEV | MS_NOSUID, fs->options) == 0) {
 		lower->filesystem = type;
 		lower->mount = UL_PATH_LOWER;
 		lower->store = UL_LOWER_STORE;
@@ -103,11 +113,6 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 			      errno);
 }
 
-static int corrupt_or(int code, int errnum)
-{
-	return errnum == EIO ? UL_E_CORRUPT : code;
-}
-
 static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
 		     struct ul_error *err)
 {
@@ -117,7 +122,7 @@ static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_f
 	int r = ul_read_file(root_fd, UL_LOWER_INFO, UL_IMAGE_INFO_MAX, &text);
 
 	if (r < 0)
-		return ul_error_errno(err, corrupt_or(UL_E_IMAGE_INFO, -r), what, UL_LOWER_INFO,
+		return ul_error_errno(err, ul_corrupt_or(UL_E_IMAGE_INFO, -r), what, UL_LOWER_INFO,
 				      "Build the image again.", -r);
 	r = ul_image_info_parse((const char *)text.data, text.len, &lower->info, err);
 	if (r < 0)
@@ -139,8 +144,9 @@ static int open_manifest(struct ul_lower *lower, int root_fd, struct ul_error *e
 	int r;
 
 	if (faccessat(root_fd, UL_LOWER_MANIFEST, R_OK, 0) < 0)
-		return ul_error_errno(err, corrupt_or(UL_E_MANIFEST, errno), "opening the manifest",
-				      UL_LOWER_MANIFEST, "Build the image again.", errno);
+		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, errno),
+				      "opening the manifest", UL_LOWER_MANIFEST,
+				      "Build the image again.", errno);
 	r = ul_manifest_open_file(root_fd, UL_LOWER_MANIFEST, &lower->manifest, err);
 	if (r < 0)
 		return r;
@@ -179,9 +185,11 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
 	int r;
 
 	if (!system)
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, UL_LOWER_INFO,
-				    "Build the image with --system, or set [system] path.",
-				    "neither the image nor the policy names a system");
+		return ul_error_set(
+			err, UL_E_NO_SYSTEM, what, lower->foreign ? lower->device : UL_LOWER_INFO,
+			lower->foreign ? "Set [system] path: only our own images name one."
+				       : "Build the image with --system, or set [system] path.",
+			"neither the image nor the policy names a system");
 	r = ul_system_check(root_fd, system, init, err);
 	if (r < 0)
 		return r;
@@ -194,6 +202,32 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
 	if (!lower->system || find_hook(lower, root_fd) < 0)
 		return ul_error_nomem(err, what);
 	return 0;
+}
+
+/*
+ * The system's links lead to /nix/store: where the lower has its store elsewhere, they are followed from the new root,
+ * in which it is bound to that place for as long.
+ */
+static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int root_fd,
+				 struct ul_error *err)
+{
+	ul_autoclose int new_root = -1;
+	char store[PATH_MAX], target[PATH_MAX];
+	int r;
+
+	if (strcmp(lower->store, UL_LOWER_STORE) == 0)
+		return check_system(b, lower, root_fd, err);
+	ul_lower_path(b, lower, lower->store, store);
+	ul_boot_path(b, UL_PATH_STORE, target);
+	new_root = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (new_root < 0 || mount(store, target, NULL, MS_BIND, NULL) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target,
+				      NULL, errno);
+	r = check_system(b, lower, new_root, err);
+	if (umount2(target, MNT_DETACH) < 0 && r == 0)
+		r = ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target,
+				   NULL, errno);
+	return r;
 }
 
 int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
@@ -209,12 +243,21 @@ int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 	root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
-	r = read_info(b, lower, root_fd, err);
+	lower->foreign = ul_lower_is_foreign(lower, root_fd);
+	if (lower->foreign) {
+		r = ul_lower_read_foreign(b, lower, root_fd, err);
+	} else {
+		r = read_info(b, lower, root_fd, err);
+		if (r == 0)
+			r = open_manifest(lower, root_fd, err);
+	}
 	if (r == 0)
-		r = open_manifest(lower, root_fd, err);
-	if (r == 0)
-		r = check_system(b, lower, root_fd, err);
-	if (r == 0)
+		r = check_system_in_place(b, lower, root_fd, err);
+	if (r == 0 && lower->foreign)
+		ul_log(UL_LOG_INFO, "lower: %s with the store at /%s, %s", lower->filesystem,
+		       strcmp(lower->store, ".") ? lower->store : "",
+		       lower->manifest ? lower->registration : "no registration");
+	else if (r == 0)
 		ul_log(UL_LOG_INFO, "lower: %s with %u store paths, %.1f MB unpacked",
 		       lower->filesystem, ul_manifest_n_paths(lower->manifest),
 		       (double)lower->info.nar_size / 1e6);

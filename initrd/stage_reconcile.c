@@ -102,6 +102,12 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 
 	if (!b->upper.persistent)
 		return check_empty(b, err);
+	if (!lower->manifest)
+		return ul_error_set(
+			err, UL_E_MANIFEST, "checking the upper against the lower", lower->device,
+			"Put a registration into the image, or set [upper] type = tmpfs.",
+			"an upper on a disk can only be compared with an image that "
+			"registers its paths");
 	r = ul_database_decide(b, err);
 	if (r < 0)
 		return r;

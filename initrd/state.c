@@ -182,7 +182,9 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 	struct json_object *db = json_object_new_object();
 	bool ok = db &&
 		  ul_json_add_string(db, "mode",
-				     b->database == UL_DATABASE_ATTACH ? "attach" : "rebuild") &&
+				     b->database == UL_DATABASE_ATTACH    ? "attach"
+				     : b->database == UL_DATABASE_REBUILD ? "rebuild"
+									  : "none") &&
 		  ul_json_add_string(db, "why", b->database_why) &&
 		  ul_json_add_uint(db, "us", b->database_us) &&
 		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);

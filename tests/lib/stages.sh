@@ -1,7 +1,7 @@
 # The boot's own stages on loop devices, each boot in a mount namespace of its own. To be sourced after tap.sh, from the top.
 #
 #   make_tree DIR                    a lower's files: a system, its library, and a path that nothing refers to
-#   lower NAME [erofs|squashfs]      the tree $tmp/NAME as a block device, in $device
+#   lower NAME [erofs|squashfs|ext4 [OPTION...]]   the tree $tmp/NAME as a block device, in $device; its maker's options
 #   attach_device FILE [OPTION...]   a file as a block device, in $device; it goes when the script ends
 #   run SCRIPT [CMDLINE [POLICY-LINE...]]   the stages, then the script
 #   refused NAME CODE SENTENCE [CMDLINE [POLICY-LINE...]]   the stages must fail
@@ -53,11 +53,12 @@ make_tree() {
 		END
 }
 
-# lower NAME [erofs|squashfs]: the tree of that name as a block device, in $device.
+# lower NAME [erofs|squashfs|ext4 [OPTION...]]: the tree of that name as a block device, in $device.
 lower() {
 	case ${2:-erofs} in
-	erofs) mkfs.erofs "$tmp/$1.img" "$tmp/$1" ;;
-	squashfs) mksquashfs "$tmp/$1" "$tmp/$1.img" -noappend -quiet ;;
+	erofs) mkfs.erofs "${@:3}" "$tmp/$1.img" "$tmp/$1" ;;
+	squashfs) mksquashfs "$tmp/$1" "$tmp/$1.img" -noappend -quiet "${@:3}" ;;
+	ext4) mkfs.ext4 -q -d "$tmp/$1" "${@:3}" "$tmp/$1.img" 16M ;;
 	esac >"$tmp/mkfs.log" 2>&1 || { cat "$tmp/mkfs.log" && exit 1; }
 	attach_device "$tmp/$1.img" --read-only
 }

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Lowers of every filesystem, and lowers that others made: where their store lies, what registers their paths, and what
+# the boot makes of those that register none.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/stages.sh
+
+# ---- filesystems ---------------------------------------------------------------------------------
+
+make_tree "$tmp/own" || { echo "not ok - the lower is made" && exit 1; }
+shows='cmp "$root/nix/store/$library/file" <(echo library) && jq -e ".lowers[0].filesystem == \"$type\"" "$run/state.json"'
+export type
+while read -r type options; do
+	# shellcheck disable=SC2086 # several options
+	lower own $type $options
+	tap "a lower of $type $options" run "$shows" "" "[lower]" "filesystems = $type"
+done <<-END
+	erofs
+	erofs -zlz4
+	erofs -zlz4hc,9 -C65536
+	squashfs -comp zstd
+	squashfs -comp xz
+	squashfs -comp gzip
+	ext4
+END
+before='mount -t tmpfs mine "$root"'
+tap "ext4 is mounted without its journal" run 'findmnt -no OPTIONS "$root/nix/.ro" | grep -q "^ro,nosuid,nodev.*norecovery"' \
+	"" "[lower]" "filesystems = erofs ext4"
+before=
+refused "ext4 where the policy does not name it" 23 'lower: .*it is ext4, which \[lower\] filesystems does not permit'
+# Made on a running system, and not unmounted: only the journal knows what it holds.
+cp "$tmp/own.img" "$tmp/dirty.img"
+debugfs -w -R 'feature needs_recovery' "$tmp/dirty.img" >/dev/null 2>&1
+attach_device "$tmp/dirty.img" --read-only
+type=ext4
+tap "an ext4 that wants its journal replayed is not written to" run "$shows" "" "[lower]" "filesystems = ext4"
+
+# ---- layouts -------------------------------------------------------------------------------------
+
+registration() {
+	record $system $system $library
+	record $library
+	record $other
+}
+
+# foreign NAME STORE [REGISTRATION]: our lower's store at another place, and nothing else of it.
+foreign() {
+	local name=$1 place=$2 file=${3:-}
+	mkdir -p "$tmp/$name/$place"
+	cp -a "$tmp/own/nix/store/." "$tmp/$name/$place"
+	[ -z "$file" ] || { mkdir -p "$(dirname "$tmp/$name/$file")" && registration >"$tmp/$name/$file"; }
+	lower "$name"
+}
+
+system_line=("[system]" "path = /nix/store/$system")
+registered='set -e
+	cmp "$root/nix/store/$library/file" <(echo library)
+	echo new >"$root/nix/store/new" && [ "$(cat "$root/nix/.rw/store/new")" = new ]
+	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ]
+	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from Refs")" = 2 ]
+	[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
+		"/nix/store/$system /nix/store/$other " ]
+	jq -e "[.database.mode, .lowers[0].paths, .lowers[0].store, .lowers[0].system] ==
+		[\"rebuild\", 3, \"$place\", \"/nix/store/$system\"]" "$run/state.json"'
+export place
+while read -r name place file; do
+	foreign "$name" "$place" "$file"
+	tap "the store at $place, registered by $file" run "$registered" "" "${system_line[@]}"
+done <<-END
+	nix-root nix/store nix-path-registration
+	nix-store nix/store nix/store/.nix-path-registration
+	usr-root usr/nix/store nix-path-registration
+	usr-store usr/nix/store usr/nix/store/.nix-path-registration
+	all-root . nix-path-registration
+	all-store . .nix-path-registration
+END
+place=.
+foreign elsewhere . etc/registered
+tap "a registration where the policy says" run "$registered" "" "${system_line[@]}" "[lower]" "registration = /etc/registered"
+tap "attach is impossible, and the boot says why" run '
+	jq -e ".database.mode == \"rebuild\" and (.database.why | test(\"store is not at /nix/store\"))" "$run/state.json"' \
+	"" "${system_line[@]}" "[lower]" "registration = etc/registered" "[database]" "mode = attach"
+refused "a registration that is not there" 25 'lower: .*etc/nowhere: the image does not have it' "" \
+	"${system_line[@]}" "[lower]" "registration = etc/nowhere"
+refused "no registration where it is required" 25 'lower: .*it has neither a manifest nor a registration' "" "${system_line[@]}"
+optional=("[lower]" "manifest = optional")
+tap "no registration where it is optional: the store, and no database" run '
+	set -e
+	cmp "$root/nix/store/$library/file" <(echo library)
+	[ ! -e "$root/nix/var/nix/db" ] && [ ! -e "$root/nix/var/nix/gcroots/underlay" ]
+	jq -e ".database.mode == \"none\" and (.lowers[0] | has(\"paths\") | not)" "$run/state.json"' \
+	"" "${system_line[@]}" "${optional[@]}"
+says_so() {
+	run true "" "${system_line[@]}" "${optional[@]}" 2>&1 |
+		grep 'the image registers no path: Nix will know none of its store'
+}
+tap "and the log says what that means" says_so
+refused "nobody names a system" 30 'lower: .*neither the image nor the policy names a system. Set \[system\] path' "" "${optional[@]}"
+tap "a name is believed where the root hash is pinned" run true "" "${system_line[@]}" "${optional[@]}" "[image]" "name = theirs"
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+spoil() { # NAME SENTENCE: what is at the registration's place comes from standard input
+	mkdir -p "$tmp/$1"
+	cp -a "$tmp/own/nix/store/." "$tmp/$1"
+	cat >"$tmp/$1/nix-path-registration"
+	lower "$1"
+	refused "$1" 25 "lower: .*nix-path-registration.*$2" "" "${system_line[@]}" "${optional[@]}"
+}
+registration | head -c 150 | spoil cut-registration 'line'
+{ registration; record 33333333333333333333333333333333-more 44444444444444444444444444444444-unknown; } |
+	spoil dangling-registration '33-more: it refers to .*44-unknown, which is not given'
+registration | sed 's|/nix/store/|/gnu/store/|' | spoil other-store-registration '/gnu/store/.*it does not lie in'
+truncate -s 200M "$tmp/huge" && spoil huge-registration 'File too large' <"$tmp/huge"
+mkdir -p "$tmp/no-store/etc" && lower no-store
+refused "no store at all" 24 'lower: .*neither /nix/store nor /usr/nix/store nor its root holds store paths' "" "${system_line[@]}"
+# What is ours is not taken for another's because a file is missing.
+make_tree "$tmp/half" && rm "$tmp/half/nix/.underlay/image.json" && registration >"$tmp/half/nix-path-registration" && lower half
+refused "our own image without image.json" 24 'lower: .*image.json: No such file' "" "${system_line[@]}" "${optional[@]}"
+tap_end
