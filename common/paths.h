@@ -27,5 +27,6 @@
 #define UL_PATH_STORE       "/nix/store"     /* the overlay */
 #define UL_PATH_VAR         "/nix/var"
 #define UL_PATH_RUN         "/run/underlay"
+#define UL_PATH_HOST        "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
 #define UL_PATH_STATE       "/run/underlay/state.json" /* what the boot did */
 #define UL_PATH_NIX_CONF    "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */

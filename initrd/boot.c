@@ -129,6 +129,10 @@ void ul_boot_free(struct ul_boot *b)
 		ul_lower_release(b, lower);
 	}
 	ul_slots_free(&b->slots);
+	for (size_t i = 0; i < b->n_files; i++)
+		free(b->files[i]);
+	for (size_t i = 0; i < b->n_loops; i++)
+		close(b->loops[i]);
 	for (size_t i = 0; i < b->n_disks_done; i++)
 		free(b->disks_done[i]);
 	free(b->disks_done);

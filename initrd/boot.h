@@ -24,6 +24,7 @@
 
 #define UL_BOOT_LOWERS   4  /* room; the boot fills one */
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
+#define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
 #define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
 
@@ -111,6 +112,13 @@ struct ul_boot {
 	struct ul_slot_list slots; /* found and not yet tried, best first */
 	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
 	size_t n_disks_done;
+	bool files_found;           /* the filesystem with the image files is mounted */
+	char *files[UL_BOOT_FILES]; /* their paths, newest name first */
+	size_t n_files;
+	int loops
+		[2 *
+		 UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
+	size_t n_loops;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
 	struct ul_lower lowers[UL_BOOT_LOWERS];
 	size_t n_lowers;

@@ -178,6 +178,10 @@ static int add_file(struct ul_cpio *c, const struct ul_initrd_file *f, struct ul
 					bytes.len, UL_CPIO_ADDED, f->from, err);
 }
 
+/* Of an image that is a file: the loop device, and the filesystems that it may be on (initrd/find_file.c). */
+static const char *const for_files[] = {"loop",      "vfat",     "nls_cp437",
+					"nls_ascii", "nls_utf8", "isofs"};
+
 /* The modules that the caller wants, and those that the policy will load. */
 struct wants {
 	struct ul_module_want *rows; /* owned; names are borrowed */
@@ -195,6 +199,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count++;
+	count += UL_ARRAY_SIZE(for_files);
 	ret->rows = calloc(count + 1, sizeof(*ret->rows));
 	if (!ret->rows)
 		return ul_error_nomem(err, "packing the kernel modules");
@@ -212,6 +217,10 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name,
 						UL_MODULE_BY_NAME, true,
 						"the policy's [upper] permits it"};
+	for (size_t i = 0; policy->file && *policy->file && i < UL_ARRAY_SIZE(for_files); i++)
+		ret->rows[ret->count++] =
+			(struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
+						"the policy's [image] file may need it"};
 	return 0;
 }
 

@@ -19,7 +19,8 @@ const struct ul_module_want ul_module_defaults[] = {
 	/* Filesystems of the lower and of the upper: which of them shows when the device is probed. */
 	{"erofs", BY_NAME, false, "the sealed image may be of this filesystem"},
 	{"squashfs", BY_NAME, false, "the sealed image may be of this filesystem"},
-	{"ext4", BY_NAME, false, "the writable layer, or the sealed image, may be of this filesystem"},
+	{"ext4", BY_NAME, false,
+	 "the writable layer, or the sealed image, may be of this filesystem"},
 	{"dm_crypt", BY_NAME, false, "the writable layer may be encrypted"},
 
 	/* What a failed boot leaves for the next one. */

@@ -85,6 +85,27 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 	return 0;
 }
 
+static int check_file(const struct ul_policy *p, const char *conf, struct ul_error *err)
+{
+	static const char what[] = "reading [image]";
+	bool file = p->file && *p->file, device = p->file_device && *p->file_device;
+	struct ul_upper_name name;
+	const char *wrong = device ? ul_upper_parse_name(p->file_device, &name) : NULL;
+
+	if (wrong)
+		return ul_error_set(err, UL_E_CONFIG, what, conf,
+				    "Write PARTLABEL=, PARTUUID=, LABEL=, UUID= or a path.",
+				    "file-device \"%.100s\": %s", p->file_device, wrong);
+	if (file != device)
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set file and file-device.",
+				    "neither file nor file-device tells where the image is "
+				    "without the other");
+	if (file && p->disks && p->disks[0])
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset disks, or file.",
+				    "the image is on a disk or in a file, not both");
+	return 0;
+}
+
 int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
 		    struct ul_error *err)
 {
@@ -99,6 +120,9 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 					    p->root_hash);
 		p->pin_trusted = true;
 	}
+	r = check_file(p, name, err);
+	if (r < 0)
+		return r;
 	return check_upper(p, name, err);
 }
 

@@ -36,6 +36,8 @@ struct ul_policy {
 	unsigned int read_error;     /* likewise */
 	char *name;                  /* of the image; NULL: any */
 	unsigned int designator;     /* 0: usr, 1: root */
+	char *file;                  /* image file: path in file_device, its last name a pattern */
+	char *file_device;           /* of the filesystem it is on, as upper_device */
 	char **disks;                /* device names ("vda") or paths; NULL: all */
 	uint64_t timeout_us;         /* for the first slot to appear */
 	uint64_t settle_us;          /* for another disk, once every slot found was refused */

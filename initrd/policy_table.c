@@ -51,6 +51,12 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "partition types to look for: usr or root of the Discoverable Partitions"),
 	ROW("image", "disks", LIST, disks, NULL, 0, 0,
 	    "disks to look at, by name or path; empty: all"),
+	ROW("image", "file", STRING, file, NULL, 0, 0,
+	    "the image is a file: its path on the filesystem of file-device; * and ? in its name stand "
+	    "for several files, of which the newest version is taken first"),
+	ROW("image", "file-device", STRING, file_device, NULL, 0, 0,
+	    "device whose filesystem (vfat, ext4 or ISO 9660) holds the file: PARTLABEL=, PARTUUID=, "
+	    "LABEL=, UUID= or a path"),
 	ROW("image", "timeout", DURATION, timeout_us, NULL, 1, 3600 * SECOND,
 	    "how long to wait for an image to appear"),
 	ROW("image", "settle", DURATION, settle_us, NULL, 0, 3600 * SECOND,

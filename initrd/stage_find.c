@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "initrd/devices.h"
+#include "initrd/find_file.h"
 #include "initrd/log.h"
 #include "verity/partition_types.h"
 
@@ -78,7 +79,9 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 	}
 }
 
-static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, struct ul_error *err)
+/* dev_dir: where its partitions' devices are; NULL: it is a file. */
+static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s,
+		      struct ul_error *err)
 {
 	static const char *const designators[] = {"usr", "root"};
 	size_t before = b->slots.n;
@@ -86,8 +89,7 @@ static int probe_disk(struct ul_boot *b, const char *disk, struct search *s, str
 
 	if (is_done(b, disk))
 		return 0;
-	if (ul_slots_probe(disk, b->dev_dir, designators[b->policy.designator], &b->slots, &why) <
-	    0) {
+	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
 		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;
@@ -112,7 +114,24 @@ static int probe_listed(void *context, const char *disk)
 {
 	struct probing *p = context;
 
-	return probe_disk(p->b, disk, p->s, p->err);
+	return probe_disk(p->b, disk, p->b->dev_dir, p->s, p->err);
+}
+
+static int probe_files(struct ul_boot *b, struct search *s, struct ul_error *err)
+{
+	struct ul_error why;
+	int r = ul_find_files(b, &why);
+
+	if (r < 0) {
+		/* Not the end: the disk that is meant may still come. */
+		if (s->told != why.code)
+			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
+		s->broken = why;
+		return 0;
+	}
+	for (size_t i = 0; r >= 0 && i < b->n_files; i++)
+		r = probe_disk(b, b->files[i], NULL, s, err);
+	return r < 0 ? r : 0;
 }
 
 static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
@@ -121,6 +140,8 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 	int r = 0;
 
 	*s = (struct search){.told = s->broken.code};
+	if (b->policy.file && *b->policy.file)
+		return probe_files(b, s, err);
 	if (!b->policy.disks || !b->policy.disks[0])
 		return ul_devices_each_disk(b, probe_listed, &listed);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
@@ -129,7 +150,7 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 		snprintf(disk, sizeof(disk), "%s%s%s", **name == '/' ? "" : b->dev_dir,
 			 **name == '/' ? "" : "/", *name);
 		if (access(disk, F_OK) == 0)
-			r = probe_disk(b, disk, s, err);
+			r = probe_disk(b, disk, b->dev_dir, s, err);
 	}
 	return r;
 }
@@ -139,6 +160,10 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	const char *name = b->policy.name;
 	char disks[200] = "a disk";
 
+	if (b->policy.file && *b->policy.file) {
+		snprintf(buf, size, "%.100s on %.100s", b->policy.file, b->policy.file_device);
+		return;
+	}
 	if (b->policy.disks && b->policy.disks[0])
 		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
 			 b->policy.disks[1] ? " (or another that the policy names)" : "");
@@ -175,7 +200,10 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 				    "there is only %s", s->other);
 	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
 			    "Write the image to a disk of this machine.",
-			    "no disk of %zu has such a partition after %g s", s->n_disks, seconds);
+			    b->files_found ? "no file of %zu holds a signed image for this machine "
+					     "after %g s"
+					   : "no disk of %zu has such a partition after %g s",
+			    s->n_disks, seconds);
 }
 
 static int take_best(struct ul_boot *b, struct ul_error *err)
@@ -190,8 +218,15 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 	lower = &b->lowers[b->n_lowers++];
 	*lower = (struct ul_lower){.slot = b->slots.slots[0], .has_slot = true};
 	memmove(&b->slots.slots[0], &b->slots.slots[1], --b->slots.n * sizeof(b->slots.slots[0]));
+	if (b->files_found) {
+		int r = ul_find_attach(b, &lower->slot, err);
+
+		if (r < 0)
+			return r;
+	}
 	ul_slot_title(&lower->slot, title, sizeof(title));
-	ul_log(UL_LOG_INFO, "find: %s", title);
+	ul_log(UL_LOG_INFO, "find: %s%s%s", title, b->files_found ? ", of the file " : "",
+	       b->files_found ? lower->slot.disk : "");
 	return 0;
 }
 

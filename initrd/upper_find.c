@@ -4,14 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "common/cleanup.h"
 #include "initrd/devices.h"
-#include "initrd/log.h"
+#include "initrd/devices_named.h"
 #include "initrd/upper.h"
-#include "verity/gpt.h"
-#include "verity/partition_device.h"
 
 static const char WHAT[] = "looking for the upper";
 
@@ -76,96 +72,20 @@ const char *ul_upper_parse_name(const char *text, struct ul_upper_name *ret)
 	return NULL;
 }
 
-/* What has the name, in one round over the disks. */
-struct search {
-	struct ul_boot *b;
-	const struct ul_upper_name *name;
-	char found[2][128]; /* the first two */
-	size_t n, n_near;   /* all; of them on the lower's disk */
-	const char *disk;   /* that is looked at */
-	char near[128];
-};
-
-static void add(struct search *s, const char *device)
+/* Its filesystem's label and UUID, of those that an upper may have. */
+static bool identify(const struct ul_boot *b, int fd, const char *device,
+		     struct ul_device_names *ret)
 {
-	const struct ul_boot *b = s->b;
-	const struct ul_lower *lower = b->n_lowers ? &b->lowers[b->n_lowers - 1] : NULL;
-
-	if (strlen(device) >= sizeof(s->found[0]))
-		return; /* no name that the kernel gives */
-	if (s->n < UL_ARRAY_SIZE(s->found))
-		snprintf(s->found[s->n], sizeof(s->found[0]), "%s", device);
-	s->n++;
-	if (lower && lower->has_slot && lower->slot.disk && !strcmp(lower->slot.disk, s->disk)) {
-		snprintf(s->near, sizeof(s->near), "%s", device);
-		s->n_near++;
-	}
-}
-
-/* Its filesystem's label or UUID. */
-static void look_inside(void *context, const char *device)
-{
-	struct search *s = context;
-	struct ul_policy quick = {.upper_filesystems = s->b->policy.upper_filesystems};
-	ul_autoclose int fd = open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct ul_policy quick = {.upper_filesystems = b->policy.upper_filesystems};
 	struct ul_upper_probe found;
 	struct ul_error err;
 
-	if (fd < 0 || ul_upper_probe(fd, device, &quick, &found, &err) < 0 ||
+	if (ul_upper_probe(fd, device, &quick, &found, &err) < 0 ||
 	    found.content != UL_UPPER_FILESYSTEM)
-		return;
-	if (!strcmp(s->name->value, s->name->by == UL_UPPER_BY_UUID ? found.uuid : found.label))
-		add(s, device);
-}
-
-static void look_at_table(struct search *s, int fd, dev_t dev)
-{
-	const struct ul_upper_name *name = s->name;
-	struct ul_gpt gpt = {0};
-	struct ul_error err;
-
-	/* Another disk's damage is not the upper's: what cannot be read is not it. */
-	if (ul_gpt_read(fd, s->disk, &gpt, &err) < 0)
-		return;
-	for (size_t i = 0; i < gpt.n; i++) {
-		const struct ul_partition *p = &gpt.partitions[i];
-		ul_autofree char *device = NULL;
-		const char *has = name->by == UL_UPPER_BY_PARTLABEL  ? p->label
-				  : name->by == UL_UPPER_BY_PARTUUID ? p->uuid
-								     : p->type;
-
-		/* While the kernel has not made it, a uevent is still to come. */
-		if (!strcmp(has, name->value) &&
-		    ul_partition_device(s->b->sys_dir, s->b->dev_dir, dev, p, &device, &err) == 0)
-			add(s, device);
-	}
-	ul_gpt_free(&gpt);
-}
-
-static int look_at_disk(void *context, const char *disk)
-{
-	struct search *s = context;
-	ul_autoclose int fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
-		return 0;
-	s->disk = disk;
-	if (s->name->by != UL_UPPER_BY_LABEL && s->name->by != UL_UPPER_BY_UUID)
-		look_at_table(s, fd, st.st_rdev);
-	else if (ul_partition_devices(s->b->sys_dir, s->b->dev_dir, st.st_rdev, look_inside, s) ==
-		 0)
-		look_inside(s, disk);
-	return 0;
-}
-
-static void look_at_path(struct search *s)
-{
-	struct stat st;
-
-	s->disk = s->name->value;
-	if (stat(s->name->value, &st) == 0 && S_ISBLK(st.st_mode))
-		add(s, s->name->value);
+		return false;
+	snprintf(ret->uuid, sizeof(ret->uuid), "%s", found.uuid);
+	snprintf(ret->label, sizeof(ret->label), "%s", found.label);
+	return true;
 }
 
 int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err)
@@ -179,13 +99,10 @@ int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err)
 	if (wrong)
 		return ul_error_set(err, UL_E_CONFIG, WHAT, wanted, NULL, "%s", wrong);
 	do {
-		struct search s = {.b = b, .name = &name};
+		struct ul_devices_found s;
 		const char *one;
 
-		if (name.by == UL_UPPER_BY_PATH)
-			look_at_path(&s);
-		else
-			(void)ul_devices_each_disk(b, look_at_disk, &s);
+		ul_devices_named(b, &name, identify, &s);
 		one = s.n == 1 ? s.found[0] : NULL;
 		if (s.n > 1 && s.n_near == 1 && name.by == UL_UPPER_BY_PARTTYPE)
 			one = s.near;

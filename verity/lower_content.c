@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -20,8 +18,7 @@
 #include "dbgen/manifest.h"
 #include "verity/image_info.h"
 #include "verity/image_view.h"
-
-#define LOOP_TRIES 64
+#include "verity/loop_device.h"
 
 static const char WHAT[] = "checking the content";
 
@@ -35,43 +32,16 @@ static int mount_error(const char *what, const char *object, int errnum, struct 
 	return ul_error_errno(err, UL_E_SYSTEM, what, object, todo, errnum);
 }
 
-/* A loop device over the range: read-only, detached with its last user. */
-static int open_loop(const struct ul_extent *data, int *ret_fd, char path[32], struct ul_error *err)
+static int open_loop(const struct ul_extent *data, int *ret_fd, char path[UL_LOOP_PATH],
+		     struct ul_error *err)
 {
 	ul_autoclose int image = open(data->device, O_RDONLY | O_CLOEXEC);
-	ul_autoclose int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	struct loop_config config = {
-		.fd = (uint32_t)image,
-		.info = {.lo_offset = data->offset,
-			 .lo_sizelimit = data->size,
-			 .lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR},
-	};
+	int r;
 
 	if (image < 0)
 		return mount_error(WHAT, data->device, errno, err);
-	if (control < 0)
-		return mount_error(WHAT, "/dev/loop-control", errno, err);
-	/* Between being told a free one and taking it, another may take it. */
-	for (int i = 0; i < LOOP_TRIES; i++) {
-		int number = ioctl(control, LOOP_CTL_GET_FREE), fd;
-
-		if (number < 0)
-			return mount_error(WHAT, "/dev/loop-control", errno, err);
-		snprintf(path, 32, "/dev/loop%d", number);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return mount_error(WHAT, path, errno, err);
-		if (ioctl(fd, LOOP_CONFIGURE, &config) == 0) {
-			*ret_fd = fd;
-			return 0;
-		}
-		int errnum = errno;
-
-		close(fd);
-		if (errnum != EBUSY)
-			return mount_error(WHAT, path, errnum, err);
-	}
-	return mount_error(WHAT, path, EBUSY, err);
+	r = ul_loop_attach("/dev", image, data->offset, data->size, path, ret_fd);
+	return r < 0 ? mount_error(WHAT, path, -r, err) : 0;
 }
 
 static int mount_detached(const char *type, const char *device, int *ret_fd)
@@ -121,7 +91,7 @@ int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, stru
 {
 	ul_autoclose int loop = -1, mnt = -1;
 	struct ul_lower_view view;
-	char type[32], path[32];
+	char type[32], path[UL_LOOP_PATH];
 	int r = open_loop(data, &loop, path, err);
 
 	if (r < 0)

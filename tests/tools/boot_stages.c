@@ -1,6 +1,6 @@
 /*
  * The boot's own stages without device-mapper and without PID 1: what stages find and verify would leave is put in
- * their place (the lower is a block device that the test gives), everything else is the code that boots.
+ * their place (the lower is a block device that the test gives, or what stage find finds where it is "find"), everything else is the code that boots.
  *
  *     boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE
  *
@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "initrd/boot.h"
 #include "initrd/failure.h"
@@ -18,9 +19,18 @@ static const char *device;
 
 static int open_device(struct ul_boot *b, struct ul_error *err)
 {
-	struct ul_lower *lower = &b->lowers[b->n_lowers++];
+	struct ul_lower *lower;
 
-	(void)err;
+	if (strcmp(device, "find") == 0) {
+		int r = ul_stage_find(b, err);
+
+		if (r < 0)
+			return r;
+		lower = &b->lowers[b->n_lowers - 1];
+		snprintf(lower->device, sizeof(lower->device), "%s", lower->slot.data.device);
+		return 0;
+	}
+	lower = &b->lowers[b->n_lowers++];
 	*lower = (struct ul_lower){0};
 	snprintf(lower->device, sizeof(lower->device), "%s", device);
 	return 0;
