@@ -13,7 +13,7 @@
 /* In the lower, from its root. Written by `underlay image build`, read by underlay-init. */
 #define UL_LOWER_STORE    "nix/store"
 #define UL_LOWER_DB       "nix/var/nix/db" /* db.sqlite, schema */
-#define UL_LOWER_OWN      "nix/.underlay" /* what makes an image ours */
+#define UL_LOWER_OWN      "nix/.underlay"  /* what makes an image ours */
 #define UL_LOWER_MANIFEST "nix/.underlay/manifest"
 #define UL_LOWER_INFO     "nix/.underlay/image.json"
 #define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/roots.h */
@@ -27,6 +27,6 @@
 #define UL_PATH_STORE       "/nix/store"     /* the overlay */
 #define UL_PATH_VAR         "/nix/var"
 #define UL_PATH_RUN         "/run/underlay"
-#define UL_PATH_HOST        "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
+#define UL_PATH_HOST        "/run/underlay/host" /* filesystem whose file the lower is; read-only */
 #define UL_PATH_STATE       "/run/underlay/state.json" /* what the boot did */
 #define UL_PATH_NIX_CONF    "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */
