@@ -260,7 +260,7 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	}
 }
 
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+static int start(bool check, int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
 		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
 		 struct ul_error *err)
 {
@@ -269,22 +269,22 @@ int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_o
 			  .hash_fd = hash_fd,
 			  .data_offset = data_offset,
 			  .hash_offset = hash_offset,
+			  .check = check,
 			  .progress = progress};
 
 	return run_all(&run, threads, err);
+}
+
+int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
+		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		 struct ul_error *err)
+{
+	return start(false, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
 }
 
 int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
 		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
 		 struct ul_error *err)
 {
-	struct run run = {.d = d,
-			  .data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .hash_offset = hash_offset,
-			  .check = true,
-			  .progress = progress};
-
-	return run_all(&run, threads, err);
+	return start(true, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
 }

@@ -21,6 +21,7 @@
 #include "verity/gpt.h"
 #include "verity/partition_types.h"
 #include "verity/slots.h"
+#include "tests/crc32.h"
 
 #define SECTORS 512
 #define BACKUP  (SECTORS - 1)
@@ -38,26 +39,14 @@ static const struct {
 	{SIG * 512, 512},               /* the signature partition */
 };
 
-static uint32_t crc32(const uint8_t *data, size_t len)
-{
-	uint32_t crc = UINT32_MAX;
-
-	while (len--) {
-		crc ^= *data++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? (crc >> 1) ^ 0xedb88320 : crc >> 1;
-	}
-	return ~crc;
-}
-
 static void seal(uint8_t *disk, uint64_t lba, uint64_t entries)
 {
 	uint8_t *h = disk + lba * 512;
 	uint32_t size = ul_get_le32(h + 12);
 
-	ul_put_le32(h + 88, crc32(disk + entries * 512, ENTRIES));
+	ul_put_le32(h + 88, test_crc32(disk + entries * 512, ENTRIES));
 	ul_put_le32(h + 16, 0);
-	ul_put_le32(h + 16, crc32(h, size <= 512 ? size : 92));
+	ul_put_le32(h + 16, test_crc32(h, size <= 512 ? size : 92));
 }
 
 static void put_header(uint8_t *disk, uint64_t lba, uint64_t other, uint64_t entries)

@@ -13,6 +13,7 @@
 #include "verity/signature.h"
 #include "verity/slots.h"
 #include "verity/superblock.h"
+#include "tests/crc32.h"
 
 #define IMAGE_MAX    ((size_t)64 << 20)
 #define BLOCK        4096
@@ -193,18 +194,6 @@ bool tamper_make_foreign(struct tamper_image *image)
 
 /* ---- changes ---- */
 
-static uint32_t crc32(const uint8_t *data, size_t len)
-{
-	uint32_t crc = UINT32_MAX;
-
-	while (len--) {
-		crc ^= *data++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? (crc >> 1) ^ 0xedb88320 : crc >> 1;
-	}
-	return ~crc;
-}
-
 /* What an attacker does after a change to the table: the CRCs protect from accidents only. */
 static void reseal(uint8_t *copy, size_t len, size_t header_at)
 {
@@ -214,9 +203,9 @@ static void reseal(uint8_t *copy, size_t len, size_t header_at)
 	uint32_t header_size = ul_get_le32(h + 12);
 
 	if (entries < len && size <= len - entries)
-		ul_put_le32(h + 88, crc32(copy + entries, (size_t)size));
+		ul_put_le32(h + 88, test_crc32(copy + entries, (size_t)size));
 	ul_put_le32(h + 16, 0);
-	ul_put_le32(h + 16, crc32(h, header_size <= 512 ? header_size : 92));
+	ul_put_le32(h + 16, test_crc32(h, header_size <= 512 ? header_size : 92));
 }
 
 static void flip(uint8_t *copy, struct tamper_range where, uint64_t *rng)

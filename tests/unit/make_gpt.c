@@ -13,21 +13,10 @@
 #include "common/bytes.h"
 #include "common/encoding.h"
 #include "common/file.h"
+#include "tests/crc32.h"
 
 #define ENTRIES      128
 #define ENTRIES_SIZE (ENTRIES * 128)
-
-static uint32_t crc32(const uint8_t *data, size_t len)
-{
-	uint32_t crc = UINT32_MAX;
-
-	while (len--) {
-		crc ^= *data++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? (crc >> 1) ^ 0xedb88320 : crc >> 1;
-	}
-	return ~crc;
-}
 
 /* A GUID lies in memory with its first three fields little-endian. */
 static void put_guid(uint8_t *at, const char *text)
@@ -52,9 +41,9 @@ void seal_gpt_header(uint8_t *disk, uint64_t lba)
 	uint64_t entries = ul_get_le64(h + 72);
 
 	if (entries + ENTRIES_SIZE / 512 <= GPT_SECTORS)
-		ul_put_le32(h + 88, crc32(disk + entries * 512, ENTRIES_SIZE));
+		ul_put_le32(h + 88, test_crc32(disk + entries * 512, ENTRIES_SIZE));
 	ul_put_le32(h + 16, 0);
-	ul_put_le32(h + 16, crc32(h, 92));
+	ul_put_le32(h + 16, test_crc32(h, 92));
 }
 
 static void put_header(uint8_t *disk, uint64_t lba, uint64_t other, uint64_t entries)
