@@ -159,7 +159,7 @@ json "$dir/t" 'del(.underlay)'
 accepted "descriptor taken away: a foreign image, and it says so" "^note .*descriptor .*foreign" "${cert[@]}" "$dir/t"
 refused "but not where there is a rollback floor" 1 "rollback floor" "${cert[@]}" --rollback-min 1 "$dir/t"
 fresh
-json "$dir/t" '.rootHash |= ("0" + .[1:])'
+json "$dir/t" '.rootHash |= ((if startswith("0") then "1" else "0" end) + .[1:])'
 refused "root hash altered" 1 "signature" "${cert[@]}" "$dir/t"
 fresh
 json "$dir/t" '.signature |= .[4:]'
