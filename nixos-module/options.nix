@@ -66,7 +66,6 @@ in
         type = types.enum [
           "erofs"
           "squashfs"
-          "ext4"
         ];
         default = "erofs";
         description = "Filesystem of the image.";

@@ -25,8 +25,6 @@ let
       prepare = if cfg.upper.prepare then "format" else "no";
       on-missing = cfg.upper.onMissing;
     };
-    # ext4 is not among the filesystems that are taken for a lower without being named.
-    lower = lib.optionalAttrs (cfg.store.filesystem == "ext4") { filesystems = [ "ext4" ]; };
     database = {
       inherit (cfg.database) mode;
       nix-version = nixVersion;

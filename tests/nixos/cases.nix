@@ -76,7 +76,7 @@ in
         boot.underlay = {
           enable = true;
           verify.mode = "pinned";
-          store.filesystem = "ext4";
+          store.filesystem = "squashfs";
           store.attachable = false;
           secureBoot.key = "/run/keys/db.key";
           secureBoot.certificate = cert;

@@ -9,6 +9,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/cache.sh
 . tests/lib/report.sh
+underlay=${BUILD:-build}/underlay
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -33,6 +34,13 @@ check() {
 		[ -z "${UPDATE:-}" ] || cp "$dir/got" "tests/nixos/golden/$name.json"
 		diff "tests/nixos/golden/$name.json" "$dir/got" >"$dir/out" 2>&1
 		report $? "Nix $1: $name is as its golden file says"
+	done
+	for name in $(jq -r 'to_entries[] | select(.value.outputs) | .key' "$dir/good.json"); do
+		jq -r ".[\"$name\"] | .outputs.policy // .initrd.contents[\"/etc/underlay/underlay.conf\"].text" \
+			"$dir/good.json" >"$dir/policy"
+		"$underlay" initrd build --no-modules --init "${underlay%/*}/underlay-init" --config "$dir/policy" \
+			-o "$dir/initrd" >"$dir/out" 2>&1
+		report $? "Nix $1: the policy of $name is one that underlay takes"
 	done
 	for name in $(jq -r 'keys[]' "$dir/bad.json"); do
 		jq ".[\"$name\"]" "$dir/bad.json" >"$dir/out"
