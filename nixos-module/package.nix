@@ -11,12 +11,19 @@
   inih,
   json_c,
   kmod,
+  lvm2,
   openssl,
   sqlite,
   util-linux,
+  xz,
   zstd,
+  btrfs-progs,
+  e2fsprogs,
   erofs-utils,
+  f2fs-tools,
+  sbsigntool,
   squashfsTools,
+  xfsprogs,
 }:
 
 stdenv.mkDerivation {
@@ -44,28 +51,43 @@ stdenv.mkDerivation {
     inih
     json_c
     kmod
+    lvm2 # libdevmapper
     openssl
     sqlite
-    util-linux
+    util-linux # libblkid, libmount, libfdisk
+    xz
     zstd
+  ]
+  # underlay-shutdown is static.
+  ++ lib.optional stdenv.hostPlatform.isGnu stdenv.cc.libc.static;
+
+  # The Makefile sets it, and another value of it beside that is an error.
+  hardeningDisable = [
+    "fortify"
+    "fortify3"
   ];
 
   enableParallelBuilding = true;
 
-  checkInputs = [ cmocka ];
+  nativeCheckInputs = [ cmocka ];
   doCheck = true;
   checkTarget = "check-unit";
 
   installFlags = [ "PREFIX=${placeholder "out"}" ];
 
-  # The programs that image and initramfs are made with.
+  # The programs that image, initramfs and UKI are made with, or that the initramfs is to have.
   postInstall = ''
     wrapProgram $out/bin/underlay \
       --prefix PATH : ${
         lib.makeBinPath [
+          btrfs-progs
+          e2fsprogs
           erofs-utils
-          squashfsTools
+          f2fs-tools
           kmod
+          sbsigntool
+          squashfsTools
+          xfsprogs
         ]
       }
   '';

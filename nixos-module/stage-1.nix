@@ -67,6 +67,8 @@ in
         boot.initrd.systemd = {
           storePaths = [
             "${cfg.package}/lib/underlay/underlay-init"
+            # Beside it: what systemd returns to at the end.
+            "${cfg.package}/lib/underlay/underlay-shutdown"
           ]
           ++ lib.optional (cfg.upper.type == "disk") "${lib.getBin mkfs.${cfg.upper.filesystem}}/bin";
 
