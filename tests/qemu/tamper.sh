@@ -11,8 +11,10 @@ trap 'rm -rf "$tap_dir" "$work"' EXIT
 kernel=6.12
 
 prepare() {
-	tamper_images "$work" && printf '[modules]\nload = loop dm_mod dm_verity\n' >"$work/config" &&
-		"$underlay" initrd build -o "$work/initrd" --compress zstd,3 --init "${underlay%/*}/tests/tamper/guest" \
+	# In the place of underlay-init, with the programs that lie beside it.
+	mkdir "$work/init" && cp "${underlay%/*}"/tests/tamper/guest "${underlay%/*}"/underlay-{start,shutdown} "$work/init/" &&
+		tamper_images "$work" && printf '[modules]\nload = loop dm_mod dm_verity\n' >"$work/config" &&
+		"$underlay" initrd build -o "$work/initrd" --compress zstd,3 --init "$work/init/guest" \
 			--config "$work/config" --cert "$work/signer.crt" --module loop \
 			--modules-dir "$(cache_modules $kernel)"
 }
