@@ -21,5 +21,5 @@ pkgs.runCommand name { nativeBuildInputs = [ underlay ]; } ''
   ${if pinned == null then "" else ''cmdline="$cmdline usrhash=$(cat ${pinned}/root-hash)"''}
   underlay uki build -o $out/${name} --kernel ${kernel} --initrd ${initrd} --cmdline "$cmdline" \
     --os-release ${osRelease} --uname ${uname} --stub ${stub} \
-    ${if key == null then "--unsigned" else "--key ${key} --cert ${certificate}"}
+    ${if key == null then "" else "--key ${key} --cert ${certificate}"}
 ''
