@@ -219,7 +219,12 @@ initrd=$(repack "$packed" "$work/no-module" 'dm-verity.ko*') \
 image_json=$(jq -cn --arg system "$system" '{format: 1, name: "appliance", version: "1.0", $system, storeDir: "/nix/store",
 	paths: 1, narSize: 1, manifestFormat: 1, nixSchema: 10, database: false}')
 foreign=("[verify]" "descriptor = optional")
-mkdir -p "$work/no-info/nix/store" "$work/no-manifest/nix/.underlay" "$work/bad-manifest/nix/.underlay"
+rm -rf "$work"/{no-store,no-info,no-manifest,bad-manifest}
+mkdir -p "$work/no-store/nix/store" "$work"/{no-info,no-manifest,bad-manifest}/nix/.underlay
+# Not one of ours, by what it has; then ours, by /nix/.underlay, with something of it missing.
+repart_image no-store "$work/no-store"
+tap_case refused no-store 24:bad-image-info reboot 'lower: .*not ours: .*neither /nix/store nor .* holds store paths' "" \
+	"$work/no-store.img" -- "${foreign[@]}"
 repart_image no-info "$work/no-info"
 tap_case refused no-info 24:bad-image-info reboot 'lower: .*image.json: No such file' "" "$work/no-info.img" -- "${foreign[@]}"
 echo "$image_json" | tee "$work/no-manifest/nix/.underlay/image.json" >"$work/bad-manifest/nix/.underlay/image.json"
