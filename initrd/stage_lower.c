@@ -109,6 +109,13 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 		return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
 				    "Write the image again.",
 				    "a block does not match the hash tree");
+	/* dm-verity vouches for the bytes: so it is what they ask of the kernel. */
+	if (errno == EINVAL || errno == EOPNOTSUPP)
+		return ul_error_set(
+			err, UL_E_FILESYSTEM, what, lower->device,
+			"Build the image with another --compression, or take a newer "
+			"kernel.",
+			"this kernel cannot read this %s; its own log says what it lacks", type);
 	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.",
 			      errno);
 }

@@ -120,6 +120,10 @@ refused "attach without a whole database" 26 'database: .*schema: No such file' 
 tap "the same rebuilt" run true "" "${rebuild[@]}"
 head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img" --read-only
 refused "no filesystem at all" 23 'lower: .*no filesystem that is known here'
+make_tree "$tmp/strange" && lower strange squashfs
+# The superblock's number of the compression.
+printf '\11' | dd of="$tmp/strange.img" bs=1 seek=20 conv=notrunc status=none && attach_device "$tmp/strange.img" --read-only
+refused "a compression that the kernel lacks" 23 'lower: .*this kernel cannot read this squashfs.*Build the image with another --compression'
 truncate -s 1K "$tmp/empty.img" && attach_device "$tmp/empty.img" --read-only
 refused "a device that is too small" 23 'lower: '
 tap_end

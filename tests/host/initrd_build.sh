@@ -82,6 +82,10 @@ for kernel in 6.1 6.12; do
 		diff <(head -n $lines "$work/depends" | sort) <(tail -n $lines "$work/depends" | sort)
 	done >"$work/differences" 2>&1
 	tap_is "$kernel: dependencies are depmod's" "$(cat "$work/differences")" ""
+	tap_is "$kernel: the filesystems of a lower that this kernel has as modules are packed" \
+		"$(cd "$root" && find lib/modules -name erofs.ko -o -name squashfs.ko | sort)" \
+		"lib/modules/$version/kernel/fs/erofs/erofs.ko
+lib/modules/$version/kernel/fs/squashfs/squashfs.ko"
 	tap_is "$kernel: a virtio disk finds its driver" \
 		"$(modprobe -d "$root" -S "$version" -R virtio:d00000002v00001AF4)" virtio_blk
 	tap "$kernel: a network card finds none" \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Images that others made, and places where images are not usually: systemd-repart's images in three layouts, our image
-# as a file on a vfat, an ext4 and an ISO 9660, and lowers of ext4 and squashfs. Each boots, and Nix judges.
+# as a file on a vfat, an ext4 and an ISO 9660, and lowers of ext4 and squashfs. Each boots, and Nix judges. On Linux 6.12,
+# or $kernel.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image; do
 	. "tests/lib/$lib.sh"
@@ -80,8 +81,8 @@ boots() {
 	local name=$1 disk=$2 cmdline=$3 initrd
 	shift 3
 	image_config "$work/$name.conf" "$@"
-	initrd=$(image_initrd 6.12 "$work/$name.conf") || { tap "$name: its initramfs is made" false && return; }
-	qemu_boot "interop-$name" "$(cache_kernel 6.12)" "$initrd" "appliance.scenario=interop $cmdline" 300 "$disk"
+	initrd=$(image_initrd "${kernel:-6.12}" "$work/$name.conf") || { tap "$name: its initramfs is made" false && return; }
+	qemu_boot "interop-$name" "$(cache_kernel "${kernel:-6.12}")" "$initrd" "appliance.scenario=interop $cmdline" 300 "$disk"
 	name=interop-$name
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
 	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
@@ -142,7 +143,15 @@ echo "no image" >"$work/files/images/appliance_0.9.img"
 	xorriso -as mkisofs -quiet -R -V CDROM -o "$work/cd.img" "$work/files"
 } >"$work/mkfs.log" 2>&1 || cat "$work/mkfs.log"
 ext4_image >"$work/ext4.log" 2>&1 || cat "$work/ext4.log"
-image_build 2.26 "$work/squashfs.img" --format squashfs --compression zstd >"$work/squashfs.log" 2>&1 || cat "$work/squashfs.log"
+for compression in zstd xz; do
+	image_build 2.26 "$work/squashfs-$compression.img" --format squashfs --compression $compression \
+		>"$work/squashfs.log" 2>&1 || cat "$work/squashfs.log"
+	read -r start _ <<<"$(image_partition "$work/squashfs-$compression.img" 1)"
+	# The superblock's number of the compression.
+	tap_is "squashfs-$compression: its compression" \
+		"$(od -An -tu2 -j $((start + 20)) -N 2 "$work/squashfs-$compression.img" | tr -d ' ')" \
+		$([ $compression = xz ] && echo 4 || echo 6)
+done
 wait
 
 optional=("[verify]" "descriptor = optional")
@@ -160,6 +169,8 @@ tap_case file ext4-data ext4 "$work/data.img" "" "[image]" "file = /images/appli
 tap_case file iso iso9660 "$work/cd.img" "" "[image]" "file = /images/appliance_1.0.img" "file-device = LABEL=CDROM"
 tap_case filesystem ext4 ext4 "$work/ext4.img" "" "[lower]" "filesystems = ext4" "[verify]" "mode = pinned" \
 	"root-hash = $(cat "$work/ext4.hash")"
-tap_case filesystem squashfs squashfs "$work/squashfs.img" ""
+tap_case filesystem squashfs-zstd squashfs "$work/squashfs-zstd.img" ""
+tap_case filesystem squashfs-xz squashfs "$work/squashfs-xz.img" ""
+kernel=6.1 tap_case filesystem squashfs-xz-6.1 squashfs "$work/squashfs-xz.img" ""
 tap_cases
 tap_end
