@@ -29,6 +29,14 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 	static const char what[] = "preparing the upper";
 	bool format = b->policy.upper_prepare == UL_UPPER_PREPARE_FORMAT;
 
+	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
+		return ul_error_set(
+			err, UL_E_UPPER, what, device,
+			"Take the feature off (of ext4: tune2fs -O ^casefold, where no "
+			"directory uses it), or make the filesystem anew.",
+			"its %s has the feature casefold, and the kernel lays no overlay "
+			"over such a one",
+			found->fs->name);
 	if (found->content == UL_UPPER_FILESYSTEM)
 		return 0;
 	if (found->content == UL_UPPER_FOREIGN)

@@ -37,6 +37,8 @@ struct ul_upper_fs {
 	const char *options;   /* for the mount */
 	size_t label_max;      /* bytes */
 	const char *package;   /* of Debian: for a sentence */
+	uint32_t features_at;  /* bytes: the superblock's word of features, little-endian */
+	uint32_t casefold;     /* its bit that keeps overlayfs away; 0: there is none */
 };
 
 /* Ended by name == NULL. */
@@ -96,6 +98,7 @@ struct ul_upper_probe {
 	char uuid[UL_UPPER_UUID];     /* of the filesystem, or the half made one's; in lower case */
 	char label[256];              /* of the filesystem */
 	char holds[160];              /* UL_UPPER_FOREIGN: "it holds crypto_LUKS" */
+	bool casefold;                /* UL_UPPER_FILESYSTEM: it has that feature */
 	uint64_t size;                /* bytes of the device */
 };
 

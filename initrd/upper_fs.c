@@ -8,12 +8,13 @@
 
 const struct ul_upper_fs ul_upper_filesystems[] = {
 	/* Nix's database is worth more than going on after an error. */
-	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs"},
+	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs", 1024 + 96,
+	 0x20000},
 	/* Its log is replayed by the mount; xfs_repair without being asked is nobody's advice. */
-	{"xfs", "mkfs.xfs", NULL, NULL, "", 12, "xfsprogs"},
+	{"xfs", "mkfs.xfs", NULL, NULL, "", 12, "xfsprogs", 0, 0},
 	/* Likewise: its developers advise against repairing unasked. */
-	{"btrfs", "mkfs.btrfs", NULL, NULL, "", 255, "btrfs-progs"},
-	{"f2fs", "mkfs.f2fs", "fsck.f2fs", "-a", "", 255, "f2fs-tools"},
+	{"btrfs", "mkfs.btrfs", NULL, NULL, "", 255, "btrfs-progs", 0, 0},
+	{"f2fs", "mkfs.f2fs", "fsck.f2fs", "-a", "", 255, "f2fs-tools", 1024 + 2180, 0x1000},
 	{.name = NULL},
 };
 

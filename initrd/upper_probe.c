@@ -50,6 +50,17 @@ static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 	return blkid_do_safeprobe(pr);
 }
 
+/* Where names of either case are one, overlayfs cannot compare them: it lays no overlay over such a filesystem. */
+static int read_casefold(int fd, struct ul_upper_probe *found)
+{
+	const struct ul_upper_fs *fs = found->fs;
+	uint8_t features[4] = {0};
+	int r = fs->casefold ? ul_pread_full(fd, features, sizeof(features), fs->features_at) : 0;
+
+	found->casefold = ul_get_le32(features) & fs->casefold;
+	return r;
+}
+
 /* The permitted filesystem that stands there, if it is one. */
 static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_probe *found)
 {
@@ -73,7 +84,11 @@ static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_pr
 	copy_value(pr, "LABEL", found->label, sizeof(found->label));
 	found->fs = ul_upper_fs_find(type);
 	found->content = UL_UPPER_FILESYSTEM;
-	return found->fs ? 0 : 1;
+	if (!found->fs)
+		return 1;
+	r = read_casefold(fd, found);
+	errno = -r;
+	return r < 0 ? -1 : 0;
 }
 
 /* Anything at all: in found->holds. Of a filesystem its UUID is kept. */

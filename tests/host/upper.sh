@@ -152,6 +152,19 @@ blank damaged-xfs 400M && mkfs.xfs -q "$disk"
 dd if=/dev/urandom of="$tmp/damaged-xfs.disk" bs=512 seek=1 count=8 conv=notrunc status=none
 policy "filesystem = xfs"
 refused "a damaged xfs" 27 'upper: mounting the upper: /dev/loop[0-9]+: the xfs on it is damaged' "" "${policy[@]}"
+blank casefold 64M && mkfs.ext4 -q -O casefold "$disk"
+policy
+held "$tmp/casefold.disk" refused "an ext4 that overlayfs cannot use" 27 \
+	'upper: preparing the upper: /dev/loop[0-9]+: its ext4 has the feature casefold.*tune2fs -O \^casefold' "" "${policy[@]}"
+policy "on-missing = tmpfs" "prepare = format"
+held "$tmp/casefold.disk" tap "casefold: a tmpfs where the policy says so" \
+	booted 'jq -e ".upper.persistent == false and (.upper.fallback | contains(\"casefold\"))" "$run/state.json"'
+tune2fs -O ^casefold "$disk" >/dev/null
+policy
+tap "casefold: what the sentence advises mends it" booted true
+blank casefold-f2fs 128M && mkfs.f2fs -q -O casefold -C utf8 "$disk"
+policy "filesystem = f2fs"
+refused "an f2fs that overlayfs cannot use" 27 'upper: .*: its f2fs has the feature casefold' "" "${policy[@]}"
 
 # ---- by name -------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 # qemu.sh and image.sh.
 #
 #   upper_disk FILE MIB              an empty disk with one partition, labelled "upper"
-#   upper_format FILE                an ext4 on that partition, as an administrator would make it
+#   upper_format FILE [OPTION...]    an ext4 on that partition, as an administrator would make it, with mkfs' options
 #   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
 #   upper_umount DIR                 script's own, please (upper_namespace)
 #   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
@@ -30,7 +30,7 @@ upper_size() {
 }
 
 upper_format() {
-	mkfs.ext4 -q -F -E "offset=$upper_offset" "$1" $(($(upper_size "$1") / 1024))k
+	mkfs.ext4 -q -F "${@:2}" -E "offset=$upper_offset" "$1" $(($(upper_size "$1") / 1024))k
 }
 
 upper_mount() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the policy says of a persistent upper: a database that somebody copied up under the old image, the system of
-# the upper's own profile, an upper that is missing, an image that would cost valid paths.
+# the upper's own profile, an upper that is missing, one that overlayfs cannot use, an image that would cost valid paths.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"
@@ -82,6 +82,18 @@ missing_tmpfs() {
 		grep -q 'underlay: upper: .*PARTLABEL=upper' "$qemu_dir/missing-tmpfs.console"
 }
 
+# On each kernel: the guest tries for itself that overlayfs does not take it.
+casefold() {
+	local name=casefold-$1 kernel=$1 disk=$work/casefold-$1.disk
+	upper_disk "$disk" 64
+	upper_format "$disk" -O casefold
+	boot "$name" attach 1 "$(guest_disk "$name" lib fallback casefold)" "$disk" -- "on-missing = tmpfs"
+	guest_checks "$name" disk
+	tap "$name: the log says what is the matter and what to do" \
+		grep -q 'underlay: upper: preparing the upper: .*: its ext4 has the feature casefold, .* Take the feature off' \
+		"$qemu_dir/$name.console"
+}
+
 # Release 2 would cost the upper what refers to a path of release 1: it is not started, and nothing is written.
 vanished() {
 	local disk=$work/vanished.disk
@@ -105,5 +117,7 @@ tap_case own_system rebuild
 tap_case vanished attach
 tap_case missing_fails
 tap_case missing_tmpfs
+tap_case casefold 6.1
+tap_case casefold 6.12
 tap_cases
 tap_end
