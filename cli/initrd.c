@@ -353,7 +353,8 @@ static bool fill_json(struct json_object *obj, const struct arguments *a,
 	       json_words(obj, "modules_always", &r->modules.listed) &&
 	       json_words(obj, "modules_builtin", &r->modules.builtin) &&
 	       json_words(obj, "modules_missing", &r->modules.missing) &&
-	       json_words(obj, "programs_missing", &r->missing_programs);
+	       json_words(obj, "programs_missing", &r->missing_programs) &&
+	       ul_json_add_bool(obj, "insecure", r->insecure);
 }
 
 static int print_json(const struct arguments *a, const struct ul_initrd_report *r)
@@ -394,6 +395,11 @@ static int build(int argc, char **argv)
 	if (r < 0)
 		return cli_fail(&err);
 	cli_progress_done();
+	if (report.insecure)
+		fprintf(stderr,
+			"underlay: warning: %s verifies nothing of what it starts: its policy says "
+			"[verify] mode = insecure. Keep it to development.\n",
+			a.output);
 	if (a.json)
 		return print_json(&a, &report);
 	print_summary(&a, &report);

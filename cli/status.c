@@ -104,6 +104,21 @@ static double ms_of(struct json_object *obj, const char *key)
 	return (double)us / 1000;
 }
 
+static bool is_insecure(struct json_object *lower)
+{
+	return !strcmp(text_of(lower, "verified"), "insecure");
+}
+
+static bool any_insecure(struct json_object *state)
+{
+	struct json_object *lowers = member(state, "lowers");
+	bool any = false;
+
+	for (size_t i = 0; i < length(lowers); i++)
+		any |= is_insecure(json_object_array_get_idx(lowers, i));
+	return any;
+}
+
 static void print_lower(struct json_object *lower)
 {
 	struct json_object *signer = member(lower, "signer");
@@ -113,6 +128,12 @@ static void print_lower(struct json_object *lower)
 	(void)ul_json_uint(lower, "paths", &paths);
 	printf("lower      %s %s, %llu store paths, %s\n", text_of(lower, "name"),
 	       text_of(lower, "version"), (unsigned long long)paths, text_of(lower, "filesystem"));
+	if (is_insecure(lower)) {
+		printf("  share    %s, of the host\n", text_of(lower, "share"));
+		printf("  INSECURE nothing of it is verified, now or later\n");
+		printf("  system   %s\n", text_of(lower, "system"));
+		return;
+	}
 	printf("  device   %s\n", text_of(lower, "device"));
 	printf("  root     %s\n", text_of(lower, "rootHash"));
 	printf("  verified %s%s%s\n", text_of(lower, "verified"), signer ? ", signed by " : "",
@@ -246,6 +267,9 @@ static void print_status(struct json_object *state)
 	struct json_object *database = member(state, "database");
 	struct json_object *failure = member(state, "failure");
 
+	if (any_insecure(state))
+		puts("INSECURE   NOTHING OF THIS SYSTEM IS VERIFIED: whoever writes the directory that the\n"
+		     "           host shares decides what runs here. [verify] mode = insecure is for development.");
 	printf("boot       %s after %.0f ms, by underlay-init %s\n", text_of(state, "result"),
 	       ms_of(member(state, "timeline"), "totalUs"), text_of(state, "underlay"));
 	for (size_t i = 0; i < length(lowers); i++) {
@@ -300,10 +324,11 @@ static void print_timeline(struct json_object *state)
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
 
-/* The boot failed, or has not the upper that the policy wants. */
+/* The boot failed, has not the upper that the policy wants, or verified nothing. */
 static bool is_bad(struct json_object *state)
 {
-	return member(state, "failure") || member(member(state, "upper"), "fallback");
+	return member(state, "failure") || member(member(state, "upper"), "fallback") ||
+	       any_insecure(state);
 }
 
 static int run(int argc, char **argv, void (*print)(struct json_object *), const char *part)

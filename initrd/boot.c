@@ -69,6 +69,14 @@ void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size)
 	ul_escape_text(buf, size, text);
 }
 
+void ul_lower_title(const struct ul_lower *lower, char *buf, size_t size)
+{
+	if (lower->shared)
+		snprintf(buf, size, "the shared directory %s", lower->device);
+	else
+		ul_slot_title(&lower->slot, buf, size);
+}
+
 void ul_boot_init(struct ul_boot *b)
 {
 	*b = (struct ul_boot){
@@ -177,9 +185,10 @@ static void refuse_slot(struct ul_boot *b, const char *stage, const struct ul_er
 	struct ul_lower *lower = &b->lowers[--b->n_lowers];
 	char sentence[1200], title[160];
 
-	ul_slot_title(&lower->slot, title, sizeof(title));
+	ul_lower_title(lower, title, sizeof(title));
 	ul_log(UL_LOG_ERROR, "%s: %s", stage, ul_error_sentence(err, sentence, sizeof(sentence)));
-	ul_log(UL_LOG_WARNING, "%s: %s is not used; looking for another image", stage, title);
+	ul_log(UL_LOG_WARNING, "%s: %s is not used%s", stage, title,
+	       lower->shared ? "" : "; looking for another image");
 	if (b->n_refusals < UL_BOOT_REFUSALS) {
 		struct ul_refusal *refusal = &b->refusals[b->n_refusals++];
 

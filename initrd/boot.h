@@ -28,10 +28,11 @@
 #define UL_BOOT_STAGES   16
 #define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
 
-/* One sealed lower: a slot, what was decided of it, and where it is now. */
+/* One sealed lower: a slot, what was decided of it, and where it is now. Or one that is not: see initrd/share.h. */
 struct ul_lower {
 	struct ul_slot slot;
 	bool has_slot;
+	bool shared; /* a directory of the host's: no slot, never sealed; device is "9p:TAG" */
 	struct ul_seal seal;
 	bool sealed;            /* seal is filled */
 	char mapping[64];       /* name of the dm-verity mapping; empty: not active */
@@ -195,6 +196,9 @@ const char *ul_boot_system(const struct ul_boot *b);
 
 /* "demo 1.2 on /dev/vda1", for messages. */
 void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
+
+/* The same of a lower: its slot's, or "the shared directory 9p:TAG". */
+void ul_lower_title(const struct ul_lower *lower, char *buf, size_t size);
 
 /* path below b->root, in buf (PATH_MAX). Returns buf. */
 char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);

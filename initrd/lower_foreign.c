@@ -137,12 +137,18 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 			     struct ul_error *err)
 {
 	const char *asked = b->policy.registration;
-	char in_store[64];
+	char in_store[PATH_MAX];
 	int r;
 
 	if (asked && *asked) {
 		while (*asked == '/')
 			asked++;
+		/* What lies in a store path is there wherever the image has its store. */
+		if (!strncmp(asked, UL_LOWER_STORE "/", strlen(UL_LOWER_STORE "/"))) {
+			snprintf(in_store, sizeof(in_store), "%s%s", lower->store,
+				 asked + strlen(UL_LOWER_STORE));
+			asked = in_store;
+		}
 		r = take_registration(lower, root_fd, asked, err);
 		if (r == 0)
 			return ul_error_set(err, UL_E_MANIFEST, reading, asked,
@@ -174,10 +180,11 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	struct ul_image_info *info = &lower->info;
 	const char *name = b->policy.name;
 
-	/* A root hash that is pinned names the image better than a name does. */
+	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
 	if (name && *name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
-				    "Pin its root hash, or unset [image] name.",
+				    lower->shared ? "Unset [image] name."
+						  : "Pin its root hash, or unset [image] name.",
 				    "the policy wants %s, and nothing sealed in this image tells "
 				    "its name",
 				    name);

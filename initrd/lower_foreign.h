@@ -1,10 +1,10 @@
 /*
- * Images that others made: systemd-repart with Verity=data|hash|signature, as NixOS' image.repart.verityStore has it.
+ * Images that others made, and directories that a host shares: systemd-repart with Verity=data|hash|signature, as NixOS' image.repart.verityStore has it.
  * What they hold is verified like ours; they say less of themselves.
  *
  *     store          nix/store, usr/nix/store, or the filesystem's root (a usr partition that is all store)
- *     manifest       made at boot from a registration file inside: the policy's [lower] registration, or
- *                    nix-path-registration of the root, .nix-path-registration of the store
+ *     manifest       made at boot from a registration file inside: the policy's [lower] registration (below
+ *                    /nix/store: in the store, wherever that is), or nix-path-registration of the root, .nix-path-registration of the store
  *     name, version  the partition's label says them and nobody vouches for it: for messages only
  *     system         the policy's
  */

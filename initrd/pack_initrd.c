@@ -17,6 +17,7 @@
 #include "initrd/pack_libs.h"
 #include "initrd/pack_upper.h"
 #include "initrd/policy.h"
+#include "initrd/share.h"
 #include "initrd/upper.h"
 #include "initrd/start.h"
 
@@ -192,6 +193,8 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 			 struct wants *ret, struct ul_error *err)
 {
 	size_t count = o->want_count;
+	struct ul_share share = {0};
+	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
 
 	for (char **name = policy->modules; name && *name; name++)
 		count++;
@@ -199,7 +202,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count++;
-	count += UL_ARRAY_SIZE(for_files);
+	count += UL_ARRAY_SIZE(for_files) + UL_ARRAY_SIZE(share.kind->modules);
 	ret->rows = calloc(count + 1, sizeof(*ret->rows));
 	if (!ret->rows)
 		return ul_error_nomem(err, "packing the kernel modules");
@@ -221,6 +224,11 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		ret->rows[ret->count++] =
 			(struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
 						"the policy's [image] file may need it"};
+	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
+		if (share.kind->modules[i])
+			ret->rows[ret->count++] = (struct ul_module_want){
+				share.kind->modules[i], UL_MODULE_BY_NAME, true,
+				"the policy's [lower] share is mounted by it"};
 	return 0;
 }
 
@@ -254,6 +262,7 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
 		r = add_beside(c, o->init, "underlay-shutdown", UL_INITRD_SHUTDOWN, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
+	report->insecure = policy.verify_mode == UL_POLICY_INSECURE;
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)
 		r = add_certificate(c, o->certs[i], err);
 	if (r == 0 && o->modules_dir)

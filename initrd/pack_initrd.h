@@ -47,6 +47,7 @@ struct ul_initrd_report {
 	uint64_t output_bytes;  /* of the output */
 	struct ul_module_report modules;
 	struct ul_words missing_programs; /* fsck's that this machine lacks */
+	bool insecure;                    /* the policy verifies nothing */
 };
 
 /* Build, and replace the file `output`. Returns 0 or the failure's code. */

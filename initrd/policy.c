@@ -8,10 +8,13 @@
 
 #include "common/encoding.h"
 #include "common/paths.h"
+#include "initrd/share.h"
 #include "initrd/upper.h"
 #include "verity/open.h"
 
 #define SECOND 1000000ULL
+
+_Static_assert(UL_POLICY_INSECURE == UL_VERIFY_BOTH + 1, "no mode of verity/open.h is insecure");
 
 void ul_policy_init(struct ul_policy *p)
 {
@@ -106,6 +109,46 @@ static int check_file(const struct ul_policy *p, const char *conf, struct ul_err
 	return 0;
 }
 
+/*
+ * A share is verified by nobody, and only the word for that permits one: whoever reads the policy must find it. Without a
+ * share the word means nothing. What demands more than nothing would look as if it held.
+ */
+static int check_share(const struct ul_policy *p, const char *conf, struct ul_error *err)
+{
+	static const char what[] = "reading [lower] share";
+	bool share = p->lower_share && *p->lower_share;
+	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
+	struct ul_share parsed;
+	const char *wrong = share ? ul_share_parse(p->lower_share, &parsed) : NULL;
+
+	if (wrong)
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.",
+				    "\"%.100s\": %s", p->lower_share, wrong);
+	if (share && !insecure)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf,
+			"Set [verify] mode = insecure, for development only, or unset share.",
+			"nothing can verify a shared directory, and the policy's mode "
+			"verifies");
+	if (insecure && !share)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf,
+			"Set [lower] share, or another [verify] mode.",
+			"[verify] mode is insecure, and no shared directory is named; an "
+			"image is always verified");
+	if (!insecure)
+		return 0;
+	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf, "Unset them, or share.",
+			"root-hash, rollback-min, corruption and read-error hold nothing "
+			"where [verify] mode is insecure");
+	if ((p->file && *p->file) || (p->disks && p->disks[0]))
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset [image] disks and file.",
+				    "the lower is a shared directory or an image, not both");
+	return 0;
+}
+
 int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
 		    struct ul_error *err)
 {
@@ -121,9 +164,9 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 		p->pin_trusted = true;
 	}
 	r = check_file(p, name, err);
-	if (r < 0)
-		return r;
-	return check_upper(p, name, err);
+	if (r == 0)
+		r = check_share(p, name, err);
+	return r < 0 ? r : check_upper(p, name, err);
 }
 
 const struct ul_param *ul_param_find(const char *name)
@@ -304,6 +347,14 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 			"Set [verify] root-hash, or name usrhash in [cmdline] allow.",
 			"only the command line names a root hash, and it may not decide "
 			"what is trusted");
+	/* The policy itself demands none of this: see check_share. */
+	if (p->verify_mode == UL_POLICY_INSECURE && (p->pinned_len || p->rollback_min))
+		return ul_error_set(
+			err, UL_E_CMDLINE, what, UL_PATH_CONF,
+			"Remove the root hash and the rollback index from the kernel "
+			"command line.",
+			"the command line demands what nothing can hold where [verify] mode "
+			"is insecure");
 	if (by_user && n_certificates == 0)
 		return ul_error_set(
 			err, UL_E_CONFIG, what, UL_PATH_CERTS,

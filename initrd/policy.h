@@ -26,9 +26,15 @@ enum ul_upper_prepare { UL_UPPER_PREPARE_NO, UL_UPPER_PREPARE_FORMAT };
 enum ul_upper_missing { UL_UPPER_MISSING_FAIL, UL_UPPER_MISSING_TMPFS };
 enum ul_system_from { UL_SYSTEM_FROM_IMAGE, UL_SYSTEM_FROM_PROFILE };
 
+/*
+ * [verify] mode = insecure: nothing is verified. It is no enum ul_verify_mode, so that the trust decision, which
+ * only knows those, cannot be asked for it.
+ */
+#define UL_POLICY_INSECURE 4u
+
 /* Strings and lists may be NULL: not set. */
 struct ul_policy {
-	unsigned int verify_mode;    /* enum ul_verify_mode */
+	unsigned int verify_mode;    /* enum ul_verify_mode, or UL_POLICY_INSECURE */
 	char *root_hash;             /* hex; demanded in every mode */
 	unsigned int descriptor;     /* 0: required, 1: optional */
 	uint64_t rollback_min;       /* smallest rollback index accepted */
@@ -46,6 +52,7 @@ struct ul_policy {
 	char **filesystems;          /* of the lower */
 	unsigned int manifest;       /* 0: required, 1: optional */
 	char *registration;          /* in a foreign image; NULL: the usual places */
+	char *lower_share;           /* "9p:TAG", where nothing is verified and never else */
 	uint64_t root_size;          /* bytes of the root's tmpfs; 0: half of the memory */
 	unsigned int upper_type;     /* enum ul_upper_type */
 	uint64_t upper_size;         /* bytes of the tmpfs, or of what is made; 0: default */
@@ -119,7 +126,7 @@ const struct ul_param *ul_param_find(const char *name);
 int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err);
 
 /*
- * The whole must make sense: a pinned mode has a pin, a signature mode has n_certificates > 0.
- * -UL_E_CONFIG.
+ * The whole must make sense: a pinned mode has a pin, a signature mode has n_certificates > 0, and nobody demands of
+ * the insecure one what it cannot hold. -UL_E_CONFIG, -UL_E_CMDLINE.
  */
 int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err);

@@ -9,7 +9,7 @@
 #define SECOND   1000000ULL
 #define FIELD(f) offsetof(struct ul_policy, f)
 
-static const char *const modes[] = {"pinned", "user", "kernel", "both", NULL};
+static const char *const modes[] = {"pinned", "user", "kernel", "both", "insecure", NULL};
 static const char *const descriptors[] = {"required", "optional", NULL};
 static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
 static const char *const designators[] = {"usr", "root", NULL};
@@ -33,7 +33,7 @@ static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 const struct ul_config_key ul_policy_keys[] = {
 	ROW("verify", "mode", ENUM, verify_mode, modes, 0, 0,
 	    "who decides that an image is trusted: a root hash named here, a signature checked here "
-	    "(user), by the kernel, or by both"),
+	    "(user), by the kernel, or by both; insecure, for development: nobody, of a shared directory"),
 	ROW("verify", "root-hash", STRING, root_hash, NULL, 0, 0,
 	    "the one root hash that is accepted, in hex; in every mode"),
 	ROW("verify", "descriptor", ENUM, descriptor, descriptors, 0, 0,
@@ -73,6 +73,9 @@ const struct ul_config_key ul_policy_keys[] = {
 	ROW("lower", "registration", STRING, registration, NULL, 0, 0,
 	    "file in an image of another maker that registers its paths, as nix-store --dump-db writes "
 	    "it; empty: the usual places"),
+	ROW("lower", "share", STRING, lower_share, NULL, 0, 0,
+	    "the lower is no image but a directory that the virtual machine's host shares: virtiofs:TAG "
+	    "or 9p:TAG; only where mode is insecure"),
 	ROW("root", "size", SIZE, root_size, NULL, 0, 0,
 	    "size of the tmpfs that is the root; 0: half of the memory"),
 	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),
@@ -174,6 +177,8 @@ const struct ul_param ul_params[] = {
 	 "which partitions hold the image is decided when the initramfs is built"},
 	{"underlay.filesystems", UL_PARAM_REFUSED, "lower", "filesystems",
 	 "each filesystem driver more is attack surface more"},
+	{"underlay.share", UL_PARAM_REFUSED, "lower", "share",
+	 "a shared directory is verified by nobody: only the initramfs' own policy may want one"},
 	{"underlay.allow", UL_PARAM_REFUSED, "cmdline", "allow",
 	 "the command line cannot grant itself anything"},
 	{"underlay.*", UL_PARAM_REFUSED, NULL, NULL,

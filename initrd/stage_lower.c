@@ -2,7 +2,7 @@
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
  * header and index are checked, and the system that is to be started exists in it. Of an image that is not ours
- * lower_foreign.c finds the store and makes the manifest.
+ * lower_foreign.c finds the store and makes the manifest. A shared directory is mounted already (find_share.h).
  *
  * The manifest's own hash is not computed: dm-verity vouches for its bytes already, and a hash over it would
  * cost what the lower is large.
@@ -242,7 +242,7 @@ int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	ul_autoclose int root_fd = -1;
 	char path[PATH_MAX];
-	int r = mount_lower(b, lower, err);
+	int r = lower->shared ? 0 : mount_lower(b, lower, err);
 
 	if (r < 0)
 		return r;

@@ -2,6 +2,9 @@
  * Stage verify. Before: the last of b->lowers has a slot that nothing vouches for. After: its root hash is
  * trusted as the policy demands, dm-verity is active over it by parameters that are trusted too, and a
  * first block was read through it. On failure the mapping is gone again.
+ *
+ * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After: nothing
+ * is verified, and everybody who looks at the console has been told.
  */
 #include <stdio.h>
 #include <string.h>
@@ -57,10 +60,28 @@ static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 	ul_log(UL_LOG_INFO, "verify: %s: root hash %.16s..., %s", title, hex, by_whom);
 }
 
+/* Errors, so that neither `quiet` nor the policy's [log] level hides them. */
+static void warn_insecure(const struct ul_lower *lower)
+{
+	static const char line[] = "**************************************************************";
+
+	ul_log(UL_LOG_ERROR, "verify: %s", line);
+	ul_log(UL_LOG_ERROR, "verify: *** INSECURE: NOTHING OF THIS SYSTEM IS VERIFIED ***");
+	ul_log(UL_LOG_ERROR,
+	       "verify: The store is the directory that the host shares as %s: whoever",
+	       lower->device);
+	ul_log(UL_LOG_ERROR,
+	       "verify: writes to it there, now or later, decides what runs here as root.");
+	ul_log(UL_LOG_ERROR,
+	       "verify: The policy says [verify] mode = insecure: for development only.");
+	ul_log(UL_LOG_ERROR, "verify: %s", line);
+}
+
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
+	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
 	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
 	struct ul_seal_policy policy = {
 		.mode = (enum ul_verify_mode)p->verify_mode,
@@ -72,8 +93,17 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 		.rollback_min = p->rollback_min,
 	};
 	char mapping[sizeof(lower->mapping)] = "underlay";
-	int r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
+	int r;
 
+	/* The two come together or not at all, whatever stage find did. */
+	if (insecure != lower->shared || insecure == lower->has_slot)
+		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", lower->device,
+				    NULL, "it is not what the policy's [verify] mode is for");
+	if (insecure) {
+		warn_insecure(lower);
+		return 0;
+	}
+	r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
 	if (r < 0)
 		return r;
 	lower->sealed = true;

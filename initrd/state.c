@@ -87,6 +87,11 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 		if (ok && l->seal.kernel_by.serial[0])
 			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
 	}
+	if (ok && l->shared)
+		ok = ul_json_add_string(obj, "share", l->device) &&
+		     ul_json_add_string(obj, "verified", "insecure") &&
+		     (!l->info.name || ul_json_add_string(obj, "name", l->info.name)) &&
+		     (!l->info.version || ul_json_add_string(obj, "version", l->info.version));
 	if (ok && l->filesystem)
 		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&
 		     ul_json_add_string(obj, "mount", l->mount) &&

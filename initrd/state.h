@@ -3,7 +3,8 @@
  * watches a fleet. Members may be added, none changes its meaning within a format number.
  *
  *     {"format": 1, "underlay": "0.1.0", "result": "booted" | "prepared" | "failed",
- *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user", "descriptor": true,
+ *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user" | ... | "insecure": nothing is,
+ *                  "share": the directory that the host shares, "9p:TAG", where it is that, "descriptor": true,
  *                  "rollbackIndex", "signer": {"subject", "fingerprint"}: who signed, as checked by underlay-init,
  *                  "kernelSigner": {"issuer", "serial"}: by which key, as checked by the kernel,
  *                  "filesystem", "mount", "store", "mapping",

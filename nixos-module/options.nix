@@ -155,13 +155,15 @@ in
           "kernel"
           "both"
           "pinned"
+          "insecure"
         ];
         default = "user";
         description = ''
           Who decides that an image is trusted. `user`: {command}`underlay-init` checks the signature against
           {option}`boot.underlay.store.certificates`. `kernel`: the kernel checks it against its own keyrings.
           `both`: each of them. `pinned`: the root hash is named by the UKI's signed command line or by
-          {option}`boot.underlay.verify.rootHash`, and no signature is asked for.
+          {option}`boot.underlay.verify.rootHash`, and no signature is asked for. `insecure`: nothing is verified, of
+          the directory that {option}`boot.underlay.lower.share` names; for development only.
         '';
       };
 
@@ -192,6 +194,17 @@ in
           reads it, a restart of the machine, or a panic.
         '';
       };
+    };
+
+    lower.share = mkOption {
+      type = types.nullOr (types.strMatching "(virtiofs|9p):[!-~]{1,36}");
+      default = null;
+      example = "9p:nix-store";
+      description = ''
+        Instead of an image, the directory that a virtual machine's host shares with this tag: the Nix store in which
+        the system was built, or one that holds it. Nobody verifies it, so
+        {option}`boot.underlay.verify.mode` must be `insecure`.
+      '';
     };
 
     upper = {

@@ -12,6 +12,12 @@ let
   policy = import ./policy.nix {
     inherit lib cfg;
     nixVersion = lib.getVersion config.nix.package;
+    shared = lib.optionalAttrs (cfg.lower.share != null) {
+      system = toplevel;
+      registration = "${
+        pkgs.closureInfo { rootPaths = [ toplevel ] ++ cfg.store.closureRoots; }
+      }/registration";
+    };
   };
   pins = cfg.verify.mode == "pinned" && cfg.verify.rootHash == null;
 in

@@ -3,6 +3,8 @@
   lib,
   cfg,
   nixVersion,
+  # Of a shared directory, which names no system: the system's path, and the registration of its closure.
+  shared ? { },
 }:
 let
   # null: left to underlay-init's default.
@@ -15,7 +17,11 @@ let
       rollback-min = cfg.verify.rollbackMin;
     }
     // set "root-hash" cfg.verify.rootHash;
-    image.name = cfg.store.name;
+    # Nothing vouches for the name of a shared directory.
+    image = lib.optionalAttrs (cfg.lower.share == null) { inherit (cfg.store) name; };
+    lower = set "share" cfg.lower.share // lib.optionalAttrs (shared ? registration) {
+      inherit (shared) registration;
+    };
     upper = {
       inherit (cfg.upper) type;
     }
@@ -29,7 +35,10 @@ let
       inherit (cfg.database) mode;
       nix-version = nixVersion;
     };
-    system = { inherit (cfg.system) from; };
+    system = {
+      inherit (cfg.system) from;
+    }
+    // lib.optionalAttrs (shared ? system) { path = shared.system; };
     failure = { inherit (cfg.failure) action delay; };
     # udev loads the drivers in systemd's initramfs.
     modules = lib.optionalAttrs (cfg.stage1 == "systemd") { coldplug = false; };

@@ -66,6 +66,28 @@ in
         message = "boot.underlay.verify.rollbackMin is a demand on signed images, and verify.mode is \"pinned\": remove it, the root hash alone decides.";
       }
       {
+        assertion = (cfg.verify.mode == "insecure") == (cfg.lower.share != null);
+        message =
+          if cfg.lower.share != null then
+            "boot.underlay.lower.share is verified by nobody, but verify.mode is \"${cfg.verify.mode}\": set verify.mode = \"insecure\", for development only, or remove lower.share."
+          else
+            "boot.underlay.verify.mode is \"insecure\", but no shared directory is named: set boot.underlay.lower.share, or another verify.mode.";
+      }
+      {
+        assertion = cfg.lower.share != null -> cfg.stage1 == "underlay";
+        message = "boot.underlay.lower.share needs an initramfs that is no part of the system which it names: set boot.underlay.stage1 = \"underlay\" and boot.initrd.systemd.enable = false.";
+      }
+      {
+        assertion =
+          cfg.verify.mode == "insecure"
+          -> cfg.verify.rootHash == null && cfg.verify.rollbackMin == 0 && cfg.verify.corruption == "eio";
+        message = "boot.underlay.verify.rootHash, rollbackMin and corruption hold nothing while verify.mode is \"insecure\": remove them, or set another mode.";
+      }
+      {
+        assertion = cfg.verify.mode == "insecure" -> cfg.secureBoot.key == null;
+        message = "boot.underlay.secureBoot.key would sign a kernel that verifies nothing, for every machine that trusts the key: remove it, or set another verify.mode.";
+      }
+      {
         assertion = cfg.upper.type == "disk" -> cfg.upper.device != null;
         message = "boot.underlay.upper.type is \"disk\", but no disk is named: set boot.underlay.upper.device, for example to \"PARTLABEL=upper\".";
       }
@@ -110,7 +132,11 @@ in
         }
       ];
 
-    warnings = lib.optional (cfg.stage1 == "systemd" && cfg.failure.action == "shell") (
+    warnings =
+      lib.optional (cfg.verify.mode == "insecure") (
+        "boot.underlay.verify.mode is \"insecure\": nothing of this system is verified when it starts. Keep it to development."
+      )
+      ++ lib.optional (cfg.stage1 == "systemd" && cfg.failure.action == "shell") (
       "boot.underlay.failure.action has no effect in systemd's initramfs: boot.initrd.systemd.emergencyAccess decides who gets a shell."
     );
   };

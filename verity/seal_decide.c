@@ -379,8 +379,13 @@ int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *poli
 		   struct ul_seal *ret, struct ul_error *err)
 {
 	struct decision k = {.slot = slot, .policy = policy};
-	int r = read_blob(&k, err);
+	int r;
 
+	/* A mode that is none would pass for "the kernel will check it", which it then is not asked to. */
+	if ((unsigned int)policy->mode > UL_VERIFY_BOTH)
+		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", slot->disk, NULL,
+				    "mode %u verifies nothing", (unsigned int)policy->mode);
+	r = read_blob(&k, err);
 	if (r == 0)
 		r = decide_root_hash(&k, err);
 	if (r == 0)

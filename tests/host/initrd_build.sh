@@ -141,6 +141,24 @@ tap_is "no mkfs where nothing is formatted" "$(ls "$work/upper/sbin")" e2fsck
 refused "module absent" 3 'no_such_module: .* has it neither as a module nor in modules.builtin; it is needed' \
 	--modules-dir "$modules" --module no_such_module
 printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
+# What mounts the directory that a host shares; only a policy that says so has one.
+printf '[verify]\nmode = insecure\n[lower]\nshare = virtiofs:store\n' >"$work/share.conf"
+tap "a policy with a shared directory" build -o "$work/share.img" --config "$work/share.conf" \
+	--modules-dir "$(cache_modules 6.1)" --json
+build -o "$work/share.img" --config "$work/share.conf" --modules-dir "$(cache_modules 6.1)" --json >"$work/share.json" 2>"$work/said"
+tap "and says that nothing is verified" said '^underlay: warning: .*/share.img verifies nothing of what it starts'
+tap_is "its modules are there, and not loaded by every boot" \
+	"$(jq -c '[.insecure, (.modules | contains(["virtiofs", "fuse"])), (.modules_always | contains(["virtiofs"]))]' "$work/share.json")" \
+	'[true,true,false]'
+printf '[verify]\nmode = insecure\n[lower]\nshare = 9p:store\n' >"$work/share.conf"
+refused "9p in a kernel without it" 3 "9p.*needed because the policy's \[lower\] share is mounted by it" \
+	--modules-dir "$(cache_modules 6.1)" --config "$work/share.conf"
+printf '[lower]\nshare = 9p:store\n' >"$work/share.conf"
+refused "a share where the policy verifies" 1 "share.conf: nothing can verify a shared directory, and the policy's mode verifies. Set \[verify\] mode = insecure" \
+	--no-modules --config "$work/share.conf"
+printf '[verify]\nmode = insecure\n' >"$work/share.conf"
+refused "insecure without a share" 1 'share.conf: .*no shared directory is named' --no-modules --config "$work/share.conf"
+
 refused "module of the policy absent" 3 "needed because the policy's \[modules\] names it" \
 	--modules-dir "$modules" --config "$work/wants.conf"
 printf '[upper]\ntype = disk\ndevice = PARTTYPE=var\nfilesystem = f2fs\n' >"$work/wants.conf"

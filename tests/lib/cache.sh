@@ -1,8 +1,9 @@
 # What the tests download, kept outside the repository. To be sourced.
 #
 #   cache_tree bookworm|trixie   prints the folder of that Debian release's packages, laid out as a root
-#   cache_kernel 6.1|6.12        prints the kernel's file
-#   cache_modules 6.1|6.12       prints the folder of its modules (lib/modules/VERSION)
+#   cache_kernel 6.1|6.12|6.12-generic   prints the kernel's file; generic: Debian's for all machines, which has what
+#                                        the others, made for clouds, leave out (9p)
+#   cache_modules 6.1|6.12|6.12-generic  prints the folder of its modules (lib/modules/VERSION)
 #   cache_build NAME KEY COMMAND...   prints the folder that COMMAND fills (its last argument), made once
 #   in_tree TREE COMMAND...      runs a command with TREE as its root
 #
@@ -70,22 +71,30 @@ cache_tree() {
 	cache_build "$suite" "$key" cache_make_tree "$suite" "${packages// /,}"
 }
 
+# The kernel alone, without the tools that its package wants.
+cache_make_kernel() {
+	local tree=$2
+	cache_make_tree "$1" linux-image-amd64 "$tree.all" && mkdir -p "$tree/lib" && mv "$tree.all/boot" "$tree/" &&
+		mv "$tree.all/usr/lib/modules" "$tree/lib/" && rm -rf "$tree.all"
+}
+
 cache_kernel_tree() {
 	case $1 in
 	6.1) cache_tree bookworm ;;
 	6.12) cache_tree trixie ;;
+	6.12-generic) cache_build trixie-kernel "$(declare -f cache_make_kernel cache_make_tree | cache_key)" cache_make_kernel trixie ;;
 	*) echo "no such kernel: $1" >&2 && return 1 ;;
 	esac
 }
 
 cache_kernel() {
 	local tree
-	tree=$(cache_kernel_tree "$1") && ls "$tree"/boot/vmlinuz-"$1".*
+	tree=$(cache_kernel_tree "$1") && ls "$tree"/boot/vmlinuz-"${1%-generic}".*
 }
 
 cache_modules() {
 	local tree
-	tree=$(cache_kernel_tree "$1") && ls -d "$tree"/lib/modules/"$1".*
+	tree=$(cache_kernel_tree "$1") && ls -d "$tree"/lib/modules/"${1%-generic}".*
 }
 
 # in_tree [-b FROM:TO]... TREE COMMAND...: with /proc, /dev, an own /tmp, and the folders bound that -b

@@ -14,7 +14,8 @@
 #   NAME.seconds   how long QEMU ran
 # Arguments for QEMU besides stand in the array qemu_extra. Where qemu_restarts is set, a restart does not end QEMU:
 # the machine starts again, with its memory as it was.
-# A DISK is an image file, given read-only; a writable one is FILE:rw. Nothing can hang: a boot that has not
+# A DISK is an image file, given read-only; a writable one is FILE:rw; 9p:TAG:DIR and virtiofs:TAG:DIR are no disks but
+# directories that the host shares. Nothing can hang: a boot that has not
 # ended after SECONDS (120) is killed. No more boots run at once than this machine has cores, whoever starts
 # them, because emulation is all computing: callers may start all of theirs in the background and wait.
 
@@ -54,18 +55,53 @@ qemu_end() {
 	fi
 }
 
+# qemu_virtiofsd SOCKET LOG DIR: serves the directory in the background until QEMU hangs up; $virtiofsd is its process.
+# Without a namespace: as root of a container it may make none.
+qemu_virtiofsd() {
+	local i
+	/usr/lib/qemu/virtiofsd --socket-path="$1" -o source="$(realpath "$3")" -o sandbox=chroot -o cache=always -f >"$2" 2>&1 </dev/null 8>&- &
+	virtiofsd=$!
+	for ((i = 0; i < 100; i++)); do
+		[ ! -S "$1" ] || return 0
+		kill -0 "$virtiofsd" || break
+		sleep 0.1
+	done
+	cat "$2"
+	return 1
+}
+
+# qemu_share DISK SOCKET LOG: adds what shares the directory to the array `disks`.
+qemu_share() {
+	local kind=${1%%:*} rest=${1#*:}
+	local tag=${rest%%:*} dir=${rest#*:}
+	if [ "$kind" = 9p ]; then
+		disks+=(-fsdev "local,id=share-$tag,path=$dir,security_model=none,readonly=on"
+			-device "virtio-9p-pci,fsdev=share-$tag,mount_tag=$tag")
+		return
+	fi
+	qemu_virtiofsd "$2" "$3" "$dir" || return
+	# The daemon reads and writes the guest's memory.
+	disks+=(-object "memory-backend-memfd,id=shared,size=${qemu_memory}M,share=on" -machine memory-backend=shared
+		-chardev "socket,id=share-$tag,path=$2" -device "vhost-user-fs-pci,chardev=share-$tag,tag=$tag")
+}
+
 # qemu_run NAME SECONDS [DISK...]: with the array qemu_start, which says what is started and how.
 qemu_run() {
-	local name=$1 limit=$2 base=$qemu_dir/$1 disk pid status end= start
+	local name=$1 limit=$2 base=$qemu_dir/$1 disk pid status end= start virtiofsd=
 	local -a disks=() restarts=(-no-reboot)
 	shift 2
 	[ -z "${qemu_restarts:-}" ] || restarts=()
+	rm -f "$base".{console,results,events,end,seconds,socket}
+	: >"$base.console"
 	for disk; do
+		if [[ $disk == 9p:* || $disk == virtiofs:* ]]; then
+			qemu_share "$disk" "$base.socket" "$base.virtiofsd" && continue
+			echo "failed: $disk is not shared" >"$base.end"
+			return 1
+		fi
 		disks+=(-drive "if=none,id=disk${#disks[@]},format=raw,file=${disk%:rw},readonly=$([[ $disk == *:rw ]] && echo off || echo on)"
 			-device "virtio-blk-pci,drive=disk${#disks[@]}")
 	done
-	rm -f "$base".{console,results,events,end,seconds}
-	: >"$base.console"
 	start=$(date +%s%N)
 	qemu-system-x86_64 -accel tcg -cpu qemu64 -m "$qemu_memory" -smp 1 \
 		-nodefaults -no-user-config -display none "${restarts[@]}" "${qemu_start[@]}" \
@@ -90,6 +126,7 @@ qemu_run() {
 	done
 	wait "$pid" 2>/dev/null
 	status=$?
+	[ -z "$virtiofsd" ] || kill "$virtiofsd" 2>/dev/null
 	echo "${end:-$(qemu_end "$base" $status)}" >"$base.end"
 	awk -v ns=$(($(date +%s%N) - start)) 'BEGIN {printf "%.1f\n", ns / 1e9}' >"$base.seconds"
 }

@@ -4,6 +4,7 @@
 #   lower NAME [erofs|squashfs|ext4 [OPTION...]]   the tree $tmp/NAME as a block device, in $device; its maker's options
 #   attach_device FILE [OPTION...]   a file as a block device, in $device; it goes when the script ends
 #   run SCRIPT [CMDLINE [POLICY-LINE...]]   the stages, then the script
+#                                    where $device is a directory, it stands for one that a host shares
 #   refused NAME CODE SENTENCE [CMDLINE [POLICY-LINE...]]   the stages must fail
 #
 # $tmp is the script's own directory.
@@ -71,6 +72,8 @@ attach_device() {
 # ---- running them --------------------------------------------------------------------------------
 
 before= # done in the namespace before the stages run
+# The policy's [verify].
+verify=("mode = pinned" "root-hash = $(printf '%064d' 1)")
 under=  # what runs the stages: strace, say
 
 # run SCRIPT [CMDLINE [POLICY-LINE...]]: the stages over $device, and when they succeed the script, in which $root
@@ -81,8 +84,7 @@ run() {
 	rm -rf "$tmp/conf"
 	mkdir -p "$tmp/conf/etc/underlay"
 	{
-		printf '[verify]\nmode = pinned\nroot-hash = %064d\n' 1
-		printf '%s\n' "$@"
+		printf '%s\n' "[verify]" "${verify[@]}" "$@"
 	} >"$tmp/conf/etc/underlay/underlay.conf"
 	export root=$tmp/root run=$tmp/run system library other device cmdline stages conf=$tmp/conf before under underlay
 	rm -rf "$run"

@@ -83,6 +83,15 @@ in
         };
       }
     ];
+    shared = [
+      {
+        boot.underlay = {
+          enable = true;
+          verify.mode = "insecure";
+          lower.share = "9p:nix-store";
+        };
+      }
+    ];
     old-nix = [
       base
       (
@@ -114,6 +123,40 @@ in
         verify.rollbackMin = 2;
       };
       says = "boot.underlay.verify.rollbackMin is a demand on signed images";
+    };
+    share-verified = {
+      modules = with' { lower.share = "9p:store"; };
+      says = "boot.underlay.lower.share is verified by nobody, but verify.mode is \"user\": set verify.mode = \"insecure\"";
+    };
+    insecure-without-share = {
+      modules = with' { verify.mode = "insecure"; };
+      says = "boot.underlay.verify.mode is \"insecure\", but no shared directory is named: set boot.underlay.lower.share";
+    };
+    share-in-systemd = {
+      modules =
+        with' {
+          verify.mode = "insecure";
+          lower.share = "9p:store";
+        }
+        ++ [ systemd ];
+      says = "boot.underlay.lower.share needs an initramfs that is no part of the system which it names: set boot.underlay.stage1";
+    };
+    insecure-rollback = {
+      modules = with' {
+        verify.mode = "insecure";
+        verify.rollbackMin = 2;
+        lower.share = "9p:store";
+      };
+      says = "boot.underlay.verify.rootHash, rollbackMin and corruption hold nothing while verify.mode is \"insecure\"";
+    };
+    insecure-signed = {
+      modules = with' {
+        verify.mode = "insecure";
+        lower.share = "9p:store";
+        secureBoot.key = "/run/keys/db.key";
+        secureBoot.certificate = cert;
+      };
+      says = "boot.underlay.secureBoot.key would sign a kernel that verifies nothing";
     };
     disk-without-device = {
       modules = with' { upper.type = "disk"; };
@@ -175,6 +218,7 @@ in
     unknown-mode = with' { verify.mode = "none"; };
     size-in-words = with' { upper.size = "two gigabytes"; };
     device-without-kind = with' { upper.device = "upper"; };
+    share-without-tag = with' { lower.share = "virtiofs"; };
     short-hash = with' { verify.rootHash = "abc123"; };
     too-much-fec = with' { store.fec = 25; };
     misspelt = with' { uper.type = "disk"; };

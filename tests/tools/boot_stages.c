@@ -1,25 +1,52 @@
 /*
  * The boot's own stages without device-mapper and without PID 1: what stages find and verify would leave is put in
- * their place (the lower is a block device that the test gives, or what stage find finds where it is "find"), everything else is the code that boots.
+ * their place (the lower is a block device that the test gives, or what stage find finds where it is "find"; a directory
+ * stands for one that a host shares), everything else is the code that boots.
  *
  *     boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE
  *
  * Ends with the code of the failure, 0 where there is none; the sentence goes to standard error, and what
  * `underlay status` reads to RUN_DIR.
  */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
+#include "common/paths.h"
 #include "initrd/boot.h"
 #include "initrd/failure.h"
 #include "initrd/state.h"
 
 static const char *device;
 
+/* What initrd/find_share.c leaves; stage verify is the one that boots. */
+static int open_share(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_lower *lower = &b->lowers[b->n_lowers++];
+	char path[PATH_MAX];
+
+	if (mount(device, ul_boot_path(b, UL_PATH_LOWER, path), NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "sharing", device, NULL, errno);
+	*lower = (struct ul_lower){.shared = true,
+				   .filesystem = "bind",
+				   .mount = UL_PATH_LOWER,
+				   .store = UL_LOWER_STORE,
+				   .device = "9p:store"};
+	return ul_stage_verify(b, err);
+}
+
 static int open_device(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower;
+	struct stat st;
+
+	if (stat(device, &st) == 0 && S_ISDIR(st.st_mode))
+		return open_share(b, err);
 
 	if (strcmp(device, "find") == 0) {
 		int r = ul_stage_find(b, err);

@@ -295,6 +295,88 @@ static void test_quiet(void **state)
 	ul_policy_free(&p);
 }
 
+/* Nothing is verified where the policy says the word and names a share, and nowhere else. */
+static void test_insecure(void **state)
+{
+	static const char insecure[] = "[verify]\nmode = insecure\n[lower]\nshare = 9p:store\n";
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{"[lower]\nshare = 9p:store\n", "the policy's mode verifies"},
+		{"[verify]\nmode = both\n[lower]\nshare = virtiofs:x\n",
+		 "the policy's mode verifies"},
+		{"[verify]\nmode = pinned\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n",
+		 "the policy's mode verifies"},
+		{"[verify]\nmode = insecure\n", "no shared directory is named"},
+		{"[verify]\nmode = insecure\n[lower]\nshare =\n", "no shared directory is named"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = nfs:x\n",
+		 "neither virtiofs: nor 9p:"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p\n", "neither virtiofs: nor 9p:"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:\n", "names no tag"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = virtiofs:a b\n", "no printable one"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:1234567890123456789012345678901234567\n",
+		 "longer than 36 bytes"},
+		{"[verify]\nmode = insecure\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n",
+		 "hold nothing"},
+		{"[verify]\nmode = insecure\nrollback-min = 1\n[lower]\nshare = 9p:x\n",
+		 "hold nothing"},
+		{"[verify]\nmode = insecure\ncorruption = panic\n[lower]\nshare = 9p:x\n",
+		 "hold nothing"},
+		{"[verify]\nmode = insecure\nread-error = panic\n[lower]\nshare = 9p:x\n",
+		 "hold nothing"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n[image]\ndisks = vda\n",
+		 "not both"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n[image]\nfile = x\nfile-device = LABEL=x\n",
+		 "not both"},
+	};
+	struct ul_policy p;
+
+	(void)state;
+	assert_int_equal(read_policy(&p, insecure), 0);
+	assert_int_equal(p.verify_mode, UL_POLICY_INSECURE);
+	assert_string_equal(p.lower_share, "9p:store");
+	assert_int_equal(ul_policy_finish(&p, 0, &err), 0);
+	/* A command line may demand more than nothing; it cannot have it. */
+	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
+	assert_int_equal(ul_policy_finish(&p, 0, &err), -UL_E_CMDLINE);
+	ul_policy_free(&p);
+	assert_int_equal(read_policy(&p, insecure), 0);
+	assert_int_equal(apply(&p, "underlay.rollback-min=1"), 0);
+	assert_int_equal(ul_policy_finish(&p, 1, &err), -UL_E_CMDLINE);
+	ul_policy_free(&p);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(read_policy(&p, bad[i].text), -UL_E_CONFIG);
+		assert_non_null(strstr(err.why, bad[i].says));
+		ul_policy_free(&p);
+	}
+}
+
+/* No command line leads there, whatever the policy allows it. */
+static void test_insecure_from_outside(void **state)
+{
+	static const char *const lines[] = {
+		"underlay.share=9p:store",
+		"underlay.verify=insecure",
+		"underlay.verify=insecure underlay.share=9p:store",
+		"underlay.lower.share=9p:store",
+		"underlay.verify_mode=insecure",
+		"underlay.insecure",
+	};
+	struct ul_policy p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(read_policy(&p, ""), 0);
+		assert_int_equal(apply(&p, lines[i]), -UL_E_CMDLINE);
+		assert_int_equal(p.verify_mode, UL_VERIFY_USER);
+		assert_null(p.lower_share);
+		ul_policy_free(&p);
+	}
+	assert_int_equal(read_policy(&p, "[cmdline]\nallow = underlay.share\n"), 0);
+	assert_int_equal(apply(&p, ""), -UL_E_CONFIG);
+	ul_policy_free(&p);
+}
+
 static void test_bad_configurations(void **state)
 {
 	static const struct {
@@ -347,6 +429,8 @@ int main(void)
 		cmocka_unit_test(test_no_shell_from_outside),
 		cmocka_unit_test(test_kernel_switch),
 		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_insecure),
+		cmocka_unit_test(test_insecure_from_outside),
 		cmocka_unit_test(test_bad_configurations),
 		cmocka_unit_test(test_bad_permissions),
 	};

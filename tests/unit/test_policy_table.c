@@ -31,15 +31,16 @@ static const char strict[] =
 
 /* Besides the choices of the row's own setting. NULL: the bare word. */
 static const char *const values[] = {
-	NULL,      "",       "0",
-	"1",       "4",      "5",
-	"6",       "-1",     "99999999999999999999",
-	"no",      "yes",    "off",
-	"on",      HASH_A,   HASH_B,
-	"/bin/sh", "sda",    "9999h",
-	"64G",     "shell",  "none",
-	"user",    "pinned", "optional",
-	"debug",   "ext4",   "init",
+	NULL,      "",           "0",
+	"1",       "4",          "5",
+	"6",       "-1",         "99999999999999999999",
+	"no",      "yes",        "off",
+	"on",      HASH_A,       HASH_B,
+	"/bin/sh", "sda",        "9999h",
+	"64G",     "shell",      "none",
+	"user",    "pinned",     "optional",
+	"9p:x",    "virtiofs:x", "insecure",
+	"debug",   "ext4",       "init",
 	"nix/../", "*",
 };
 
@@ -107,6 +108,7 @@ static void assert_only_changed(const char *before, const char *after, const cha
 static void assert_strict(const struct ul_policy *p)
 {
 	assert_int_equal(p->verify_mode, UL_VERIFY_BOTH);
+	assert_null(p->lower_share);
 	assert_int_equal(p->descriptor, 0);
 	assert_int_equal(p->pinned_len, 32);
 	assert_int_equal(p->pinned[0], 0xaa);

@@ -428,6 +428,9 @@ static void kernel_mode_checks_nothing_here(void **state)
 	assert_refused(&policy, UL_E_SIGNER, "");
 	memset(disk + SIG * 512, 0, 16 * 512);
 	assert_refused(&policy, UL_E_SIGNATURE, "empty");
+	/* The policy's insecure is no mode, and must not pass for this one. */
+	policy.mode = (enum ul_verify_mode)(UL_VERIFY_BOTH + 1);
+	assert_refused(&policy, UL_E_CONFIG, "verifies nothing");
 }
 
 static void foreign_image(void **state)
