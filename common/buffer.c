@@ -15,11 +15,14 @@ int ul_buffer_reserve(struct ul_buffer *b, size_t more)
 		return 0;
 	while (size < want)
 		size *= 2;
-	data = realloc(b->data, size);
+	data = realloc(b->lent ? NULL : b->data, size);
 	if (!data)
 		return -ENOMEM;
+	if (b->lent)
+		memcpy(data, b->data, b->len);
 	b->data = data;
 	b->size = size;
+	b->lent = false;
 	return 0;
 }
 
@@ -63,8 +66,14 @@ char *ul_buffer_string(struct ul_buffer *b)
 	return (char *)b->data;
 }
 
+void ul_buffer_lend(struct ul_buffer *b, void *memory, size_t size)
+{
+	*b = (struct ul_buffer){.data = memory, .size = size, .lent = true};
+}
+
 void ul_buffer_free(struct ul_buffer *b)
 {
-	free(b->data);
+	if (!b->lent)
+		free(b->data);
 	*b = (struct ul_buffer){0};
 }

@@ -1,15 +1,17 @@
 /* A growable byte buffer. Zero-initialise it; free it with ul_buffer_free (or ul_autobuffer). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
 
 struct ul_buffer {
-	uint8_t *data; /* owned */
+	uint8_t *data; /* owned, or lent */
 	size_t len;    /* bytes used */
 	size_t size;   /* bytes allocated */
+	bool lent;     /* data is somebody else's: see ul_buffer_lend */
 };
 
 /* All return 0 or -ENOMEM (the buffer is then as it was). */
@@ -22,5 +24,11 @@ int ul_buffer_printf(struct ul_buffer *b, const char *format, ...)
 char *ul_buffer_string(struct ul_buffer *b);
 
 void ul_buffer_free(struct ul_buffer *b);
+
+/*
+ * Begin an empty buffer in `size` bytes of memory that stay the caller's and must outlive it. A buffer that outgrows
+ * them goes on in memory of its own.
+ */
+void ul_buffer_lend(struct ul_buffer *b, void *memory, size_t size);
 
 #define ul_autobuffer UL_CLEANUP(ul_buffer_free)

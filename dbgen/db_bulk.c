@@ -138,7 +138,7 @@ static int do_unit(struct ul_bulk_thread *t, uint32_t number)
 /* ---- the whole ---- */
 
 /*
- * Pages that wait for the first one of theirs take memory: as many cells as threads, and half as many more. Past
+ * Pages that wait for the first one of theirs take memory: cells for two jobs of each thread. Past
  * a few threads all wait for the one that writes.
  */
 static int prepare_threads(struct ul_bulk *bulk)
@@ -152,6 +152,29 @@ static int prepare_threads(struct ul_bulk *bulk)
 	return bulk->thread && bulk->cells ? 0 : ul_error_nomem(bulk->err, what);
 }
 
+/*
+ * What lasts as long as the whole, and is large: the references put aside, and the pages that are being made. Those of
+ * less than a batch take what they need, page by page.
+ */
+static int prepare_memory(struct ul_bulk *bulk)
+{
+	const struct ul_db_source *s = bulk->source;
+	size_t pairs = (size_t)(s->n_refs + 1) * sizeof(*bulk->pairs), size = pairs;
+	bool lend = s->n_batches > 1;
+
+	if (bulk->options->low_memory)
+		return 0;
+	if (lend)
+		size += bulk->n_cells * UL_CELLS_MEMORY;
+	if (ul_arena_init(&bulk->arena, size) < 0)
+		return ul_error_nomem(bulk->err, what);
+	/* The pairs last, for the places of the cells are whole pages. */
+	if (lend)
+		bulk->cells_memory = bulk->arena.data;
+	bulk->pairs = (uint64_t *)(void *)(bulk->arena.data + size - pairs);
+	return 0;
+}
+
 static int prepare(struct ul_bulk *bulk)
 {
 	const struct ul_db_source *s = bulk->source;
@@ -161,6 +184,8 @@ static int prepare(struct ul_bulk *bulk)
 		return ul_error_set(bulk->err, UL_E_DATABASE, what, bulk->file.name, NULL,
 				    "more than 2^31 references");
 	r = prepare_threads(bulk);
+	if (r == 0)
+		r = prepare_memory(bulk);
 	if (r == 0)
 		r = ul_bulk_prepare_reverse(bulk);
 	return r == 0 ? make_units(bulk) : r;
@@ -192,6 +217,7 @@ static void free_bulk(struct ul_bulk *bulk)
 	free(bulk->cells);
 	free(bulk->units);
 	ul_bulk_free_reverse(bulk);
+	ul_arena_free(&bulk->arena);
 	pthread_cond_destroy(&bulk->changed);
 	pthread_mutex_destroy(&bulk->lock);
 }

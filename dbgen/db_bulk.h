@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 
+#include "common/arena.h"
 #include "common/workers.h"
 #include "dbgen/db_cells.h"
 #include "dbgen/db_write.h"
@@ -57,6 +58,8 @@ struct ul_bulk {
 	struct ul_bulk_thread *thread; /* as many as threads */
 	struct ul_bulk_cells *cells;   /* n_cells of them */
 	unsigned int n_cells;
+	struct ul_arena arena;
+	uint8_t *cells_memory; /* UL_CELLS_MEMORY for each of cells, in the arena; or NULL */
 
 	/* The jobs of a run. The lock guards all that follows, and the list of cells. */
 	pthread_mutex_t lock;

@@ -8,8 +8,6 @@
  * that fits into the budget.
  */
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "dbgen/db_bulk.h"
 
@@ -30,15 +28,9 @@ static uint32_t *starts_of(const struct ul_bulk *bulk, uint32_t k)
 	return bulk->starts + (size_t)k * (bulk->n_ranges + 2);
 }
 
-static size_t pairs_size(const struct ul_bulk *bulk)
-{
-	return (size_t)(bulk->source->n_refs + 1) * sizeof(*bulk->pairs);
-}
-
 int ul_bulk_prepare_reverse(struct ul_bulk *bulk)
 {
 	const struct ul_db_source *s = bulk->source;
-	void *pairs;
 
 	/* About a thousand ranges: few enough to sort into, small enough to stay in the cache. */
 	bulk->range_shift = 8;
@@ -52,33 +44,15 @@ int ul_bulk_prepare_reverse(struct ul_bulk *bulk)
 		return 0;
 	bulk->starts =
 		calloc((size_t)s->n_batches + 1, (bulk->n_ranges + 2) * sizeof(*bulk->starts));
-	pairs = mmap(NULL, pairs_size(bulk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		     -1, 0);
-	if (pairs != MAP_FAILED)
-		bulk->pairs = pairs;
-	if (!bulk->starts || !bulk->pairs)
-		return ul_error_nomem(bulk->err, what);
-	return 0;
+	return bulk->starts ? 0 : ul_error_nomem(bulk->err, what);
 }
 
 void ul_bulk_free_reverse(struct ul_bulk *bulk)
 {
-	if (bulk->pairs)
-		munmap(bulk->pairs, pairs_size(bulk));
 	free(bulk->starts);
 	free(bulk->range_refs);
 	free(bulk->groups);
 	ul_buffer_free(&bulk->collected);
-}
-
-/* Get the memory of n pairs with one call instead of a fault for each page; if not, the faults come. */
-static void populate(uint64_t *pairs, uint32_t n)
-{
-#ifdef MADV_POPULATE_WRITE
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)pairs / page * page;
-
-	madvise((void *)start, (uintptr_t)(pairs + n) - start, MADV_POPULATE_WRITE);
-#endif
 }
 
 void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
@@ -98,7 +72,6 @@ void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct
 	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
 	start = starts_of(bulk, batch_number);
 	start[0] = start[1] = first_row;
-	populate(bulk->pairs + first_row, n);
 	for (uint32_t i = 0; i < n; i++)
 		start[(refs[i] >> shift) + 2]++;
 	for (uint32_t r = 2; r < bulk->n_ranges + 2; r++)

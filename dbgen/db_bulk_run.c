@@ -114,11 +114,16 @@ static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
 /* Make ready what is used for the first time. */
 static int start_job(struct ul_bulk_thread *t, struct ul_bulk_cells *cells)
 {
-	const struct ul_db_source *s = t->bulk->source;
+	const struct ul_bulk *bulk = t->bulk;
+	const struct ul_db_source *s = bulk->source;
+	uint8_t *memory = NULL;
+
+	if (bulk->cells_memory)
+		memory = bulk->cells_memory + (size_t)(cells - bulk->cells) * UL_CELLS_MEMORY;
 
 	if (!t->reader)
 		t->reader = ul_batch_reader_new(s->manifest);
-	if (!t->reader || (!cells->ready && ul_cells_init(&cells->c, s->store_dir) < 0))
+	if (!t->reader || (!cells->ready && ul_cells_init(&cells->c, s->store_dir, memory) < 0))
 		return ul_error_nomem(&t->err, what);
 	cells->ready = true;
 	t->cells = &cells->c;

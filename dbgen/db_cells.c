@@ -525,7 +525,16 @@ int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *end
 
 /* ---- the whole ---- */
 
-int ul_cells_init(struct ul_cells *c, const char *store_dir)
+/* How the memory is shared out: ValidPaths takes most by far, then the index of three columns. */
+static void lend(struct ul_cells *c, uint8_t *memory)
+{
+	static const size_t sizes[UL_CELLS_N] = {1408 << 10, 512 << 10, 384 << 10};
+
+	for (size_t i = 0; i < UL_CELLS_N; memory += sizes[i++])
+		ul_buffer_lend(&c->leaves[i].pages, memory, sizes[i]);
+}
+
+int ul_cells_init(struct ul_cells *c, const char *store_dir, uint8_t *memory)
 {
 	size_t len = strlen(store_dir);
 
@@ -536,6 +545,8 @@ int ul_cells_init(struct ul_cells *c, const char *store_dir)
 	memcpy(c->prefix, store_dir, len);
 	c->prefix[len] = '/';
 	fill_pairs(c->pairs);
+	if (memory)
+		lend(c, memory);
 	c->leaves[0].kind = UL_SQLITE_LEAF_TABLE;
 	c->leaves[1].kind = c->leaves[2].kind = UL_SQLITE_LEAF_INDEX;
 	return 0;

@@ -38,7 +38,11 @@ struct ul_cells {
 	char pairs[1024][2]; /* two digits of Nix base-32 for ten bits */
 };
 
-int ul_cells_init(struct ul_cells *c, const char *store_dir);
+/* Enough for the leaves of a batch of a usual store. */
+#define UL_CELLS_MEMORY ((size_t)2304 << 10)
+
+/* memory: UL_CELLS_MEMORY bytes to begin with, which outlive the cells; NULL: none. 0 or -ENOMEM. */
+int ul_cells_init(struct ul_cells *c, const char *store_dir, uint8_t *memory);
 void ul_cells_free(struct ul_cells *c);
 
 /* Empty, for a run of this content. */

@@ -1,4 +1,4 @@
-/* What every part leans on: the error sentence, configuration, files, helper programs, JSON. */
+/* What every part leans on: the error sentence, memory, configuration, files, helper programs, JSON. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/arena.h"
+#include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/config.h"
 #include "common/error.h"
@@ -240,7 +242,7 @@ static void programs_explain_themselves(void **state)
 static void json_is_strict(void **state)
 {
 	static const char *const bad[] = {
-		"",        "{",    "{}x",      "{\"a\":1,}",  "null",
+		"",      "{",    "{}x",      "{\"a\":1,}",  "null",
 		"['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
 	const char *why;
 	uint64_t n;
@@ -262,6 +264,45 @@ static void json_is_strict(void **state)
 	assert_false(ul_json_uint(obj, "big", &n));
 }
 
+static void lent_memory_is_left_alone(void **state)
+{
+	uint8_t memory[8] = "01234567";
+	struct ul_buffer b = {0};
+
+	(void)state;
+	ul_buffer_lend(&b, memory, sizeof(memory));
+	assert_int_equal(ul_buffer_append(&b, "abcdefgh", 8), 0);
+	assert_ptr_equal(b.data, memory);
+	/* One byte more: what was there moves on, and is the buffer's own from here. */
+	assert_int_equal(ul_buffer_append(&b, "i", 1), 0);
+	assert_ptr_not_equal(b.data, memory);
+	assert_int_equal(b.len, 9);
+	assert_memory_equal(b.data, "abcdefghi", 9);
+	assert_memory_equal(memory, "abcdefgh", 8);
+	ul_buffer_free(&b);
+	ul_buffer_lend(&b, memory, sizeof(memory));
+	ul_buffer_free(&b);
+	assert_null(b.data);
+}
+
+static void arena_has_every_byte(void **state)
+{
+	const size_t size = ((size_t)5 << 20) + 1;
+	struct ul_arena a;
+
+	(void)state;
+	assert_int_equal(ul_arena_init(&a, size), 0);
+	assert_int_equal((uintptr_t)a.data % ((uintptr_t)2 << 20), 0);
+	assert_int_equal(a.data[0], 0);
+	assert_int_equal(a.data[size - 1], 0);
+	memset(a.data, 0xff, size);
+	ul_arena_free(&a);
+	ul_arena_free(&a);
+	assert_null(a.data);
+	assert_int_equal(ul_arena_init(&a, SIZE_MAX), -ENOMEM);
+	assert_int_equal(ul_arena_init(&a, SIZE_MAX / 2), -ENOMEM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +316,8 @@ int main(void)
 		cmocka_unit_test(paths_join),
 		cmocka_unit_test(programs_explain_themselves),
 		cmocka_unit_test(json_is_strict),
+		cmocka_unit_test(lent_memory_is_left_alone),
+		cmocka_unit_test(arena_has_every_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

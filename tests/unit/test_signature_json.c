@@ -163,7 +163,8 @@ static void bounded(void **state)
 		struct ul_signature_blob made = {.root_hash = (char *)HASH};
 		uint8_t *der = calloc(1, 65536 + extra);
 
-		made.signature = (struct ul_buffer){der, 65536 + extra, 65536 + extra};
+		made.signature = (struct ul_buffer){
+			.data = der, .len = 65536 + extra, .size = 65536 + extra};
 		text.len = 0;
 		assert_int_equal(ul_signature_format(&made, &text, &err), extra ? -UL_E_INPUT : 0);
 		if (!extra) {
@@ -178,7 +179,7 @@ static void bounded(void **state)
 
 static void format_rejects(void **state)
 {
-	struct ul_buffer three = {(uint8_t *)"abc", 3, 3};
+	struct ul_buffer three = {.data = (uint8_t *)"abc", .len = 3, .size = 3};
 	struct ul_signature_blob rows[] = {
 		{.root_hash = NULL, .signature = three},
 		{.root_hash = (char *)"00", .signature = three},
