@@ -16,14 +16,12 @@ static const char what[] = "writing Nix's database";
 
 static int fail_errno(struct ul_error *err, const char *dir, const char *name, int errnum)
 {
+	const char *todo =
+		errnum == ENOSPC ? "Make room there, or give the machine more memory." : NULL;
 	char object[256];
 
 	snprintf(object, sizeof(object), "%s/%s", dir, name);
-	if (errnum == ENOSPC)
-		return ul_error_set(err, UL_E_SYSTEM, what, object,
-				    "Make room there, or give the machine more memory.",
-				    "no space left");
-	return ul_error_errno(err, UL_E_SYSTEM, what, object, NULL, errnum);
+	return ul_error_errno(err, UL_E_SYSTEM, what, object, todo, errnum);
 }
 
 static int remove_files(int dirfd, const char *const *names, size_t n)

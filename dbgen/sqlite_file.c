@@ -41,12 +41,10 @@ static int write_run(const struct ul_sqlite_file *f, uint32_t index, const uint8
 {
 	uint64_t offset = ((uint64_t)ul_sqlite_page_number(index) - 1) * UL_SQLITE_PAGE;
 	int r = ul_pwrite_full(f->fd, pages, (size_t)n * UL_SQLITE_PAGE, offset);
+	const char *todo =
+		r == -ENOSPC ? "Make room there, or give the machine more memory." : NULL;
 
-	if (r == -ENOSPC)
-		return ul_error_set(err, UL_E_SYSTEM, what, f->name,
-				    "Make room there, or give the machine more memory.",
-				    "no space left");
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, f->name, NULL, -r) : 0;
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, f->name, todo, -r) : 0;
 }
 
 int ul_sqlite_write(const struct ul_sqlite_file *f, uint32_t index, const void *pages, uint32_t n,

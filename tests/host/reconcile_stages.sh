@@ -84,7 +84,7 @@ for mode in attach rebuild; do
 		boot "$two" true "[database]" "check = always" >"$tmp/full" 2>&1
 		local status=$?
 		cat "$tmp/full"
-		[ $mode = attach ] || { [ $status = 27 ] && grep -q "reconcile: .*no space left\. Make room" "$tmp/full"; }
+		[ $mode = attach ] || { [ $status = 27 ] && grep -q "reconcile: .*No space left on device\. Make room on the upper" "$tmp/full"; }
 	}
 	tap "$mode: a full disk fails the boot where the policy says fail" no_room
 	[ $mode = attach ] || tap "$mode: and starts with a tmpfs, loudly, where it says tmpfs" boot "$two" '

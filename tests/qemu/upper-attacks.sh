@@ -124,25 +124,30 @@ attack_many() {
 	a_directory "a whole directory, beside a farm of hard links" && fill "$victim"
 	a_file "one of the farm's links" && ln "$at/store/one" "$at/store/$victim"
 }
-# Every block: Nix cannot write, so nothing is asked of it; what is sealed is there all the same.
+# Every block, and no clean mark: the database is to be written anew, in the room that was kept for it.
 attack_full() {
 	a_directory "a whole directory, on a full disk" && fill "$victim"
 	a_file "a whiteout, on a full disk" && mknod "$at/store/$victim" c 0 0
 	dd if=/dev/zero of="$at/store/full" bs=1M status=none 2>/dev/null
 	dd if=/dev/zero of="$at/store/fuller" bs=512 status=none 2>/dev/null
+	rm -f "$at/clean"
 	sync -f "$at"
 }
+attack_full-to-the-last() {
+	rm "$at/reserve" && attack_full
+}
+
 # ---- the boots --------------------------------------------------------------------------------------
 
 declare -A initrd_of
-# `rebuild` writes the database anew at every boot, `trust` keeps the one that was left clean.
-for mode in attach rebuild trust; do
+# All of them write or check the database at every boot; `tmpfs` rebuilds it, and may start without the disk's upper.
+for mode in attach rebuild tmpfs; do
 	image_config "$work/$mode.conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
-		"[database]" "mode = ${mode/trust/rebuild}" "check = $([ $mode = trust ] && echo trust || echo always)"
+		"on-missing = $([ $mode = tmpfs ] && echo tmpfs || echo fail)" \
+		"[database]" "mode = ${mode/tmpfs/rebuild}" "check = always"
 	initrd_of[$mode]=$(image_initrd $kernel "$work/$mode.conf") || exit 1
 done
 base=$(guest_disk attack-base lib attack-base) && attacked=$(guest_disk attacked "+$work/sealed" "+$work/sealed.names" \
-	lib attacked) && attacked_full=$(guest_disk attacked-full "+$work/sealed" "+$work/sealed.names" full=1 \
 	lib attacked) || exit 1
 
 boot() {
@@ -156,14 +161,11 @@ prepare() {
 	guest_checks "attack-base-$1" disk
 }
 
-# attack MODE NAME...: these attacks, and one boot.
-attack() {
-	local mode=$1 name=attack-$2-$1 at=$work/$2-$1.mnt data=$attacked loop title
+# tamper MODE NAME...: these attacks on a copy of the prepared disk, $work/attack-NAME-MODE.disk by the first name.
+tamper() {
+	local mode=$1 name=attack-$2-$1 at=$work/$2-$1.mnt loop title
 	shift
-	case $* in
-	*full*) data=$attacked_full ;;
-	esac
-	cp --sparse=always "$work/${mode/trust/rebuild}.base" "$work/$name.disk"
+	cp --sparse=always "$work/$mode.base" "$work/$name.disk"
 	mkdir -p "$at"
 	loop=$(losetup --find --show --offset $upper_offset --sizelimit "$(upper_size "$work/$name.disk")" "$work/$name.disk")
 	mount "$loop" "$at" || return 1
@@ -172,18 +174,48 @@ attack() {
 	done
 	umount "$at"
 	losetup -d "$loop"
-	boot "$name" "$mode" "$work/$name.disk" "$data"
+}
+
+# survives MODE NAME DISK: the system starts, with everything that is sealed.
+survives() {
+	local name=$2
+	boot "$name" "$1" "$3" "$attacked"
 	guest_checks "$name" disk
 	guest_block "$name" report >"$work/$name.report"
 	guest_block "$name" sealed-rows >"$work/$name.rows"
 	for victim in "${!victims[@]}"; do
 		tap "$name: ${victims[$victim]}: the sealed one is served" served "$name" "$victim"
+	done
+	tap "$name: what Nix knows of every sealed path is what was sealed" same_rows "$name"
+}
+
+# attack MODE NAME...: these attacks, and one boot.
+attack() {
+	local name=attack-$2-$1
+	tamper "$@" || return 1
+	survives "$1" "$name" "$work/$name.disk"
+	for victim in "${!victims[@]}"; do
 		[[ $* == *symlink* || $* == *names* ]] ||
 			tap "$name: ${victims[$victim]}: it is in the report" \
 				jq -e --arg name "$victim" '.quarantined | map(.name) | index($name)' "$work/$name.report"
 	done
-	[[ $* == *full* ]] ||
-		tap "$name: what Nix knows of every sealed path is what was sealed" same_rows "$name"
+}
+
+# The reserve is gone, too: where the policy says fail the boot does, and where it says tmpfs the same disk's machine starts.
+attack_without_room() {
+	local name=attack-full-to-the-last-rebuild
+	tamper rebuild full-to-the-last || return 1
+	boot "$name" rebuild "$work/$name.disk" "$attacked"
+	tap "$name, on-missing = fail: says what to do" \
+		grep -q 'underlay: reconcile: .*No space left on device\. Make room on the upper\.' "$qemu_dir/$name.console"
+	tap "$name, on-missing = fail: ends in failure 27" \
+		grep -qF 'underlay: failure 27 (bad-upper); rebooting' "$qemu_dir/$name.console"
+	tap_is "$name, on-missing = fail: no system was started" "$(cat "$qemu_dir/$name.results" "$qemu_dir/$name.end")" reboot
+	name=attack-full-to-the-last-tmpfs
+	survives tmpfs "$name" "$work/attack-full-to-the-last-rebuild.disk"
+	tap "$name: state.json says why it is a tmpfs" \
+		jq -e '(.upper.persistent | not) and (.upper.fallback | test("Make room"))' <(guest_block "$name" state)
+	tap "$name: the log says so" grep -q 'underlay: upper: a tmpfs takes its place' "$qemu_dir/$name.console"
 }
 
 # In what the guest said nothing is wrong, differs or shadows of this name, and it said all of it.
@@ -213,7 +245,8 @@ for mode in attach rebuild; do
 	tap_case attack $mode root-opaque lying-database
 done
 tap_case attack attach many
-tap_case attack trust full
+tap_case attack rebuild full
+tap_case attack_without_room
 tap_case attack attach names
 tap_case attack attach lying-lower
 tap_case attack rebuild lying-lower
