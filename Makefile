@@ -166,7 +166,7 @@ check-tamper: programs tools
 check-host: programs tools
 	tests/run $(HOST_TESTS)
 
-# The NixOS module on a stand-in for nixpkgs; check-nixos: on the real lib of the nixpkgs in NIXPKGS.
+# The NixOS module on a stand-in for nixpkgs; check-nixos: on the lib and the modules of the nixpkgs in NIXPKGS.
 NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
 .PHONY: check-nixos check-nixos-standin
 check-nixos-standin: programs
@@ -342,7 +342,7 @@ help:
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
-	@echo 'check-nixos  the NixOS module with the lib of the nixpkgs in NIXPKGS; make test uses a stand-in'
+	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'

@@ -15,6 +15,30 @@
     {
       nixosModules.default = ./default.nix;
 
+      # The outputs of a flake that is one machine: its system, and all that is made of it.
+      lib.machine =
+        {
+          modules,
+          system ? "x86_64-linux",
+        }:
+        let
+          machine = nixpkgs.lib.nixosSystem {
+            inherit system;
+            modules = [ self.nixosModules.default ] ++ modules;
+          };
+          inherit (machine) config;
+        in
+        {
+          nixosConfigurations.${config.networking.hostName} = machine;
+          packages.${system} = {
+            image = config.system.build.underlayImage;
+            initrd = config.system.build.underlayInitrd;
+            uki = config.system.build.underlayUki;
+            sign = config.system.build.underlaySign;
+            underlay = config.boot.underlay.package;
+          };
+        };
+
       overlays.default = final: _previous: {
         underlay = final.callPackage ./package.nix { };
       };

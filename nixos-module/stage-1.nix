@@ -44,15 +44,20 @@ in
     lib.mkMerge [
       {
         # Below the root lie only what the boot mounts and what the system writes; none of it is kept.
-        fileSystems."/" = {
-          device = lib.mkDefault "tmpfs";
-          fsType = lib.mkDefault "tmpfs";
-          options = lib.mkDefault [ "mode=0755" ];
+        # As a whole a default: NixOS adds options of its own, beside which a default list would be lost.
+        fileSystems."/" = lib.mkDefault {
+          device = "tmpfs";
+          fsType = "tmpfs";
+          options = [ "mode=0755" ];
         };
+
+        # The firmware starts the UKI: there is nothing to install.
+        boot.loader.grub.enable = lib.mkDefault false;
       }
 
       (lib.mkIf own {
-        boot.initrd.enable = lib.mkDefault false;
+        # Also what the system's own `initrd` is, for whoever starts it by a boot loader instead of the UKI.
+        system.build.initialRamdisk = lib.mkForce config.system.build.underlayInitrd;
       })
 
       (lib.mkIf (!own) {

@@ -113,6 +113,19 @@ in
       modules = with' { stage1 = "underlay"; } ++ [ systemd ];
       says = "boot.underlay.stage1 is \"underlay\", which takes the place of NixOS' own initramfs: set boot.initrd.systemd.enable";
     };
+    stage1-old-nixos = {
+      modules = [
+        base
+        systemd
+        (
+          { lib, ... }:
+          {
+            boot.initrd.systemd.services.initrd-find-nixos-closure.requiredBy = lib.mkForce [ ];
+          }
+        )
+      ];
+      says = "boot.underlay.stage1 is \"systemd\", but the initramfs of this nixpkgs has no initrd-find-nixos-closure.service";
+    };
     no-certificate = {
       modules = [ { boot.underlay.enable = true; } ];
       says = "boot.underlay.verify.mode is \"user\", but no certificate is trusted: name one in boot.underlay.store.certificates";

@@ -46,10 +46,12 @@ let
       failed = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
       inherit (config) warnings;
       nix = plain config.nix.settings;
-      nixDaemon = config.systemd.services.nix-daemon or null;
+      services = plain config.systemd.services;
       fileSystems = plain config.fileSystems;
+      grub = config.boot.loader.grub.enable;
       initrd = plain {
-        inherit (config.boot.initrd) enable availableKernelModules;
+        image = build.initialRamdisk;
+        inherit (config.boot.initrd) availableKernelModules;
         inherit (config.boot.initrd.systemd) contents services storePaths;
       };
       outputs =

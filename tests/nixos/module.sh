@@ -3,7 +3,8 @@
 # settings, the commands that make image, initramfs and UKI (golden files), and the sentence of each assertion.
 #
 # Here nixpkgs' `lib` and the options of NixOS that the module touches are small stand-ins (tests/nixos/standin);
-# `make check-nixos NIXPKGS=DIR` evaluates the same cases with the real lib and compares with the same golden files.
+# `make check-nixos NIXPKGS=DIR` evaluates the same cases with the real lib, compares with the same golden files, and
+# evaluates the examples as whole systems with the modules of NixOS (whole.nix).
 # UPDATE=1 writes the golden files anew.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -21,6 +22,34 @@ evaluate() {
 	2.26) in_tree -b "$PWD:/mnt" "$(cache_tree trixie)" "${nix[@]}" "/mnt/$file" -A "$2" ;;
 	real) "${nix[@]}" "$file" --arg lib "import $(realpath "${NIXPKGS:?}")/lib" -A "$2" ;;
 	esac
+}
+
+# The command lines of our programs in a file of JSON, one a line: in scripts, and in the units' ExecStart and ExecStop.
+commands() {
+	jq -r '.. | strings' "$1" | sed -e ':more' -e '/\\$/{N; s/\\\n//; b more' -e '}' |
+		grep -oE '(^|[ /])underlay(-init --| [a-z]).*' | sed 's/^[ /]//'
+}
+
+# The programs have each command and option of the lines on standard input; what they have not is printed.
+known() {
+	local line words usage option unknown=0
+	while read -r line; do
+		read -ra words <<<"$line"
+		if [ "${words[0]}" = underlay-init ]; then
+			words=(underlay-init)
+		elif [[ ${words[2]:-} =~ ^[a-z]+$ ]]; then
+			words=("${words[@]:0:3}")
+		else
+			words=("${words[@]:0:2}")
+		fi
+		if ! usage=$("${underlay%/*}/${words[0]}" "${words[@]:1}" --help 2>/dev/null); then
+			echo "no such command: $line" && unknown=1
+		fi
+		for option in $(grep -oE -- '(^| )--?[a-z][a-z-]*' <<<"$line"); do
+			grep -qE -- "(^|[^a-z-])$option([^a-z-]|$)" <<<"$usage" || { echo "no option $option: $line" && unknown=1; }
+		done
+	done
+	return $unknown
 }
 
 check() {
@@ -42,6 +71,14 @@ check() {
 			--compress none -o "$dir/initrd" >"$dir/out" 2>&1
 		report $? "Nix $1: the policy of $name is one that underlay takes"
 	done
+	commands "$dir/good.json" | sort -u >"$dir/commands"
+	known <"$dir/commands" >"$dir/out"
+	report $? "Nix $1: the programs have every command and option that the module gives them"
+	grep -oE '^(underlay-init|underlay [a-z]+-?[a-z]+( [a-z]+)?)' "$dir/commands" | sort -u | tee "$dir/got" |
+		diff - <(printf '%s\n' 'underlay image build' 'underlay image inspect' 'underlay image sign' \
+			'underlay initrd build' 'underlay manifest create' 'underlay mark-clean' 'underlay uki build' \
+			underlay-init | sort) >"$dir/out"
+	report $? "Nix $1: which are all that there are"
 	for name in $(jq -r 'keys[]' "$dir/bad.json"); do
 		jq ".[\"$name\"]" "$dir/bad.json" >"$dir/out"
 		[ "$(jq .ok "$dir/out")" = true ]
@@ -56,12 +93,43 @@ check() {
 	report $? "Nix $1: every option has a type and a description"
 }
 
+# The examples as whole systems, where there are all the modules of NixOS and not its lib alone.
+check_whole() {
+	local name
+	nix-instantiate --eval --strict --json --option build-users-group '' tests/nixos/whole.nix \
+		--arg nixpkgs "$(realpath "$NIXPKGS")" >"$dir/whole.json" 2>"$dir/out"
+	report $? "the examples evaluate as whole systems of NixOS"
+	for name in appliance device fleet; do
+		jq ".[\"$name\"]" "$dir/whole.json" >"$dir/out"
+		jq -e '.failed == [] and .warnings == []' "$dir/out" >/dev/null
+		report $? "$name: no assertion of NixOS' modules fires, and no warning"
+		jq -e '.root.device == "tmpfs" and (.root.options | index("mode=0755"))' "$dir/out" >/dev/null
+		report $? "$name: the root is a tmpfs that root alone writes to"
+		jq -e '.daemon | test("Environment=.*NIX_CONFIG=!include /run/underlay/nix.conf")' "$dir/out" >/dev/null
+		report $? "$name: the nix-daemon reads what the boot wrote"
+		jq -e '.markClean | test("Before=.*nix-daemon.service")' "$dir/out" >/dev/null
+		report $? "$name: the layer is marked clean after the daemon ended"
+	done
+	jq .device.initrd "$dir/whole.json" >"$dir/out"
+	jq -e '(.unit | test("Before=.*initrd-root-fs.target")) and (.closure | test("Type=oneshot")) and
+		(.script | test("/run/underlay/system"))' "$dir/out" >/dev/null
+	report $? "device: systemd's initramfs has our unit, and finds the system that the image names"
+}
+
 if [ -n "${NIXPKGS:-}" ]; then
 	check real
+	[ ! -e "$NIXPKGS/nixos/lib/eval-config.nix" ] || check_whole
 else
 	check 2.8
 	check 2.26
 fi
+
+# What the check of the command lines is worth: these were, or could be, in the module.
+for line in 'underlay uki build -o x --unsigned' 'underlay image seal --name x' 'underlay mark-dirty' \
+	'underlay-init --root /sysroot' 'underlay image sign x --pass y'; do
+	! known <<<"$line" >"$dir/out"
+	report $? "refused: $line"
+done
 
 # The chapter names every option, and none that is not there.
 jq -r '.[].name' "$dir/options.json" | sort >"$dir/declared"

@@ -4,6 +4,7 @@
 {
   networking.hostName = "thermostat";
   system.stateVersion = "25.05";
+  boot.kernelParams = [ "console=ttyS0" ];
 
   boot.underlay = {
     enable = true;

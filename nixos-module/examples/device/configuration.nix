@@ -5,6 +5,7 @@
 {
   networking.hostName = "bench";
   system.stateVersion = "25.05";
+  boot.kernelParams = [ "console=ttyS0" ];
   boot.initrd.systemd.enable = true;
 
   boot.underlay = {

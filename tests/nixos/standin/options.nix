@@ -8,6 +8,8 @@ in
   options = {
     assertions = option (types.listOf types.anything) [ ];
     warnings = option (types.listOf types.str) [ ];
+    services.getty.autologinUser = option (types.nullOr types.str) null;
+    users.users = option (types.attrsOf types.anything) { };
     networking.hostName = option types.str "nixos";
     fileSystems = option (types.attrsOf types.anything) { };
     environment.systemPackages = option (types.listOf types.package) [ ];
@@ -17,6 +19,7 @@ in
     };
     systemd.services = option (types.attrsOf types.anything) { };
     boot = {
+      loader.grub.enable = option types.bool true;
       kernelParams = option (types.listOf types.str) [
         "console=ttyS0"
         "loglevel=4"
@@ -33,22 +36,24 @@ in
           enable = option types.bool false;
           storePaths = option (types.listOf types.anything) [ ];
           contents = option (types.attrsOf types.anything) { };
-          services = option (types.attrsOf types.anything) {
-            initrd-find-nixos-closure = { };
-          };
+          services = option (types.attrsOf types.anything) { };
         };
       };
     };
     system = {
+      stateVersion = option types.str "25.05";
       nixos.version = option types.str "25.05";
       modulesTree = option types.package (pkgs.package "modules" "6.12.1");
       boot.loader.kernelFile = option types.str "bzImage";
       build = option (types.lazyAttrsOf types.raw) { };
     };
   };
-  config.system.build = {
-    toplevel = pkgs.package "nixos-system" "25.05";
-    etc = pkgs.package "etc" "1";
-    initialRamdisk = pkgs.package "initrd" "1";
+  config = {
+    boot.initrd.systemd.services.initrd-find-nixos-closure.requiredBy = [ "initrd.target" ];
+    system.build = {
+      toplevel = lib.mkDefault (pkgs.package "nixos-system" "25.05");
+      etc = lib.mkDefault (pkgs.package "etc" "1");
+      initialRamdisk = lib.mkDefault (pkgs.package "initrd" "1");
+    };
   };
 }

@@ -1,0 +1,61 @@
+# The example configurations as whole NixOS systems, with every module that the nixpkgs in NIXPKGS has: options have the
+# names and types that the module thinks, no two definitions are at odds, and NixOS' own assertions hold.
+{ nixpkgs }:
+let
+  lib = import (nixpkgs + "/lib");
+  examples = [
+    "appliance"
+    "device"
+    "fleet"
+  ];
+  evaluate =
+    name:
+    (import (nixpkgs + "/nixos/lib/eval-config.nix") {
+      inherit lib;
+      system = null;
+      modules = [
+        ../../nixos-module
+        (../../nixos-module/examples + "/${name}/configuration.nix")
+        {
+          nixpkgs.hostPlatform = "x86_64-linux";
+          documentation.enable = false; # the manual of all options takes minutes
+          # The example's own is made by its user.
+          boot.underlay.store.certificates = lib.mkForce [ ./seal.crt ];
+        }
+      ];
+    }).config;
+  result =
+    name:
+    let
+      config = evaluate name;
+      inherit (config.system) build;
+      initrd = config.boot.initrd.systemd;
+    in
+    {
+      failed = map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
+      inherit (config) warnings;
+      # What is built: all of the system is evaluated for it.
+      derivations = map (d: d.drvPath) [
+        build.toplevel
+        build.underlayImage
+        build.underlayInitrd
+        build.underlayUki
+        build.underlaySign
+      ];
+      root = {
+        inherit (config.fileSystems."/") device fsType options;
+      };
+      daemon = config.systemd.units."nix-daemon.service".text;
+      markClean = config.systemd.units."underlay-mark-clean.service".text;
+      initrd =
+        if initrd.enable then
+          {
+            unit = initrd.units."underlay.service".text;
+            closure = initrd.units."initrd-find-nixos-closure.service".text;
+            script = initrd.services.initrd-find-nixos-closure.script;
+          }
+        else
+          null;
+    };
+in
+lib.genAttrs examples result
