@@ -1,27 +1,19 @@
 /* A progress line on the terminal: bytes, rate, time left. Nothing on a pipe. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "common/clock.h"
 
 static bool shown;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void report(struct ul_progress *self, const char *what, uint64_t done, uint64_t total)
 {
 	static double started, last;
 	static const char *last_what;
 	static uint64_t first_done;
-	double t = now(), rate;
+	double t = (double)ul_now_us() / 1e6, rate;
 
 	(void)self;
 	if (what != last_what || done < first_done) {

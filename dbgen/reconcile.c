@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "dbgen/reconcile_internal.h"
@@ -40,14 +41,6 @@ int ul_rc_upper_error(struct ul_rc *c, int r)
 	return -UL_E_UPPER;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static int begin(struct ul_rc *c)
 {
 	const struct ul_reconcile_options *o = c->o;
@@ -76,7 +69,7 @@ static int agree_in_mode(struct ul_rc *c)
 
 static int agree_on_database(struct ul_rc *c)
 {
-	uint64_t start = now_us();
+	uint64_t start = ul_now_us();
 	int r = agree_in_mode(c);
 
 	/*
@@ -94,7 +87,7 @@ static int agree_on_database(struct ul_rc *c)
 		if (r == 0)
 			r = agree_in_mode(c);
 	}
-	c->report->database_us += now_us() - start;
+	c->report->database_us += ul_now_us() - start;
 	return r;
 }
 

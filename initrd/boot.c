@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <time.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/paths.h"
 #include "initrd/damage_report.h"
 #include "initrd/log.h"
@@ -31,14 +31,6 @@ const struct ul_stage ul_stages[] = {
 	{"pivot", ul_stage_pivot, UL_STAGE_PID1},
 	{NULL, NULL, 0},
 };
-
-uint64_t ul_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf)
 {

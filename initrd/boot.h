@@ -213,9 +213,6 @@ char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const
  */
 int ul_database_decide(struct ul_boot *b, struct ul_error *err);
 
-/* CLOCK_MONOTONIC in microseconds. */
-uint64_t ul_now_us(void);
-
 /*
  * Load the module, or every one that the device alias asks for, with what it depends on. 1: loaded,
  * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "common/bytes.h"
+#include "common/clock.h"
 #include "common/paths.h"
 #include "initrd/devices.h"
 #include "initrd/log.h"

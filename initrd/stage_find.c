@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "initrd/devices.h"
 #include "initrd/find_file.h"
 #include "initrd/find_share.h"

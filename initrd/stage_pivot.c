@@ -16,6 +16,7 @@
 #include <sys/vfs.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "initrd/boot.h"
 #include "initrd/damage_report.h"

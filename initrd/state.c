@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "initrd/devices.h"
 #include "initrd/devices_named.h"
 #include "initrd/upper.h"

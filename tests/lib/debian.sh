@@ -64,22 +64,14 @@ debian_store() {
 	} | cache_key)" debian_make_store "$tree"
 }
 
-# The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system out
-# as NixOS' activation does.
-debian_make_initrd() {
-	local tree=$1 version=$2 config=$3 entry=$4 root=$4/root modules
-	modules=$(cache_modules "$version") || return 1
-	mkdir -p "$root/etc/underlay" "$root/etc/verity.d" &&
-		cp -al "$tree/." "$root/" && debian_programs "$root" && mkdir -p "$root/usr/lib/modules" "$root/boot" &&
-		cp -r "$modules" "$root/usr/lib/modules/" && cp "$config" "$root/etc/underlay/underlay.conf" &&
-		cp "$keys_dir/signer.crt" "$root/etc/verity.d/" &&
-		cp -r tests/debian/initrd "$root/boot/" || return 1
-	# A policy that says so in a comment: the system is laid out before systemd goes to it, as in NixOS.
-	grep -q '^# activation$' "$config" || rm -rf "$root"/boot/initrd/*
-	in_tree "$root" sh -euc "depmod ${modules##*/}; dracut --force --no-hostonly --kver ${modules##*/} --zstd --strip \
-		--add underlay --install /usr/sbin/chroot --include /boot/initrd / \
-		--force-drivers 'dm_verity overlay erofs virtio_blk virtio_pci' --no-early-microcode /boot/initrd.img" \
-		>"$entry/log" 2>&1 || {
+# debian_dracut MODULES ENTRY OPTION...: the copy of the Debian in ENTRY/root has all that goes in; it becomes ENTRY/initrd.
+debian_dracut() {
+	local modules=$1 entry=$2 root=$2/root version=${1##*/}
+	shift 2
+	mkdir -p "$root/usr/lib/modules" && cp -r "$modules" "$root/usr/lib/modules/" || return 1
+	in_tree "$root" sh -euc 'depmod "$1"; version=$1; shift
+		dracut --force --no-hostonly --kver "$version" --zstd --strip --no-early-microcode "$@" /boot/initrd.img' \
+		dracut "$version" "$@" >"$entry/log" 2>&1 || {
 		tail -n 30 "$entry/log"
 		return 1
 	}
@@ -87,11 +79,28 @@ debian_make_initrd() {
 	rm -rf "$root"
 }
 
+# The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system out
+# as NixOS' activation does.
+debian_make_initrd() {
+	local tree=$1 version=$2 config=$3 entry=$4 root=$4/root modules
+	modules=$(cache_modules "$version") || return 1
+	mkdir -p "$root/etc/underlay" "$root/etc/verity.d" &&
+		cp -al "$tree/." "$root/" && debian_programs "$root" && mkdir -p "$root/boot" &&
+		cp "$config" "$root/etc/underlay/underlay.conf" &&
+		cp "$keys_dir/signer.crt" "$root/etc/verity.d/" &&
+		cp -r tests/debian/initrd "$root/boot/" || return 1
+	# A policy that says so in a comment: the system is laid out before systemd goes to it, as in NixOS.
+	grep -q '^# activation$' "$config" || rm -rf "$root"/boot/initrd/*
+	debian_dracut "$modules" "$entry" --add underlay --install /usr/sbin/chroot --include /boot/initrd / \
+		--force-drivers 'dm_verity overlay erofs virtio_blk virtio_pci'
+}
+
 debian_initrd() {
 	local tree
 	tree=$(debian_tree) || return 1
 	cache_build debian-initrd "$({
 		echo "$tree $1"
+		declare -f debian_make_initrd debian_dracut
 		sha256sum "$2" "$keys_dir/signer.crt" "${underlay%/*}"/underlay{-init,-shutdown} initrd/dracut/90underlay/* \
 			initrd/systemd/* tests/debian/initrd/usr/lib/systemd/system/*.service
 	} | cache_key)" debian_make_initrd "$tree" "$1" "$2"
@@ -100,24 +109,16 @@ debian_initrd() {
 debian_make_plain_initrd() {
 	local tree=$1 version=$2 entry=$3 root=$3/root modules
 	modules=$(cache_modules "$version") || return 1
-	mkdir -p "$root/boot/include/usr/lib/dracut/hooks/cmdline" && cp -al "$tree/." "$root/" &&
-		mkdir -p "$root/usr/lib/modules" && cp -r "$modules" "$root/usr/lib/modules/" || return 1
+	mkdir -p "$root/boot/include/usr/lib/dracut/hooks/cmdline" && cp -al "$tree/." "$root/" || return 1
 	# The root is a tmpfs of systemd's making; dracut, which knows only devices, is told to let it be.
 	echo 'rootok=1' >"$root/boot/include/usr/lib/dracut/hooks/cmdline/95-tmpfs.sh"
-	in_tree "$root" sh -euc "depmod ${modules##*/}; dracut --force --no-hostonly --kver ${modules##*/} --zstd --strip \
-		--add 'systemd-veritysetup' --include /boot/include / \
-		--force-drivers 'dm_verity erofs virtio_blk virtio_pci' --no-early-microcode /boot/initrd.img" \
-		>"$entry/log" 2>&1 || {
-		tail -n 30 "$entry/log"
-		return 1
-	}
-	mv "$root/boot/initrd.img" "$entry/initrd"
-	rm -rf "$root"
+	debian_dracut "$modules" "$entry" --add systemd-veritysetup --include /boot/include / \
+		--force-drivers 'dm_verity erofs virtio_blk virtio_pci'
 }
 
 debian_plain_initrd() {
 	local tree
 	tree=$(debian_tree) || return 1
-	cache_build debian-plain-initrd "$({ echo "$tree $1" && declare -f debian_make_plain_initrd; } | cache_key)" \
+	cache_build debian-plain-initrd "$({ echo "$tree $1" && declare -f debian_make_plain_initrd debian_dracut; } | cache_key)" \
 		debian_make_plain_initrd "$tree" "$1"
 }
