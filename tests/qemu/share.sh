@@ -134,6 +134,10 @@ tap_case refused virtiofs-absent 13:device-missing reboot \
 tap_case refused 9p-absent 13:device-missing poweroff \
 	'find: mounting the shared directory: 9p:store: this machine has no 9p device of the tag store after 5 s' \
 	6.12-generic "" "9p:other:$store" -- "action = poweroff" "${insecure[@]}" "share = 9p:store"
+# What no other lower can stand in for: the first refusal is the boot's.
+tap_case refused virtiofs-unregistered 25:bad-manifest halt \
+	'lower: looking into an image that is not ours: virtiofs:store: it has neither a manifest nor a registration' \
+	6.1 "" "virtiofs:store:$store/nix/store" -- "action = halt" "${insecure[@]}" "share = virtiofs:store"
 # A share that is there is nothing to a policy that verifies.
 tap_case refused share-not-taken 13:device-missing reboot 'find: .*no disk appeared' 6.12 "" "virtiofs:store:$work/image"
 weaken cmdline-share underlay.share=virtiofs:store
