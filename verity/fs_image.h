@@ -6,6 +6,11 @@
  * it costs less than the reading that it saves. It is made faster than an uncompressed one is written (1.1 GB of
  * libraries with erofs-utils 1.5, which has one thread: 3.2 s and 501 MB; uncompressed 8.8 s and 1,108 MB).
  * lz4hc reads equally fast, makes 413 MB of it and takes 47 s: for what is shipped rather than tried.
+ *
+ * ext4 is not made. mke2fs -d of e2fsprogs 1.47.0 writes what readdir and stat say: the order of names, owners, and the
+ * time of last change, which nobody can set. With E2FSPROGS_FAKE_TIME, a fixed UUID and hash seed two copies of one tree
+ * still give two filesystems; the same tree out of a mounted erofs gives one, but mounting takes a loop device and root,
+ * which a build in Nix's sandbox has not. (Later ones read tar archives, and would do.)
  */
 #pragma once
 
