@@ -56,8 +56,11 @@ in
       }
 
       (lib.mkIf own {
-        # Also what the system's own `initrd` is, for whoever starts it by a boot loader instead of the UKI.
-        system.build.initialRamdisk = lib.mkForce config.system.build.underlayInitrd;
+        # Also what the system's own `initrd` is, for whoever starts it by a boot loader instead of the UKI. Over a
+        # shared directory the initramfs names the system, which therefore cannot have it.
+        system.build.initialRamdisk = lib.mkIf (cfg.lower.share == null) (
+          lib.mkForce config.system.build.underlayInitrd
+        );
       })
 
       (lib.mkIf (!own) {

@@ -110,6 +110,9 @@ check_whole() {
 		jq -e '.markClean | test("Before=.*nix-daemon.service")' "$dir/out" >/dev/null
 		report $? "$name: the layer is marked clean after the daemon ended"
 	done
+	jq .shared "$dir/whole.json" >"$dir/out"
+	jq -e '.failed == [] and (.warnings | length) == 1 and (.derivations | length) == 5' "$dir/out" >/dev/null
+	report $? "a system over its host's store evaluates, with the one warning that it deserves"
 	jq .device.initrd "$dir/whole.json" >"$dir/out"
 	jq -e '(.unit | test("Before=.*initrd-root-fs.target")) and (.closure | test("Type=oneshot")) and
 		(.script | test("/run/underlay/system"))' "$dir/out" >/dev/null

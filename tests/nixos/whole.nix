@@ -8,14 +8,24 @@ let
     "device"
     "fleet"
   ];
+  # A virtual machine over its host's store, whose initramfs names the system that links an initramfs.
+  shared = {
+    networking.hostName = "dev";
+    system.stateVersion = "25.05";
+    boot.underlay = {
+      enable = true;
+      verify.mode = "insecure";
+      lower.share = "9p:nix-store";
+    };
+  };
   evaluate =
-    name:
+    configuration:
     (import (nixpkgs + "/nixos/lib/eval-config.nix") {
       inherit lib;
       system = null;
       modules = [
         ../../nixos-module
-        (../../nixos-module/examples + "/${name}/configuration.nix")
+        configuration
         {
           nixpkgs.hostPlatform = "x86_64-linux";
           documentation.enable = false; # the manual of all options takes minutes
@@ -25,9 +35,9 @@ let
       ];
     }).config;
   result =
-    name:
+    configuration:
     let
-      config = evaluate name;
+      config = evaluate configuration;
       inherit (config.system) build;
       initrd = config.boot.initrd.systemd;
     in
@@ -58,4 +68,9 @@ let
           null;
     };
 in
-lib.genAttrs examples result
+lib.genAttrs examples (
+  name: result (../../nixos-module/examples + "/${name}/configuration.nix")
+)
+// {
+  shared = result shared;
+}

@@ -1,5 +1,10 @@
 # The options of NixOS that nixos-module/ reads or sets, declared as far as it needs them.
-{ lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   option = type: default: mkOption { inherit type default; };
@@ -51,7 +56,15 @@ in
   config = {
     boot.initrd.systemd.services.initrd-find-nixos-closure.requiredBy = [ "initrd.target" ];
     system.build = {
-      toplevel = lib.mkDefault (pkgs.package "nixos-system" "25.05");
+      # The system links its initramfs, so what that one is made of must not be the system.
+      toplevel = lib.mkDefault (
+        pkgs.package "nixos-system" "25.05"
+        // {
+          outPath = builtins.deepSeq (config.system.build.initialRamdisk.variables or { }) (
+            pkgs.package "nixos-system" "25.05"
+          ).outPath;
+        }
+      );
       etc = lib.mkDefault (pkgs.package "etc" "1");
       initialRamdisk = lib.mkDefault (pkgs.package "initrd" "1");
     };
