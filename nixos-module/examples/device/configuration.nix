@@ -16,7 +16,7 @@
       # So that the device can evaluate and build without a network.
       closureRoots = [
         pkgs.stdenv
-        pkgs.path
+        "${pkgs.path}" # as text: a flake may not turn a path into a package
       ];
     };
     upper = {

@@ -44,12 +44,18 @@ let
     listToAttrs = builtins.listToAttrs;
     imap1 = f: list: genList (n: f (n + 1) (builtins.elemAt list n)) (length list);
     mapAttrs = builtins.mapAttrs;
+    genAttrs = names: f: builtins.listToAttrs (map (name: nameValuePair name (f name)) names);
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     filterAttrs =
       keep: set:
       builtins.listToAttrs (
         map (name: nameValuePair name set.${name}) (filter (name: keep name set.${name}) (attrNames set))
       );
+    boolToString = value: if value then "true" else "false";
+    cleanSource = src: src;
+    cleanSourceWith = { src, filter }: builtins.path { name = "source"; path = src; inherit filter; };
+    licenses.mit = "MIT";
+    platforms.linux = [ "x86_64-linux" ];
     getVersion = package: package.version;
     getBin = package: package;
     makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
