@@ -128,11 +128,28 @@ static int do_paths(struct ul_bulk_thread *t, uint32_t k)
 }
 
 /* References first: when the last paths are being made, the references have long been put aside. */
-static int do_unit(struct ul_bulk_thread *t, uint32_t number)
+static int do_job(struct ul_bulk_thread *t, uint32_t number)
 {
-	uint32_t n_units = t->bulk->n_units;
+	uint32_t n_units = t->bulk->n_units, n_batches = t->bulk->source->n_batches;
 
-	return number < n_units ? do_refs(t, number) : do_paths(t, number - n_units);
+	if (number < n_units)
+		return do_refs(t, number);
+	number -= n_units;
+	return number < n_batches ? do_paths(t, number) : ul_bulk_do_group(t, number - n_batches);
+}
+
+static int make_leaves(struct ul_bulk *bulk)
+{
+	bool low_memory = bulk->options->low_memory;
+	struct ul_bulk_jobs jobs = {
+		.n = bulk->n_units + bulk->source->n_batches,
+		.make = do_job,
+		.needed = bulk->n_units,
+		.more = low_memory ? NULL : ul_bulk_groups,
+	};
+	int r = ul_bulk_run(bulk, &jobs);
+
+	return r == 0 && low_memory ? ul_bulk_reverse_in_passes(bulk) : r;
 }
 
 /* ---- the whole ---- */
@@ -234,9 +251,7 @@ int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name,
 	set_kinds(&bulk);
 	r = prepare(&bulk);
 	if (r == 0)
-		r = ul_bulk_run(&bulk, bulk.n_units + s->n_batches, do_unit);
-	if (r == 0)
-		r = ul_bulk_reverse(&bulk);
+		r = make_leaves(&bulk);
 	if (r == 0)
 		r = ul_bulk_tables(&bulk);
 	free_bulk(&bulk);

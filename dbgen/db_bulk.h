@@ -4,7 +4,8 @@
  * 1. Units of batches of the manifest are turned into leaves of b-trees by several threads, in memory: first the
  *    references (three trees), then the paths (two). Each batch's references are put aside
  *    besides, sorted into ranges of paths referred to.
- * 2. Groups of ranges are turned into leaves of the reverse index in the same way (db_bulk_reverse.c).
+ * 2. Groups of ranges are turned into leaves of the reverse index in the same way (db_bulk_reverse.c), as soon as
+ *    all references are put aside and a thread has nothing else to do.
  * 3. The small tables (db_bulk_tables.c), the pages above the leaves, page 1.
  *
  * What a job has made is handed in. Pages take their places in the order of jobs, so the bytes do not
@@ -64,8 +65,10 @@ struct ul_bulk {
 	/* The jobs of a run. The lock guards all that follows, and the list of cells. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int (*job)(struct ul_bulk_thread *t, uint32_t number);
+	const struct ul_bulk_jobs *jobs;
 	uint32_t next_job, n_jobs;
+	uint32_t n_made; /* of the first jobs->needed */
+	bool extended;
 	uint32_t turn; /* the job whose pages are placed next */
 	bool placing;  /* a thread is at it */
 	bool failed;
@@ -89,19 +92,32 @@ struct ul_bulk_thread {
 	struct ul_error err;
 };
 
-/* Do job(thread, 0 .. n - 1) with up to bulk->threads threads, and place and write what they make. */
-int ul_bulk_run(struct ul_bulk *bulk, uint32_t n,
-		int (*job)(struct ul_bulk_thread *t, uint32_t number));
+/*
+ * Jobs 0 .. n - 1, and those that are known once the first `needed` of them are made. Threads that waited for all
+ * to end before the next ones began lost a tenth: the last job of a phase, and the start of new threads.
+ */
+struct ul_bulk_jobs {
+	uint32_t n;
+	int (*make)(struct ul_bulk_thread *t, uint32_t number);
+	uint32_t needed;
+	/* Called once, with the lock held. NULL: there are no more. */
+	int (*more)(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err);
+};
+
+/* Make all jobs with up to bulk->threads threads, and place and write what they make. */
+int ul_bulk_run(struct ul_bulk *bulk, const struct ul_bulk_jobs *jobs);
 
 /*
- * db_bulk_reverse.c: put aside a batch's references, batches in any order; write the leaves of the reverse
- * index.
+ * db_bulk_reverse.c: put aside a batch's references, batches in any order; when all are, ul_bulk_groups makes groups
+ * of ranges, and ul_bulk_do_group a group's leaves of the reverse index. With low_memory: ul_bulk_reverse_in_passes.
  */
 int ul_bulk_prepare_reverse(struct ul_bulk *bulk);
 void ul_bulk_free_reverse(struct ul_bulk *bulk);
 void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
 		       uint32_t first_row);
-int ul_bulk_reverse(struct ul_bulk *bulk);
+int ul_bulk_groups(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err);
+int ul_bulk_do_group(struct ul_bulk_thread *t, uint32_t number);
+int ul_bulk_reverse_in_passes(struct ul_bulk *bulk);
 
 /* db_bulk_tables.c: all tables but ValidPaths and Refs, then page 1. */
 int ul_bulk_tables(struct ul_bulk *bulk);

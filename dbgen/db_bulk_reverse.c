@@ -94,14 +94,15 @@ static void count_ranges(struct ul_bulk *bulk)
  * Ranges in a row until there are enough references for a job. What is left at the end is a job of its own: the
  * last run of an index may have a single cell, the others have many.
  */
-static int make_groups(struct ul_bulk *bulk, uint32_t *ret_n)
+int ul_bulk_groups(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err)
 {
 	struct ul_bulk_group group = {.first_range = 0};
 	uint32_t n = 0;
 
+	count_ranges(bulk);
 	bulk->groups = calloc((size_t)bulk->n_ranges + 1, sizeof(*bulk->groups));
 	if (!bulk->groups)
-		return ul_error_nomem(bulk->err, what);
+		return ul_error_nomem(err, what);
 	for (uint32_t r = 0; r < bulk->n_ranges; r++) {
 		group.n += bulk->range_refs[r];
 		group.end_range = r + 1;
@@ -164,7 +165,7 @@ static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, u
 	return 0;
 }
 
-static int do_group(struct ul_bulk_thread *t, uint32_t number)
+int ul_bulk_do_group(struct ul_bulk_thread *t, uint32_t number)
 {
 	struct ul_bulk *bulk = t->bulk;
 	const struct ul_bulk_group *g = &bulk->groups[bulk->first_group + number];
@@ -217,39 +218,42 @@ static int collect(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_
 	return 0;
 }
 
-static int reverse_in_passes(struct ul_bulk *bulk, uint32_t n)
+/* The groups from first_group on that fit into the budget, one at least: their references, and a run over them. */
+static int do_pass(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_t n_groups)
 {
-	struct ul_batch_reader *reader = ul_batch_reader_new(bulk->source->manifest);
-	int r = reader ? 0 : ul_error_nomem(bulk->err, what);
+	struct ul_bulk_jobs jobs = {.make = ul_bulk_do_group};
+	uint32_t first = bulk->first_group, end = first + 1;
+	uint64_t refs = bulk->groups[first].n;
+	int r;
 
-	for (uint32_t end; r == 0 && bulk->first_group < n; bulk->first_group = end) {
-		uint64_t refs = bulk->groups[bulk->first_group].n;
-
-		for (end = bulk->first_group + 1;
-		     end < n && refs + bulk->groups[end].n <= LOW_BUDGET; end++)
-			refs += bulk->groups[end].n;
-		/* All of it at once: growing by doubling would take twice as much. */
-		bulk->collected.len = 0;
-		if (ul_buffer_reserve(&bulk->collected, refs * sizeof(uint64_t)) < 0)
-			r = ul_error_nomem(bulk->err, what);
-		if (r == 0)
-			r = collect(bulk, reader, bulk->groups[bulk->first_group].first_range,
-				    bulk->groups[end - 1].end_range);
-		if (r == 0)
-			r = ul_bulk_run(bulk, end - bulk->first_group, do_group);
-	}
-	ul_batch_reader_free(reader);
+	for (; end < n_groups && refs + bulk->groups[end].n <= LOW_BUDGET; end++)
+		refs += bulk->groups[end].n;
+	/* All of it at once: growing by doubling would take twice as much. */
+	bulk->collected.len = 0;
+	if (ul_buffer_reserve(&bulk->collected, refs * sizeof(uint64_t)) < 0)
+		return ul_error_nomem(bulk->err, what);
+	r = collect(bulk, reader, bulk->groups[first].first_range, bulk->groups[end - 1].end_range);
+	if (r < 0)
+		return r;
+	jobs.n = end - first;
+	r = ul_bulk_run(bulk, &jobs);
+	bulk->first_group = end;
 	return r;
 }
 
-int ul_bulk_reverse(struct ul_bulk *bulk)
+int ul_bulk_reverse_in_passes(struct ul_bulk *bulk)
 {
+	struct ul_batch_reader *reader;
 	uint32_t n = 0;
-	int r;
+	int r = ul_bulk_groups(bulk, &n, bulk->err);
 
-	count_ranges(bulk);
-	r = make_groups(bulk, &n);
 	if (r < 0)
 		return r;
-	return bulk->pairs ? ul_bulk_run(bulk, n, do_group) : reverse_in_passes(bulk, n);
+	reader = ul_batch_reader_new(bulk->source->manifest);
+	if (!reader)
+		return ul_error_nomem(bulk->err, what);
+	while (r == 0 && bulk->first_group < n)
+		r = do_pass(bulk, reader, n);
+	ul_batch_reader_free(reader);
+	return r;
 }

@@ -89,13 +89,45 @@ static int place_all(struct ul_bulk *bulk, struct ul_error *err)
 	return r;
 }
 
+/* Holding the lock. The others stop because of the first one that fails. */
+static void fail(struct ul_bulk *bulk, const struct ul_error *err)
+{
+	if (bulk->failed)
+		return;
+	bulk->failed = true;
+	if (bulk->err)
+		*bulk->err = *err;
+	pthread_cond_broadcast(&bulk->changed);
+}
+
+/* Holding the lock: the jobs that are known now. */
+static void extend(struct ul_bulk *bulk)
+{
+	struct ul_error err = {0};
+	uint32_t n = 0;
+
+	bulk->extended = true;
+	if (bulk->jobs->more(bulk, &n, &err) < 0)
+		fail(bulk, &err);
+	bulk->n_jobs += n;
+	pthread_cond_broadcast(&bulk->changed);
+}
+
 /*
  * Holding the lock: the next job, and something to make it in. Jobs are given out in order and with what they
  * need, so the one whose turn it is can always be finished. NULL: no job is left, or one has failed.
  */
 static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
 {
-	while (!bulk->failed && bulk->next_job < bulk->n_jobs) {
+	while (!bulk->failed && (bulk->next_job < bulk->n_jobs || !bulk->extended)) {
+		if (bulk->next_job == bulk->n_jobs && bulk->n_made == bulk->jobs->needed) {
+			extend(bulk);
+			continue;
+		}
+		if (bulk->next_job == bulk->n_jobs) {
+			pthread_cond_wait(&bulk->changed, &bulk->lock);
+			continue;
+		}
 		/* From the front: few of them are used, and those are in the processor's cache. */
 		for (unsigned int i = 0; i < bulk->n_cells; i++) {
 			struct ul_bulk_cells *cells = &bulk->cells[i];
@@ -143,30 +175,27 @@ static void work(void *context, unsigned int i)
 		pthread_mutex_unlock(&bulk->lock);
 		r = start_job(t, cells);
 		if (r == 0)
-			r = bulk->job(t, cells->number);
+			r = bulk->jobs->make(t, cells->number);
 		pthread_mutex_lock(&bulk->lock);
-		if (r == 0) {
-			cells->done = true;
-			r = place_all(bulk, &t->err);
-		}
+		if (r < 0)
+			break;
+		cells->done = true;
+		if (cells->number < bulk->jobs->needed && ++bulk->n_made == bulk->jobs->needed)
+			pthread_cond_broadcast(&bulk->changed);
+		r = place_all(bulk, &t->err);
 	}
-	/* The others stop because of the first one that fails. */
-	if (r < 0 && !bulk->failed) {
-		bulk->failed = true;
-		if (bulk->err)
-			*bulk->err = t->err;
-		pthread_cond_broadcast(&bulk->changed);
-	}
+	if (r < 0)
+		fail(bulk, &t->err);
 	pthread_mutex_unlock(&bulk->lock);
 }
 
-int ul_bulk_run(struct ul_bulk *bulk, uint32_t n,
-		int (*job)(struct ul_bulk_thread *t, uint32_t number))
+int ul_bulk_run(struct ul_bulk *bulk, const struct ul_bulk_jobs *jobs)
 {
-	bulk->job = job;
-	bulk->next_job = bulk->turn = 0;
-	bulk->n_jobs = n;
-	if (n > 0)
-		ul_workers_run(n < bulk->threads ? n : bulk->threads, work, bulk);
+	bulk->jobs = jobs;
+	bulk->next_job = bulk->turn = bulk->n_made = 0;
+	bulk->n_jobs = jobs->n;
+	bulk->extended = !jobs->more;
+	if (jobs->n > 0)
+		ul_workers_run(jobs->n < bulk->threads ? jobs->n : bulk->threads, work, bulk);
 	return bulk->failed ? -(int)(bulk->err ? bulk->err->code : UL_E_SYSTEM) : 0;
 }
