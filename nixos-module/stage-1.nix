@@ -97,6 +97,8 @@ in
               RequiresMountsFor = [ "/sysroot" ];
               OnFailure = "emergency.target";
               OnFailureJobMode = "replace-irreversibly";
+              # It is left standing when the initramfs' other units are stopped, so that systemd-analyze tells of it.
+              IgnoreOnIsolate = true;
             };
             wants = [ "systemd-udevd.service" ];
             requires = devices;
@@ -107,6 +109,7 @@ in
             ++ devices;
             before = [
               "initrd-root-fs.target"
+              "initrd-parse-etc.service"
               "initrd-find-nixos-closure.service"
               "shutdown.target"
             ];

@@ -52,6 +52,19 @@ known() {
 	return $unknown
 }
 
+# The unit for systemd's initramfs as KEY=WORD, a line each word: the module's, and the one that is installed for others.
+unit_of_module() {
+	jq -r '.systemd.initrd.services.underlay | (.unitConfig + .serviceConfig + {Description: .description,
+		Documentation: .documentation, Wants: .wants, After: .after, Before: .before, Conflicts: .conflicts,
+		RequiredBy: .requiredBy}) | to_entries[] | .key as $key | .value |
+		if . == true then "yes" elif . == false then "no" elif type == "array" then join(" ") else . end |
+		sub("^/nix/store/[^/]*"; "/usr") | split(" ")[] | "\($key)=\(.)"' "$1" | sort
+}
+unit_of_others() {
+	sed -n 's/^\([A-Za-z]*\)=/\1 /p' initrd/systemd/underlay.service |
+		awk '{for (i = 2; i <= NF; i++) print $1 "=" $i}' | sort
+}
+
 check() {
 	local name
 	for attribute in good bad refused options; do
@@ -71,6 +84,8 @@ check() {
 			--compress none -o "$dir/initrd" >"$dir/out" 2>&1
 		report $? "Nix $1: the policy of $name is one that underlay takes"
 	done
+	diff <(unit_of_module "$dir/good.json" | grep -vx Before=initrd-find-nixos-closure.service) <(unit_of_others) >"$dir/out"
+	report $? "Nix $1: the module's unit for systemd's initramfs is the one that others install"
 	commands "$dir/good.json" | sort -u >"$dir/commands"
 	known <"$dir/commands" >"$dir/out"
 	report $? "Nix $1: the programs have every command and option that the module gives them"
