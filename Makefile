@@ -170,7 +170,7 @@ check-host: programs tools
 NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
 .PHONY: check-nixos check-nixos-standin
 check-nixos-standin: programs
-	tests/run $(NIXOS_TESTS)
+	tests/run -t $(TEST_LIMIT) $(NIXOS_TESTS)
 check-nixos: programs
 	@test -n "$(NIXPKGS)" || { echo 'make check-nixos: say where nixpkgs is: NIXPKGS=DIR'; exit 2; }
 	NIXPKGS=$(NIXPKGS) tests/run tests/nixos/module.sh

@@ -1,10 +1,13 @@
-# A whole Debian with systemd as a sealed system. To be sourced after cache.sh.
+# A whole Debian with systemd as a sealed system. To be sourced after cache.sh; for images and initramfs, after image.sh.
 #
 #   debian_store     prints the folder with nix/store, nix/var/nix/db/db.sqlite and `system`, its path; made once per
 #                    recipe and build of the programs, which are in it
+#   debian_image     prints that store as an image, signed and named debian
 #   debian_initrd KERNEL CONFIG    prints the folder of `initrd`, made by that Debian's dracut, with systemd and our unit
 #   debian_plain_initrd KERNEL     the same with nothing of ours: systemd's veritysetup alone
 
+# Units beside Underlay's own, with their folders, for an initramfs whose policy has the comment "activation".
+debian_units=${BASH_SOURCE[0]%/*}/../debian/initrd
 debian_recipe=${BASH_SOURCE[0]%/*}/../debian
 debian_packages=(
 	systemd systemd-sysv udev dbus kmod nix-bin nix-setup-systemd busybox-static bash dash coreutils findutils sed grep
@@ -79,6 +82,22 @@ debian_dracut() {
 	rm -rf "$root"
 }
 
+debian_image() {
+	local store image
+	store=$(debian_store) || return 1
+	image=$qemu_dir/$(basename "$store").img
+	(
+		flock 9
+		image_keys || exit 1
+		[ ! "$image" -nt "$store/system" ] || [ ! "$image" -nt "$keys_dir/signer.crt" ] || exit 0
+		"$underlay" image build --force -o "$image" --database "$store/nix/var/nix/db/db.sqlite" \
+			--store "$store/nix/store" --system "$(cat "$store/system")" --name debian --version 13 \
+			--key "$keys_dir/signer.key" --cert "$keys_dir/signer.crt" >"$image.log" 2>&1 ||
+			{ cat "$image.log" >&2 && exit 1; }
+	) 9>"$qemu_dir/.image.lock" || return 1
+	echo "$image"
+}
+
 # The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system out
 # as NixOS' activation does.
 debian_make_initrd() {
@@ -88,7 +107,7 @@ debian_make_initrd() {
 		cp -al "$tree/." "$root/" && debian_programs "$root" && mkdir -p "$root/boot" &&
 		cp "$config" "$root/etc/underlay/underlay.conf" &&
 		cp "$keys_dir/signer.crt" "$root/etc/verity.d/" &&
-		cp -r tests/debian/initrd "$root/boot/" || return 1
+		cp -r "$debian_units" "$root/boot/initrd" || return 1
 	# A policy that says so in a comment: the system is laid out before systemd goes to it, as in NixOS.
 	grep -q '^# activation$' "$config" || rm -rf "$root"/boot/initrd/*
 	debian_dracut "$modules" "$entry" --add underlay --install /usr/sbin/chroot --include /boot/initrd / \
@@ -102,7 +121,8 @@ debian_initrd() {
 		echo "$tree $1"
 		declare -f debian_make_initrd debian_dracut
 		sha256sum "$2" "$keys_dir/signer.crt" "${underlay%/*}"/underlay{-init,-shutdown} initrd/dracut/90underlay/* \
-			initrd/systemd/* tests/debian/initrd/usr/lib/systemd/system/*.service
+			initrd/systemd/*
+		find "$debian_units" -type f -print0 | sort -z | xargs -0 sha256sum
 	} | cache_key)" debian_make_initrd "$tree" "$1" "$2"
 }
 

@@ -9,16 +9,6 @@ done
 kernel=6.12
 mkdir -p "$qemu_dir"
 
-debian_image() {
-	local store image=$qemu_dir/debian.img
-	store=$(debian_store) && image_keys || return 1
-	system=$(cat "$store/system")
-	"$underlay" image build --force -o "$image" --database "$store/nix/var/nix/db/db.sqlite" --store "$store/nix/store" \
-		--system "$system" --name debian --version 13 --key "$keys_dir/signer.key" --cert "$keys_dir/signer.crt" \
-		>"$image.log" 2>&1 || { cat "$image.log" && return 1; }
-	echo "$image"
-}
-
 block() {
 	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
 }

@@ -40,6 +40,9 @@ let
     concatStrings = builtins.concatStringsSep "";
     concatStringsSep = builtins.concatStringsSep;
     hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
+    removePrefix =
+      prefix: text:
+      if hasPrefix prefix text then substring (stringLength prefix) (stringLength text) text else text;
     nameValuePair = name: value: { inherit name value; };
     listToAttrs = builtins.listToAttrs;
     imap1 = f: list: genList (n: f (n + 1) (builtins.elemAt list n)) (length list);

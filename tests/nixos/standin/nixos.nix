@@ -8,41 +8,7 @@
   ...
 }:
 let
-  words = value: lib.concatStringsSep " " (if builtins.isList value then map toString value else [ (toString value) ]);
-  line =
-    key: value:
-    if builtins.isBool value then
-      "${key}=${if value then "yes" else "no"}\n"
-    else
-      "${key}=${words value}\n";
-  lines = set: lib.concatStrings (lib.mapAttrsToList line set);
-  unit = service: ''
-    [Unit]
-    ${lib.concatStrings (
-      map (field: lib.concatStrings (lib.optional (service ? ${field.from}) (line field.to service.${field.from}))) [
-        {
-          from = "description";
-          to = "Description";
-        }
-        {
-          from = "documentation";
-          to = "Documentation";
-        }
-        {
-          from = "before";
-          to = "Before";
-        }
-        {
-          from = "after";
-          to = "After";
-        }
-      ]
-    )}${lines (service.unitConfig or { })}
-    [Service]
-    ${lib.concatStrings (
-      lib.mapAttrsToList (name: value: "Environment=\"${name}=${value}\"\n") (service.environment or { })
-    )}${lines (service.serviceConfig or { })}
-  '';
+  inherit (import ./unit.nix { inherit lib; }) words unit;
   # What Debian has a unit for is added to, as NixOS does with a package's units.
   install = name: service: ''
     file=$out/etc/systemd/system/${name}.service
