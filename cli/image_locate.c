@@ -171,7 +171,7 @@ static int locate_named(const struct arguments *a, const struct ul_slot *slot,
 		return ul_locate_blocks(&slot->data, d->data_block_size, numbers->list, numbers->n,
 					&l->data, err);
 	/* Of bytes, the blocks that they are in. */
-	blocks = calloc(numbers->n, sizeof(*blocks));
+	blocks = calloc(numbers->n + 1, sizeof(*blocks));
 	if (!blocks)
 		return ul_error_nomem(err, "locating a block");
 	for (size_t i = 0; i < numbers->n; i++)

@@ -91,7 +91,7 @@ static inline uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t len)
 	if (len >= 16) {
 		v16 last;
 
-		memcpy(&last, from + len - 16, 16);
+		memcpy(&last, &from[len - 16], 16);
 		for (; at + 16 < end; at += 16, from += 16)
 			memcpy(at, from, 16);
 		memcpy(end - 16, &last, 16);

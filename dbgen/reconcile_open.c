@@ -101,7 +101,7 @@ static int check_files(struct ul_rc *c, bool *ret)
 		r = ul_rc_make_way(c, c->db_fd, SCHEMA);
 	if (r == 0)
 		r = ul_rc_make_way(c, c->db_fd, CA_SCHEMA);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (shm >= 0 && !c->o->dry_run && unlinkat(c->db_fd, SHM, 0) < 0)
 		return ul_rc_fail_upper(c, SHM, errno);

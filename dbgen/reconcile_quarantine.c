@@ -294,10 +294,8 @@ static bool flatten(struct emptying *e, const char *name)
 		e->left--;
 		if (unlinkat(fd, entry->d_name, 0) == 0)
 			continue;
-		if (errno == EISDIR)
-			move_to_trash(e, fd, entry->d_name);
-		else if (take_flags_off(fd, entry->d_name) && unlinkat(fd, entry->d_name, 0) < 0 &&
-			 errno == EISDIR)
+		if (errno == EISDIR || (take_flags_off(fd, entry->d_name) &&
+					unlinkat(fd, entry->d_name, 0) < 0 && errno == EISDIR))
 			move_to_trash(e, fd, entry->d_name);
 	}
 	closedir(dir);
@@ -314,15 +312,16 @@ static bool empty_once(struct emptying *e)
 	if (!dir)
 		return false;
 	while (e->left > 0 && (entry = readdir(dir))) {
+		bool gone;
+
 		if (is_dot(entry->d_name))
 			continue;
 		e->left--;
-		if (unlinkat(e->trash_fd, entry->d_name, 0) == 0)
-			progress = true;
-		else if (errno == EISDIR)
+		gone = unlinkat(e->trash_fd, entry->d_name, 0) == 0;
+		if (!gone && errno == EISDIR)
 			progress |= flatten(e, entry->d_name);
-		else if (take_flags_off(e->trash_fd, entry->d_name))
-			progress = true;
+		else
+			progress |= gone || take_flags_off(e->trash_fd, entry->d_name);
 	}
 	closedir(dir);
 	return progress;

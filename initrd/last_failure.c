@@ -56,7 +56,7 @@ char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when,
 					   : NULL;
 
 		if (text && strlen(text) <= UL_LAST_FAILURE_MAX)
-			return strcpy(buf, text);
+			return memcpy(buf, text, strlen(text) + 1);
 	}
 	*buf = '\0';
 	return buf;
@@ -157,8 +157,7 @@ static int efi_keep(struct ul_boot *b, const char *record)
 	if (efi_read(path, &old) && ul_last_failure_parse(record, len, &new) && same(&old, &new))
 		return 1;
 	make_mutable(path);
-	memcpy(bytes, efi_attributes, sizeof(efi_attributes));
-	memcpy(bytes + sizeof(efi_attributes), record, len);
+	mempcpy(mempcpy(bytes, efi_attributes, sizeof(efi_attributes)), record, len);
 	/* One write: the filesystem hands each to the firmware as the whole variable. */
 	r = ul_write_file(AT_FDCWD, path, 0644, bytes, sizeof(efi_attributes) + len);
 	return r < 0 ? r : 1;

@@ -48,16 +48,20 @@ static void say(int level, const char *what, const char *object, const char *why
 		close(kmsg);
 }
 
+static bool is_octal(const char *digits)
+{
+	return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' &&
+	       digits[2] >= '0' && digits[2] <= '7';
+}
+
 /* The kernel writes space, tab, newline and backslash of a path as \ooo. */
 static void unescape(char *path)
 {
 	char *to = path;
 
 	for (const char *from = path; *from; to++) {
-		unsigned int byte;
-
-		if (from[0] == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
-			*to = (char)byte;
+		if (from[0] == '\\' && is_octal(from + 1)) {
+			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
 			from += 4;
 		} else {
 			*to = *from++;

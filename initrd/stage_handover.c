@@ -93,15 +93,16 @@ static void write_environment(const struct ul_boot *b)
 static void leave_shutdown(const struct ul_boot *b)
 {
 	static const char *const dirs[] = {"proc", "sys", "dev", "run", "oldroot"};
+	static const char name[] = "underlay-shutdown";
 	ul_autobuffer struct ul_buffer program = {0};
 	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("underlay-shutdown"));
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof(name));
 	int r;
 
 	if (n <= 0)
 		return;
 	path[n] = '\0';
-	strcpy(strrchr(path, '/') + 1, "underlay-shutdown");
+	memcpy(strrchr(path, '/') + 1, name, sizeof(name));
 	r = ul_read_file(AT_FDCWD, path, PROGRAM_MAX, &program);
 	/* An initramfs that somebody made without it: the system unmounts what it can. */
 	if (r == -ENOENT)
@@ -171,7 +172,7 @@ static int make_machine_id(int upper_fd, struct ul_buffer *ret)
 	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
 	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
 	ul_hex_encode(raw, sizeof(raw), hex);
-	strcpy(hex + MACHINE_ID_LEN, "\n");
+	hex[MACHINE_ID_LEN] = '\n';
 	ret->len = 0;
 	if (ul_buffer_append(ret, hex, MACHINE_ID_LEN + 1) < 0)
 		return -ENOMEM;

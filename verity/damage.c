@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,10 +40,26 @@ static const char *of_device(const struct ul_damage *damage, const char *message
 	return after(after(after(message, prefix), damage->device), ": ");
 }
 
+/* "FUNCTION: 12 callbacks suppressed", as the kernel's rate limit says it. */
+static bool is_suppressed(const char *message, const char *function, uint64_t *ret)
+{
+	const char *number = after(after(message, function), ": ");
+	char *end;
+	uint64_t n;
+
+	if (!number)
+		return false;
+	n = strtoull(number, &end, 10);
+	if (end == number || !after(end, " callbacks suppressed"))
+		return false;
+	*ret = n;
+	return true;
+}
+
 void ul_damage_take(struct ul_damage *damage, const char *record)
 {
 	const char *message = strchr(record, ';'), *rest;
-	unsigned long suppressed;
+	uint64_t suppressed;
 
 	if (!message++)
 		return;
@@ -64,21 +79,46 @@ void ul_damage_take(struct ul_damage *damage, const char *record)
 	/* What was made of the block is not what its hash wants: the line before was no repair. */
 	else if (after(rest, "FEC ") && strstr(rest, ": failed to correct ("))
 		damage->mended -= damage->mended > 0;
-	else if (sscanf(message, "fec_decode_bufs: %lu callbacks suppressed", &suppressed) == 1)
+	else if (is_suppressed(message, "fec_decode_bufs", &suppressed))
 		damage->mended += suppressed;
-	else if (sscanf(message, "fec_decode_rsb: %lu callbacks suppressed", &suppressed) == 1)
+	else if (is_suppressed(message, "fec_decode_rsb", &suppressed))
 		damage->mended -= suppressed < damage->mended ? suppressed : damage->mended;
+}
+
+static bool read_number(const char *word, uint64_t max, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(word, &end, 10);
+	return end != word && *end == '\0' && errno == 0 && *ret <= max;
 }
 
 bool ul_damage_take_table(struct ul_damage *damage, const char *table)
 {
-	uint64_t start;
+	enum { VERSION, DATA, HASH, DATA_SIZE, HASH_SIZE, BLOCKS, START, NAME, N_WORDS };
+	ul_autofree char *copy = strdup(table);
+	char *words[N_WORDS], *rest = copy;
+	uint64_t data_size, hash_size, blocks, start;
 
-	if (sscanf(table, "%*u %31s %*s %" SCNu32 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %15s",
-		   damage->device, &damage->data_block_size, &damage->hash_block_size,
-		   &damage->data_blocks, &start, damage->hash_name) != 6)
+	for (size_t i = 0; i < N_WORDS; i++) {
+		words[i] = copy ? strsep(&rest, " ") : NULL;
+		if (!words[i])
+			return false;
+	}
+	if (strlen(words[DATA]) >= sizeof(damage->device) ||
+	    strlen(words[NAME]) >= sizeof(damage->hash_name) ||
+	    !read_number(words[DATA_SIZE], UINT32_MAX, &data_size) ||
+	    !read_number(words[HASH_SIZE], UINT32_MAX, &hash_size) ||
+	    !read_number(words[BLOCKS], UINT64_MAX, &blocks) ||
+	    !read_number(words[START], UINT64_MAX, &start))
 		return false;
-	damage->hash_start = start * damage->hash_block_size;
+	snprintf(damage->device, sizeof(damage->device), "%s", words[DATA]);
+	snprintf(damage->hash_name, sizeof(damage->hash_name), "%s", words[NAME]);
+	damage->data_block_size = (uint32_t)data_size;
+	damage->hash_block_size = (uint32_t)hash_size;
+	damage->data_blocks = blocks;
+	damage->hash_start = start * hash_size;
 	damage->fec = strstr(table, " use_fec_from_device ") != NULL;
 	return true;
 }

@@ -2,7 +2,6 @@
 #include "verity/dm.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <libdevmapper.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +73,7 @@ static int query_status(const char *name, struct ul_dm_mapping *m)
 	UL_CLEANUP(cleanup_task) struct dm_task *task = NULL;
 	struct dm_info info = {0};
 	uint64_t start = 0, length = 0;
-	char *type = NULL, *params = NULL;
+	char *type = NULL, *params = NULL, *end;
 	int r = run_query(DM_DEVICE_STATUS, name, &task, &info);
 
 	if (r <= 0)
@@ -82,7 +81,10 @@ static int query_status(const char *name, struct ul_dm_mapping *m)
 	dm_get_next_target(task, NULL, &start, &length, &type, &params);
 	m->status = params && (params[0] == 'V' || params[0] == 'C') ? params[0] : '\0';
 	/* Newer kernels: "V 12", or "V -" without error correction. */
-	m->counted = m->status && sscanf(params + 1, " %" SCNu64, &m->corrected) == 1;
+	if (m->status) {
+		m->corrected = strtoull(params + 1, &end, 10);
+		m->counted = end != params + 1;
+	}
 	return 1;
 }
 

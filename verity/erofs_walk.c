@@ -196,7 +196,7 @@ static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir,
 			  unsigned int depth)
 {
 	size_t size = (size_t)1 << fs->block_bits;
-	ul_autofree uint8_t *block = malloc(dir->size < size ? (size_t)dir->size + 1 : size);
+	ul_autofree uint8_t *block = malloc((size_t)(dir->size < size ? dir->size : size) + 1);
 	uint64_t done = 0;
 	int r = block ? 0 : ul_error_nomem(fs->err, WHAT);
 

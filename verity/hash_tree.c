@@ -541,6 +541,7 @@ static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_o
 			bad = run->defect_at;
 	}
 	free(run->digests);
+	run->d = NULL; /* it goes with this function */
 	if (r == -UL_E_CORRUPT && ret_bad_block)
 		*ret_bad_block = bad;
 	return r;

@@ -33,6 +33,11 @@ static void tables(void **state)
 	assert_true(ul_damage_take_table(&d, TABLE));
 	assert_false(d.fec);
 	assert_false(ul_damage_take_table(&d, "0 8 linear"));
+	/* Neither half a number nor one too large; and what was known stays. */
+	assert_false(ul_damage_take_table(&d, "1 254:3 254:4 4096 4096 1000x 1 sha256 00 ab 0"));
+	assert_false(ul_damage_take_table(&d, "1 254:3 254:4 4294967296 4096 1000 1 sha256 00 ab 0"));
+	assert_false(ul_damage_take_table(&d, "1 254:3 254:4 4096 4096 1000 1 a-hash-of-16-byte 00 ab"));
+	assert_string_equal(d.device, "254:1");
 }
 
 static void options(void **state)
