@@ -13,6 +13,7 @@ let
       imports = [
         ../default.nix
         (modulesPath + "/testing/test-instrumentation.nix")
+        (modulesPath + "/profiles/qemu-guest.nix") # the driver of the disk, for systemd's initramfs
       ];
       boot.underlay = {
         enable = true;
@@ -24,11 +25,13 @@ let
         failure.action = "poweroff";
       };
       nix.settings.experimental-features = [ "nix-command" ];
+      documentation.enable = false;
       system.stateVersion = lib.trivial.release;
     };
   machine =
     initrd:
     (import (pkgs.path + "/nixos/lib/eval-config.nix") {
+      inherit lib;
       system = null;
       modules = [
         configuration

@@ -7,6 +7,11 @@
   system.stateVersion = "25.05";
   boot.kernelParams = [ "console=ttyS0" ];
   boot.initrd.systemd.enable = true;
+  # The drivers of the disk: here QEMU's. For your own machine nixos-generate-config tells them.
+  boot.initrd.availableKernelModules = [
+    "virtio_pci"
+    "virtio_blk"
+  ];
 
   boot.underlay = {
     enable = true;
