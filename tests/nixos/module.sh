@@ -132,6 +132,12 @@ check_whole() {
 	jq -e '(.unit | test("Before=.*initrd-root-fs.target")) and (.closure | test("Type=oneshot")) and
 		(.script | test("/run/underlay/system"))' "$dir/out" >/dev/null
 	report $? "device: systemd's initramfs has our unit, and finds the system that the image names"
+	jq .device.availableKernelModules "$dir/whole.json" >"$dir/out"
+	jq -e '["virtio_blk", "dm_verity", "overlay", "erofs", "ext4"] - . == []' "$dir/out" >/dev/null
+	report $? "device: it has the drivers of QEMU's disk, and what the store is made of"
+	jq .vmTest "$dir/whole.json" >"$dir/out"
+	[ "$(jq -r .vmTest "$dir/whole.json" | grep -c 'qemu-kvm .* -drive if=virtio')" = 2 ]
+	report $? "the NixOS VM test evaluates, with its two machines"
 }
 
 if [ -n "${NIXPKGS:-}" ]; then

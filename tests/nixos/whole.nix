@@ -52,6 +52,7 @@ let
         build.underlayUki
         build.underlaySign
       ];
+      inherit (config.boot.initrd) availableKernelModules;
       root = {
         inherit (config.fileSystems."/") device fsType options;
       };
@@ -73,4 +74,10 @@ lib.genAttrs examples (
 )
 // {
   shared = result shared;
+  # Its two machines are whole systems, too.
+  vmTest =
+    (import ../../nixos-module/tests/boot.nix {
+      inherit lib;
+      pkgs = import nixpkgs { system = "x86_64-linux"; };
+    }).testScript;
 }
