@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A fuzzer learns nothing from its bits, and took a third of the time to count them. */
+#ifdef __clang__
+__attribute__((no_sanitize("coverage")))
+#endif
 static inline uint32_t test_crc32(const uint8_t *data, size_t len)
 {
 	uint32_t crc = UINT32_MAX;
