@@ -108,7 +108,8 @@ static void put_signature(int fd, const uint8_t *text, size_t len, struct ul_slo
 
 	ul_hex_encode(root_hash, sizeof(root_hash), hex);
 	if (text) {
-		blob.descriptor = (struct ul_buffer){(uint8_t *)text, len, len};
+		blob.descriptor =
+			(struct ul_buffer){.data = (uint8_t *)text, .len = len, .size = len};
 		blob.descriptor_signature = blob.signature;
 	}
 	slot->sig.size = 0;

@@ -68,7 +68,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		abort();
 	blob.root_hash = (char *)is_signed;
 	blob.signature = blob.descriptor_signature = der;
-	blob.descriptor = (struct ul_buffer){(uint8_t *)not_signed, 64, 64};
+	blob.descriptor = (struct ul_buffer){.data = (uint8_t *)not_signed, .len = 64, .size = 64};
 	if (ul_signature_format(&blob, &json, &err) < 0 ||
 	    ul_trust_verify(trust, is_signed, strlen(is_signed), der.data, der.len, "root hash",
 			    NULL, &err) < 0)
