@@ -54,10 +54,16 @@ round() { # NUMBER
 	fresh
 	fresh && bench_given "$size: ours, in one process" \
 		"$build/tests/bench/bench_build" "$manifest" "$bench_dir/out" 2
+	fresh && bench_given "$size: ours, in one process, 1 thread" \
+		"$build/tests/bench/bench_build" "$manifest" "$bench_dir/out" 1
 	fresh
 	if [ "$n" -le "$load_db_rounds" ] && [ "$size" -le "$load_db_limit" ]; then
 		bench_round "$size: nix-store --load-db" load_db
 	fi
+}
+
+nanoseconds() { # NAME: of a path, of size of them
+	awk -v t="$(bench_median "$1")" -v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }'
 }
 
 facts=()
@@ -68,9 +74,9 @@ for size in "${sizes[@]}"; do
 	for n in $(seq "$rounds"); do round "$n"; done
 	t=$(bench_median "$size: ours, 2 threads")
 	facts+=(
-		"nanoseconds_per_path_$size=$(awk -v t="$t" -v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }')"
-		"nanoseconds_per_path_in_one_process_$size=$(awk -v t="$(bench_median "$size: ours, in one process")" \
-			-v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }')"
+		"nanoseconds_per_path_$size=$(nanoseconds "$size: ours, 2 threads")"
+		"nanoseconds_per_path_in_one_process_$size=$(nanoseconds "$size: ours, in one process")"
+		"nanoseconds_per_path_in_one_process_1_thread_$size=$(nanoseconds "$size: ours, in one process, 1 thread")"
 		"peak_kilobytes_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --threads 2)"
 		"peak_kilobytes_low_memory_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --low-memory)"
 		"database_bytes_$size=$(stat -c %s "$bench_dir/db.sqlite")"
