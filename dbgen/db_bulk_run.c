@@ -120,12 +120,11 @@ static void extend(struct ul_bulk *bulk)
 static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
 {
 	while (!bulk->failed && (bulk->next_job < bulk->n_jobs || !bulk->extended)) {
-		if (bulk->next_job == bulk->n_jobs && bulk->n_made == bulk->jobs->needed) {
-			extend(bulk);
-			continue;
-		}
 		if (bulk->next_job == bulk->n_jobs) {
-			pthread_cond_wait(&bulk->changed, &bulk->lock);
+			if (bulk->n_made == bulk->jobs->needed)
+				extend(bulk);
+			else
+				pthread_cond_wait(&bulk->changed, &bulk->lock);
 			continue;
 		}
 		/* From the front: few of them are used, and those are in the processor's cache. */
@@ -143,21 +142,28 @@ static struct ul_bulk_cells *take_job(struct ul_bulk *bulk)
 	return NULL;
 }
 
+/* 0 or -ENOMEM. */
+static int init_cells(const struct ul_bulk *bulk, struct ul_bulk_cells *cells)
+{
+	uint8_t *memory = bulk->cells_memory;
+	int r;
+
+	if (memory)
+		memory += (size_t)(cells - bulk->cells) * UL_CELLS_MEMORY;
+	r = ul_cells_init(&cells->c, bulk->source->store_dir, memory);
+	cells->ready = r == 0;
+	return r;
+}
+
 /* Make ready what is used for the first time. */
 static int start_job(struct ul_bulk_thread *t, struct ul_bulk_cells *cells)
 {
-	const struct ul_bulk *bulk = t->bulk;
-	const struct ul_db_source *s = bulk->source;
-	uint8_t *memory = NULL;
-
-	if (bulk->cells_memory)
-		memory = bulk->cells_memory + (size_t)(cells - bulk->cells) * UL_CELLS_MEMORY;
+	const struct ul_db_source *s = t->bulk->source;
 
 	if (!t->reader)
 		t->reader = ul_batch_reader_new(s->manifest);
-	if (!t->reader || (!cells->ready && ul_cells_init(&cells->c, s->store_dir, memory) < 0))
+	if (!t->reader || (!cells->ready && init_cells(t->bulk, cells) < 0))
 		return ul_error_nomem(&t->err, what);
-	cells->ready = true;
 	t->cells = &cells->c;
 	return 0;
 }

@@ -525,13 +525,14 @@ int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *end
 
 /* ---- the whole ---- */
 
-/* How the memory is shared out: ValidPaths takes most by far, then the index of three columns. */
+/* How the memory is shared out: ValidPaths takes most by far, then the index of three columns; the last gets the rest. */
 static void lend(struct ul_cells *c, uint8_t *memory)
 {
-	static const size_t sizes[UL_CELLS_N] = {1408 << 10, 512 << 10, 384 << 10};
+	static const size_t ends[UL_CELLS_N] = {1408 << 10, 1920 << 10, UL_CELLS_MEMORY};
+	size_t at = 0;
 
-	for (size_t i = 0; i < UL_CELLS_N; memory += sizes[i++])
-		ul_buffer_lend(&c->leaves[i].pages, memory, sizes[i]);
+	for (size_t i = 0; i < UL_CELLS_N; at = ends[i++])
+		ul_buffer_lend(&c->leaves[i].pages, memory + at, ends[i] - at);
 }
 
 int ul_cells_init(struct ul_cells *c, const char *store_dir, uint8_t *memory)
