@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 
@@ -121,4 +125,25 @@ int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_out
 		return 0;
 	}
 	return status == 0 ? 0 : explain(argv, what, status, &messages, err);
+}
+
+bool ul_find_program(const char *name, char *buf)
+{
+	static const char *const usual[] = {"/sbin", "/usr/sbin", "/bin", "/usr/bin"};
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		size_t len = strcspn(path, ":");
+
+		snprintf(buf, PATH_MAX, "%.*s/%s", (int)len, path, name);
+		if (*path == '/' && access(buf, X_OK) == 0)
+			return true;
+		path += len + (path[len] == ':');
+	}
+	for (size_t i = 0; i < UL_ARRAY_SIZE(usual); i++) {
+		snprintf(buf, PATH_MAX, "%s/%s", usual[i], name);
+		if (access(buf, X_OK) == 0)
+			return true;
+	}
+	return false;
 }

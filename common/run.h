@@ -14,3 +14,8 @@
  */
 int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output,
 	   int *ret_status, struct ul_error *err);
+
+/*
+ * Where a program is: PATH's directories, then the usual ones. false: it is not there. buf has PATH_MAX bytes.
+ */
+bool ul_find_program(const char *name, char *buf);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/file.h"
+#include "common/run.h"
 #include "initrd/pack_libs.h"
 #include "initrd/upper.h"
 
@@ -32,7 +33,7 @@ static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_e
 {
 	char from[PATH_MAX], todo[120];
 
-	if (ul_upper_find_program(fs->mkfs, from))
+	if (ul_find_program(fs->mkfs, from))
 		return add_program(c, fs->mkfs, from, err);
 	snprintf(todo, sizeof(todo), "Install it (in Debian: %s), or set [upper] prepare = no.",
 		 fs->package);
@@ -54,7 +55,7 @@ int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_w
 	for (size_t i = 0; r == 0 && (fs = ul_upper_fs_permitted(policy, i)); i++) {
 		if (!policy->upper_check || !fs->fsck)
 			continue;
-		if (ul_upper_find_program(fs->fsck, from))
+		if (ul_find_program(fs->fsck, from))
 			r = add_program(c, fs->fsck, from, err);
 		else if (ul_words_add_once(missing, fs->fsck) < 0)
 			r = ul_error_nomem(err, WHAT);

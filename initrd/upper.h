@@ -124,12 +124,6 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 		   struct ul_error *err);
 
 /*
- * Where a program of the initramfs is: PATH's directories, then the usual ones. false: it is not there. buf has
- * PATH_MAX bytes.
- */
-bool ul_upper_find_program(const char *name, char *buf);
-
-/*
  * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
  * place, and 0 is returned; else *err stays and its code is returned.
  */
@@ -148,6 +142,9 @@ int ul_upper_layout(struct ul_boot *b, struct ul_error *err);
  * directory it is in. 0 or -errno.
  */
 int ul_upper_move_aside(int dirfd, const char *name);
+
+/* Whether an errno is the medium's, which anything else in the same place would meet as well. */
+bool ul_upper_is_medium(int error);
 
 /*
  * Take the lock of the upper whose root directory is root_fd, for as long as *ret_fd is open. -UL_E_UPPER: another

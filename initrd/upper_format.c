@@ -92,7 +92,7 @@ static int run_mkfs(const char *device, const struct ul_policy *p, const struct 
 	char program[PATH_MAX], buf[96];
 	int r;
 
-	if (!ul_upper_find_program(fs->mkfs, program))
+	if (!ul_find_program(fs->mkfs, program))
 		return ul_error_set(err, UL_E_UPPER, WHAT, fs->mkfs,
 				    "Build the initramfs with this policy.",
 				    "the initramfs does not have the program");

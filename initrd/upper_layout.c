@@ -15,7 +15,6 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -26,7 +25,6 @@
 #include "initrd/log.h"
 #include "initrd/upper.h"
 
-#define ASIDE_MAX 1000  /* NAME.bad-N */
 #define XATTR_MAX 65536 /* bytes of a list: the kernel's limit */
 #define PROBE     ".underlay-probe"
 
@@ -47,23 +45,6 @@ static const struct {
 	{"var/nix", "gcroots", false, "roots of the collector"},
 	{"var/nix/gcroots", "underlay", true, "those of the lower's paths: each boot makes them"},
 };
-
-int ul_upper_move_aside(int dirfd, const char *name)
-{
-	char aside[NAME_MAX + 1];
-
-	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
-		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
-		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0) {
-			ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s",
-			       name, aside);
-			return fsync(dirfd) < 0 ? -errno : 0;
-		}
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
-}
 
 /* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
 static void clear_flags(int fd)
@@ -136,13 +117,6 @@ static int try_writing(int fd)
 	return unlinkat(fd, PROBE, 0) < 0 ? -errno : 0;
 }
 
-/* Errors of the medium, which another directory would meet as well. */
-static bool is_medium(int error)
-{
-	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT ||
-	       error == EUCLEAN || error == ENOMEM;
-}
-
 /* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
 static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t *mended)
 {
@@ -182,7 +156,7 @@ static int open_right(int parent, const char *name, const char *path, mode_t mod
 				return -errno;
 			continue;
 		}
-		if (is_medium(-r))
+		if (ul_upper_is_medium(-r))
 			return r;
 		r = ul_upper_move_aside(parent, name);
 		if (r < 0)
@@ -211,41 +185,6 @@ static int empty_dir(int fd)
 		r = -errno;
 	closedir(dir);
 	return r;
-}
-
-int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
-{
-	static const char what[] = "locking the upper";
-	int r = -EPERM;
-
-	for (int attempt = 0; attempt < 2; attempt++) {
-		/* O_NONBLOCK: a pipe must not keep us waiting. */
-		ul_autoclose int fd =
-			openat(root_fd, "lock",
-			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-		struct stat st = {0};
-
-		r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
-		if (fd >= 0 && r == 0 && S_ISREG(st.st_mode)) {
-			if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-				*ret_fd = ul_steal_fd(&fd);
-				return 0;
-			}
-			if (errno == EWOULDBLOCK)
-				return ul_error_set(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock",
-						    "Wait until it is done.",
-						    "another program is changing the upper");
-			r = -errno;
-			break;
-		}
-		if (is_medium(-r))
-			break;
-		r = ul_upper_move_aside(root_fd, "lock");
-		if (r < 0)
-			break;
-		r = -EPERM;
-	}
-	return ul_error_errno(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock", NULL, -r);
 }
 
 /* Mode and group of the lower's store: the overlay shows the upper's, and Nix's builders want theirs. */

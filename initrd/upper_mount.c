@@ -22,27 +22,6 @@
 #define FSCK_CORRECTED 1
 #define FSCK_REBOOT    2 /* wanted after repairs of a mounted root: ours is not mounted */
 
-bool ul_upper_find_program(const char *name, char *buf)
-{
-	static const char *const usual[] = {"/sbin", "/usr/sbin", "/bin", "/usr/bin"};
-	const char *path = getenv("PATH");
-
-	while (path && *path) {
-		size_t len = strcspn(path, ":");
-
-		snprintf(buf, PATH_MAX, "%.*s/%s", (int)len, path, name);
-		if (*path == '/' && access(buf, X_OK) == 0)
-			return true;
-		path += len + (path[len] == ':');
-	}
-	for (size_t i = 0; i < UL_ARRAY_SIZE(usual); i++) {
-		snprintf(buf, PATH_MAX, "%s/%s", usual[i], name);
-		if (access(buf, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
 {
 	static const char what[] = "checking the upper";
@@ -52,7 +31,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 
 	if (!fs->fsck)
 		return 0;
-	if (!ul_upper_find_program(fs->fsck, program)) {
+	if (!ul_find_program(fs->fsck, program)) {
 		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked",
 		       fs->fsck, device);
 		return 0;
