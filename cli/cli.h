@@ -4,6 +4,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/error.h"
 #include "common/progress.h"
 
@@ -45,3 +48,9 @@ struct ul_progress *cli_progress(void);
 
 /* Wipe the progress line before other output. */
 void cli_progress_done(void);
+
+/* A whole decimal number from min to max. false: it is none, and *ret may have been written. */
+bool cli_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* What --threads takes: 1 to 1024. */
+bool cli_parse_threads(const char *text, unsigned int *ret);

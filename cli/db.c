@@ -1,9 +1,7 @@
 /* underlay db: Nix's database from a manifest. */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "cli/reconcile.h"
@@ -23,19 +21,6 @@ static void print_dropped(void *user, const char *path)
 	cli_progress_done();
 	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n",
 		path);
-}
-
-static bool parse_threads(const char *text, unsigned int *ret)
-{
-	unsigned long n;
-	char *end;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (errno || *end || end == text || n < 1 || n > 1024 || *text == '-')
-		return false;
-	*ret = (unsigned int)n;
-	return true;
 }
 
 static int build(int argc, char **argv)
@@ -58,7 +43,7 @@ static int build(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "o:j:", options, NULL)) != -1) {
 		if (c == 'o')
 			directory = optarg;
-		else if (c == 'j' && !parse_threads(optarg, &db.threads))
+		else if (c == 'j' && !cli_parse_threads(optarg, &db.threads))
 			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
 		else if (c == 'l')
 			db.low_memory = true;

@@ -1,5 +1,4 @@
 /* `underlay image build`: the arguments, where the manifest comes from, and the summary. */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -98,15 +97,6 @@ static void catch_signals(void)
 
 /* ---- arguments ---- */
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return !errno && end != text && !*end && *text != '-' && *text != '+' && *ret <= max;
-}
-
 /* Options that are a text and no more. */
 static const char **text_option(struct arguments *a, int option)
 {
@@ -164,22 +154,21 @@ static int take_option(struct arguments *a, int option)
 		a->roots[a->n_roots++] = optarg;
 		return 0;
 	case OPT_ROLLBACK:
-		if (!parse_number(optarg, INT64_MAX, &a->image.rollback_index))
+		if (!cli_parse_number(optarg, 0, INT64_MAX, &a->image.rollback_index))
 			return cli_usage_error(cli_current(), "%s is no rollback index", optarg);
 		return 0;
 	case 'j':
-		if (!parse_number(optarg, 1024, &number) || number == 0)
+		if (!cli_parse_threads(optarg, &a->image.threads))
 			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
-		a->image.threads = (unsigned int)number;
 		return 0;
 	case OPT_STORE_GROUP:
-		if (!parse_number(optarg, UINT16_MAX, &number))
+		if (!cli_parse_number(optarg, 0, UINT16_MAX, &number))
 			return cli_usage_error(cli_current(), "%s is no group number", optarg);
 		a->image.store_group = (uint32_t)number;
 		return 0;
 	case OPT_FEC:
 		if (optarg &&
-		    (!parse_number(optarg, UL_FEC_ROOTS_MAX, &number) || number < UL_FEC_ROOTS_MIN))
+		    !cli_parse_number(optarg, UL_FEC_ROOTS_MIN, UL_FEC_ROOTS_MAX, &number))
 			return cli_usage_error(cli_current(), "--fec takes 2 to 24 roots");
 		a->image.fec_roots = optarg ? (uint32_t)number : UL_FEC_ROOTS_MIN;
 		return 0;

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -40,21 +39,6 @@ static void keep_step(void *user, enum ul_image_finding kind, const char *step, 
 		json_object_put(row);
 }
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (!*text)
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
-			return false;
-	}
-	*ret = value;
-	return value <= max;
-}
-
 static const char *take_root_hash(struct arguments *a, const char *text)
 {
 	struct ul_seal_policy *policy = &a->options.policy;
@@ -71,8 +55,6 @@ static const char *take_root_hash(struct arguments *a, const char *text)
 /* NULL, or what is wrong with the option. */
 static const char *take_option(struct arguments *a, int option)
 {
-	uint64_t number;
-
 	switch (option) {
 	case 'c':
 		a->cert = optarg;
@@ -83,14 +65,13 @@ static const char *take_option(struct arguments *a, int option)
 	case 'r':
 		return take_root_hash(a, optarg);
 	case 'm':
-		return parse_number(optarg, INT64_MAX, &a->options.policy.rollback_min)
+		return cli_parse_number(optarg, 0, INT64_MAX, &a->options.policy.rollback_min)
 			       ? NULL
 			       : "--rollback-min wants a number";
 	case 'j':
-		if (!parse_number(optarg, 1024, &number))
-			return "--threads wants a number";
-		a->options.threads = (unsigned int)number;
-		return NULL;
+		return cli_parse_threads(optarg, &a->options.threads)
+			       ? NULL
+			       : "--threads wants a number from 1 to 1024";
 	case 's':
 		a->options.seal_only = true;
 		return NULL;

@@ -53,8 +53,7 @@ struct arguments {
 /* "none", "zstd", or "zstd,LEVEL". */
 static bool parse_compress(const char *text, int *ret_level)
 {
-	char *end;
-	long level;
+	uint64_t level;
 
 	*ret_level = UL_INITRD_LEVEL;
 	if (!strcmp(text, "zstd"))
@@ -63,11 +62,10 @@ static bool parse_compress(const char *text, int *ret_level)
 		*ret_level = 0;
 		return true;
 	}
-	if (strncmp(text, "zstd,", 5) != 0 || text[5] < '0' || text[5] > '9')
+	if (strncmp(text, "zstd,", 5) != 0 || !cli_parse_number(text + 5, 1, 22, &level))
 		return false;
-	level = strtol(text + 5, &end, 10);
 	*ret_level = (int)level;
-	return *end == '\0' && level >= 1 && level <= 22;
+	return true;
 }
 
 /* FILE:PATH, split at the last colon, since paths in the initramfs have none. */

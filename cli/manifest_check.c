@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "cli/manifest_check.h"
@@ -108,18 +107,14 @@ static int parse(struct check_arguments *a, int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "j:", options, NULL)) != -1) {
-		char *end;
-
 		switch (option) {
 		case 's':
 			a->store = optarg;
 			break;
 		case 'j':
-			a->options.threads = (unsigned int)strtoul(optarg, &end, 10);
-			if (*optarg < '1' || *optarg > '9' || *end ||
-			    a->options.threads > CLI_JOBS_MAX)
-				return cli_usage_error(cli_current(), "-j wants 1 to %d",
-						       CLI_JOBS_MAX);
+			if (!cli_parse_threads(optarg, &a->options.threads))
+				return cli_usage_error(cli_current(), "%s is no number of threads",
+						       optarg);
 			break;
 		case 'i':
 			a->options.ignore_extra = true;
