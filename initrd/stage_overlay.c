@@ -14,7 +14,9 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
-#include "initrd/boot.h"
+#include "initrd/upper.h"
+
+static const char WHAT[] = "mounting the overlay";
 
 /*
  * index=off, metacopy=off: an upper that meets another lower must not find stale file handles.
@@ -39,9 +41,36 @@ static int mount_inside(const struct ul_boot *b, const char *options)
 	return r;
 }
 
+/* The kernel's word is EINVAL for most; which of the layers it means is in its log only. */
+static int explain(const struct ul_boot *b, const char *options, int error, struct ul_error *err)
+{
+	const struct ul_upper *u = &b->upper;
+
+	if (!u->persistent)
+		return ul_error_errno(err, UL_E_OVERLAY, WHAT, options, NULL, error);
+	return ul_error_set(err, UL_E_OVERLAY, WHAT, options,
+			    "The kernel's log says what it misses; the disk itself is whole.",
+			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device,
+			    strerror(error));
+}
+
+/* A tmpfs has taken the upper's place: nothing of what was found or written on the disk holds for it. */
+static int begin_again(struct ul_boot *b, const char *options, struct ul_error *err)
+{
+	int r;
+
+	ul_reconcile_report_free(&b->reconcile);
+	b->reconciled = false;
+	b->n_gcroots = 0;
+	r = ul_stage_database(b, err);
+	if (r < 0)
+		return r;
+	r = mount_inside(b, options);
+	return r < 0 ? explain(b, options, -r, err) : 0;
+}
+
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 {
-	static const char what[] = "mounting the overlay";
 	char options[512];
 	size_t at = 0;
 	int r;
@@ -57,15 +86,16 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 				       ",upperdir=%s,workdir=%s,%s", UL_PATH_UPPER_STORE,
 				       UL_PATH_UPPER_WORK, OPTIONS);
 	if (at >= sizeof(options))
-		return ul_error_set(err, UL_E_OVERLAY, what, UL_PATH_STORE, NULL,
+		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL,
 				    "too many lowers for one mount");
 	(void)ul_modules_load(b, "overlay");
 	r = mount_inside(b, options);
 	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_MODULE, what, "overlay",
+		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay",
 				    "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
-	if (r < 0)
-		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, -r);
-	return 0;
+	if (r == 0)
+		return 0;
+	r = explain(b, options, -r, err);
+	return ul_upper_give_up(b, err) == 0 ? begin_again(b, options, err) : r;
 }

@@ -204,6 +204,34 @@ static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
 	}
 }
 
+/*
+ * Out of the way, and a new one in its place: what cannot be emptied, being too deep or of a kind that cannot be
+ * deleted, or is a subvolume.
+ */
+static int make_anew(struct ul_upper *u, int above, const char *name, const char *path, int *fd)
+{
+	int r;
+
+	u->n_mended++;
+	ul_cleanup_close(fd);
+	*fd = -1;
+	r = ul_upper_move_aside(above, name);
+	return r < 0 ? r : open_right(above, name, path, 0755, 0, &u->n_mended, fd);
+}
+
+/*
+ * A subvolume of btrfs looks like a directory, and no rename leaves it: not the overlay's from work/ to store/, of
+ * everything that is made in the store, nor ours to quarantine/. 1: it is one; 0: it is not; or -errno.
+ */
+static int is_subvolume(int above, int fd)
+{
+	struct stat parent, st;
+
+	if (fstat(above, &parent) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return parent.st_dev != st.st_dev;
+}
+
 static int make_dir(struct ul_boot *b, const char *parent, const char *name, bool emptied,
 		    struct ul_error *err)
 {
@@ -222,15 +250,16 @@ static int make_dir(struct ul_boot *b, const char *parent, const char *name, boo
 		store_mode(b, &mode, &gid);
 	if (r == 0)
 		r = open_right(above, name, path, mode, gid, &u->n_mended, &fd);
-	if (r == 0 && emptied && empty_dir(fd) < 0) {
-		/* Too deep, or of a kind that cannot be deleted: out of the way is enough. */
-		u->n_mended++;
-		ul_cleanup_close(&fd);
-		fd = -1;
-		r = ul_upper_move_aside(above, name);
-		if (r == 0)
-			r = open_right(above, name, path, mode, gid, &u->n_mended, &fd);
-	}
+	if (r == 0)
+		r = is_subvolume(above, fd);
+	if (r == 1 && !strcmp(name, "store"))
+		return ul_error_set(err, UL_E_UPPER, WHAT, path,
+				    "Make it a plain directory, and move into it what it holds.",
+				    "it is a subvolume, out of which nothing can be renamed");
+	if (r >= 0 && emptied && (empty_dir(fd) < 0 || r == 1))
+		r = make_anew(u, above, name, path, &fd);
+	else if (r == 1)
+		r = 0;
 	if (r == 0 && fsync(above) < 0)
 		r = -errno;
 	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, path,

@@ -275,6 +275,51 @@ hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim
 hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
 hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
 
+# Subvolumes: no rename leaves one, so the overlay could make nothing in the store.
+blank subvolume 400M
+# subvolume NAME: an upper that a boot has made, whose directory NAME is a subvolume since.
+subvolume() {
+	mkfs.btrfs -q -f "$disk" >/dev/null
+	policy "filesystem = btrfs"
+	run true "" "${policy[@]}" >/dev/null 2>&1
+	mount "$disk" "$tmp/mnt"
+	mv "$tmp/mnt/$1" "$tmp/mnt/before"
+	btrfs -q subvolume create "$tmp/mnt/$1" && cp -a "$tmp/mnt/before/." "$tmp/mnt/$1"
+	umount "$tmp/mnt"
+}
+subvolume work
+tap "subvolume: one in the place of work is put aside" booted "$mended"'
+	[ -d "$root/nix/.rw/work.bad-1" ] && mkdir "$root/nix/store/new"'
+subvolume var
+tap "subvolume: Nix's state may be one" booted '[ "$(jq .upper.mended "$run/state.json")" = 0 ] &&
+	mkdir "$root/nix/store/new" "$root/nix/var/new"'
+subvolume store
+refused "subvolume: the store may not" 27 \
+	"upper: preparing the upper.s directories: /nix/.rw/store: it is a subvolume, .* Make it a plain directory" "" "${policy[@]}"
+policy "filesystem = btrfs" "on-missing = tmpfs"
+tap "subvolume:     a tmpfs where the policy says so" booted 'set -e
+	mkdir "$root/nix/store/new"
+	jq -e ".upper.persistent == false and (.upper.fallback | contains(\"subvolume\"))" "$run/state.json"'
+
+# ---- what only overlayfs finds out ---------------------------------------------------------------
+
+blank unfit 64M && mkfs.ext4 -q "$disk"
+under="strace -qqq -o /dev/null -P /nix/store -e trace=mount -e inject=mount:error=EINVAL:when=1"
+for mode in attach rebuild; do
+	policy "[database]" "mode = $mode"
+	refused "unfit, $mode: the kernel lays no overlay over it" 29 \
+		'overlay: mounting the overlay: .*: the kernel refuses it over the ext4 on /dev/loop[0-9]+: Invalid argument' "" "${policy[@]}"
+	policy "on-missing = tmpfs" "[database]" "mode = $mode"
+	tap "unfit, $mode: a tmpfs where the policy says so" booted 'set -e
+		jq -e ".upper.persistent == false and (.upper.fallback | contains(\"the kernel refuses it\"))" "$run/state.json"
+		cmp "$root/nix/store/$library/file" <(echo library)
+		mkdir "$root/nix/store/new"
+		[ "$(findmnt -no FSTYPE "$root/nix/var")" = tmpfs ]
+		[ '"$mode"' = attach ] || sqlite3 "$root/nix/var/nix/db/db.sqlite" "select path from ValidPaths" | grep -q "$library"
+		ls "$root/nix/var/nix/gcroots/underlay/lower0" >/dev/null'
+done
+under=
+
 # ---- the system of the upper's profile -----------------------------------------------------------
 
 # profile NAME COMMAND FROM WHY: the command makes the profile in var/nix/profiles of a boot's upper; the next boot.
