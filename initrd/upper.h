@@ -116,7 +116,9 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p,
 int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
 		    const struct ul_upper_probe *found, struct ul_error *err);
 
-/* Run fsck where the initramfs has it. -UL_E_UPPER: damaged beyond what it repairs unasked. */
+/*
+ * Run fsck where the initramfs has it; see upper_check.c. -UL_E_UPPER: damaged beyond what it repairs unasked.
+ */
 int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
 
 /* Mount it nosuid,nodev and writable, or not at all. */

@@ -1,5 +1,5 @@
 /*
- * Checking and mounting the upper's filesystem. By libmount: it tells each failure of mount(2) in words that are worth
+ * Mounting the upper's filesystem. By libmount: it tells each failure of mount(2) in words that are worth
  * reading. Its helpers, /etc/fstab, mtab and the retry read-only are switched off: the initramfs has none of them,
  * and another initramfs' must not matter; neither does it want udev.
  */
@@ -14,43 +14,8 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
-#include "common/run.h"
 #include "initrd/log.h"
 #include "initrd/upper.h"
-
-/* fsck's exit status is a sum; these two mean that all is well now. */
-#define FSCK_CORRECTED 1
-#define FSCK_REBOOT    2 /* wanted after repairs of a mounted root: ours is not mounted */
-
-int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
-{
-	static const char what[] = "checking the upper";
-	char program[PATH_MAX];
-	const char *args[] = {program, fs->fsck_flag, device, NULL};
-	int status = 0, r;
-
-	if (!fs->fsck)
-		return 0;
-	if (!ul_find_program(fs->fsck, program)) {
-		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked",
-		       fs->fsck, device);
-		return 0;
-	}
-	r = ul_run(args, what, NULL, &status, err);
-	if (r < 0) {
-		if (err)
-			err->code = UL_E_UPPER;
-		return -UL_E_UPPER;
-	}
-	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
-		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Repair it on another machine, or make it anew.",
-				    "%s cannot make it whole by itself (its status is %d)",
-				    fs->fsck, status);
-	if (status)
-		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
-	return 0;
-}
 
 static struct libmnt_context *new_context(const char *device, const char *target,
 					  const struct ul_upper_fs *fs)

@@ -34,14 +34,17 @@ static void copy_uuid(blkid_probe pr, struct ul_upper_probe *found)
 		*c = (char)tolower((unsigned char)*c);
 }
 
-/* 0: something was found; 1: nothing; -2: more than one thing; -1: I/O, or no memory. */
+/*
+ * With a superblock whose checksum is wrong a filesystem is damaged, and is what it was: for fsck, not for mkfs.
+ * 0: something was found; 1: nothing; -2: more than one thing; -1: I/O, or no memory.
+ */
 static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 {
 	errno = 0;
 	if (blkid_probe_set_device(pr, fd, 0, 0) < 0 || blkid_probe_enable_superblocks(pr, 1) < 0 ||
 	    blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
-							  BLKID_SUBLKS_LABEL | BLKID_SUBLKS_USAGE) <
-		    0)
+							  BLKID_SUBLKS_LABEL | BLKID_SUBLKS_USAGE |
+							  BLKID_SUBLKS_BADCSUM) < 0)
 		return -1;
 	if (only)
 		(void)blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)only);

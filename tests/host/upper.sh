@@ -140,6 +140,24 @@ before=
 blank dirty 64M && mkfs.ext4 -q "$disk" && debugfs -w -R "ssv free_blocks_count 77" "$disk" 2>/dev/null
 policy
 tap "what fsck repairs unasked is repaired" booted true
+# torn NAME SIZE OPTION...: an ext4 that a boot has used, of whose superblock a cut let one sector be written.
+torn() {
+	blank "$1" "$2" && mkfs.ext4 -q "${@:3}" "$disk"
+	policy
+	run 'echo kept >"$root/nix/var/kept"' "" "${policy[@]}" >/dev/null 2>&1
+	printf 'torn' | dd of="$disk" bs=1 seek=$((2048 - 4)) conv=notrunc,fsync status=none
+}
+is_repaired='[ "$(cat "$root/nix/var/kept")" = kept ]'
+torn torn-1k 64M -b 1024
+tap "a torn superblock: e2fsck starts from its copy" booted "$is_repaired"
+tap "    and the next boot finds nothing wrong" bash -c 'e2fsck -fn "$1" >/dev/null' _ "$disk"
+torn torn-4k 300M -b 4096
+tap "    where the copy lies with blocks of 4096 bytes" booted "$is_repaired"
+torn torn-stale 64M -b 1024
+tr '\0' x </dev/zero | dd of="$disk" bs=1 seek=$((8193 * 1024 + 0x68)) count=16 conv=notrunc,fsync status=none
+refused "    but not from that of another filesystem" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole by itself .its status is 8' "" "${policy[@]}"
+torn torn-small 16M -b 4096
+refused "    where it has none, it is not guessed at" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole' "" "${policy[@]}"
 blank damaged 64M && mkfs.ext4 -q "$disk"
 dd if=/dev/urandom of="$tmp/damaged.disk" bs=4096 seek=1 count=600 conv=notrunc status=none
 policy
