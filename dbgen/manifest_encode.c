@@ -20,6 +20,12 @@
 #define UL_MANIFEST_LEVEL 9
 #endif
 
+/*
+ * A section is compressed where that saves an eighth. The references of a large store are differences that look
+ * random: decoding them took 3 % of a database's whole time, for 0.7 % of the manifest.
+ */
+#define UL_MANIFEST_MIN_GAIN 8
+
 struct ul_encoder {
 	ZSTD_CCtx *zstd;
 	struct ul_buffer section[UL_SECTION_COUNT];
@@ -367,8 +373,8 @@ int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool co
 			return ul_error_set(err, UL_E_MEMORY, WRITING, NULL, NULL, "%s",
 					    ZSTD_getErrorName(stored));
 		from = e->packed.data;
-		/* Stored as it is: what does not shrink, and what shrinks past the allowed ratio. */
-		if (stored >= raw->len ||
+		/* Stored as it is: what shrinks by little, and what shrinks past the allowed ratio. */
+		if (stored > raw->len - raw->len / UL_MANIFEST_MIN_GAIN ||
 		    raw->len > UL_MANIFEST_FREE_RAW + stored * UL_MANIFEST_MAX_RATIO) {
 			stored = raw->len;
 			from = raw->data;

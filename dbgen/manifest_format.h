@@ -102,7 +102,8 @@
  *     ns/path  153    153    159    167    155    155    156    169    169    173
  *
  * 114 of the bytes are digests, hashes and signatures, which nothing makes smaller; some 14 are the
- * references' differences. 9 is where the gain ends that costs no time when the manifest is read.
+ * references' differences. 9 is where the gain ends that costs no time when the manifest is read. What a level
+ * shrinks by less than an eighth is stored as it is: the differences of this store, 1.1 bytes a path.
  *
  * A worked record: the 424 bytes of a manifest of two paths (tests/unit/test_manifest.c holds them all)
  *     0: /nix/store/00000000000000000000000000000010-lib      no references
