@@ -66,7 +66,14 @@ nanoseconds() { # NAME: of a path, of size of them
 	awk -v t="$(bench_median "$1")" -v n="$size" 'BEGIN { printf "%.0f", t / n * 1e9 }'
 }
 
-facts=()
+# further NAME: nanoseconds of each path that a store has more than the one of the size before: the cost of a path
+# without the start of a program and what else a run costs once.
+further() {
+	awk -v t="$(bench_median "$size: $1")" -v u="$(bench_median "$last: $1")" -v n="$size" -v m="$last" \
+		'BEGIN { printf "%.0f", (t - u) / (n - m) * 1e9 }'
+}
+
+facts=() last=
 for size in "${sizes[@]}"; do
 	manifest=$bench_dir/manifest
 	"$build/tests/bench/gen_store" "$size" "$size" --odd 0 -o "$manifest" || exit 3
@@ -83,6 +90,13 @@ for size in "${sizes[@]}"; do
 		"manifest_bytes_$size=$(stat -c %s "$manifest")"
 		"ratio_to_cp_$size=$(ratio "$t" "$(bench_median "$size: cp of the result")")"
 	)
+	if [ -n "$last" ] && [ "$size" -gt "$last" ]; then
+		facts+=(
+			"nanoseconds_per_further_path_${last}_to_$size=$(further "ours, 2 threads")"
+			"nanoseconds_per_further_path_1_thread_${last}_to_$size=$(further "ours, 1 thread")"
+		)
+	fi
+	last=$size
 	if [ "$size" -le "$load_db_limit" ]; then
 		facts+=("times_faster_than_load_db_$size=$(ratio "$(bench_median "$size: nix-store --load-db")" "$t")")
 	fi
