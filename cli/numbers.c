@@ -1,21 +1,12 @@
-/* Numbers in arguments: decimal digits and nothing else, so that no "-1", "+5", " 7" or "0x10" means something. */
+/* Numbers in arguments, with their bounds. */
 #include "cli/cli.h"
+#include "common/config.h"
 
 #define THREADS_MAX 1024
 
 bool cli_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 {
-	uint64_t value = 0;
-
-	if (!*text)
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
-			return false;
-	}
-	*ret = value;
-	return value >= min && value <= max;
+	return ul_parse_number(text, ret) && *ret >= min && *ret <= max;
 }
 
 bool cli_parse_threads(const char *text, unsigned int *ret)

@@ -55,6 +55,11 @@ bool ul_parse_size(const char *text, uint64_t *ret_bytes)
 	return parse_number(text, units, 1, ret_bytes);
 }
 
+bool ul_parse_number(const char *text, uint64_t *ret)
+{
+	return parse_number(text, &(struct unit){NULL, 0}, 1, ret);
+}
+
 static bool parse_bool(const char *text, bool *ret)
 {
 	static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
@@ -119,7 +124,7 @@ static int set_number(const struct ul_config_key *key, const char *value, const 
 		want = "a time such as 30s, 500ms or 2min";
 		ok = ul_parse_duration(value, &number);
 	} else {
-		ok = parse_number(value, &(struct unit){NULL, 0}, 1, &number);
+		ok = ul_parse_number(value, &number);
 	}
 	if (!ok)
 		return bad_value(key, value, where, want, err);

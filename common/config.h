@@ -53,3 +53,6 @@ void ul_config_free(const struct ul_config_key *keys, void *target);
 /* Parse "10", "500ms", "2min" to microseconds; "64M" to bytes. false: no such thing. */
 bool ul_parse_duration(const char *text, uint64_t *ret_us);
 bool ul_parse_size(const char *text, uint64_t *ret_bytes);
+
+/* Decimal digits and nothing else, so that no "-1", "+5", " 7" or "0x10" means something. */
+bool ul_parse_number(const char *text, uint64_t *ret);

@@ -74,10 +74,12 @@ void ul_workers_run(unsigned int n, void (*work)(void *context, unsigned int i),
 	pthread_attr_init(&attr);
 	elsewhere = n > 1 && start_elsewhere(&attr, &allowed);
 	for (unsigned int i = 1; i < n; i++) {
-		workers[i] = (struct worker){.work = work, .context = context, .i = i};
-		if (elsewhere)
-			workers[i].allowed = &allowed;
-		if (pthread_create(&workers[i].thread, &attr, start, &workers[i]) != 0)
+		workers[i] = (struct worker){.work = work,
+					     .context = context,
+					     .i = i,
+					     .allowed = elsewhere ? &allowed : NULL};
+		if (pthread_create(&workers[i].thread, elsewhere ? &attr : NULL, start,
+				   &workers[i]) != 0)
 			break;
 		started++;
 	}

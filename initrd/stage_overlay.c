@@ -54,15 +54,11 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 			    strerror(error));
 }
 
-/* A tmpfs has taken the upper's place: nothing of what was found or written on the disk holds for it. */
+/* A tmpfs has taken the upper's place: it wants a database too. */
 static int begin_again(struct ul_boot *b, const char *options, struct ul_error *err)
 {
-	int r;
+	int r = ul_stage_database(b, err);
 
-	ul_reconcile_report_free(&b->reconcile);
-	b->reconciled = false;
-	b->n_gcroots = 0;
-	r = ul_stage_database(b, err);
 	if (r < 0)
 		return r;
 	r = mount_inside(b, options);

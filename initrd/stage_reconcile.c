@@ -124,10 +124,8 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	ul_reconcile_report_free(&b->reconcile);
 	r = ul_reconcile(&o, &b->reconcile, err);
 	/* Full, or failing: the machine starts without it, and says so, where the policy wants that. */
-	if (r == -UL_E_UPPER && ul_upper_give_up(b, err) == 0) {
-		ul_reconcile_report_free(&b->reconcile);
+	if (r == -UL_E_UPPER && ul_upper_give_up(b, err) == 0)
 		return check_empty(b, err);
-	}
 	b->reconciled = r == 0;
 	b->database_us = b->reconcile.database_us;
 	b->upper.was_clean = b->reconcile.was_clean;

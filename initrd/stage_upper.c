@@ -179,6 +179,10 @@ int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
 	if (r == 0)
 		r = bind_state(b, err);
 	b->upper.mounted = r == 0;
+	/* What was found and written on the disk does not hold for it. */
+	ul_reconcile_report_free(&b->reconcile);
+	b->reconciled = false;
+	b->n_gcroots = 0;
 	return r;
 }
 

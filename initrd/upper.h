@@ -127,7 +127,7 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 
 /*
  * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
- * place, and 0 is returned; else *err stays and its code is returned.
+ * place, and 0 is returned, with nothing left of what stage reconcile found; else *err stays and its code is returned.
  */
 int ul_upper_give_up(struct ul_boot *b, struct ul_error *err);
 
