@@ -53,12 +53,17 @@ LDFLAGS  += -pie -pthread $(LDHARDEN) -Wl,--as-needed
 
 # ---- programs ------------------------------------------------------------------------------------
 
-PARTS  := common dbgen verity
-COMMON := $(wildcard common/*.c)
-# The packer of the initramfs and of the UKI lies beside what it packs, but only the command has it.
-PACK_SRC := $(wildcard initrd/pack_*.c)
-INIT_SRC := $(filter-out $(PACK_SRC) $(addprefix initrd/,main.c start.c shutdown.c),$(wildcard initrd/*.c))
-CLI_SRC  := $(wildcard cli/*.c)
+# The folders and who may include whom: layers.txt, a line each. Every .c file of a folder belongs to the library that the
+# line names; a folder of programs (initrd/programs, cli/hook) to none.
+folders = $(shell awk '!/^\#/ && $$2 == "$(1)" { print $$1 }' layers.txt)
+sources = $(foreach folder,$(call folders,$(1)),$(wildcard $(folder)/*.c))
+COMMON   := $(call sources,common)
+DBGEN    := $(call sources,dbgen)
+VERITY   := $(call sources,verity)
+PACK_SRC := $(call sources,pack)
+INIT_SRC := $(call sources,initrd)
+CLI_SRC  := $(call sources,cli)
+FOLDERS  := $(shell awk '!/^\#/ && NF { print $$1 }' layers.txt)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 lib = $(BUILD)/lib$(1).a
@@ -75,26 +80,26 @@ all: programs
 programs: $(addprefix $(BUILD)/,underlay underlay-init underlay-start underlay-shutdown underlay-remount)
 
 $(call lib,common): $(call obj,$(COMMON))
-$(call lib,dbgen): $(call obj,$(wildcard dbgen/*.c))
-$(call lib,verity): $(call obj,$(wildcard verity/*.c))
+$(call lib,dbgen): $(call obj,$(DBGEN))
+$(call lib,verity): $(call obj,$(VERITY))
 $(call lib,initrd): $(call obj,$(INIT_SRC))
 $(call lib,pack): $(call obj,$(PACK_SRC))
 $(BUILD)/lib%.a:
 	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(AR) rcsD $@ $^
 
-$(BUILD)/underlay-init: $(BUILD)/initrd/main.o $(call lib,initrd) $(LIBS)
+$(BUILD)/underlay-init: $(BUILD)/initrd/programs/underlay-init.o $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIT_LIBS)
 # The initramfs' /init: no libc, no loader, nothing that an environment could steer; so no sanitizer either.
-$(BUILD)/underlay-start: initrd/start.c initrd/start.h Makefile
+$(BUILD)/underlay-start: initrd/programs/underlay-start.c initrd/layout/start.h Makefile
 	@mkdir -p $(@D)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARNINGS) $(CONTROL_FLOW) -ffreestanding -fno-stack-protector \
 		-mgeneral-regs-only -fPIE -nostdlib -static-pie -Wl,--no-dynamic-linker,--build-id=none \
 		-Wl,-z,relro,-z,now,-z,noexecstack $(LD_CONTROL_FLOW) -s -o $@ $<
 # In memory for the whole run, and the last program of it: without libraries. (No sanitizer is static.)
-$(BUILD)/underlay-shutdown: $(BUILD)/initrd/shutdown.o $(call lib,common)
+$(BUILD)/underlay-shutdown: $(BUILD)/initrd/programs/underlay-shutdown.o $(call lib,common)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(if $(filter 1,$(SANITIZE)),$(LDFLAGS),$(LDFLAGS:-pie=-static-pie)) -o $@ $^
 # Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's lock.
@@ -230,7 +235,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(FUZZ_SRC))
 FUZZ_CC := clang -std=gnu17 -g -O2 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -pthread -MMD -MP
-FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(wildcard dbgen/*.c verity/*.c) $(INIT_SRC) $(PACK_SRC))
+FUZZ_OBJ := $(patsubst %.c,build-fuzz/%.o,$(COMMON) $(DBGEN) $(VERITY) $(INIT_SRC) $(PACK_SRC))
 # fuzz_seal is about what lies behind the signatures: its own checks take their place.
 fuzz_wrap = $(if $(findstring fuzz_seal,$(1)),-Wl$(comma)--wrap=ul_trust_verify -Wl$(comma)--wrap=ul_trust_count)
 comma := ,
@@ -281,7 +286,7 @@ demo: deps
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-LINT_SRC = $(wildcard common/*.c dbgen/*.c verity/*.c initrd/*.c cli/*.c)
+LINT_SRC = $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 TIDY_STAMPS = $(patsubst %.c,build/lint/%.tidy,$(LINT_SRC))
 
 build/lint/%.tidy: %.c .clang-tidy
@@ -299,7 +304,7 @@ lint: $(TIDY_STAMPS)
 	cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr \
 		--error-exitcode=1 --suppress=missingIncludeSystem --suppress=memleak -I. -D_GNU_SOURCE -DUL_VERSION=\"\" \
 		-j 2 common dbgen verity initrd cli
-	clang-format --dry-run -Werror $(LINT_SRC) $(wildcard common/*.h dbgen/*.h verity/*.h initrd/*.h cli/*.h)
+	clang-format --dry-run -Werror $(LINT_SRC) $(wildcard $(addsuffix /*.h,$(FOLDERS)))
 	tests/lint.sh
 	@echo "lint: clean"
 

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/reconcile.h"
 #include "common/cleanup.h"
-#include "dbgen/db.h"
+#include "dbgen/database/db.h"
 
 static void close_manifest(struct ul_manifest **m)
 {

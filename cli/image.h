@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/error.h"
-#include "verity/signature.h"
+#include "verity/format/signature.h"
 
 int cli_image_build(int argc, char **argv);
 int cli_image_sign(int argc, char **argv);

@@ -12,9 +12,9 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "dbgen/import.h"
-#include "verity/fec.h"
-#include "verity/image_build.h"
+#include "dbgen/exchange/import.h"
+#include "verity/format/fec.h"
+#include "verity/image/build.h"
 
 #define LIVE_STORE    "/nix/store"
 #define LIVE_DATABASE "/nix/var/nix/db/db.sqlite"
@@ -286,7 +286,7 @@ static int get_manifest(struct arguments *a, struct ul_buffer *bytes, struct ul_
 
 /* ---- the summary ---- */
 
-static void print_staging(const struct ul_stage_report *s)
+static void print_staging(const struct ul_staging_report *s)
 {
 	if (s->bind_mounts)
 		printf("  laid out by %" PRIu64 " bind mounts", s->bound);
@@ -313,7 +313,7 @@ static void print_text(const struct arguments *a, const struct ul_image_result *
 		print_staging(&result->staging);
 }
 
-static bool add_staging(struct json_object *json, const struct ul_stage_report *s)
+static bool add_staging(struct json_object *json, const struct ul_staging_report *s)
 {
 	struct json_object *staging = json_object_new_object();
 

@@ -8,9 +8,9 @@
 #include "cli/image.h"
 #include "common/encoding.h"
 #include "common/json.h"
-#include "verity/fec.h"
-#include "verity/image_view.h"
-#include "verity/partition_types.h"
+#include "verity/format/fec.h"
+#include "verity/locate/image_view.h"
+#include "verity/format/partition_types.h"
 
 /* ---- for people ---- */
 

@@ -5,8 +5,8 @@
 #include "cli/image.h"
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "verity/image_view.h"
-#include "verity/open.h"
+#include "verity/locate/image_view.h"
+#include "verity/open/open.h"
 
 #define PASSPHRASE_MAX 1024
 

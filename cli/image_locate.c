@@ -12,9 +12,9 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/json.h"
-#include "verity/hash_tree.h"
-#include "verity/image_view.h"
-#include "verity/locate.h"
+#include "verity/format/hash_tree.h"
+#include "verity/locate/image_view.h"
+#include "verity/locate/locate.h"
 
 enum unit { DATA_BLOCK, HASH_BLOCK, DATA_OFFSET, IMAGE_OFFSET };
 

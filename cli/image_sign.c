@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "common/cleanup.h"
-#include "verity/image_build.h"
+#include "verity/image/build.h"
 
 enum { OPT_KEY = 256, OPT_CERT, OPT_PASSPHRASE, OPT_EXPORT, OPT_ROOT_HASH, OPT_DESCRIPTOR };
 

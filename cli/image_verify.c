@@ -11,7 +11,7 @@
 #include "common/encoding.h"
 #include "common/json.h"
 #include "common/paths.h"
-#include "verity/image_check.h"
+#include "verity/image/check.h"
 
 struct arguments {
 	const char *image, *cert, *certs;

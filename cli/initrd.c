@@ -1,4 +1,4 @@
-/* underlay initrd build: the arguments and the summary; the work is initrd/pack_initrd.c's. */
+/* underlay initrd build: the arguments and the summary; the work is initrd/pack/initrd.c's. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include "common/config.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "initrd/modules_layout.h"
-#include "initrd/pack_initrd.h"
+#include "initrd/layout/modules.h"
+#include "initrd/pack/initrd.h"
 
 /* Most times that an option may be given. */
 #define REPEAT_MAX 256

@@ -12,8 +12,8 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "dbgen/export.h"
-#include "dbgen/import.h"
+#include "dbgen/exchange/export.h"
+#include "dbgen/exchange/import.h"
 
 /* Largest text that is read as a source, in bytes. json-c takes no more. */
 #define SOURCE_MAX INT32_MAX

@@ -9,7 +9,7 @@
 #include "cli/manifest_check.h"
 #include "common/cleanup.h"
 #include "common/json.h"
-#include "dbgen/check.h"
+#include "dbgen/manifest/check.h"
 
 struct check_arguments {
 	const char *manifest, *store;

@@ -12,11 +12,11 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
-#include "dbgen/manifest_format.h"
-#include "dbgen/reconcile.h"
-#include "initrd/upper.h"
-#include "verity/image_check.h"
-#include "verity/image_view.h"
+#include "dbgen/manifest/format.h"
+#include "dbgen/reconcile/reconcile.h"
+#include "initrd/upper/upper.h"
+#include "verity/image/check.h"
+#include "verity/locate/image_view.h"
 
 struct arguments {
 	const char *upper, *lower, *cert;

@@ -1,5 +1,5 @@
 /*
- * `underlay status` and `underlay timeline`: what the boot wrote to /run/underlay/state.json (initrd/state.h has
+ * `underlay status` and `underlay timeline`: what the boot wrote to /run/underlay/state.json (initrd/report/state.h has
  * its members), as text or as it stands.
  */
 #include <fcntl.h>

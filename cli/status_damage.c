@@ -9,8 +9,8 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "verity/damage.h"
-#include "verity/locate.h"
+#include "verity/open/damage.h"
+#include "verity/locate/locate.h"
 
 #define KMSG "/dev/kmsg"
 

@@ -1,4 +1,4 @@
-/* underlay uki: build, sign and inspect a unified kernel image; the work is initrd/pack_uki.c's. */
+/* underlay uki: build, sign and inspect a unified kernel image; the work is initrd/pack/uki.c's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -10,7 +10,7 @@
 #include "cli/image.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "initrd/pack_uki.h"
+#include "initrd/pack/uki.h"
 
 #define INITRDS_MAX 16
 

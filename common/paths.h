@@ -16,7 +16,7 @@
 #define UL_LOWER_OWN      "nix/.underlay"  /* what makes an image ours */
 #define UL_LOWER_MANIFEST "nix/.underlay/manifest"
 #define UL_LOWER_INFO     "nix/.underlay/image.json"
-#define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/roots.h */
+#define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/manifest/roots.h */
 
 /* In the running system. Written by underlay-init, read by Nix and by `underlay status`. */
 #define UL_PATH_LOWER       "/nix/.ro"       /* mount of the lower's filesystem */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "dbgen/db.h"
+#include "dbgen/database/db.h"
 
 static double now(void)
 {

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "common/cleanup.h"
-#include "dbgen/manifest.h"
-#include "dbgen/store_path.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/store/store_path.h"
 #include "tests/unit/random_store.h"
 
 #define ROUNDS 7

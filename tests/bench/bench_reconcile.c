@@ -16,8 +16,8 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "dbgen/db.h"
-#include "dbgen/reconcile.h"
+#include "dbgen/database/db.h"
+#include "dbgen/reconcile/reconcile.h"
 #include "tests/unit/random_store.h"
 
 #define UPPER      1000

@@ -7,7 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/file.h"
-#include "dbgen/manifest.h"
+#include "dbgen/manifest/manifest.h"
 #include "tests/unit/random_store.h"
 
 static int usage(void)

@@ -57,13 +57,13 @@ for file in cli/*.c; do
 done
 
 # Settings, kernel parameters and failure codes.
-table_rows() { tr -d '\n\t' <initrd/policy_table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
+table_rows() { tr -d '\n\t' <initrd/policy/table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
 check "underlay.conf(5) describes every setting" "$(table_rows)" \
 	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
 		initrd/man/underlay.conf.5 | sort)"
 # Name, rule, setting and reason of each row of ul_params, a line each, as the page has them.
 param_rows() {
-	tr -d '\n\t' <initrd/policy_table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
+	tr -d '\n\t' <initrd/policy/table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
 		grep -oE '\{"[A-Za-z_.*-]+", UL_PARAM_[A-Z]+,( *("[a-z-]+"|NULL)){1},( *("[a-z-]+"|NULL)){1}, *"[^"]+"\}' |
 		sed -E 's/^\{"([^"]+)", UL_PARAM_([A-Z]+), *("([a-z-]+)"|NULL), *("([a-z-]+)"|NULL), *"([^"]+)"\}$/\1 \2 [\4] \6: \7/; s/ \[\] : / /'
 }

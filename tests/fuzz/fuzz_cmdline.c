@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "initrd/policy.h"
+#include "initrd/policy/policy.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/open.h"
+#include "verity/open/open.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "initrd/policy.h"
+#include "initrd/policy/policy.h"
 #include "tests/fuzz/fuzz.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};

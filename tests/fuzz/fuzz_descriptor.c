@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "verity/descriptor.h"
-#include "verity/hash_tree.h"
+#include "verity/format/descriptor.h"
+#include "verity/format/hash_tree.h"
 
 static const char good[] =
 	"underlay-descriptor=1\n"

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "initrd/pack_elf.h"
-#include "initrd/pack_module_tree.h"
+#include "initrd/pack/elf.h"
+#include "initrd/pack/module_tree.h"
 #include "tests/fuzz/fuzz.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};

@@ -6,8 +6,8 @@
 
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/erofs_walk.h"
-#include "verity/squashfs_map.h"
+#include "verity/locate/erofs_walk.h"
+#include "verity/locate/squashfs_map.h"
 
 /* Of each of 256 directories inside each other one block, of no more than there is. */
 const struct fuzz_memory fuzz_memory = {.fixed = 512 << 10, .per_byte = 320};

@@ -6,7 +6,7 @@
 
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/erofs_owner.h"
+#include "verity/image/erofs_owner.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 256 << 10, .per_byte = 16};
 

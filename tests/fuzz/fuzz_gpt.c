@@ -18,9 +18,9 @@
 #include "common/bytes.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/gpt.h"
-#include "verity/partition_types.h"
-#include "verity/slots.h"
+#include "verity/format/gpt.h"
+#include "verity/format/partition_types.h"
+#include "verity/open/slots.h"
 #include "tests/crc32.h"
 
 #define SECTORS 512

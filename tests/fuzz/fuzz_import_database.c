@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "dbgen/import.h"
+#include "dbgen/exchange/import.h"
 #include "tests/fuzz/import_any.h"
 
 /* Of SQLite's own: a page cache of 2 MB, counted fixed. */

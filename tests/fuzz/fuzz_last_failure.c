@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "initrd/last_failure.h"
+#include "initrd/report/last_failure.h"
 #include "tests/fuzz/fuzz.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 64 << 10, .per_byte = 640};

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "dbgen/reconcile_internal.h"
+#include "dbgen/reconcile/internal.h"
 #include "tests/fuzz/fuzz.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 128 << 10, .per_byte = 700};

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "common/bytes.h"
-#include "dbgen/checksum.h"
-#include "dbgen/manifest.h"
-#include "dbgen/manifest_format.h"
+#include "dbgen/store/checksum.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/manifest/format.h"
 #include "tests/fuzz/fuzz.h"
 
 static void seal(uint8_t *d, size_t size)

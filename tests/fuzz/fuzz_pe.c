@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "initrd/pack_uki_pe.h"
+#include "initrd/pack/pe.h"
 #include "tests/fuzz/fuzz.h"
 
 /* What is written anew is as long as the file's alignment wants: up to 64 KiB for each part. */

@@ -18,9 +18,9 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/hash_tree.h"
-#include "verity/open.h"
-#include "verity/superblock.h"
+#include "verity/format/hash_tree.h"
+#include "verity/open/open.h"
+#include "verity/format/superblock.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 256 << 10, .per_byte = 700};
 

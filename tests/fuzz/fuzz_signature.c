@@ -17,7 +17,7 @@
 #include <openssl/x509.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "verity/signature.h"
+#include "verity/format/signature.h"
 
 static const char is_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char not_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee";

@@ -11,9 +11,9 @@
 #include "common/bytes.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/hash_tree.h"
-#include "verity/open.h"
-#include "verity/superblock.h"
+#include "verity/format/hash_tree.h"
+#include "verity/open/open.h"
+#include "verity/format/superblock.h"
 
 static void check(const struct ul_descriptor *d, uint64_t data_size, uint64_t hash_size)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "initrd/uevent.h"
+#include "initrd/base/uevent.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check(const char *field, const uint8_t *data, size_t size)

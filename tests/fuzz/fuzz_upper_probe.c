@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "initrd/upper.h"
+#include "initrd/upper/upper.h"
 #include "tests/fuzz/fuzz.h"
 
 /* libblkid's buffers: what it reads at a device's start and end. */

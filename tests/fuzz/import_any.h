@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/buffer.h"
-#include "dbgen/import.h"
+#include "dbgen/exchange/import.h"
 #include "tests/fuzz/fuzz.h"
 
 static inline void import_any(int (*import)(struct ul_builder *, const char *, size_t, const char *,

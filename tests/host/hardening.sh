@@ -72,7 +72,7 @@ x86_64) mark='x86 feature: .*IBT.*SHSTK' ;;
 aarch64) mark='AArch64 feature: .*BTI.*PAC' ;;
 esac
 for object in "$build"/common/*.o "$build"/dbgen/*.o "$build"/verity/*.o "$build"/initrd/*.o "$build"/cli/*.o; do
-	[ "$object" != "$build/initrd/start.o" ] || continue
+	[ "$object" != "$build/initrd/programs/underlay-start.o" ] || continue
 	readelf -nW "$object" 2>/dev/null | grep -qE "$mark" || echo "$object"
 done >"$dir/out"
 [ ! -s "$dir/out" ]

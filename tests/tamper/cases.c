@@ -9,10 +9,10 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "verity/partition_types.h"
-#include "verity/signature.h"
-#include "verity/slots.h"
-#include "verity/superblock.h"
+#include "verity/format/partition_types.h"
+#include "verity/format/signature.h"
+#include "verity/open/slots.h"
+#include "verity/format/superblock.h"
 #include "tests/crc32.h"
 
 #define IMAGE_MAX    ((size_t)64 << 20)

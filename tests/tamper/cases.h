@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "verity/open.h"
+#include "verity/open/open.h"
 
 /* Where the bits of one flip are; the order is that of the table. */
 enum tamper_region {

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "initrd/boot.h"
-#include "initrd/log.h"
+#include "initrd/base/boot.h"
+#include "initrd/base/log.h"
 #include "tests/tamper/cases.h"
 
 #define SEED    5

@@ -20,7 +20,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "tests/tamper/cases.h"
-#include "verity/slots.h"
+#include "verity/open/slots.h"
 
 enum outcome { REFUSED, READ_ERROR, HARMLESS, BAD, OUTCOMES };
 

@@ -17,13 +17,13 @@
 #include <sys/stat.h>
 
 #include "common/paths.h"
-#include "initrd/boot.h"
-#include "initrd/failure.h"
-#include "initrd/state.h"
+#include "initrd/base/boot.h"
+#include "initrd/boot/failure.h"
+#include "initrd/report/state.h"
 
 static const char *device;
 
-/* What initrd/find_share.c leaves; stage verify is the one that boots. */
+/* What initrd/stages/find_share.c leaves; stage verify is the one that boots. */
 static int open_share(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers++];

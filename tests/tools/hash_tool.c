@@ -17,8 +17,8 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/workers.h"
-#include "dbgen/nar.h"
-#include "verity/hash_tree.h"
+#include "dbgen/store/nar.h"
+#include "verity/format/hash_tree.h"
 
 static int fail(const struct ul_error *err)
 {

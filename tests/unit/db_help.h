@@ -4,7 +4,7 @@
 #include <sqlite3.h>
 
 #include "common/buffer.h"
-#include "dbgen/db.h"
+#include "dbgen/database/db.h"
 #include "tests/unit/random_store.h"
 
 /* A temporary directory, entered by name; made at the first call, removed at exit. */

@@ -1,7 +1,7 @@
 /* A key with its self-signed certificate, for tests that sign. */
 #pragma once
 
-#include "verity/signature.h"
+#include "verity/format/signature.h"
 
 /* Write DIR/NAME.key and DIR/NAME.crt and load them. ret_trust, unless NULL: trusts this one only. */
 void make_identity(const char *dir, const char *name, struct ul_signer **ret,

@@ -9,7 +9,7 @@
 
 #include "common/cleanup.h"
 #include "common/encoding.h"
-#include "dbgen/store_path.h"
+#include "dbgen/store/store_path.h"
 
 const struct random_store_options random_store_real = {
 	.signed_share = 70, .mean_refs = 7, .odd_share = 1};

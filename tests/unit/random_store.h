@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dbgen/manifest.h"
+#include "dbgen/manifest/manifest.h"
 
 struct random_store_options {
 	const char *store_dir;     /* NULL: /nix/store */

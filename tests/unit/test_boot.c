@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "common/json.h"
-#include "initrd/boot.h"
-#include "initrd/log.h"
-#include "initrd/state.h"
+#include "initrd/base/boot.h"
+#include "initrd/base/log.h"
+#include "initrd/report/state.h"
 
 static char ran[1024]; /* the stages that ran, in order */
 static int n_slots;    /* how many fake_find has to offer */

@@ -16,8 +16,8 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "dbgen/check.h"
-#include "dbgen/nar.h"
+#include "dbgen/manifest/check.h"
+#include "dbgen/store/nar.h"
 
 #define N 200
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "initrd/cmdline.h"
+#include "initrd/policy/cmdline.h"
 
 /* Words as "name" or "name=value", joined by '|'; a word without '=' has no '='. */
 static void check(const char *text, const char *want)

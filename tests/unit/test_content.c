@@ -16,11 +16,11 @@
 
 #include "common/file.h"
 #include "common/paths.h"
-#include "dbgen/db.h"
-#include "dbgen/manifest.h"
-#include "dbgen/nar.h"
-#include "verity/image_info.h"
-#include "verity/lower_content.h"
+#include "dbgen/database/db.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/store/nar.h"
+#include "verity/format/image_info.h"
+#include "verity/image/lower_content.h"
 
 #define SYSTEM "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-system"
 #define DATA   "/nix/store/zyxwvsrqpnmlkjihgfdcba9876543210-data"

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "verity/damage.h"
-#include "verity/read_error.h"
+#include "verity/open/damage.h"
+#include "verity/open/read_error.h"
 
 #define TABLE                                                                                    \
 	"1 254:1 254:2 4096 4096 1000 1 sha256 "                                                 \

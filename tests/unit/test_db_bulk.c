@@ -18,7 +18,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "dbgen/sqlite_file.h"
+#include "dbgen/database/pages/sqlite_file.h"
 #include "tests/unit/db_help.h"
 
 static bool is_long(void)

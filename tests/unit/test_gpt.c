@@ -16,8 +16,8 @@
 #include "common/bytes.h"
 #include "common/file.h"
 #include "tests/unit/make_gpt.h"
-#include "verity/gpt.h"
-#include "verity/partition_device.h"
+#include "verity/format/gpt.h"
+#include "verity/open/partition_device.h"
 
 #define LINUX  "0fc63daf-8483-4772-8e79-3d69d8477de4"
 #define UUID_A "aaaaaaaa-0000-1111-2222-333333333333"

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "initrd/harden.h"
+#include "initrd/base/harden.h"
 
 static bool makes_code(void)
 {

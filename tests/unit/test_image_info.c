@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "verity/image_info.h"
-#include "verity/partition_types.h"
+#include "verity/format/image_info.h"
+#include "verity/format/partition_types.h"
 
 /* The examples of UAPI.10 and of systemd's strverscmp_improved, oldest first in each row. */
 static void versions_ordered(void **state)

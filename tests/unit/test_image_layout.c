@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "common/encoding.h"
-#include "verity/gpt.h"
-#include "verity/gpt_write.h"
-#include "verity/image_layout.h"
-#include "verity/partition_types.h"
+#include "verity/format/gpt.h"
+#include "verity/image/gpt_write.h"
+#include "verity/format/image_layout.h"
+#include "verity/format/partition_types.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "verity/kernel_keys.h"
+#include "verity/open/kernel_keys.h"
 
 static const char keys[] =
 	"00a43b72 I------     1 perm 1f0b0000     0     0 keyring   .builtin_trusted_keys: 1\n"

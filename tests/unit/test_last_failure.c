@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "initrd/boot.h"
+#include "initrd/base/boot.h"
+#include "initrd/report/last_failure.h"
 
 static void failed_boot(struct ul_boot *b, const char *why)
 {

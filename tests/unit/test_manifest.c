@@ -11,9 +11,9 @@
 
 #include "common/buffer.h"
 #include "common/encoding.h"
-#include "dbgen/checksum.h"
-#include "dbgen/manifest.h"
-#include "dbgen/store_path.h"
+#include "dbgen/store/checksum.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/store/store_path.h"
 #include "tests/unit/random_store.h"
 
 static const struct random_store_options odd = {
@@ -363,7 +363,7 @@ static void checksum(void **state)
 		    0xfbcea83c8a378bf1ULL);
 }
 
-/* The worked record of dbgen/manifest_format.h, byte for byte: the format cannot drift unseen. */
+/* The worked record of dbgen/manifest/format.h, byte for byte: the format cannot drift unseen. */
 static void worked_record(void **state)
 {
 	static const char hex[] =

@@ -18,9 +18,9 @@
 #include "common/buffer.h"
 #include "common/bytes.h"
 #include "common/file.h"
-#include "dbgen/checksum.h"
-#include "dbgen/import.h"
-#include "dbgen/manifest_format.h"
+#include "dbgen/store/checksum.h"
+#include "dbgen/exchange/import.h"
+#include "dbgen/manifest/format.h"
 #include "tests/unit/random_store.h"
 
 #define CORPUS "tests/rejects/manifest/"

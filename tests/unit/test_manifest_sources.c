@@ -14,9 +14,9 @@
 
 #include "common/buffer.h"
 #include "common/file.h"
-#include "dbgen/export.h"
-#include "dbgen/hash_text.h"
-#include "dbgen/import.h"
+#include "dbgen/exchange/export.h"
+#include "dbgen/store/hash_text.h"
+#include "dbgen/exchange/import.h"
 #include "tests/unit/random_store.h"
 
 #define SAMPLES    "tests/samples/"

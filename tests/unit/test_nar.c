@@ -20,7 +20,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "dbgen/nar.h"
+#include "dbgen/store/nar.h"
 
 static char dir[] = "/tmp/underlay-nar-XXXXXX";
 static int dirfd_ = -1;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "initrd/pack_cpio.h"
+#include "initrd/pack/cpio.h"
 
 static int add(struct ul_cpio *c, const char *path, const char *text, struct ul_error *err)
 {

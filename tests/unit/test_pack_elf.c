@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "initrd/pack_elf.h"
+#include "initrd/pack/elf.h"
 #include "tests/unit/elf_maker.h"
 
 #define LOADER "/lib64/ld-linux-x86-64.so.2"

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "initrd/pack_libs.h"
+#include "initrd/pack/libs.h"
 #include "tests/unit/elf_maker.h"
 
 #define LOADER "/lib64/ld-linux-x86-64.so.2"

@@ -18,8 +18,8 @@
 
 #include "common/file.h"
 #include "common/paths.h"
-#include "initrd/pack_kmod_index.h"
-#include "initrd/pack_modules.h"
+#include "initrd/pack/kmod_index.h"
+#include "initrd/pack/modules.h"
 #include "tests/unit/elf_maker.h"
 
 #define KERNEL   "6.12.0-test"

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/bytes.h"
-#include "initrd/pack_uki.h"
+#include "initrd/pack/uki.h"
 
 #define PE       0x80
 #define OPTIONAL (PE + 24)

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "initrd/policy.h"
+#include "initrd/policy/policy.h"
 #include "tests/unit/policy_help.h"
-#include "verity/open.h"
+#include "verity/open/open.h"
 
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/policy_help.h"
-#include "verity/open.h"
+#include "verity/open/open.h"
 
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

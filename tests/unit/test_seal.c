@@ -19,8 +19,8 @@
 #include "common/file.h"
 #include "tests/unit/make_gpt.h"
 #include "tests/unit/make_identity.h"
-#include "verity/open.h"
-#include "verity/partition_types.h"
+#include "verity/open/open.h"
+#include "verity/format/partition_types.h"
 
 /* LBAs: data of 8 blocks, hash of superblock and tree, signature; then those of a second slot. */
 enum { DATA = 64, HASH = 128, SIG = 144, DATA_B = 256, HASH_B = 320, SIG_B = 336 };

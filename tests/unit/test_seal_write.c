@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "verity/seal_write.h"
+#include "verity/image/seal_write.h"
 
 static struct ul_descriptor sample(void)
 {

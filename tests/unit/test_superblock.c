@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/bytes.h"
-#include "verity/superblock.h"
+#include "verity/format/superblock.h"
 
 static void make(uint8_t sb[UL_SUPERBLOCK_SIZE])
 {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "initrd/uevent.h"
+#include "initrd/base/uevent.h"
 
 /* A heap copy of exactly len bytes, so that a sanitizer sees a read beyond it. */
 static int parse(const char *text, size_t len, struct ul_uevent *ret)

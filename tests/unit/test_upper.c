@@ -13,8 +13,8 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "initrd/upper.h"
-#include "initrd/upper_marker.h"
+#include "initrd/upper/upper.h"
+#include "initrd/upper/marker.h"
 
 #define MIB (1u << 20)
 

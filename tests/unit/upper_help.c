@@ -13,7 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "dbgen/nar.h"
+#include "dbgen/store/nar.h"
 #include "tests/unit/upper_help.h"
 
 #define SIZE (64 * (size_t)UPPER_PATHS)

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "dbgen/reconcile.h"
+#include "dbgen/reconcile/reconcile.h"
 #include "tests/unit/db_help.h"
 
 #define UPPER_PATHS 64 /* paths of a test's world, by number */

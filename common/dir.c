@@ -1,0 +1,40 @@
+#include "common/dir.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+int ul_dir_of(int fd, DIR **ret)
+{
+	DIR *dir = fdopendir(fd);
+	int error = errno;
+
+	if (!dir) {
+		close(fd);
+		return -error;
+	}
+	/* Who shares the descriptor's offset may have read on. */
+	rewinddir(dir);
+	*ret = dir;
+	return 0;
+}
+
+int ul_dir_open(int dirfd, const char *name, DIR **ret)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : ul_dir_of(fd, ret);
+}
+
+int ul_dir_next(DIR *dir, struct dirent **ret)
+{
+	struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			return -errno;
+	} while (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."));
+	*ret = entry;
+	return 1;
+}

@@ -1,0 +1,39 @@
+/*
+ * Reading a directory, so that an error is not taken for its end:
+ *
+ *     ul_autodir DIR *dir = NULL;
+ *     struct dirent *entry;
+ *
+ *     r = ul_dir_open(parent, "name", &dir);
+ *     while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+ *             r = look_at(dirfd(dir), entry->d_name);
+ *     (r < 0: the directory could not be read, or look_at failed)
+ */
+#pragma once
+
+#include <dirent.h>
+
+#include "common/cleanup.h"
+
+/*
+ * Open a directory below dirfd, without following a symlink in its last component. 0 or -errno (-ENOTDIR or -ELOOP:
+ * something else has that name).
+ */
+int ul_dir_open(int dirfd, const char *name, DIR **ret);
+
+/* Read the directory that fd is open on, from its start. fd is taken over, also on failure. 0 or -errno. */
+int ul_dir_of(int fd, DIR **ret);
+
+/* The next entry but "." and "..", valid until the next call. 1: *ret is it; 0: there are no more; -errno. */
+int ul_dir_next(DIR *dir, struct dirent **ret);
+
+static inline void ul_cleanup_closedir(DIR **dir)
+{
+	int saved = errno;
+
+	if (*dir)
+		closedir(*dir);
+	errno = saved;
+}
+
+#define ul_autodir UL_CLEANUP(ul_cleanup_closedir)

@@ -1,0 +1,125 @@
+/* The database as files in a directory: what surrounds the writers, so that a cut or a failure leaves no half. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbgen/database/db.h"
+#include "dbgen/database/rows/write.h"
+
+static const char what[] = "writing Nix's database";
+
+#define DB_NAME      "db.sqlite"
+#define DB_TEMPORARY "db.sqlite.tmp"
+
+static int fail_errno(struct ul_error *err, const char *dir, const char *name, int errnum)
+{
+	const char *todo =
+		errnum == ENOSPC ? "Make room there, or give the machine more memory." : NULL;
+	char object[256];
+
+	snprintf(object, sizeof(object), "%s/%s", dir, name);
+	return ul_error_errno(err, UL_E_SYSTEM, what, object, todo, errnum);
+}
+
+static int remove_files(int dirfd, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (unlinkat(dirfd, names[i], 0) < 0 && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+/* SQLite would replay a log that belongs to another file: "database disk image is malformed". */
+static int remove_logs(int dirfd)
+{
+	static const char *const names[] = {DB_NAME "-wal", DB_NAME "-shm", DB_NAME "-journal"};
+
+	return remove_files(dirfd, names, UL_ARRAY_SIZE(names));
+}
+
+static int write_text(int dirfd, const char *name, const char *text, bool durable)
+{
+	return durable ? ul_write_file_atomic(dirfd, name, 0644, text, strlen(text))
+		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
+}
+
+/* What tells Nix which tables to expect. A stale `ca-schema` would promise some that are not there. */
+static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
+{
+	static const char *const stale[] = {"ca-schema"};
+	int r = write_text(dirfd, "schema", UL_DB_SCHEMA_VERSION, durable);
+
+	if (r == 0 && s->n_realisations > 0)
+		r = write_text(dirfd, stale[0], UL_DB_CA_SCHEMA_VERSION, durable);
+	else if (r == 0)
+		r = remove_files(dirfd, stale, UL_ARRAY_SIZE(stale));
+	return r;
+}
+
+static int write_database(const struct ul_db_source *s, int dirfd, const char *dir,
+			  const char *name, const struct ul_db_options *options,
+			  struct ul_error *err)
+{
+	ul_autoclose int fd = -1;
+	int r;
+
+	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return fail_errno(err, dir, name, errno);
+	r = options->use_sqlite ? ul_db_write_sqlite(s, dirfd, name, options, err)
+				: ul_db_write_bulk(s, fd, name, options, err);
+	if (r == 0 && options->durable && fsync(fd) < 0)
+		r = fail_errno(err, dir, name, errno);
+	return r;
+}
+
+static int build(const struct ul_db_source *s, int dirfd, const char *dir,
+		 const struct ul_db_options *options, struct ul_error *err)
+{
+	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
+	int r = remove_files(dirfd, &name, 1);
+
+	if (r == 0 && !options->durable)
+		r = remove_logs(dirfd);
+	if (r < 0)
+		return fail_errno(err, dir, name, -r);
+	r = write_database(s, dirfd, dir, name, options, err);
+	if (r == 0) {
+		r = write_versions(s, dirfd, options->durable);
+		if (r == 0 && options->durable) {
+			r = remove_logs(dirfd);
+			if (r == 0 && renameat(dirfd, name, dirfd, DB_NAME) < 0)
+				r = -errno;
+			if (r == 0)
+				r = ul_sync_dir(dirfd, ".");
+		}
+		if (r < 0)
+			r = fail_errno(err, dir, name, -r);
+	}
+	if (r < 0)
+		unlinkat(dirfd, name, 0);
+	return r;
+}
+
+int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir,
+		const struct ul_db_options *options, struct ul_error *err)
+{
+	static const struct ul_db_options defaults;
+	ul_autoclose int fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct ul_db_source source;
+	int r;
+
+	if (fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, dir, NULL, errno);
+	if (!options)
+		options = &defaults;
+	r = ul_db_source_open(&source, m, options, err);
+	if (r == 0)
+		r = build(&source, fd, dir, options, err);
+	ul_db_source_close(&source);
+	return r;
+}

@@ -1,0 +1,28 @@
+/* What a database is to be made with: for the front (dbgen/database/db.h) and the writers behind it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/progress.h"
+
+struct ul_db_options {
+	unsigned int
+		threads; /* 0: as many as there are processors; the bytes do not depend on it */
+	bool durable; /* fsync and rename into place: for a disk; else (tmpfs) written in place */
+	bool low_memory; /* stay under 64 MB at a million paths, slower */
+	bool use_sqlite; /* through SQLite's API instead of the bulk writer */
+	/*
+	 * Another database whose rows are merged in where the manifest does not have the path (the
+	 * upper's own); NULL: none. Path in the file system; may be the very file that is replaced.
+	 * References between the two worlds are kept. A row is dropped, and every row that refers to
+	 * it, where it is no valid store path, where it refers to a path that neither has, or where
+	 * `exists` denies it.
+	 */
+	const char *merge_from;
+	/* Whether the files of a path of merge_from are there; NULL: all are. Called in path order. */
+	bool (*exists)(void *user, const char *path);
+	/* Called for each dropped row, in path order. NULL: nobody asks. */
+	void (*dropped)(void *user, const char *path);
+	void *user;
+	struct ul_progress *progress;
+};

@@ -1,0 +1,49 @@
+/*
+ * What a database is written from: the manifest's paths and, behind them, the rows that another
+ * database adds (dbgen/database/merge/merge.c). Both writers see one list of paths in batches: path number n has id
+ * n + 1, the manifest's come first, so their ids do not depend on what is merged.
+ */
+#pragma once
+
+#include "dbgen/database/rows/options.h"
+#include "dbgen/manifest/manifest.h"
+
+struct ul_db_added;
+
+struct ul_db_source {
+	struct ul_manifest *manifest; /* borrowed */
+	const char *store_dir;        /* "/nix/store"; borrowed from the manifest */
+	uint32_t n_manifest;          /* paths of the manifest */
+	uint32_t n_paths;             /* with the added ones */
+	uint64_t n_refs;
+	uint32_t n_batches;
+	const struct ul_drv_output *outputs; /* sorted by (drv, id) */
+	uint32_t n_outputs;
+	const struct ul_realisation *realisations; /* the added ones behind the manifest's */
+	uint32_t n_realisations;
+	struct ul_db_added *added;                  /* NULL: nothing is merged */
+	void *joined_outputs, *joined_realisations; /* owned; NULL: the manifest's own are used */
+};
+
+/* Reads the other database, if options name one. Close also after a failure. */
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m,
+		      const struct ul_db_options *options, struct ul_error *err);
+void ul_db_source_close(struct ul_db_source *s);
+
+/*
+ * Batch k of the list, as ul_manifest_read_batch does it. Differences: derivers of added paths are
+ * full paths, and ref_off[0] of an added batch need not be 0.
+ */
+int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k,
+			    unsigned int columns, struct ul_batch *ret, struct ul_error *err);
+
+/* How many references the paths of batch k have. */
+uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k);
+
+/*
+ * The rows of options->merge_from of which the manifest lacks the path: loaded whole (they are the
+ * upper's own, so few), references resolved. *ret is NULL where there are none.
+ */
+int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options,
+		     struct ul_db_added **ret, struct ul_error *err);
+void ul_db_added_free(struct ul_db_added *a);

@@ -1,0 +1,241 @@
+/* Exporters: registration text and path-info JSON, batch by batch in path order. */
+#include "dbgen/exchange/export.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/encoding.h"
+#include "dbgen/manifest/format.h"
+#include "dbgen/manifest/name_table.h"
+
+#define WRITING "writing the export"
+
+/* What a path's printer needs. */
+struct printer {
+	const struct ul_name_table *names;
+	const char *store_dir;
+	FILE *out;
+	uint64_t printed; /* paths before this one */
+};
+
+typedef void (*print_fn)(const struct printer *p, const struct ul_batch *b, uint32_t i);
+
+/* The deriver in full; empty where there is none. */
+static void print_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	size_t len = b->deriver.off[i + 1] - b->deriver.off[i];
+	const char *text = b->deriver.bytes + b->deriver.off[i];
+
+	if (len > 0 && *text != '/')
+		fprintf(p->out, "%s/", p->store_dir);
+	fwrite(text, 1, len, p->out);
+}
+
+static void print_registration(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	char text[UL_STORE_PATH_SIZE], hash[2 * UL_NAR_HASH_SIZE + 1];
+
+	ul_hex_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
+	fprintf(p->out, "%s\n%s\n%" PRIu64 "\n", ul_name_table_path(p->names, b->first + i, text),
+		hash, b->nar_size[i]);
+	print_deriver(p, b, i);
+	fprintf(p->out, "\n%" PRIu64 "\n", b->ref_off[i + 1] - b->ref_off[i]);
+	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
+		fputs(ul_name_table_path(p->names, b->refs[k], text), p->out);
+		fputc('\n', p->out);
+	}
+}
+
+/* Texts of a manifest are printable ASCII: two characters want escaping. */
+static void print_json_text(FILE *out, const char *text, size_t len)
+{
+	fputc('"', out);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"' || text[i] == '\\')
+			fputc('\\', out);
+		fputc(text[i], out);
+	}
+	fputc('"', out);
+}
+
+static void print_json_optional(FILE *out, const struct ul_text_column *c, uint32_t i)
+{
+	if (c->off[i] == c->off[i + 1])
+		fputs("null", out);
+	else
+		print_json_text(out, c->bytes + c->off[i], c->off[i + 1] - c->off[i]);
+}
+
+static void print_json_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	const struct ul_text_column *c = &b->deriver;
+	char text[UL_STORE_DIR_MAX + 1 + UL_BASE_NAME_MAX + 1];
+	size_t len = c->off[i + 1] - c->off[i];
+
+	if (len > 0 && c->bytes[c->off[i]] != '/') {
+		snprintf(text, sizeof(text), "%s/%.*s", p->store_dir, (int)len,
+			 c->bytes + c->off[i]);
+		print_json_text(p->out, text, strlen(text));
+	} else {
+		print_json_optional(p->out, c, i);
+	}
+}
+
+/* The signatures, which the manifest joins by spaces, as an array. */
+static void print_json_sigs(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	const char *at = b->sigs.bytes + b->sigs.off[i], *end = b->sigs.bytes + b->sigs.off[i + 1];
+
+	fputs(",\"signatures\":[", p->out);
+	while (at < end) {
+		const char *space = memchr(at, ' ', (size_t)(end - at));
+		const char *stop = space ? space : end;
+
+		print_json_text(p->out, at, (size_t)(stop - at));
+		at = space ? space + 1 : end;
+		if (at < end)
+			fputc(',', p->out);
+	}
+	fputc(']', p->out);
+}
+
+/* Members in Nix's order, which is that of their names. */
+static void print_json(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	char text[UL_STORE_PATH_SIZE], hash[64];
+
+	if (p->printed > 0)
+		fputc(',', p->out);
+	ul_base64_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
+	ul_name_table_path(p->names, b->first + i, text);
+	print_json_text(p->out, text, strlen(text));
+	fputs(":{\"ca\":", p->out);
+	print_json_optional(p->out, &b->ca, i);
+	fputs(",\"deriver\":", p->out);
+	print_json_deriver(p, b, i);
+	fprintf(p->out, ",\"narHash\":\"sha256-%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash,
+		b->nar_size[i]);
+	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
+		if (k > b->ref_off[i])
+			fputc(',', p->out);
+		ul_name_table_path(p->names, b->refs[k], text);
+		print_json_text(p->out, text, strlen(text));
+	}
+	if (b->registered[i] != 0)
+		fprintf(p->out, "],\"registrationTime\":%" PRId64, b->registered[i]);
+	else
+		fputs("],\"registrationTime\":null", p->out);
+	print_json_sigs(p, b, i);
+	fprintf(p->out, ",\"ultimate\":%s}", b->ultimate[i] ? "true" : "false");
+}
+
+static void print_column(FILE *out, const char *label, const struct ul_text_column *c, uint32_t i)
+{
+	size_t len = c->off[i + 1] - c->off[i];
+
+	if (len > 0)
+		fprintf(out, "%-14s%.*s\n", label, (int)len, c->bytes + c->off[i]);
+}
+
+/* For people. */
+static void print_record(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	char text[UL_STORE_PATH_SIZE], hash[64], date[32] = "";
+	time_t registered = (time_t)b->registered[i];
+	struct tm tm;
+
+	ul_nix32_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
+	fprintf(p->out, "%s%s\n%-14ssha256:%s\n%-14s%" PRIu64 " bytes\n", p->printed ? "\n" : "",
+		ul_name_table_path(p->names, b->first + i, text), "  NAR hash", hash, "  NAR size",
+		b->nar_size[i]);
+	if (b->deriver.off[i] < b->deriver.off[i + 1]) {
+		fprintf(p->out, "%-14s", "  deriver");
+		print_deriver(p, b, i);
+		fputc('\n', p->out);
+	}
+	if (registered != 0 && gmtime_r(&registered, &tm) &&
+	    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
+		fprintf(p->out, "%-14s%s\n", "  registered", date);
+	if (b->ultimate[i])
+		fprintf(p->out, "%-14s%s\n", "  trust", "ultimate (built here)");
+	print_column(p->out, "  signatures", &b->sigs, i);
+	print_column(p->out, "  ca", &b->ca, i);
+	fprintf(p->out, "%-14s%" PRIu64 "\n", "  references", b->ref_off[i + 1] - b->ref_off[i]);
+	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++)
+		fprintf(p->out, "    %s\n", ul_name_table_path(p->names, b->refs[k], text));
+}
+
+/* Print these paths (numbers: n of them, in this order), or all (numbers: NULL). */
+static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
+		       print_fn print, struct ul_error *err)
+{
+	struct printer p = {.store_dir = ul_manifest_store_dir(m), .out = out};
+	struct ul_batch_reader *reader = ul_batch_reader_new(m);
+	struct ul_name_table *names = NULL;
+	struct ul_batch b = {.n = 0};
+	int r = reader ? ul_name_table_new(m, &names, err) : ul_error_nomem(err, WRITING);
+
+	p.names = names;
+	for (uint32_t at = 0; at < n && r == 0 && !ferror(out); at++) {
+		uint32_t number = numbers ? numbers[at] : at;
+
+		if (number < b.first || number - b.first >= b.n)
+			r = ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL,
+						   &b, err);
+		if (r == 0)
+			print(&p, &b, number - b.first);
+		p.printed++;
+	}
+	ul_name_table_free(names);
+	ul_batch_reader_free(reader);
+	return r;
+}
+
+static int flush(FILE *out, struct ul_error *err)
+{
+	errno = 0;
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	return ul_error_errno(err, UL_E_SYSTEM, WRITING, NULL, NULL, errno ? errno : EIO);
+}
+
+static int print_json_object(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
+			     struct ul_error *err)
+{
+	int r;
+
+	fputc('{', out);
+	r = print_paths(m, numbers, n, out, print_json, err);
+	if (r < 0)
+		return r;
+	fputs("}\n", out);
+	return flush(out, err);
+}
+
+int ul_export_registration(struct ul_manifest *m, FILE *out, struct ul_error *err)
+{
+	int r = print_paths(m, NULL, ul_manifest_n_paths(m), out, print_registration, err);
+
+	return r < 0 ? r : flush(out, err);
+}
+
+int ul_export_path_info(struct ul_manifest *m, FILE *out, struct ul_error *err)
+{
+	return print_json_object(m, NULL, ul_manifest_n_paths(m), out, err);
+}
+
+int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
+			   struct ul_error *err)
+{
+	return print_json_object(m, numbers, n, out, err);
+}
+
+int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
+			 struct ul_error *err)
+{
+	int r = print_paths(m, numbers, n, out, print_record, err);
+
+	return r < 0 ? r : flush(out, err);
+}

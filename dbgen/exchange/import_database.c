@@ -1,0 +1,468 @@
+/*
+ * Nix's own database as a source. It is opened so that nothing of it is ever written, and what stands
+ * in its write-ahead log is seen:
+ *   no -wal, or an empty one    the file holds all: opened as immutable
+ *   -wal and -shm               read with Nix's own locks, -shm read-only; where nobody has it open,
+ *                               SQLite builds the log's index in memory
+ *   -wal without -shm           a copy that lost its -shm. SQLite would make a new one beside it, so both
+ *                               are copied to a temporary directory and opened there
+ *   -journal                    an interrupted transaction that only a writer can undo: refused
+ */
+#include "common/sqlite.h"
+#include "dbgen/exchange/import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/buffer.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbgen/store/hash_text.h"
+
+#define READING "reading Nix's database"
+
+struct source {
+	const char *path; /* as the caller named it, for messages */
+	sqlite3 *db;
+	char *copy; /* temporary directory to remove; NULL: none */
+	struct ul_error *err;
+};
+
+/* The paths by id, which is how Refs names them. */
+struct ids {
+	int64_t *id;
+	char **path;
+	size_t n, size;
+};
+
+static int fail_sqlite(const struct source *s)
+{
+	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
+			    "Open it with Nix first, or give another source.", "%s",
+			    s->db ? sqlite3_errmsg(s->db) : "out of memory");
+}
+
+static int fail_row(const struct source *s, const char *object, const char *why)
+{
+	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
+			    "Repair it with `nix-store --verify`.", "%s: %s", object, why);
+}
+
+/* ---- opening ---- */
+
+static bool has_content(const char *path, const char *suffix, bool *ret_exists)
+{
+	char *name = NULL;
+	struct stat st;
+	bool content = false;
+
+	*ret_exists = false;
+	if (asprintf(&name, "%s%s", path, suffix) < 0)
+		return false;
+	if (stat(name, &st) == 0) {
+		*ret_exists = true;
+		content = st.st_size > 0;
+	}
+	free(name);
+	return content;
+}
+
+/* "file:" URI of a path: everything that could mean something else is escaped. */
+static int make_uri(struct ul_buffer *b, const char *path, const char *query)
+{
+	int r = ul_buffer_printf(b, "file:%s", path[0] == '/' ? "//" : "");
+
+	for (const unsigned char *p = (const unsigned char *)path; *p && r == 0; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= '0' && *p <= '9') || strchr("/._-", *p);
+
+		r = plain ? ul_buffer_append(b, p, 1) : ul_buffer_printf(b, "%%%02x", *p);
+	}
+	return r < 0 ? r : ul_buffer_printf(b, "?%s", query);
+}
+
+static int open_uri(struct source *s, const char *path, const char *query, int flags)
+{
+	ul_autobuffer struct ul_buffer uri = {0};
+
+	if (make_uri(&uri, path, query) < 0 || !ul_buffer_string(&uri))
+		return ul_error_nomem(s->err, READING);
+	if (sqlite3_open_v2((const char *)uri.data, &s->db,
+			    flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
+		return fail_sqlite(s);
+	ul_sqlite_harden(s->db);
+	return 0;
+}
+
+static int copy_file(const struct source *s, const char *from, const char *to)
+{
+	ul_autoclose int in = open(from, O_RDONLY | O_CLOEXEC);
+	ul_autoclose int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ul_autofree char *block = malloc(1 << 16);
+	ssize_t n = -1;
+	int r = 0;
+
+	if (!block)
+		return ul_error_nomem(s->err, READING);
+	if (in < 0 || out < 0)
+		return ul_error_errno(s->err, UL_E_SYSTEM, READING, in < 0 ? from : to, NULL,
+				      errno);
+	while (r == 0 && (n = read(in, block, 1 << 16)) > 0)
+		r = ul_write_full(out, block, (size_t)n);
+	if (r == 0 && n < 0)
+		r = -errno;
+	return r < 0 ? ul_error_errno(s->err, UL_E_SYSTEM, READING, to, NULL, -r) : 0;
+}
+
+static int open_copy(struct source *s)
+{
+	static const char *const suffixes[] = {"", "-wal"};
+	const char *tmp = getenv("TMPDIR");
+	ul_autofree char *target = NULL;
+	int r = 0;
+
+	if (asprintf(&s->copy, "%s/underlay.XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0) {
+		s->copy = NULL;
+		return ul_error_nomem(s->err, READING);
+	}
+	if (!mkdtemp(s->copy)) {
+		r = ul_error_errno(s->err, UL_E_SYSTEM, READING, s->copy, NULL, errno);
+		free(s->copy);
+		s->copy = NULL;
+		return r;
+	}
+	for (size_t i = 0; i < UL_ARRAY_SIZE(suffixes) && r == 0; i++) {
+		ul_autofree char *from = NULL, *to = NULL;
+
+		if (asprintf(&from, "%s%s", s->path, suffixes[i]) < 0)
+			from = NULL;
+		if (asprintf(&to, "%s/db.sqlite%s", s->copy, suffixes[i]) < 0)
+			to = NULL;
+		r = from && to ? copy_file(s, from, to) : ul_error_nomem(s->err, READING);
+	}
+	target = ul_path_join(s->copy, "db.sqlite");
+	if (r < 0)
+		return r;
+	if (!target)
+		return ul_error_nomem(s->err, READING);
+	return open_uri(s, target, "mode=rw", SQLITE_OPEN_READWRITE);
+}
+
+static int open_source(struct source *s)
+{
+	bool wal_exists, shm_exists, journal_exists;
+	bool wal = has_content(s->path, "-wal", &wal_exists);
+	bool shm = has_content(s->path, "-shm", &shm_exists);
+	struct stat st;
+
+	if (stat(s->path, &st) < 0)
+		return ul_error_errno(s->err, UL_E_DATABASE, READING, s->path, NULL, errno);
+	if (!S_ISREG(st.st_mode))
+		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, NULL,
+				    "it is no regular file");
+	if (has_content(s->path, "-journal", &journal_exists))
+		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
+				    "Open it with Nix first.",
+				    "a transaction was interrupted and is not undone yet");
+	if (!wal)
+		return open_uri(s, s->path, "mode=ro&immutable=1", SQLITE_OPEN_READONLY);
+	if (shm)
+		return open_uri(s, s->path, "mode=ro&readonly_shm=1", SQLITE_OPEN_READONLY);
+	return open_copy(s);
+}
+
+static void close_source(struct source *s)
+{
+	sqlite3_close(s->db);
+	if (s->copy) {
+		(void)ul_remove_tree(AT_FDCWD, s->copy);
+		free(s->copy);
+	}
+}
+
+/* ---- rows ---- */
+
+static int prepare(const struct source *s, const char *sql, sqlite3_stmt **ret)
+{
+	return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : fail_sqlite(s);
+}
+
+/* 1: a row, 0: no more, negative: failure. */
+static int step(const struct source *s, sqlite3_stmt *q)
+{
+	int r = sqlite3_step(q);
+
+	return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : fail_sqlite(s);
+}
+
+/* A column's text; NULL for SQL's null. false: it holds a NUL byte, or there is no memory. */
+static bool text_of(sqlite3_stmt *q, int column, const char **ret)
+{
+	*ret = (const char *)sqlite3_column_text(q, column);
+	if (!*ret)
+		return sqlite3_column_type(q, column) == SQLITE_NULL;
+	return strlen(*ret) == (size_t)sqlite3_column_bytes(q, column);
+}
+
+static int finish(sqlite3_stmt *q, int r)
+{
+	sqlite3_finalize(q);
+	return r;
+}
+
+/* ---- ids ---- */
+
+static bool add_id(struct ids *ids, int64_t id, const char *path)
+{
+	if (ids->n == ids->size) {
+		size_t size = ids->size ? ids->size * 2 : 1024;
+		int64_t *more_ids = realloc(ids->id, size * sizeof(*more_ids));
+		char **more_paths;
+
+		if (!more_ids)
+			return false;
+		ids->id = more_ids;
+		more_paths = realloc(ids->path, size * sizeof(*more_paths));
+		if (!more_paths)
+			return false;
+		ids->path = more_paths;
+		ids->size = size;
+	}
+	ids->id[ids->n] = id;
+	ids->path[ids->n] = strdup(path);
+	return ids->path[ids->n++] != NULL;
+}
+
+static void free_ids(struct ids *ids)
+{
+	for (size_t i = 0; i < ids->n; i++)
+		free(ids->path[i]);
+	free(ids->path);
+	free(ids->id);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static const char *path_of(const struct ids *ids, int64_t id)
+{
+	const int64_t *found =
+		ids->n ? bsearch(&id, ids->id, ids->n, sizeof(*ids->id), compare_ids) : NULL;
+
+	return found ? ids->path[found - ids->id] : NULL;
+}
+
+static int read_ids(const struct source *s, struct ids *ids)
+{
+	sqlite3_stmt *q = NULL;
+	const char *path;
+	int r = prepare(s, "select id, path from ValidPaths order by id", &q);
+
+	while (r == 0 && (r = step(s, q)) == 1) {
+		if (!text_of(q, 1, &path) || !path)
+			r = fail_row(s, "ValidPaths", "a path is no text");
+		else
+			r = add_id(ids, sqlite3_column_int64(q, 0), path)
+				    ? 0
+				    : ul_error_nomem(s->err, READING);
+	}
+	return finish(q, r);
+}
+
+/* ---- the tables ---- */
+
+/* The Refs in order of the referrer, one row ahead of what was taken. */
+struct refs {
+	sqlite3_stmt *q;
+	int state; /* 1: a row waits, 0: no more */
+	const char **list;
+	size_t n, size;
+};
+
+static int take_refs(const struct source *s, const struct ids *ids, struct refs *refs, int64_t id)
+{
+	refs->n = 0;
+	while (refs->state == 1 && sqlite3_column_int64(refs->q, 0) == id) {
+		const char *path = path_of(ids, sqlite3_column_int64(refs->q, 1));
+
+		if (!path)
+			return fail_row(s, path_of(ids, id), "it refers to an id that is no path");
+		if (refs->n == refs->size) {
+			size_t size = refs->size ? refs->size * 2 : 64;
+			const char **list = realloc(refs->list, size * sizeof(*list));
+
+			if (!list)
+				return ul_error_nomem(s->err, READING);
+			refs->list = list;
+			refs->size = size;
+		}
+		refs->list[refs->n++] = path;
+		refs->state = step(s, refs->q);
+		if (refs->state < 0)
+			return refs->state;
+	}
+	if (refs->state == 1 && sqlite3_column_int64(refs->q, 0) < id)
+		return fail_row(s, "Refs", "a referrer is an id that is no path");
+	return 0;
+}
+
+static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt *q,
+		     const struct refs *refs)
+{
+	struct ul_path_info info = {.path = NULL};
+	const char *hash;
+	int64_t size = sqlite3_column_int64(q, 5);
+
+	if (!text_of(q, 1, &info.path) || !text_of(q, 2, &hash) || !text_of(q, 4, &info.deriver) ||
+	    !text_of(q, 7, &info.sigs) || !text_of(q, 8, &info.ca) || !info.path)
+		return fail_row(s, "ValidPaths", "a column is no text");
+	if (!hash || !ul_sha256_parse(hash, strlen(hash), info.nar_hash))
+		return fail_row(s, info.path, "its hash is no SHA-256 hash");
+	if (size < 0)
+		return fail_row(s, info.path, "its NAR size is negative");
+	info.registered = sqlite3_column_int64(q, 3);
+	info.nar_size = (uint64_t)size;
+	info.ultimate = sqlite3_column_int64(q, 6) != 0;
+	info.refs = refs->list;
+	info.n_refs = refs->n;
+	return ul_builder_add(b, &info, s->err);
+}
+
+static int read_paths(const struct source *s, struct ul_builder *b, const struct ids *ids)
+{
+	struct refs refs = {.q = NULL};
+	sqlite3_stmt *q = NULL;
+	int r = prepare(
+		s,
+		"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+		" from ValidPaths order by id",
+		&q);
+
+	if (r == 0)
+		r = prepare(s, "select referrer, reference from Refs order by referrer", &refs.q);
+	if (r == 0)
+		r = refs.state = step(s, refs.q);
+	if (r >= 0)
+		r = 0;
+	while (r == 0 && (r = step(s, q)) == 1) {
+		r = take_refs(s, ids, &refs, sqlite3_column_int64(q, 0));
+		if (r == 0)
+			r = read_path(s, b, q, &refs);
+	}
+	if (r == 0 && refs.state == 1)
+		r = fail_row(s, "Refs", "a referrer is an id that is no path");
+	free(refs.list);
+	sqlite3_finalize(refs.q);
+	return finish(q, r);
+}
+
+static int has_table(const struct source *s, const char *name, bool *ret)
+{
+	sqlite3_stmt *q = NULL;
+	int r = prepare(s, "select 1 from sqlite_master where type = 'table' and name = ?", &q);
+
+	if (r == 0 && sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC) != SQLITE_OK)
+		r = fail_sqlite(s);
+	if (r == 0)
+		r = step(s, q);
+	*ret = r == 1;
+	return finish(q, r < 0 ? r : 0);
+}
+
+/* Rows of up to four texts, each handed to `add`; none of the first three is null. */
+typedef int (*add_fn)(struct ul_builder *b, const char *const text[4], struct ul_error *err);
+
+static int add_drv_output(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+{
+	return ul_builder_add_drv_output(b, t[0], t[1], t[2], err);
+}
+
+static int add_realisation(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+{
+	return ul_builder_add_realisation(b, t[0], t[1], t[2], t[3], err);
+}
+
+static int add_realisation_ref(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+{
+	if (!t[3])
+		return ul_error_set(err, UL_E_DATABASE, READING, t[0], NULL,
+				    "a realisation's output has no name");
+	return ul_builder_add_realisation_ref(b, t[0], t[1], t[2], t[3], err);
+}
+
+static int read_table(const struct source *s, struct ul_builder *b, const char *table,
+		      const char *sql, add_fn add)
+{
+	const char *text[4] = {NULL};
+	sqlite3_stmt *q = NULL;
+	bool exists;
+	int r = has_table(s, table, &exists);
+
+	if (r < 0 || !exists)
+		return r;
+	r = prepare(s, sql, &q);
+	while (r == 0 && (r = step(s, q)) == 1) {
+		bool good = true;
+
+		for (int i = 0; i < sqlite3_column_count(q); i++)
+			good &= text_of(q, i, &text[i]) && (i == 3 || text[i]);
+		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is no text");
+	}
+	return finish(q, r);
+}
+
+static int read_tables(const struct source *s, struct ul_builder *b)
+{
+	static const struct {
+		const char *table, *sql;
+		add_fn add;
+	} tables[] = {
+		{"DerivationOutputs",
+		 "select v.path, d.id, d.path from DerivationOutputs d"
+		 " join ValidPaths v on v.id = d.drv",
+		 add_drv_output},
+		{"Realisations",
+		 "select r.drvPath, r.outputName, v.path, r.signatures from Realisations r"
+		 " join ValidPaths v on v.id = r.outputPath",
+		 add_realisation},
+		{"RealisationsRefs",
+		 "select a.drvPath, a.outputName, z.drvPath, z.outputName from RealisationsRefs x"
+		 " join Realisations a on a.id = x.referrer"
+		 " join Realisations z on z.id = x.realisationReference",
+		 add_realisation_ref},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(tables) && r == 0; i++)
+		r = read_table(s, b, tables[i].table, tables[i].sql, tables[i].add);
+	return r;
+}
+
+int ul_import_database(struct ul_builder *b, const char *path, struct ul_error *err)
+{
+	struct source s = {.path = path, .err = err};
+	struct ids ids = {.n = 0};
+	int r = open_source(&s);
+
+	/* One transaction: all tables are seen as of one moment. */
+	if (r == 0 && sqlite3_exec(s.db, "begin", NULL, NULL, NULL) != SQLITE_OK)
+		r = fail_sqlite(&s);
+	if (r == 0)
+		r = read_ids(&s, &ids);
+	if (r == 0)
+		r = read_paths(&s, b, &ids);
+	if (r == 0)
+		r = read_tables(&s, b);
+	free_ids(&ids);
+	close_source(&s);
+	return r;
+}

@@ -1,0 +1,320 @@
+/*
+ * `nix path-info --json` in all its shapes:
+ *   2.0 to 2.18   an array of objects, each with its "path"
+ *   2.19 to 2.31  an object: full path -> object (JSON format 1), null for an invalid path
+ *   2.32 and on   {"version": 2 or 3, "storeDir": ..., "info": {base name -> object}}; paths are base
+ *                 names, "ca" is an object, in version 3 signatures are objects as well
+ * Each value is taken in any of its forms, whatever the shape around it. Unknown members are ignored.
+ */
+#include "dbgen/exchange/import.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/json.h"
+#include "dbgen/store/hash_text.h"
+#include "dbgen/manifest/format.h"
+
+#define READING "reading path-info JSON"
+
+/* What is carried while one document is read. */
+struct reader {
+	struct ul_builder *b;
+	const char *name;      /* of the source, for messages */
+	const char *store_dir; /* of the document, where it tells one */
+	struct ul_buffer texts, refs, sigs;
+	char ca[256];
+	struct ul_error *err;
+};
+
+static int refuse(const struct reader *r, const char *path, const char *why)
+{
+	return ul_error_set(r->err, UL_E_INPUT, READING, r->name,
+			    "Give what `nix path-info --json` wrote.", "%s%s%s", path ? path : "",
+			    path ? ": " : "", why);
+}
+
+/* A JSON string without NULs; NULL: it is none. */
+static const char *string_of(struct json_object *v)
+{
+	const char *text;
+
+	if (!json_object_is_type(v, json_type_string))
+		return NULL;
+	text = json_object_get_string(v);
+	return strlen(text) == (size_t)json_object_get_string_len(v) ? text : NULL;
+}
+
+/*
+ * A store path as the texts have it, full or a base name, as an offset in r->texts (which moves while
+ * it grows). Returns 0 or -UL_E_MEMORY.
+ */
+static int put_path(struct reader *r, const char *text, size_t *ret_offset)
+{
+	size_t offset = r->texts.len;
+	int res = 0;
+
+	if (text[0] != '/') {
+		res = ul_buffer_append(&r->texts, r->store_dir, strlen(r->store_dir));
+		if (res == 0)
+			res = ul_buffer_append(&r->texts, "/", 1);
+	}
+	if (res == 0)
+		res = ul_buffer_append(&r->texts, text, strlen(text) + 1);
+	*ret_offset = offset;
+	return res < 0 ? ul_error_nomem(r->err, READING) : 0;
+}
+
+/* A hash in its text form, or {"algorithm": ..., "hash": ...}. */
+static const char *hash_of(struct json_object *v, const char **ret_algorithm)
+{
+	*ret_algorithm = NULL;
+	if (!json_object_is_type(v, json_type_object))
+		return string_of(v);
+	*ret_algorithm = ul_json_string(v, "algorithm");
+	return *ret_algorithm ? ul_json_string(v, "hash") : NULL;
+}
+
+static int read_nar(struct reader *r, struct json_object *v, const char *path,
+		    struct ul_path_info *info)
+{
+	const char *algorithm, *hash;
+	struct json_object *member;
+
+	if (!json_object_object_get_ex(v, "narHash", &member))
+		return refuse(r, path, "it has no narHash");
+	hash = hash_of(member, &algorithm);
+	if (!hash || (algorithm && strcmp(algorithm, "sha256") != 0) ||
+	    !ul_sha256_parse(hash, strlen(hash), info->nar_hash))
+		return refuse(r, path, "its narHash is no SHA-256 hash");
+	if (!ul_json_uint(v, "narSize", &info->nar_size))
+		return refuse(r, path, "its narSize is missing or no possible one");
+	return 0;
+}
+
+/* The structured content address, as Nix's database writes it. */
+static bool render_ca(struct json_object *v, char *out, size_t size)
+{
+	static const char *const methods[][2] = {
+		{"flat", "fixed:"}, {"nar", "fixed:r:"}, {"text", "text:"}, {"git", "fixed:git:"}};
+	const char *method = ul_json_string(v, "method"), *algorithm, *hash;
+	char text[UL_HASH_TEXT_SIZE];
+	struct json_object *member;
+
+	if (!method || !json_object_object_get_ex(v, "hash", &member))
+		return false;
+	hash = hash_of(member, &algorithm);
+	if (!hash || !ul_hash_to_nix32(algorithm, hash, strlen(hash), text))
+		return false;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(methods); i++)
+		if (!strcmp(methods[i][0], method))
+			return snprintf(out, size, "%s%s", methods[i][1], text) < (int)size;
+	return false;
+}
+
+static int read_ca(struct reader *r, struct json_object *v, const char *path,
+		   struct ul_path_info *info)
+{
+	struct json_object *member;
+
+	if (!json_object_object_get_ex(v, "ca", &member) || !member)
+		return 0;
+	if (json_object_is_type(member, json_type_object)) {
+		if (!render_ca(member, r->ca, sizeof(r->ca)))
+			return refuse(r, path, "its content address is no possible one");
+		info->ca = r->ca;
+		return 0;
+	}
+	info->ca = string_of(member);
+	return info->ca ? 0 : refuse(r, path, "its content address is no possible one");
+}
+
+/* One signature, "KEY:BASE64" or {"keyName": ..., "sig": ...}, behind those before. */
+static bool put_sig(struct reader *r, struct json_object *v)
+{
+	const char *text = string_of(v), *key = ul_json_string(v, "keyName"),
+		   *sig = ul_json_string(v, "sig"), *space = r->sigs.len ? " " : "";
+
+	if (text && *text)
+		return ul_buffer_printf(&r->sigs, "%s%s", space, text) == 0;
+	return key && sig && *key && *sig &&
+	       ul_buffer_printf(&r->sigs, "%s%s:%s", space, key, sig) == 0;
+}
+
+static int read_sigs(struct reader *r, struct json_object *v, const char *path,
+		     struct ul_path_info *info)
+{
+	struct json_object *member;
+
+	r->sigs.len = 0;
+	if (!json_object_object_get_ex(v, "signatures", &member) || !member)
+		return 0;
+	if (!json_object_is_type(member, json_type_array))
+		return refuse(r, path, "its signatures are no array");
+	for (size_t i = 0; i < json_object_array_length(member); i++)
+		if (!put_sig(r, json_object_array_get_idx(member, i)))
+			return refuse(r, path, "a signature is no possible one");
+	info->sigs = ul_buffer_string(&r->sigs);
+	return info->sigs ? 0 : ul_error_nomem(r->err, READING);
+}
+
+/* registrationTime and ultimate: may be absent, the former null. */
+static int read_flags(struct reader *r, struct json_object *v, const char *path,
+		      struct ul_path_info *info)
+{
+	struct json_object *member;
+	uint64_t seconds = 0;
+
+	if (json_object_object_get_ex(v, "registrationTime", &member) && member &&
+	    !ul_json_uint(v, "registrationTime", &seconds))
+		return refuse(r, path, "its registrationTime is no possible one");
+	info->registered = (int64_t)seconds;
+	if (json_object_object_get_ex(v, "ultimate", &member) &&
+	    !ul_json_bool(v, "ultimate", &info->ultimate))
+		return refuse(r, path, "its \"ultimate\" is no boolean");
+	return 0;
+}
+
+/* The references as offsets in r->texts; made pointers when no more text is to come. */
+static int read_refs(struct reader *r, struct json_object *v, const char *path, size_t *ret_n)
+{
+	struct json_object *member;
+	int res = 0;
+
+	r->refs.len = 0;
+	if (!json_object_object_get_ex(v, "references", &member) ||
+	    !json_object_is_type(member, json_type_array))
+		return refuse(r, path, "its references are missing or no array");
+	for (size_t i = 0; i < json_object_array_length(member) && res == 0; i++) {
+		const char *text = string_of(json_object_array_get_idx(member, i));
+		size_t offset;
+
+		if (!text)
+			return refuse(r, path, "a reference is no string");
+		res = put_path(r, text, &offset);
+		if (res == 0 && ul_buffer_append(&r->refs, &offset, sizeof(offset)) < 0)
+			res = ul_error_nomem(r->err, READING);
+	}
+	*ret_n = json_object_array_length(member);
+	return res;
+}
+
+/* Add a path whose texts are in place: path, deriver, then references. */
+static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver,
+	       size_t n_refs)
+{
+	const char *base = (const char *)r->texts.data;
+	size_t *offsets = (size_t *)(void *)r->refs.data;
+	ul_autofree const char **refs = calloc(n_refs + 1, sizeof(*refs));
+
+	if (!refs)
+		return ul_error_nomem(r->err, READING);
+	for (size_t i = 0; i < n_refs; i++)
+		refs[i] = base + offsets[i];
+	info->path = base + path;
+	info->deriver = deriver ? base + *deriver : NULL;
+	info->refs = refs;
+	info->n_refs = n_refs;
+	return ul_builder_add(r->b, info, r->err);
+}
+
+/* One path's object; key is its full path or base name. */
+static int read_path(struct reader *r, const char *key, struct json_object *v)
+{
+	struct ul_path_info info = {.path = NULL};
+	struct json_object *member;
+	size_t path, deriver, n_refs = 0;
+	bool has_deriver, valid = true;
+	int res;
+
+	if (!v || (ul_json_bool(v, "valid", &valid) && !valid))
+		return refuse(r, key, "it was not valid in the store that was asked");
+	if (!json_object_is_type(v, json_type_object))
+		return refuse(r, key, "it is no object");
+	has_deriver = json_object_object_get_ex(v, "deriver", &member) && member;
+	if (has_deriver && !string_of(member))
+		return refuse(r, key, "its deriver is no string");
+	r->texts.len = 0;
+	res = put_path(r, key, &path);
+	if (res == 0 && has_deriver)
+		res = put_path(r, string_of(member), &deriver);
+	if (res == 0)
+		res = read_nar(r, v, key, &info);
+	if (res == 0)
+		res = read_ca(r, v, key, &info);
+	if (res == 0)
+		res = read_sigs(r, v, key, &info);
+	if (res == 0)
+		res = read_flags(r, v, key, &info);
+	if (res == 0)
+		res = read_refs(r, v, key, &n_refs);
+	return res < 0 ? res : add(r, &info, path, has_deriver ? &deriver : NULL, n_refs);
+}
+
+static int read_array(struct reader *r, struct json_object *array)
+{
+	int res = 0;
+
+	for (size_t i = 0; i < json_object_array_length(array) && res == 0; i++) {
+		struct json_object *v = json_object_array_get_idx(array, i);
+		const char *path = ul_json_string(v, "path");
+
+		res = path ? read_path(r, path, v) : refuse(r, NULL, "an element has no path");
+	}
+	return res;
+}
+
+static int read_object(struct reader *r, struct json_object *object)
+{
+	int res = 0;
+
+	json_object_object_foreach(object, key, v)
+	{
+		if (res == 0)
+			res = read_path(r, key, v);
+	}
+	return res;
+}
+
+/* The object with a version around the paths. */
+static int read_versioned(struct reader *r, struct json_object *top, struct json_object *info)
+{
+	uint64_t version;
+
+	if (!ul_json_uint(top, "version", &version) || version < 1 || version > 3)
+		return refuse(r, NULL, "its version is not 1, 2 or 3");
+	if (!json_object_is_type(info, json_type_object))
+		return refuse(r, NULL, "its \"info\" is no object");
+	if (ul_json_string(top, "storeDir"))
+		r->store_dir = ul_json_string(top, "storeDir");
+	return read_object(r, info);
+}
+
+int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, const char *name,
+			struct ul_error *err)
+{
+	struct reader r = {.b = b, .name = name, .err = err};
+	ul_autojson struct json_object *top = NULL;
+	struct json_object *info;
+	const char *why;
+	int res;
+
+	top = ul_json_parse(text, len, &why);
+	if (!top)
+		return refuse(&r, NULL, why);
+	r.store_dir = ul_builder_store_dir(b);
+	if (json_object_is_type(top, json_type_array))
+		res = read_array(&r, top);
+	else if (!json_object_is_type(top, json_type_object))
+		res = refuse(&r, NULL, "it is neither an array nor an object");
+	else if (json_object_object_get_ex(top, "info", &info))
+		res = read_versioned(&r, top, info);
+	else
+		res = read_object(&r, top);
+	ul_buffer_free(&r.texts);
+	ul_buffer_free(&r.refs);
+	ul_buffer_free(&r.sigs);
+	return res;
+}

@@ -1,0 +1,132 @@
+/* Registration text: records of lines, as `nix-store --dump-db` prints and `--load-db` reads them. */
+#include "dbgen/exchange/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "dbgen/store/hash_text.h"
+
+#define READING "reading the registration"
+
+struct reader {
+	char *at, *end; /* a copy of the text, in which ends of lines become NULs */
+	unsigned long line;
+	const char *name;
+	const char **refs;
+	size_t refs_size;
+	struct ul_error *err;
+};
+
+static int refuse(const struct reader *r, const char *why)
+{
+	return ul_error_set(r->err, UL_E_INPUT, READING, r->name,
+			    "Give what `nix-store --dump-db` or closureInfo wrote.", "line %lu: %s",
+			    r->line, why);
+}
+
+/* The next line, terminated; NULL (explained): there is none, or not all of it. */
+static char *next_line(struct reader *r)
+{
+	char *line = r->at, *end;
+
+	r->line++;
+	end = line < r->end ? memchr(line, '\n', (size_t)(r->end - line)) : NULL;
+	if (!end) {
+		(void)refuse(r, "it is cut off here");
+		return NULL;
+	}
+	if (memchr(line, '\0', (size_t)(end - line))) {
+		(void)refuse(r, "it holds a NUL byte");
+		return NULL;
+	}
+	*end = '\0';
+	r->at = end + 1;
+	return line;
+}
+
+/* A line that is a decimal number, at most max. */
+static int next_number(struct reader *r, uint64_t max, const char *what, uint64_t *ret)
+{
+	const char *line = next_line(r);
+	uint64_t v = 0;
+
+	if (!line)
+		return -UL_E_INPUT;
+	if (!*line || strspn(line, "0123456789") != strlen(line))
+		return refuse(r, what);
+	for (; *line; line++)
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*line - '0'), &v) || v > max)
+			return refuse(r, what);
+	*ret = v;
+	return 0;
+}
+
+static int read_refs(struct reader *r, struct ul_path_info *info)
+{
+	uint64_t n = 0;
+	/* A reference takes more than two bytes: so much and no more is believed of the count. */
+	int res = next_number(r, (uint64_t)(r->end - r->at) / 2,
+			      "the number of references is no possible one", &n);
+
+	if (res < 0)
+		return res;
+	if (n > r->refs_size) {
+		const char **refs = realloc(r->refs, n * sizeof(*refs));
+
+		if (!refs)
+			return ul_error_nomem(r->err, READING);
+		r->refs = refs;
+		r->refs_size = n;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		r->refs[i] = next_line(r);
+		if (!r->refs[i])
+			return -UL_E_INPUT;
+	}
+	info->refs = r->refs;
+	info->n_refs = n;
+	return 0;
+}
+
+static int read_record(struct reader *r, struct ul_builder *b)
+{
+	struct ul_path_info info = {.path = next_line(r)};
+	const char *hash = info.path ? next_line(r) : NULL;
+	int res;
+
+	if (!hash)
+		return -UL_E_INPUT;
+	if (*hash == '\0' || *hash == '/')
+		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
+				 "it without --hash-given), and a manifest needs one");
+	if (!ul_sha256_parse(hash, strlen(hash), info.nar_hash))
+		return refuse(r, "this is no SHA-256 hash");
+	res = next_number(r, INT64_MAX, "the NAR size is no possible one", &info.nar_size);
+	if (res < 0)
+		return res;
+	info.deriver = next_line(r);
+	if (!info.deriver)
+		return -UL_E_INPUT;
+	res = read_refs(r, &info);
+	return res < 0 ? res : ul_builder_add(b, &info, r->err);
+}
+
+int ul_import_registration(struct ul_builder *b, const char *text, size_t len, const char *name,
+			   struct ul_error *err)
+{
+	ul_autofree char *copy = malloc(len + 1);
+	struct reader r = {.at = copy, .name = name, .err = err};
+	int res = 0;
+
+	if (!copy)
+		return ul_error_nomem(err, READING);
+	if (len > 0)
+		memcpy(copy, text, len);
+	r.end = copy + len;
+	while (res == 0 && r.at < r.end)
+		res = read_record(&r, b);
+	free(r.refs);
+	return res;
+}

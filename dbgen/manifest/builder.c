@@ -1,0 +1,541 @@
+/*
+ * The builder's collecting half: importers hand over paths in any order; each is checked, its texts
+ * are copied, and its references become indices of entries, defined or not yet.
+ */
+#include "dbgen/manifest/builder_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "dbgen/manifest/internal.h"
+#include "dbgen/store/store_path.h"
+
+#define ADDING "collecting store paths"
+
+/* Texts live in chunks that are never moved, so pointers into them stay good. */
+#define CHUNK_SIZE (256 * 1024)
+
+struct ul_builder_chunk {
+	struct ul_builder_chunk *next;
+	size_t used, size;
+	char bytes[];
+};
+
+static char *keep_text(struct ul_builder *b, const char *text, size_t len)
+{
+	struct ul_builder_chunk *c = b->chunks;
+	char *at;
+
+	if (!c || c->size - c->used < len + 1) {
+		size_t size = len + 1 > CHUNK_SIZE ? len + 1 : CHUNK_SIZE;
+
+		c = malloc(sizeof(*c) + size);
+		if (!c)
+			return NULL;
+		*c = (struct ul_builder_chunk){.next = b->chunks, .size = size};
+		b->chunks = c;
+	}
+	at = c->bytes + c->used;
+	memcpy(at, text, len);
+	at[len] = '\0';
+	c->used += len + 1;
+	return at;
+}
+
+/* The array with room for one more item: doubled where it is full. NULL: no memory. */
+static void *grown(void *array, size_t *size, size_t n, size_t item)
+{
+	size_t more = *size ? *size * 2 : 64, bytes;
+	void *p;
+
+	if (n < *size)
+		return array;
+	if (__builtin_mul_overflow(more, item, &bytes))
+		return NULL;
+	p = realloc(array, bytes);
+	if (p)
+		*size = more;
+	return p;
+}
+
+#define GROW(b, field)                                                               \
+	__extension__({                                                              \
+		void *grown_ = grown((b)->field, &(b)->field##_size, (b)->n_##field, \
+				     sizeof(*(b)->field));                           \
+		if (grown_)                                                          \
+			(b)->field = grown_;                                         \
+		grown_ != NULL;                                                      \
+	})
+
+static int refuse(struct ul_error *err, const char *path, const char *why)
+{
+	return ul_error_set(err, UL_E_INPUT, ADDING, path, NULL, "%s", why);
+}
+
+char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry *e, char *out)
+{
+	size_t dir_len = strlen(b->store_dir), name_len = strlen(e->name);
+	char *at = out + dir_len;
+
+	memcpy(out, b->store_dir, dir_len);
+	*at++ = '/';
+	ul_store_digest_text(e->digest, at);
+	at += UL_HASH_DIGITS;
+	*at++ = '-';
+	memcpy(at, e->name, name_len + 1);
+	return out;
+}
+
+/* ---- entries ---- */
+
+static size_t slot_of(const struct ul_builder *b, const uint8_t digest[UL_DIGEST_SIZE])
+{
+	/* Digests are hashes already; the factor is for those that somebody made up. */
+	return (size_t)(ul_get_le64(digest) * 0x9e3779b97f4a7c15ULL >> 20) & (b->table_size - 1);
+}
+
+static bool table_grow(struct ul_builder *b)
+{
+	size_t size = b->table_size ? b->table_size * 2 : 1024;
+	uint32_t *table = calloc(size, sizeof(*table));
+
+	if (!table)
+		return false;
+	free(b->table);
+	b->table = table;
+	b->table_size = size;
+	for (size_t i = 0; i < b->n_entries; i++) {
+		size_t slot = slot_of(b, b->entries[i].digest);
+
+		while (table[slot])
+			slot = (slot + 1) & (size - 1);
+		table[slot] = (uint32_t)i + 1;
+	}
+	return true;
+}
+
+/* The slot of this path: taken by it, or free. */
+static size_t find_slot(const struct ul_builder *b, const uint8_t *digest, const char *name)
+{
+	size_t slot = slot_of(b, digest);
+
+	for (; b->table[slot]; slot = (slot + 1) & (b->table_size - 1)) {
+		const struct ul_builder_entry *e = &b->entries[b->table[slot] - 1];
+
+		if (!memcmp(e->digest, digest, UL_DIGEST_SIZE) && !strcmp(e->name, name))
+			break;
+	}
+	return slot;
+}
+
+/* A full store path's digest and name. */
+static int parse_path(const struct ul_builder *b, const char *path, uint8_t *digest,
+		      const char **ret_name, struct ul_error *err)
+{
+	const char *base = ul_store_base_of(b->store_dir, path);
+	size_t dir_len = strlen(b->store_dir);
+
+	if (!base && (strncmp(path, b->store_dir, dir_len) != 0 || path[dir_len] != '/'))
+		return ul_error_set(err, UL_E_INPUT, ADDING, path,
+				    "Name the store directory with --store-dir.",
+				    "it does not lie in the store directory %s", b->store_dir);
+	if (!base || !ul_store_base_parse(base, strlen(base), digest))
+		return refuse(err, path, "it is no valid store path");
+	*ret_name = base + UL_HASH_DIGITS + 1;
+	return 0;
+}
+
+/* Find or make the entry of a full store path. */
+static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err)
+{
+	struct ul_builder_entry e = {.name = "", .record = UL_NO_RECORD};
+	size_t slot;
+	int r = parse_path(b, path, e.digest, &e.name, err);
+
+	if (r < 0)
+		return r;
+	if (b->n_entries * 3 >= b->table_size * 2 && !table_grow(b))
+		return ul_error_nomem(err, ADDING);
+	slot = find_slot(b, e.digest, e.name);
+	if (!b->table[slot]) {
+		if (b->n_entries >= UL_MANIFEST_MAX_PATHS)
+			return refuse(err, path, "there are more paths than a manifest can hold");
+		e.name = keep_text(b, e.name, strlen(e.name));
+		if (!e.name || !GROW(b, entries))
+			return ul_error_nomem(err, ADDING);
+		b->entries[b->n_entries++] = e;
+		b->table[slot] = (uint32_t)b->n_entries;
+	}
+	*ret = b->table[slot] - 1;
+	return 0;
+}
+
+/* The entry of a path that must be there: UINT32_MAX where it is not. */
+static uint32_t look_up(const struct ul_builder *b, const char *path)
+{
+	uint8_t digest[UL_DIGEST_SIZE];
+	const char *name = "";
+	size_t slot;
+
+	if (b->table_size == 0 || parse_path(b, path, digest, &name, NULL) < 0)
+		return UINT32_MAX;
+	slot = find_slot(b, digest, name);
+	return b->table[slot] ? b->table[slot] - 1 : UINT32_MAX;
+}
+
+/* ---- records ---- */
+
+/* Copy an optional text. */
+static int keep_optional(struct ul_builder *b, const char *text, const char **ret,
+			 struct ul_error *err)
+{
+	*ret = text && *text ? keep_text(b, text, strlen(text)) : NULL;
+	return text && *text && !*ret ? ul_error_nomem(err, ADDING) : 0;
+}
+
+/* The deriver as the manifest keeps it: its base name if it is of this store directory. */
+static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver,
+			 const char **ret, struct ul_error *err)
+{
+	size_t dir_len = strlen(b->store_dir), len = deriver ? strlen(deriver) : 0;
+	uint8_t digest[UL_DIGEST_SIZE];
+	const char *base;
+
+	*ret = NULL;
+	if (len == 0)
+		return 0;
+	base = ul_store_base_of(b->store_dir, deriver);
+	if (base && ul_store_base_parse(base, strlen(base), digest)) {
+		*ret = base;
+		return 0;
+	}
+	if (deriver[0] != '/' || len > UL_DERIVER_MAX || !ul_text_clean(deriver, len) ||
+	    (!strncmp(deriver, b->store_dir, dir_len) && deriver[dir_len] == '/'))
+		return refuse(err, path, "its deriver is no valid store path");
+	*ret = deriver;
+	return 0;
+}
+
+static int check_info(const struct ul_path_info *info, struct ul_error *err)
+{
+	size_t sigs = info->sigs ? strlen(info->sigs) : 0, ca = info->ca ? strlen(info->ca) : 0;
+
+	if (sigs > UL_SIGS_MAX)
+		return refuse(err, info->path, "its signatures are longer than 16383 bytes");
+	if (sigs > 0 && !ul_sigs_clean(info->sigs, sigs))
+		return refuse(err, info->path,
+			      "its signatures hold odd characters or stray spaces");
+	if (ca > UL_CA_MAX)
+		return refuse(err, info->path, "its content address is longer than 1023 bytes");
+	if (!ul_text_clean(info->ca, ca))
+		return refuse(err, info->path, "its content address holds odd characters");
+	if (info->nar_size > INT64_MAX)
+		return refuse(err, info->path, "its NAR size is above 2^63 - 1");
+	return 0;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* References as sorted entries without repetition, at the end of b->refs. */
+static int add_refs(struct ul_builder *b, const struct ul_path_info *info,
+		    struct ul_builder_record *record, struct ul_error *err)
+{
+	uint32_t *refs;
+	size_t n = 0, first = b->n_refs;
+	int r = 0;
+
+	for (size_t i = 0; i < info->n_refs && r == 0; i++) {
+		if (!GROW(b, refs))
+			r = ul_error_nomem(err, ADDING);
+		else
+			r = intern(b, info->refs[i], &b->refs[b->n_refs], err);
+		if (r == 0)
+			b->n_refs++;
+	}
+	if (r < 0) {
+		b->n_refs = first;
+		return r;
+	}
+	record->first_ref = first;
+	record->n_refs = 0;
+	if (info->n_refs == 0)
+		return 0;
+	refs = b->refs + first;
+	if (info->n_refs > 1)
+		qsort(refs, info->n_refs, sizeof(*refs), compare_u32);
+	for (size_t i = 0; i < info->n_refs; i++)
+		if (n == 0 || refs[n - 1] != refs[i])
+			refs[n++] = refs[i];
+	b->n_refs = first + n;
+	record->n_refs = (uint32_t)n;
+	return 0;
+}
+
+static bool texts_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* What differs between two records of a path; NULL: nothing. */
+static const char *difference(const struct ul_builder *b, const struct ul_builder_record *x,
+			      const struct ul_builder_record *y)
+{
+	if (memcmp(x->nar_hash, y->nar_hash, UL_NAR_HASH_SIZE) != 0)
+		return "NAR hashes";
+	if (x->nar_size != y->nar_size)
+		return "NAR sizes";
+	if (!texts_equal(x->deriver, y->deriver))
+		return "derivers";
+	if (!texts_equal(x->sigs, y->sigs))
+		return "signatures";
+	if (!texts_equal(x->ca, y->ca))
+		return "content addresses";
+	if (x->registered != y->registered)
+		return "registration times";
+	if (x->ultimate != y->ultimate)
+		return "\"ultimate\" flags";
+	if (x->n_refs != y->n_refs ||
+	    (x->n_refs > 0 && memcmp(b->refs + x->first_ref, b->refs + y->first_ref,
+				     x->n_refs * sizeof(*b->refs)) != 0))
+		return "references";
+	return NULL;
+}
+
+/* The path was given before: all must be the same. */
+static int merge(struct ul_builder *b, const struct ul_path_info *info, uint32_t entry,
+		 const struct ul_builder_record *record, struct ul_error *err)
+{
+	const struct ul_builder_record *before = &b->records[b->entries[entry].record];
+	const char *what = difference(b, before, record);
+
+	b->n_refs = record->first_ref;
+	if (!what)
+		return 0;
+	return ul_error_set(err, UL_E_INPUT, ADDING, info->path,
+			    "Give it once, or make the sources agree.",
+			    "it is given twice with different %s", what);
+}
+
+int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct ul_error *err)
+{
+	struct ul_builder_record record = {
+		.nar_size = info->nar_size,
+		.registered = info->registered,
+		.ultimate = info->ultimate,
+	};
+	const char *deriver = NULL;
+	uint32_t entry = 0;
+	int r = intern(b, info->path, &entry, err);
+
+	if (r == 0)
+		r = check_info(info, err);
+	if (r == 0)
+		r = check_deriver(b, info->path, info->deriver, &deriver, err);
+	if (r == 0)
+		r = add_refs(b, info, &record, err);
+	if (r < 0)
+		return r;
+	memcpy(record.nar_hash, info->nar_hash, UL_NAR_HASH_SIZE);
+	record.entry = entry;
+	record.deriver = deriver;
+	record.sigs = info->sigs && *info->sigs ? info->sigs : NULL;
+	record.ca = info->ca && *info->ca ? info->ca : NULL;
+	if (b->entries[entry].record != UL_NO_RECORD)
+		return merge(b, info, entry, &record, err);
+	r = keep_optional(b, deriver, &record.deriver, err);
+	if (r == 0)
+		r = keep_optional(b, info->sigs, &record.sigs, err);
+	if (r == 0)
+		r = keep_optional(b, info->ca, &record.ca, err);
+	if (r < 0)
+		return r;
+	if (!GROW(b, records))
+		return ul_error_nomem(err, ADDING);
+	b->entries[entry].record = (uint32_t)b->n_records;
+	b->records[b->n_records++] = record;
+	return 0;
+}
+
+/* ---- the small tables ---- */
+
+/* A text of 1 to max bytes of printable ASCII, copied. */
+static int keep_checked(struct ul_builder *b, const char *object, const char *text, size_t max,
+			const char *what, const char **ret, struct ul_error *err)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > max || !ul_text_clean(text, len))
+		return ul_error_set(err, UL_E_INPUT, ADDING, object, NULL,
+				    "%s is empty, too long or holds odd characters", what);
+	*ret = keep_text(b, text, len);
+	return *ret ? 0 : ul_error_nomem(err, ADDING);
+}
+
+int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id,
+			      const char *path, struct ul_error *err)
+{
+	struct ul_builder_drv_output row = {.name = ""};
+	int r = intern(b, drv, &row.drv, err);
+
+	if (r == 0)
+		r = parse_path(b, path, row.digest, &row.name, err);
+	if (r == 0)
+		r = keep_checked(b, drv, id, UL_OUTPUT_ID_MAX, "an output's name", &row.id, err);
+	if (r < 0)
+		return r;
+	row.name = keep_text(b, row.name, strlen(row.name));
+	if (!row.name || !GROW(b, drv_outputs))
+		return ul_error_nomem(err, ADDING);
+	b->drv_outputs[b->n_drv_outputs++] = row;
+	return 0;
+}
+
+int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const char *output_name,
+			       const char *output_path, const char *signatures,
+			       struct ul_error *err)
+{
+	struct ul_builder_realisation row = {.number = UINT32_MAX};
+	size_t sigs_len = signatures ? strlen(signatures) : 0;
+	int r = intern(b, output_path, &row.output, err);
+
+	if (r == 0)
+		r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX,
+				 "a realisation's derivation", &row.drv_path, err);
+	if (r == 0)
+		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, "an output's name",
+				 &row.output_name, err);
+	if (r == 0 && sigs_len > 0 &&
+	    (sigs_len > UL_SIGS_MAX || !ul_sigs_clean(signatures, sigs_len)))
+		r = refuse(err, drv_path, "a realisation's signatures are not possible");
+	if (r == 0)
+		r = keep_optional(b, signatures, &row.signatures, err);
+	if (r < 0)
+		return r;
+	if (!GROW(b, realisations))
+		return ul_error_nomem(err, ADDING);
+	b->realisations[b->n_realisations++] = row;
+	return 0;
+}
+
+int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path,
+				   const char *output_name, const char *ref_drv,
+				   const char *ref_output, struct ul_error *err)
+{
+	struct ul_builder_realisation_ref row = {NULL, NULL, NULL, NULL};
+	static const char what[] = "a realisation's reference";
+	int r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, what, &row.drv, err);
+
+	if (r == 0)
+		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, what, &row.output,
+				 err);
+	if (r == 0)
+		r = keep_checked(b, drv_path, ref_drv, UL_DRV_TEXT_MAX, what, &row.ref_drv, err);
+	if (r == 0)
+		r = keep_checked(b, drv_path, ref_output, UL_OUTPUT_ID_MAX, what, &row.ref_output,
+				 err);
+	if (r < 0)
+		return r;
+	if (!GROW(b, realisation_refs))
+		return ul_error_nomem(err, ADDING);
+	b->realisation_refs[b->n_realisation_refs++] = row;
+	return 0;
+}
+
+/* ---- closure, life ---- */
+
+/* Mark what the entries on the stack refer to; each entry is put there once. */
+static void mark_closure(struct ul_builder *b, uint32_t *stack, size_t n)
+{
+	while (n > 0) {
+		const struct ul_builder_record *r = &b->records[b->entries[stack[--n]].record];
+
+		for (uint32_t i = 0; i < r->n_refs; i++) {
+			struct ul_builder_entry *e = &b->entries[b->refs[r->first_ref + i]];
+
+			/* A dangling reference is found, and named, when the manifest is written. */
+			if (e->kept || e->record == UL_NO_RECORD)
+				continue;
+			e->kept = true;
+			stack[n++] = b->refs[r->first_ref + i];
+		}
+	}
+}
+
+int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n,
+			struct ul_error *err)
+{
+	ul_autofree uint32_t *stack = calloc(b->n_entries + 1, sizeof(*stack));
+	size_t depth = 0;
+
+	if (!stack)
+		return ul_error_nomem(err, ADDING);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t entry = look_up(b, roots[i]);
+
+		if (entry == UINT32_MAX || b->entries[entry].record == UL_NO_RECORD)
+			return ul_error_set(err, UL_E_INPUT, "taking the closure", roots[i],
+					    "Give a store path that the source holds.",
+					    "the source does not have this path");
+		if (!b->entries[entry].kept)
+			stack[depth++] = entry;
+		b->entries[entry].kept = true;
+	}
+	b->restricted = true;
+	mark_closure(b, stack, depth);
+	return 0;
+}
+
+void ul_builder_drop_local(struct ul_builder *b)
+{
+	for (size_t i = 0; i < b->n_records; i++) {
+		struct ul_builder_record *r = &b->records[i];
+
+		r->deriver = r->sigs = NULL;
+		r->registered = 0;
+		r->ultimate = false;
+	}
+	b->n_drv_outputs = b->n_realisations = b->n_realisation_refs = 0;
+}
+
+struct ul_builder *ul_builder_new(const char *store_dir)
+{
+	struct ul_builder *b = calloc(1, sizeof(*b));
+
+	if (b)
+		b->store_dir = strdup(store_dir);
+	if (b && b->store_dir)
+		return b;
+	free(b);
+	return NULL;
+}
+
+void ul_builder_free(struct ul_builder *b)
+{
+	if (!b)
+		return;
+	for (struct ul_builder_chunk *c = b->chunks, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(b->entries);
+	free(b->records);
+	free(b->refs);
+	free(b->drv_outputs);
+	free(b->realisations);
+	free(b->realisation_refs);
+	free(b->table);
+	free(b->store_dir);
+	free(b);
+}
+
+const char *ul_builder_store_dir(const struct ul_builder *b)
+{
+	return b->store_dir;
+}

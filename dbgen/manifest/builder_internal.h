@@ -1,0 +1,100 @@
+/* What the builder's files share: paths as they are collected, before they have numbers. */
+#pragma once
+
+#include "common/buffer.h"
+#include "dbgen/manifest/manifest.h"
+
+#define UL_NO_RECORD UINT32_MAX
+
+/* A store path that was given or is referred to. Entries are found by a hash table. */
+struct ul_builder_entry {
+	const char *name; /* terminated; in the builder's texts */
+	uint32_t record;  /* index of what was given, or UL_NO_RECORD */
+	uint8_t digest[UL_DIGEST_SIZE];
+	bool kept; /* in the closure that ul_builder_restrict asked for */
+};
+
+/* What was given of a path. Texts are NULL where there is none. */
+struct ul_builder_record {
+	uint8_t nar_hash[UL_NAR_HASH_SIZE];
+	uint64_t nar_size;
+	int64_t registered;
+	const char *deriver; /* base name, or absolute path outside the store directory */
+	const char *sigs;
+	const char *ca;
+	uint64_t first_ref; /* in builder->refs */
+	uint32_t n_refs;
+	uint32_t entry;
+	bool ultimate;
+};
+
+struct ul_builder_drv_output {
+	uint32_t drv; /* entry; its number once sorted */
+	const char *id;
+	uint8_t digest[UL_DIGEST_SIZE]; /* of the output path */
+	const char *name;
+};
+
+struct ul_builder_realisation {
+	const char *drv_path, *output_name;
+	uint32_t output; /* entry */
+	const char *signatures;
+	uint32_t number; /* once sorted */
+};
+
+/* Realisation (drv, output) refers to (ref_drv, ref_output); found by text at the end. */
+struct ul_builder_realisation_ref {
+	const char *drv, *output, *ref_drv, *ref_output;
+};
+
+struct ul_builder {
+	char *store_dir;
+	struct ul_builder_entry *entries;
+	struct ul_builder_record *records;
+	uint32_t *refs; /* entries */
+	struct ul_builder_drv_output *drv_outputs;
+	struct ul_builder_realisation *realisations;
+	struct ul_builder_realisation_ref *realisation_refs;
+	size_t n_entries, n_records, n_refs, n_drv_outputs, n_realisations, n_realisation_refs;
+	size_t entries_size, records_size, refs_size, drv_outputs_size, realisations_size,
+		realisation_refs_size;
+	uint32_t *table; /* open addressing; index of an entry plus one, 0: free */
+	size_t table_size;
+	struct ul_builder_chunk *chunks; /* texts */
+	bool restricted;
+};
+
+/* Whether an entry belongs into the manifest. */
+static inline bool ul_builder_keeps(const struct ul_builder *b, const struct ul_builder_entry *e)
+{
+	return e->record != UL_NO_RECORD && (!b->restricted || e->kept);
+}
+
+/* Put "DIR/HASH-name" into out (UL_STORE_PATH_SIZE bytes); returns out. */
+char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry *e, char *out);
+
+/* No path but itself leads back to a path. The closure of order[0 .. n) has been checked. */
+int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n,
+			    struct ul_error *err);
+
+/*
+ * Encoding (encode.c): the sections of the paths order[first .. first + n], appended to
+ * data; row gets the index' row. number: of each entry, its place in order.
+ */
+struct ul_encoder;
+struct ul_encoder *ul_encoder_new(void);
+void ul_encoder_free(struct ul_encoder *e);
+int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order,
+		    const uint32_t *number, uint32_t first, uint32_t n, struct ul_buffer *data,
+		    uint8_t *row, struct ul_error *err);
+
+/* Compress what the caller built, append it to data and fill a section entry. */
+int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress,
+		      struct ul_buffer *data, uint8_t *entry, struct ul_error *err);
+int ul_put_varint(struct ul_buffer *b, uint64_t v);
+
+/* The tail (encode_tail.c); the tables are sorted in place. *ret_n: rows that were kept. */
+int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
+			  uint32_t *ret_n, struct ul_error *err);
+int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
+			   uint32_t *ret_n, struct ul_error *err);

@@ -1,0 +1,84 @@
+/* The name table: names copied batch by batch; digests stay where they are in the file. */
+#include "dbgen/manifest/name_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "dbgen/manifest/internal.h"
+
+#define READING "reading the manifest"
+
+struct ul_name_table {
+	struct ul_manifest *m;
+	uint64_t *off; /* n + 1 */
+	struct ul_buffer bytes;
+	size_t dir_len;
+};
+
+static int load(struct ul_name_table *t, struct ul_batch_reader *r, struct ul_error *err)
+{
+	struct ul_batch b;
+	int res = 0;
+
+	for (uint32_t k = 0; k < t->m->n_batches && res == 0; k++) {
+		res = ul_manifest_read_batch(r, k, UL_COL_NAME, &b, err);
+		if (res < 0)
+			break;
+		for (uint32_t i = 0; i < b.n; i++)
+			t->off[b.first + i] = t->bytes.len + b.name.off[i];
+		if (ul_buffer_append(&t->bytes, b.name.bytes, b.name.off[b.n]) < 0)
+			res = ul_error_nomem(err, READING);
+	}
+	t->off[t->m->n_paths] = t->bytes.len;
+	return res;
+}
+
+int ul_name_table_new(struct ul_manifest *m, struct ul_name_table **ret, struct ul_error *err)
+{
+	struct ul_name_table *t = calloc(1, sizeof(*t));
+	struct ul_batch_reader *r = ul_batch_reader_new(m);
+	int res = -UL_E_MEMORY;
+
+	if (t) {
+		t->m = m;
+		t->dir_len = strlen(m->store_dir);
+		t->off = calloc((size_t)m->n_paths + 1, sizeof(*t->off));
+	}
+	if (t && t->off && r)
+		res = load(t, r, err);
+	else
+		(void)ul_error_nomem(err, READING);
+	ul_batch_reader_free(r);
+	if (res < 0) {
+		ul_name_table_free(t);
+		return res;
+	}
+	*ret = t;
+	return 0;
+}
+
+void ul_name_table_free(struct ul_name_table *t)
+{
+	if (!t)
+		return;
+	ul_buffer_free(&t->bytes);
+	free(t->off);
+	free(t);
+}
+
+char *ul_name_table_path(const struct ul_name_table *t, uint32_t number,
+			 char out[UL_STORE_PATH_SIZE])
+{
+	size_t name_len = t->off[number + 1] - t->off[number];
+	char *at = out + t->dir_len;
+
+	memcpy(out, t->m->store_dir, t->dir_len);
+	*at++ = '/';
+	ul_store_digest_text(ul_manifest_digest(t->m, number), at);
+	at += UL_HASH_DIGITS;
+	*at++ = '-';
+	memcpy(at, t->bytes.data + t->off[number], name_len);
+	at[name_len] = '\0';
+	return out;
+}

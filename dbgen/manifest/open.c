@@ -1,0 +1,342 @@
+/* Opening a manifest: header and index are checked here, so that no later offset needs a doubt. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "common/cleanup.h"
+#include "dbgen/store/checksum.h"
+#include "dbgen/manifest/internal.h"
+#include "dbgen/store/store_path.h"
+
+#define READING      "reading the manifest"
+#define POPULATE_MIN (64U << 10) /* bytes */
+
+#define REMAKE "Make it again with `underlay manifest create`."
+
+int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)
+{
+	char why[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	return ul_error_set(err, UL_E_MANIFEST, READING, m->name, REMAKE, "%s", why);
+}
+
+static struct ul_section_entry parse_entry(const uint8_t *p)
+{
+	return (struct ul_section_entry){
+		.raw_len = ul_get_le32(p),
+		.stored_len = ul_get_le32(p + 4),
+		.checksum = ul_get_le64(p + 8),
+	};
+}
+
+struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k,
+					    enum ul_section s)
+{
+	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX + 8;
+	struct ul_section_entry e = parse_entry(row + (size_t)s * UL_MANIFEST_ENTRY);
+
+	e.offset = m->batch_offset[k];
+	for (unsigned int i = 0; i < s; i++)
+		e.offset += parse_entry(row + (size_t)i * UL_MANIFEST_ENTRY).stored_len;
+	return e;
+}
+
+/*
+ * Map a long section's pages with one call instead of a fault for every sixteen. Only to be faster: where the
+ * kernel does not know of it, or a read fails, the faults come one by one.
+ */
+static void populate(const struct ul_manifest *m, const struct ul_section_entry *e)
+{
+#ifdef MADV_POPULATE_READ
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), start = e->offset / page * page;
+
+	if (m->mapped && e->stored_len >= POPULATE_MIN)
+		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start,
+			MADV_POPULATE_READ);
+#endif
+}
+
+int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct ul_section_entry *e,
+		    struct ul_buffer *buf, const uint8_t **ret, struct ul_error *err)
+{
+	const uint8_t *stored = m->data + e->offset;
+	size_t n;
+
+	populate(m, e);
+	if (ul_checksum(stored, e->stored_len) != e->checksum)
+		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)",
+				       e->stored_len, (unsigned long long)e->offset);
+	if (e->raw_len == e->stored_len) {
+		*ret = stored;
+		return 0;
+	}
+	buf->len = 0;
+	if (ul_buffer_reserve(buf, e->raw_len) < 0)
+		return ul_error_nomem(err, READING);
+	n = ZSTD_decompressDCtx(zstd, buf->data, e->raw_len, stored, e->stored_len);
+	if (ZSTD_isError(n) || n != e->raw_len)
+		return ul_manifest_bad(m, err, "a frame does not decompress (byte %llu)",
+				       (unsigned long long)e->offset);
+	*ret = buf->data;
+	return 0;
+}
+
+static bool entry_lengths_sane(const struct ul_section_entry *e)
+{
+	uint64_t justified = UL_MANIFEST_FREE_RAW + (uint64_t)e->stored_len * UL_MANIFEST_MAX_RATIO;
+
+	return e->raw_len <= UL_MANIFEST_MAX_RAW && e->stored_len <= e->raw_len &&
+	       e->raw_len <= justified;
+}
+
+/* Whether the sections of batch k can be what they must be; adds up what they take. */
+static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uint64_t *n_refs,
+			   struct ul_error *err)
+{
+	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX;
+	uint32_t n = ul_manifest_batch_n(m, k);
+	uint64_t refs = ul_get_le64(row);
+	struct ul_section_entry e[UL_SECTION_COUNT];
+	bool sane = true;
+
+	m->batch_offset[k] = *end;
+	for (unsigned int s = 0; s < UL_SECTION_COUNT; s++) {
+		e[s] = parse_entry(row + 8 + (size_t)s * UL_MANIFEST_ENTRY);
+		sane &= entry_lengths_sane(&e[s]);
+		*end += e[s].stored_len; /* 2^28 * 2^16 * 8 stays far from 2^64 */
+	}
+	/* What is stored as it is must be so, and each path takes a byte or more of the others. */
+	sane &= e[UL_SECTION_DIGEST].stored_len == n * UL_DIGEST_SIZE;
+	sane &= e[UL_SECTION_DIGEST].raw_len == n * UL_DIGEST_SIZE;
+	sane &= e[UL_SECTION_NAR_HASH].stored_len == n * UL_NAR_HASH_SIZE;
+	sane &= e[UL_SECTION_NAR_HASH].raw_len == n * UL_NAR_HASH_SIZE;
+	sane &= e[UL_SECTION_DERIVER].raw_len == e[UL_SECTION_DERIVER].stored_len;
+	sane &= e[UL_SECTION_DERIVER].raw_len % UL_DIGEST_SIZE == 0;
+	sane &= e[UL_SECTION_SIG].raw_len == e[UL_SECTION_SIG].stored_len;
+	sane &= e[UL_SECTION_SIG].raw_len % UL_MANIFEST_SIG == 0;
+	sane &= e[UL_SECTION_NAR_SIZE].raw_len >= n && e[UL_SECTION_NAME].raw_len >= 2 * n;
+	sane &= e[UL_SECTION_META].raw_len >= n && e[UL_SECTION_REFS].raw_len >= n;
+	sane &= refs <= UL_MANIFEST_MAX_RAW && refs + n <= e[UL_SECTION_REFS].raw_len;
+	*n_refs += refs;
+	if (!sane || *end > m->len)
+		return ul_manifest_bad(m, err, "batch %u of the index is not possible", k);
+	return 0;
+}
+
+static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error *err)
+{
+	uint64_t end = head_len + (uint64_t)m->n_batches * UL_MANIFEST_INDEX, n_refs = 0;
+	int r = 0;
+
+	if (!m->data || end > m->len)
+		return ul_manifest_bad(m, err, "it ends within its index");
+	m->index = m->data + head_len;
+	if (ul_checksum(m->index, end - head_len) != ul_get_le64(m->data + UL_HEAD_INDEX_SUM))
+		return ul_manifest_bad(m, err, "the index' checksum is wrong");
+	m->batch_offset = calloc((size_t)m->n_batches + 1, sizeof(*m->batch_offset));
+	if (!m->batch_offset)
+		return ul_error_nomem(err, READING);
+	for (uint32_t k = 0; k < m->n_batches && r == 0; k++)
+		r = check_batch_row(m, k, &end, &n_refs, err);
+	if (r < 0)
+		return r;
+	m->batch_offset[m->n_batches] = end;
+	for (unsigned int t = 0; t < 2; t++) {
+		m->tail[t].offset = end;
+		end += m->tail[t].stored_len;
+		if (!entry_lengths_sane(&m->tail[t]))
+			return ul_manifest_bad(m, err, "a table's lengths are not possible");
+	}
+	if (end != m->len || n_refs != m->n_refs)
+		return ul_manifest_bad(m, err, "its parts do not add up to the whole");
+	return 0;
+}
+
+static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul_error *err)
+{
+	const uint8_t *d = m->data;
+	ul_autofree uint8_t *copy = NULL;
+	uint64_t head_len, dir_len, sum;
+
+	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
+		return ul_manifest_bad(m, err, m->len ? "it is no manifest" : "it is empty");
+	if (ul_get_le32(d + UL_HEAD_VERSION) > UL_MANIFEST_VERSION)
+		return ul_error_set(err, UL_E_VERSION, READING, m->name,
+				    "Use the Underlay that made it, or a newer one.",
+				    "its format has version %u, this program knows up to %u",
+				    ul_get_le32(d + UL_HEAD_VERSION), UL_MANIFEST_VERSION);
+	head_len = ul_get_le32(d + UL_HEAD_LEN);
+	dir_len = ul_get_le32(d + UL_HEAD_DIR_LEN);
+	if (dir_len > UL_STORE_DIR_MAX || head_len > m->len ||
+	    head_len != (UL_MANIFEST_HEAD + dir_len + 7) / 8 * 8)
+		return ul_manifest_bad(m, err, "its header is damaged");
+	copy = malloc(head_len);
+	if (!copy)
+		return ul_error_nomem(err, READING);
+	memcpy(copy, d, head_len);
+	ul_put_le64(copy + UL_HEAD_SUM, 0);
+	sum = ul_checksum(copy, head_len);
+	if (sum != ul_get_le64(d + UL_HEAD_SUM))
+		return ul_manifest_bad(m, err, "its header is damaged");
+	m->store_dir = strndup((const char *)d + UL_MANIFEST_HEAD, dir_len);
+	if (!m->store_dir)
+		return ul_error_nomem(err, READING);
+	if (ul_get_le32(d + UL_HEAD_VERSION) == 0 || ul_get_le32(d + UL_HEAD_ZERO) != 0 ||
+	    strlen(m->store_dir) != dir_len || !ul_store_dir_valid(m->store_dir))
+		return ul_manifest_bad(m, err, "its header is not possible");
+	for (uint64_t i = UL_MANIFEST_HEAD + dir_len; i < head_len; i++)
+		if (d[i] != 0)
+			return ul_manifest_bad(m, err, "its header is not possible");
+	*ret_head_len = head_len;
+	return 0;
+}
+
+static int check_counts(struct ul_manifest *m, struct ul_error *err)
+{
+	const uint8_t *d = m->data;
+
+	if (!d)
+		return ul_manifest_bad(m, err, "it is empty");
+	m->n_paths = ul_get_le32(d + UL_HEAD_N_PATHS);
+	m->n_batches = ul_get_le32(d + UL_HEAD_N_BATCHES);
+	m->n_refs = ul_get_le64(d + UL_HEAD_N_REFS);
+	m->n_drv_outputs = ul_get_le32(d + UL_HEAD_N_DRV_OUTPUTS);
+	m->n_realisations = ul_get_le32(d + UL_HEAD_N_REALISATIONS);
+	m->tail[0] = parse_entry(d + UL_HEAD_DRV_OUTPUTS);
+	m->tail[1] = parse_entry(d + UL_HEAD_REALISATIONS);
+	if (ul_get_le64(d + UL_HEAD_FILE_LEN) > m->len)
+		return ul_manifest_bad(m, err, "it is cut off: %zu of %llu bytes are there", m->len,
+				       (unsigned long long)ul_get_le64(d + UL_HEAD_FILE_LEN));
+	if (ul_get_le64(d + UL_HEAD_FILE_LEN) != m->len)
+		return ul_manifest_bad(m, err, "more bytes follow its end");
+	/* A record of the tail takes four bytes and more. */
+	if (m->n_paths > UL_MANIFEST_MAX_PATHS ||
+	    m->n_batches != (m->n_paths + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH ||
+	    m->n_drv_outputs > m->tail[0].raw_len / 4 || m->n_realisations > m->tail[1].raw_len / 4)
+		return ul_manifest_bad(m, err, "its counts are not possible");
+	return 0;
+}
+
+static int open_named(const void *data, size_t len, const char *name, struct ul_manifest **ret,
+		      struct ul_error *err)
+{
+	struct ul_manifest *m = calloc(1, sizeof(*m));
+	uint64_t head_len = 0;
+	int r;
+
+	if (!m)
+		return ul_error_nomem(err, READING);
+	pthread_mutex_init(&m->lock, NULL);
+	m->data = data;
+	m->len = len;
+	m->name = strdup(name);
+	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, READING);
+	if (r == 0)
+		r = check_counts(m, err);
+	if (r == 0)
+		r = check_index(m, head_len, err);
+	if (r < 0) {
+		ul_manifest_close(m);
+		return r;
+	}
+	*ret = m;
+	return 0;
+}
+
+int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret,
+			    struct ul_error *err)
+{
+	return open_named(data, len, "manifest", ret, err);
+}
+
+int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
+			  struct ul_error *err)
+{
+	ul_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	void *mapped = NULL;
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ul_error_errno(err, UL_E_MANIFEST, READING, path, REMAKE, errno);
+	if (!S_ISREG(st.st_mode))
+		return ul_error_set(err, UL_E_MANIFEST, READING, path, REMAKE,
+				    "it is no regular file");
+	if (st.st_size > 0) {
+		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (mapped == MAP_FAILED)
+			return ul_error_errno(err, UL_E_MANIFEST, READING, path, NULL, errno);
+	}
+	r = open_named(mapped, (size_t)st.st_size, path, ret, err);
+	if (r < 0) {
+		if (mapped)
+			munmap(mapped, (size_t)st.st_size);
+		return r;
+	}
+	(*ret)->mapped = mapped;
+	return 0;
+}
+
+void ul_manifest_close(struct ul_manifest *m)
+{
+	if (!m)
+		return;
+	ul_batch_reader_free(m->find_reader);
+	free(m->tables.drv_outputs);
+	free(m->tables.drv_output_texts);
+	free(m->tables.realisations);
+	free(m->tables.realisation_refs);
+	free(m->tables.realisation_texts);
+	free(m->batch_offset);
+	free(m->store_dir);
+	free(m->name);
+	if (m->mapped)
+		munmap(m->mapped, m->len);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+const char *ul_manifest_store_dir(const struct ul_manifest *m)
+{
+	return m->store_dir;
+}
+
+uint32_t ul_manifest_n_paths(const struct ul_manifest *m)
+{
+	return m->n_paths;
+}
+
+uint64_t ul_manifest_n_refs(const struct ul_manifest *m)
+{
+	return m->n_refs;
+}
+
+uint32_t ul_manifest_n_batches(const struct ul_manifest *m)
+{
+	return m->n_batches;
+}
+
+const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len)
+{
+	*ret_len = m->len;
+	return m->data;
+}
+
+void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32])
+{
+	/* Fails for want of memory only; zeros match no descriptor, so that fails closed. */
+	if (EVP_Digest(m->data, m->len, ret, NULL, EVP_sha256(), NULL) != 1)
+		memset(ret, 0, 32);
+}

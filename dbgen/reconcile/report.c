@@ -1,0 +1,179 @@
+/*
+ * The report: what a run did, in memory and as JSON.
+ *
+ *     {"lower": {"identity", "name", "version"}, "lowerChanged": true, "first": false, "clean": true,
+ *      "databaseKept": false, "checked": 0, "emptied": 0,
+ *      "counts": {"quarantined": 1, "whiteouts": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
+ *      "quarantined": [{"name", "why"}], "invalidated": [...], ...}
+ *
+ * report.json on the upper has this with "format" and "time" (RFC 3339) before it; state.json has it with few names.
+ */
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "dbgen/reconcile/internal.h"
+
+static const char *const action_names[UL_RECONCILE_N_ACTIONS] = {
+	[UL_RECONCILE_QUARANTINED] = "quarantined", [UL_RECONCILE_WHITEOUT] = "whiteouts",
+	[UL_RECONCILE_INVALIDATED] = "invalidated", [UL_RECONCILE_UPDATED] = "updated",
+	[UL_RECONCILE_DANGLING] = "dangling",       [UL_RECONCILE_NOTE] = "notes",
+};
+
+const char *ul_reconcile_action_name(enum ul_reconcile_action action)
+{
+	return action_names[action];
+}
+
+const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r,
+						   size_t *ret_n)
+{
+	*ret_n = r->list.len / sizeof(struct ul_reconcile_item);
+	return (const struct ul_reconcile_item *)(const void *)r->list.data;
+}
+
+void ul_reconcile_report_free(struct ul_reconcile_report *r)
+{
+	size_t n;
+	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		free(items[i].name);
+		free(items[i].why);
+	}
+	ul_buffer_free(&r->list);
+	*r = (struct ul_reconcile_report){0};
+}
+
+/* Names on the disk may hold any byte: as they stand in messages, they are escaped here. */
+static char *escaped(const char *name)
+{
+	size_t size = 4 * strlen(name) + 1;
+	char *text = malloc(size);
+
+	if (text)
+		ul_escape_text(text, size, name);
+	return text;
+}
+
+int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name,
+		 const char *format, ...)
+{
+	struct ul_reconcile_item item = {.action = action};
+	struct ul_reconcile_report *report = c->report;
+	char why[400];
+	va_list args;
+
+	if (report->n[action]++ >= UL_RECONCILE_LISTED)
+		return 0;
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	item.name = escaped(name);
+	item.why = escaped(why);
+	if (item.name && item.why && ul_buffer_append(&report->list, &item, sizeof(item)) == 0)
+		return 0;
+	free(item.name);
+	free(item.why);
+	return ul_rc_nomem(c);
+}
+
+bool ul_reconcile_did_something(const struct ul_reconcile_report *r)
+{
+	for (int i = 0; i < UL_RECONCILE_N_ACTIONS; i++)
+		if (r->n[i] > 0)
+			return true;
+	return r->lower_changed || r->checked > 0;
+}
+
+/* ---- as JSON ---- */
+
+static bool put(struct json_object *to, const char *key, struct json_object *value)
+{
+	if (to && value && json_object_object_add(to, key, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+static struct json_object *item_json(const struct ul_reconcile_item *item)
+{
+	struct json_object *obj = json_object_new_object();
+
+	if (obj && ul_json_add_string(obj, "name", item->name) &&
+	    ul_json_add_string(obj, "why", item->why))
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}
+
+static bool add_list(const struct ul_reconcile_report *r, struct json_object *obj,
+		     enum ul_reconcile_action action, size_t most)
+{
+	struct json_object *list = json_object_new_array();
+	size_t n, taken = 0;
+	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);
+	bool ok = list;
+
+	for (size_t i = 0; ok && i < n && taken < most; i++) {
+		struct json_object *item;
+
+		if (items[i].action != action)
+			continue;
+		item = item_json(&items[i]);
+		ok = item && json_object_array_add(list, item) == 0;
+		if (!ok)
+			json_object_put(item);
+		taken++;
+	}
+	return put(obj, action_names[action], list) && ok;
+}
+
+static struct json_object *counts_json(const struct ul_reconcile_report *r)
+{
+	struct json_object *obj = json_object_new_object();
+	bool ok = obj;
+
+	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)
+		ok = ul_json_add_uint(obj, action_names[i], r->n[i]);
+	if (ok)
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}
+
+static struct json_object *lower_json(const char *identity, const char *name, const char *version)
+{
+	struct json_object *obj = json_object_new_object();
+
+	if (obj && ul_json_add_string(obj, "identity", identity) &&
+	    ul_json_add_string(obj, "name", name) && ul_json_add_string(obj, "version", version))
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}
+
+struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name,
+					     const char *version, size_t most)
+{
+	struct json_object *obj = json_object_new_object();
+	bool ok = obj && put(obj, "lower", lower_json(r->identity, name, version)) &&
+		  ul_json_add_bool(obj, "lowerChanged", r->lower_changed) &&
+		  ul_json_add_bool(obj, "first", r->first) &&
+		  ul_json_add_bool(obj, "clean", r->was_clean) &&
+		  ul_json_add_bool(obj, "databaseKept", r->database_kept) &&
+		  ul_json_add_uint(obj, "checked", r->checked) &&
+		  ul_json_add_uint(obj, "emptied", r->emptied) &&
+		  put(obj, "counts", counts_json(r));
+
+	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)
+		if (r->n[i] > 0)
+			ok = add_list(r, obj, (enum ul_reconcile_action)i, most);
+	if (ok)
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}

@@ -1,0 +1,237 @@
+/*
+ * One boot: what goes in, what the stages leave behind for each other, and the list of the stages.
+ *
+ * Every place that a stage looks at is a parameter, so that it runs in a test without being PID 1. All
+ * paths are seen from the initramfs; what the running system will see lies below `root`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/reconcile/reconcile.h"
+#include "initrd/policy/policy.h"
+#include "initrd/base/uevent.h"
+#include "verity/format/image_info.h"
+#include "verity/open/open.h"
+#include "verity/format/signature.h"
+#include "verity/open/slots.h"
+
+#define UL_BOOT_LOWERS   4  /* room; the boot fills one */
+#define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
+#define UL_BOOT_FILES    16 /* image files that are looked at */
+#define UL_BOOT_STAGES   16
+#define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
+
+/* One sealed lower: a slot, what was decided of it, and where it is now. Or one that is not: see initrd/policy/share.h. */
+struct ul_lower {
+	struct ul_slot slot;
+	bool has_slot;
+	bool shared; /* a directory of the host's: no slot, never sealed; device is "9p:TAG" */
+	struct ul_seal seal;
+	bool sealed;            /* seal is filled */
+	char mapping[64];       /* name of the dm-verity mapping; empty: not active */
+	char device[128];       /* what is mounted: "/dev/mapper/underlay" */
+	const char *filesystem; /* "erofs"; NULL: not mounted */
+	const char *mount;      /* in the new root: "/nix/.ro" */
+	const char *store;      /* from the lower's root: "nix/store"; ".": all of it */
+	bool foreign;           /* no image of ours: lower_foreign.h tells what then holds */
+	struct ul_image_info info;
+	struct ul_manifest *manifest; /* NULL: foreign, and it registers no path */
+	struct ul_buffer made;        /* the manifest's bytes, where it was made at boot */
+	char registration[160];       /* from what, for the log */
+	char *system;                 /* store path that is started; owned */
+	char *remount_hook;           /* Nix's, in that system; owned; NULL: it has none */
+	uint64_t
+		mended; /* times that error correction mended a block, until the system was started */
+	bool mended_exact; /* by the kernel's count; else at least so often, by its log */
+};
+
+/* A slot that was not used. */
+struct ul_refusal {
+	char slot[160]; /* "demo 1.2 on /dev/vda1" */
+	const char *stage;
+	struct ul_error err;
+};
+
+/* The writable layer. Whatever lies on a persistent one is hostile: the disk may have been written elsewhere. */
+struct ul_upper {
+	bool persistent; /* false: a tmpfs, lost at the next boot */
+	bool fresh;      /* prepared in this boot: nothing of an earlier one is on it */
+	bool fallback;   /* the policy wants a persistent one; `why` tells what became of it */
+	bool mounted; /* stage upper ran: it has nothing to do when the next slot runs it again */
+	uint32_t n_mended;   /* directories, attributes and files that were not what they must be */
+	bool was_clean;      /* the last shutdown left the clean mark (stage reconcile fills it) */
+	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
+	char filesystem[16]; /* "tmpfs", "ext4"; empty: not mounted */
+	int fd;              /* root directory of the upper's filesystem; -1: none */
+	int lock_fd;         /* held from here until the system's init is started; -1: none */
+	struct ul_error why; /* fallback: what was wrong */
+};
+
+/* What an earlier boot left of its failure: initrd/report/last_failure.h. */
+struct ul_last_failure {
+	const char *from; /* "efi", "pstore"; NULL: there is none */
+	unsigned int code;
+	char name[40], stage[24], sentence[700], underlay[24];
+	unsigned long long when; /* seconds since 1970; 0: not known */
+	char pstore_file[64];    /* the file that had it */
+};
+
+struct ul_stage_time {
+	const char *name;
+	uint64_t start_us; /* since the start of /init */
+	uint64_t took_us;
+};
+
+/* A driver that a device asks for. */
+struct ul_loading {
+	char name[64];
+	pid_t pid; /* of the process that loads it; 0: it is done; -1: it has not begun */
+};
+
+struct ul_boot {
+	/* ---- inputs: set before the first stage, changed by none ---- */
+	bool pid1;                /* else --prepare-root */
+	const char *conf_dir;     /* prefix of /etc/underlay and /etc/verity.d: "" */
+	const char *root;         /* the new root, "/sysroot" */
+	const char *dev_dir;      /* "/dev" */
+	const char *sys_dir;      /* "/sys" */
+	const char *proc_dir;     /* "/proc" */
+	const char *run_dir;      /* "/run/underlay" */
+	const char *handover_dir; /* becomes the system's /run: "/run" */
+	const char *modules_dir;  /* NULL: /lib/modules/RELEASE */
+	const char *cmdline;      /* text; NULL: read proc_dir/cmdline */
+	uint64_t start_us;        /* CLOCK_MONOTONIC when /init was started */
+
+	/* ---- what the stages leave behind, in their order ---- */
+	bool no_new_code;  /* the kernel refuses it (initrd/base/harden.h) */
+	bool root_is_ours; /* a tmpfs that stage root mounted */
+	struct ul_policy policy;
+	struct ul_trust *trust;
+	int uevent_fd;
+	struct kmod_ctx *kmod;
+	struct ul_loading loading[UL_BOOT_LOADING];
+	size_t n_loading;
+	bool slow_drivers;         /* they are wanted, too */
+	struct ul_slot_list slots; /* found and not yet tried, best first */
+	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
+	size_t n_disks_done;
+	bool files_found;           /* the filesystem with the image files is mounted */
+	char *files[UL_BOOT_FILES]; /* their paths, newest name first */
+	size_t n_files;
+	int loops
+		[2 *
+		 UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
+	size_t n_loops;
+	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
+	struct ul_lower lowers[UL_BOOT_LOWERS];
+	size_t n_lowers;
+	struct ul_upper upper;
+	enum ul_database_mode database; /* attach, rebuild or none, once decided */
+	char database_why[160];
+	uint64_t database_us;
+	struct ul_reconcile_report reconcile; /* of a persistent upper */
+	bool reconciled;                      /* stage reconcile filled it */
+	uint32_t n_gcroots;
+	char *profile; /* system of the upper's profile, which is started; owned; NULL: the image's */
+	struct ul_error profile_why; /* why it is not, where the policy wants it */
+
+	/* ---- the record ---- */
+	struct ul_refusal refusals[UL_BOOT_REFUSALS];
+	size_t n_refusals;
+	struct ul_stage_time times[UL_BOOT_STAGES];
+	size_t n_times;
+	const char *failed_stage; /* NULL: none */
+	struct ul_error failure;
+	bool failure_logged;                 /* its sentence stands in the log already */
+	struct ul_last_failure last_failure; /* of an earlier boot */
+};
+
+enum {
+	UL_STAGE_PID1 = 1 << 0, /* only as PID 1: another initramfs does it else */
+	/*
+	 * Its failure refuses the slot, and the next one is tried; but not where the upper is to blame, with which no
+	 * other slot would do better: an older image must not start because a disk is full.
+	 */
+	UL_STAGE_SLOT = 1 << 1,
+};
+
+struct ul_stage {
+	const char *name;
+	int (*run)(struct ul_boot *b, struct ul_error *err);
+	unsigned int flags;
+};
+
+/* Each in its own file, which begins with its contract. 0 or -UL_E_.... */
+int ul_stage_early(struct ul_boot *b, struct ul_error *err);
+int ul_stage_policy(struct ul_boot *b, struct ul_error *err);
+int ul_stage_modules(struct ul_boot *b, struct ul_error *err);
+int ul_stage_root(struct ul_boot *b, struct ul_error *err);
+int ul_stage_find(struct ul_boot *b, struct ul_error *err);
+int ul_stage_verify(struct ul_boot *b, struct ul_error *err);
+int ul_stage_lower(struct ul_boot *b, struct ul_error *err);
+int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
+int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);
+int ul_stage_database(struct ul_boot *b, struct ul_error *err);
+int ul_stage_overlay(struct ul_boot *b, struct ul_error *err);
+int ul_stage_system(struct ul_boot *b, struct ul_error *err);
+int ul_stage_handover(struct ul_boot *b, struct ul_error *err);
+int ul_stage_pivot(struct ul_boot *b, struct ul_error *err);
+
+/* The list, in order; ended by name == NULL. */
+extern const struct ul_stage ul_stages[];
+
+/* All inputs as PID 1 has them; then change what a test wants otherwise. */
+void ul_boot_init(struct ul_boot *b);
+void ul_boot_free(struct ul_boot *b);
+
+/*
+ * Run the list. On failure b->failed_stage and *err tell. As PID 1 the last stage does not return
+ * when it succeeds.
+ */
+int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_error *err);
+
+/* What a lower left: unmount it, take its mapping down, forget its slot. */
+void ul_lower_release(struct ul_boot *b, struct ul_lower *lower);
+
+/* The store path that is started: the upper's profile, or the image's. After stage system. */
+const char *ul_boot_system(const struct ul_boot *b);
+
+/* "demo 1.2 on /dev/vda1", for messages. */
+void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
+
+/* The same of a lower: its slot's, or "the shared directory 9p:TAG". */
+void ul_lower_title(const struct ul_lower *lower, char *buf, size_t size);
+
+/* path below b->root, in buf (PATH_MAX). Returns buf. */
+char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);
+
+/* The same of a path from the lower's root ("nix/store"). */
+char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path,
+		    char *buf);
+
+/*
+ * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: attach is what
+ * the policy wants, and the image has no whole database.
+ */
+int ul_database_decide(struct ul_boot *b, struct ul_error *err);
+
+/*
+ * Load the module, or every one that the device alias asks for, with what it depends on. 1: loaded,
+ * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.
+ */
+int ul_modules_load(struct ul_boot *b, const char *name_or_alias);
+
+/* Load what a device's alias asks for; slow drivers only once they are wanted. Uevents tell of what they bring. */
+void ul_modules_load_for_device(struct ul_boot *b, const char *alias);
+
+/* The disk is not behind a quick driver: begin to load the others. */
+void ul_modules_start_slow(struct ul_boot *b);
+
+/* Wait for those of these processes that have ended, and for no other. */
+void ul_modules_reap(struct ul_boot *b);

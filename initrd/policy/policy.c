@@ -1,0 +1,365 @@
+#include "initrd/policy/policy.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/encoding.h"
+#include "common/paths.h"
+#include "initrd/policy/share.h"
+#include "initrd/policy/upper_fs.h"
+#include "initrd/policy/upper_name.h"
+#include "verity/open/open.h"
+
+#define SECOND 1000000ULL
+
+_Static_assert(UL_POLICY_INSECURE == UL_VERIFY_BOTH + 1, "no mode of verity/open/open.h is insecure");
+
+void ul_policy_init(struct ul_policy *p)
+{
+	*p = (struct ul_policy){
+		.verify_mode = UL_VERIFY_USER,
+		.timeout_us = 30 * SECOND,
+		.quarantine_age_us = 30ULL * 24 * 3600 * SECOND,
+		.quarantine_size = 1ULL << 30,
+		.settle_us = 2 * SECOND,
+		.coldplug = true,
+		.upper_check = true,
+		.upper_timeout_us = 30 * SECOND,
+		.action = UL_FAIL_REBOOT,
+		.delay_us = 10 * SECOND,
+		.remember = true,
+		.log_level = 2,
+	};
+}
+
+void ul_policy_free(struct ul_policy *p)
+{
+	ul_config_free(ul_policy_keys, p);
+	free(p->wanted_init);
+	p->wanted_init = NULL;
+}
+
+/* The hex text as bytes: of SHA-256, SHA-384 or SHA-512. */
+static bool parse_hash(const char *hex, uint8_t out[UL_ROOT_HASH_MAX], size_t *ret_len)
+{
+	size_t len = strlen(hex) / 2;
+
+	if (len != 32 && len != 48 && len != 64)
+		return false;
+	*ret_len = len;
+	return ul_hex_decode(hex, strlen(hex), out, len);
+}
+
+/* A disk's upper needs to be named; what is named must make sense. */
+static int check_upper(const struct ul_policy *p, const char *name, struct ul_error *err)
+{
+	static const char what[] = "reading [upper]";
+	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
+	struct ul_upper_name device = {0};
+	const char *wrong;
+
+	for (char **word = p->upper_filesystems; word && *word; word++)
+		if (!ul_upper_fs_find(*word))
+			return ul_error_set(err, UL_E_CONFIG, what, name,
+					    "Write ext4, xfs, btrfs or f2fs.",
+					    "\"%.40s\" is no filesystem for an upper", *word);
+	if (p->upper_type != UL_UPPER_DISK)
+		return 0;
+	wrong = ul_upper_parse_name(p->upper_device ? p->upper_device : "", &device);
+	if (wrong)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, name,
+			"Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
+			"device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
+	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
+		return 0;
+	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, name, "Name the device by its partition.",
+			"prepare = format, but a filesystem that is not made yet has no "
+			"%s",
+			device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
+	if (p->upper_label && strlen(p->upper_label) > fs->label_max)
+		return ul_error_set(err, UL_E_CONFIG, what, name, "Write a shorter one.",
+				    "label: %s has labels of %zu bytes at most", fs->name,
+				    fs->label_max);
+	return 0;
+}
+
+static int check_file(const struct ul_policy *p, const char *conf, struct ul_error *err)
+{
+	static const char what[] = "reading [image]";
+	bool file = p->file && *p->file, device = p->file_device && *p->file_device;
+	struct ul_upper_name name;
+	const char *wrong = device ? ul_upper_parse_name(p->file_device, &name) : NULL;
+
+	if (wrong)
+		return ul_error_set(err, UL_E_CONFIG, what, conf,
+				    "Write PARTLABEL=, PARTUUID=, LABEL=, UUID= or a path.",
+				    "file-device \"%.100s\": %s", p->file_device, wrong);
+	if (file != device)
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set file and file-device.",
+				    "neither file nor file-device tells where the image is "
+				    "without the other");
+	if (file && p->disks && p->disks[0])
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset disks, or file.",
+				    "the image is on a disk or in a file, not both");
+	return 0;
+}
+
+/*
+ * A share is verified by nobody, and only the word for that permits one: whoever reads the policy must find it. Without a
+ * share the word means nothing. What demands more than nothing would look as if it held.
+ */
+static int check_share(const struct ul_policy *p, const char *conf, struct ul_error *err)
+{
+	static const char what[] = "reading [lower] share";
+	bool share = p->lower_share && *p->lower_share;
+	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
+	struct ul_share parsed;
+	const char *wrong = share ? ul_share_parse(p->lower_share, &parsed) : NULL;
+
+	if (wrong)
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.",
+				    "\"%.100s\": %s", p->lower_share, wrong);
+	if (share && !insecure)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf,
+			"Set [verify] mode = insecure, for development only, or unset share.",
+			"nothing can verify a shared directory, and the policy's mode "
+			"verifies");
+	if (insecure && !share)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf,
+			"Set [lower] share, or another [verify] mode.",
+			"[verify] mode is insecure, and no shared directory is named; an "
+			"image is always verified");
+	if (!insecure)
+		return 0;
+	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, conf, "Unset them, or share.",
+			"root-hash, rollback-min, corruption and read-error hold nothing "
+			"where [verify] mode is insecure");
+	if ((p->file && *p->file) || (p->disks && p->disks[0]))
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset [image] disks and file.",
+				    "the lower is a shared directory or an image, not both");
+	return 0;
+}
+
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
+		    struct ul_error *err)
+{
+	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
+
+	if (r < 0)
+		return r;
+	if (p->root_hash && *p->root_hash) {
+		if (!parse_hash(p->root_hash, p->pinned, &p->pinned_len))
+			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name,
+					    NULL, "\"%.140s\" is not a root hash in hex",
+					    p->root_hash);
+		p->pin_trusted = true;
+	}
+	r = check_file(p, name, err);
+	if (r == 0)
+		r = check_share(p, name, err);
+	return r < 0 ? r : check_upper(p, name, err);
+}
+
+const struct ul_param *ul_param_find(const char *name)
+{
+	for (const struct ul_param *row = ul_params; row->name; row++)
+		if (ul_cmdline_is(name, row->name))
+			return row;
+	return NULL;
+}
+
+static const struct ul_config_key *find_key(const struct ul_param *row)
+{
+	for (const struct ul_config_key *k = ul_policy_keys; row->key && k->key; k++)
+		if (!strcmp(k->section, row->section) && !strcmp(k->key, row->key))
+			return k;
+	return NULL;
+}
+
+static bool is_allowed(const struct ul_policy *p, const struct ul_param *row)
+{
+	for (char **name = p->allow; name && *name; name++)
+		if (ul_cmdline_is(*name, row->name))
+			return true;
+	return false;
+}
+
+/* A misspelt permission would look as if it were given. */
+static int check_allow(const struct ul_policy *p, struct ul_error *err)
+{
+	for (char **name = p->allow; name && *name; name++) {
+		const struct ul_param *row = ul_param_find(*name);
+
+		if (row && row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
+			continue;
+		return ul_error_set(err, UL_E_CONFIG, "reading [cmdline] allow", UL_PATH_CONF,
+				    "Remove it.", "\"%.60s\" cannot be allowed: %s", *name,
+				    row ? row->why : "there is no such parameter");
+	}
+	return 0;
+}
+
+static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char *todo,
+		  struct ul_error *err)
+{
+	char object[200];
+
+	snprintf(object, sizeof(object), "%.80s%s%.100s", arg->name, arg->value ? "=" : "",
+		 arg->value ? arg->value : "");
+	return ul_error_set(err, UL_E_CMDLINE, "reading the kernel command line", object,
+			    todo ? todo : "Remove it from the kernel command line.", "%s", why);
+}
+
+static int apply_pin(struct ul_policy *p, const struct ul_param *row,
+		     const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	uint8_t hash[UL_ROOT_HASH_MAX];
+	size_t len;
+
+	/* The pin of the kind of image that is not ours is somebody else's. */
+	if ((!strcmp(row->name, "roothash") && p->designator == 0) ||
+	    (!strcmp(row->name, "usrhash") && p->designator == 1))
+		return 0;
+	if (!arg->value || !parse_hash(arg->value, hash, &len))
+		return refuse(arg, "it is not a root hash in hex", NULL, err);
+	if (p->pinned_len && (p->pinned_len != len || memcmp(p->pinned, hash, len) != 0))
+		return refuse(arg, "another root hash is pinned already", NULL, err);
+	memcpy(p->pinned, hash, len);
+	p->pinned_len = len;
+	p->pin_trusted |= is_allowed(p, row);
+	return 0;
+}
+
+static int apply_strengthen(struct ul_policy *p, const struct ul_param *row,
+			    const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	const struct ul_config_key *key = find_key(row);
+	struct ul_policy asked = {0};
+	int r;
+
+	if (!key) {
+		/* A kernel switch: only its "on" is no weakening. */
+		if (!arg->value || !strcmp(arg->value, "1") || !strcasecmp(arg->value, "y"))
+			return 0;
+		return refuse(arg, row->why, NULL, err);
+	}
+	if (key->kind == UL_CONFIG_STRING)
+		return apply_pin(p, row, arg, err);
+	r = ul_config_set(key, arg->value ? arg->value : "", "kernel command line", &asked, err);
+	if (r < 0)
+		return refuse(arg, err ? err->why : "", NULL, err);
+	if (asked.rollback_min < p->rollback_min)
+		return refuse(arg, "the policy demands more than that", NULL, err);
+	p->rollback_min = asked.rollback_min;
+	return 0;
+}
+
+static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
+	       struct ul_error *err)
+{
+	const struct ul_config_key *key = find_key(row);
+
+	if (!key) {
+		if (p->log_level > 1)
+			p->log_level = 1; /* quiet */
+		return 0;
+	}
+	if (ul_config_set(key, arg->value ? arg->value : "", "kernel command line", p, err) < 0)
+		return refuse(arg, err ? err->why : "", NULL, err);
+	return 0;
+}
+
+static int apply_allowed(struct ul_policy *p, const struct ul_param *row,
+			 const struct ul_cmdline_arg *arg, struct ul_error *err)
+{
+	bool is_init = !strcmp(row->name, "init");
+	char todo[160];
+
+	if (is_init) {
+		/* What will be started is known once the image is open: stage lower compares. */
+		if (!arg->value || arg->value[0] != '/')
+			return refuse(arg, "it is not an absolute path", NULL, err);
+		free(p->wanted_init);
+		p->wanted_init = strdup(arg->value);
+		return p->wanted_init ? 0 : ul_error_nomem(err, "reading the command line");
+	}
+	if (!is_allowed(p, row)) {
+		snprintf(todo, sizeof(todo),
+			 "Remove it, or name it in [cmdline] allow of the initramfs' policy.");
+		return refuse(arg, row->why, todo, err);
+	}
+	if (row->key && !strcmp(row->key, "action") && arg->value && !strcmp(arg->value, "shell"))
+		return refuse(arg, "a shell is the policy's to grant", NULL, err);
+	return set(p, row, arg, err);
+}
+
+int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err)
+{
+	int r = check_allow(p, err);
+
+	for (size_t i = 0; r == 0 && i < c->n; i++) {
+		const struct ul_cmdline_arg *arg = &c->args[i];
+		const struct ul_param *row = ul_param_find(arg->name);
+
+		if (!row)
+			continue;
+		switch (row->rule) {
+		case UL_PARAM_FREE:
+			r = set(p, row, arg, err);
+			break;
+		case UL_PARAM_STRENGTHEN:
+			r = apply_strengthen(p, row, arg, err);
+			break;
+		case UL_PARAM_ALLOWED:
+			r = apply_allowed(p, row, arg, err);
+			break;
+		case UL_PARAM_REFUSED:
+			r = refuse(arg, row->why, NULL, err);
+			break;
+		case UL_PARAM_IGNORED:
+			break;
+		}
+	}
+	return r;
+}
+
+int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err)
+{
+	static const char what[] = "reading the policy";
+	bool by_user = p->verify_mode == UL_VERIFY_USER || p->verify_mode == UL_VERIFY_BOTH;
+
+	if (p->verify_mode == UL_VERIFY_PINNED && !p->pinned_len)
+		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF,
+				    "Set [verify] root-hash, or another mode.",
+				    "[verify] mode is pinned, but no root hash is");
+	if (p->verify_mode == UL_VERIFY_PINNED && !p->pin_trusted)
+		return ul_error_set(
+			err, UL_E_CMDLINE, what, UL_PATH_CONF,
+			"Set [verify] root-hash, or name usrhash in [cmdline] allow.",
+			"only the command line names a root hash, and it may not decide "
+			"what is trusted");
+	/* The policy itself demands none of this: see check_share. */
+	if (p->verify_mode == UL_POLICY_INSECURE && (p->pinned_len || p->rollback_min))
+		return ul_error_set(
+			err, UL_E_CMDLINE, what, UL_PATH_CONF,
+			"Remove the root hash and the rollback index from the kernel "
+			"command line.",
+			"the command line demands what nothing can hold where [verify] mode "
+			"is insecure");
+	if (by_user && n_certificates == 0)
+		return ul_error_set(
+			err, UL_E_CONFIG, what, UL_PATH_CERTS,
+			"Build the initramfs with --cert, or set another [verify] mode.",
+			"there is no certificate, so no signature can be trusted");
+	return 0;
+}

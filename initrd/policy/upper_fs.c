@@ -1,0 +1,81 @@
+/* The filesystems of an upper: data, but for the words of their mkfs. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "initrd/policy/upper_fs.h"
+
+const struct ul_upper_fs ul_upper_filesystems[] = {
+	/* Nix's database is worth more than going on after an error. */
+	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs", 1024 + 96,
+	 0x20000},
+	/* Its log is replayed by the mount; xfs_repair without being asked is nobody's advice. */
+	{"xfs", "mkfs.xfs", NULL, NULL, "", 12, "xfsprogs", 0, 0},
+	/* Likewise: its developers advise against repairing unasked. */
+	{"btrfs", "mkfs.btrfs", NULL, NULL, "", 255, "btrfs-progs", 0, 0},
+	{"f2fs", "mkfs.f2fs", "fsck.f2fs", "-a", "", 255, "f2fs-tools", 1024 + 2180, 0x1000},
+	{.name = NULL},
+};
+
+const struct ul_upper_fs *ul_upper_fs_find(const char *name)
+{
+	for (const struct ul_upper_fs *fs = ul_upper_filesystems; fs->name; fs++)
+		if (!strcmp(fs->name, name))
+			return fs;
+	return NULL;
+}
+
+const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_t i)
+{
+	char **list = p->upper_filesystems;
+
+	if (!list || !*list)
+		return i == 0 ? &ul_upper_filesystems[0] : NULL;
+	for (size_t k = 0; k < i; k++)
+		if (!list[k])
+			return NULL;
+	return list[i] ? ul_upper_fs_find(list[i]) : NULL;
+}
+
+/*
+ * No discarding: it would take the marker with it, and takes minutes on some disks; fstrim does it later. No
+ * zeroing of inode tables and journals before the first boot goes on: the kernel does it, or reads them as zero.
+ */
+void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device,
+			const char *label, const char *uuid, uint64_t size, char buf[96],
+			const char *args[UL_UPPER_ARGS])
+{
+	/* "LABEL" and so on stand for the parameters. */
+	static const struct {
+		const char *name;
+		const char *words[UL_UPPER_ARGS];
+	} commands[] = {
+		{"ext4",
+		 {"-F", "-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", "-L",
+		  "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},
+		{"xfs", {"-f", "-q", "-K", "-L", "LABEL", "-m", "UUID", "-d", "SIZE", "DEVICE"}},
+		{"btrfs", {"-f", "-q", "-K", "-L", "LABEL", "-U", "UUID", "-b", "SIZE", "DEVICE"}},
+		{"f2fs", {"-f", "-q", "-t", "0", "-l", "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},
+	};
+	bool xfs = !strcmp(fs->name, "xfs"), f2fs = !strcmp(fs->name, "f2fs");
+	char *uuid_text = buf, *size_text = buf + 48;
+	size_t n = 0;
+
+	snprintf(uuid_text, 48, "%s%s", xfs ? "uuid=" : "", uuid);
+	/* mke2fs wants a unit, mkfs.f2fs counts sectors of 512 bytes, the others count bytes. */
+	snprintf(size_text, 48, "%s%" PRIu64 "%s", xfs ? "size=" : "",
+		 f2fs ? size / 512 : (!strcmp(fs->name, "ext4") ? size / 1024 : size),
+		 !strcmp(fs->name, "ext4") ? "k" : "");
+	args[n++] = program;
+	for (size_t c = 0; c < UL_ARRAY_SIZE(commands); c++) {
+		for (const char *const *word = commands[c].words;
+		     !strcmp(commands[c].name, fs->name) && *word; word++)
+			args[n++] = !strcmp(*word, "LABEL")    ? label
+				    : !strcmp(*word, "UUID")   ? uuid_text
+				    : !strcmp(*word, "SIZE")   ? size_text
+				    : !strcmp(*word, "DEVICE") ? device
+							       : *word;
+	}
+	args[n] = NULL;
+}

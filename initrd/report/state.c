@@ -1,0 +1,292 @@
+#include "initrd/report/state.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/encoding.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/paths.h"
+
+#define RECONCILED_NAMES 32 /* of each action; the whole report is on the upper */
+
+/*
+ * json-c fails only for want of memory: the builders below give NULL then, which poisons whatever they
+ * were to be put into, so that one check at the end is enough.
+ */
+static bool put(struct json_object *to, const char *key, struct json_object *value)
+{
+	if (to && value && json_object_object_add(to, key, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+static bool push(struct json_object *list, struct json_object *value)
+{
+	if (list && value && json_object_array_add(list, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+/* Give the object where all went well; else free it. */
+static struct json_object *checked(struct json_object *obj, bool ok)
+{
+	if (ok)
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}
+
+static struct json_object *signer_json(const struct ul_signer_name *by)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_string(obj, "subject", by->subject) &&
+				    ul_json_add_string(obj, "fingerprint", by->fingerprint));
+}
+
+static struct json_object *kernel_signer_json(const struct ul_signer_claim *by)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_string(obj, "issuer", by->issuer) &&
+				    ul_json_add_string(obj, "serial", by->serial));
+}
+
+static struct json_object *fec_json(const struct ul_lower *l)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_uint(obj, "roots", l->seal.d.fec_roots) &&
+				    ul_json_add_uint(obj, "mended", l->mended) &&
+				    ul_json_add_bool(obj, "exact", l->mended_exact));
+}
+
+static struct json_object *lower_json(const struct ul_boot *b, const struct ul_lower *l)
+{
+	static const char *const modes[] = {"pinned", "user", "kernel", "both"};
+	struct json_object *obj = json_object_new_object();
+	char hex[2 * UL_ROOT_HASH_MAX + 1];
+	bool ok = obj != NULL;
+
+	if (ok && l->has_slot)
+		ok = ul_json_add_string(obj, "name", l->slot.name) &&
+		     ul_json_add_string(obj, "version", l->slot.version) &&
+		     ul_json_add_string(obj, "disk", l->slot.disk) &&
+		     ul_json_add_string(obj, "device", l->slot.data.device);
+	if (ok && l->sealed) {
+		ul_hex_encode(l->seal.d.root_hash, l->seal.d.root_hash_len, hex);
+		ok = ul_json_add_string(obj, "rootHash", hex) &&
+		     ul_json_add_string(obj, "verified", modes[b->policy.verify_mode]) &&
+		     ul_json_add_bool(obj, "descriptor", l->seal.from_descriptor) &&
+		     ul_json_add_uint(obj, "rollbackIndex", l->seal.d.rollback_index);
+		if (ok && l->seal.by.fingerprint[0])
+			ok = put(obj, "signer", signer_json(&l->seal.by));
+		if (ok && l->seal.kernel_by.serial[0])
+			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
+	}
+	if (ok && l->shared)
+		ok = ul_json_add_string(obj, "share", l->device) &&
+		     ul_json_add_string(obj, "verified", "insecure") &&
+		     (!l->info.name || ul_json_add_string(obj, "name", l->info.name)) &&
+		     (!l->info.version || ul_json_add_string(obj, "version", l->info.version));
+	if (ok && l->filesystem)
+		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&
+		     ul_json_add_string(obj, "mount", l->mount) &&
+		     ul_json_add_string(obj, "store", l->store);
+	if (ok && l->sealed && l->seal.d.fec_roots)
+		ok = put(obj, "fec", fec_json(l));
+	if (ok && l->mapping[0])
+		ok = ul_json_add_string(obj, "mapping", l->mapping);
+	if (ok && l->manifest)
+		ok = ul_json_add_uint(obj, "paths", ul_manifest_n_paths(l->manifest));
+	return checked(obj, ok && ul_json_add_string(obj, "system", l->system));
+}
+
+static struct json_object *error_json(const char *stage, const struct ul_error *e)
+{
+	struct json_object *obj = json_object_new_object();
+	char sentence[1200];
+
+	return checked(
+		obj, obj && ul_json_add_string(obj, "stage", stage) &&
+			     ul_json_add_uint(obj, "code", (uint64_t)e->code) &&
+			     ul_json_add_string(obj, "name", ul_code_name(e->code)) &&
+			     ul_json_add_string(obj, "sentence",
+						ul_error_sentence(e, sentence, sizeof(sentence))));
+}
+
+static struct json_object *lowers_json(const struct ul_boot *b)
+{
+	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
+
+	for (size_t i = 0; ok && i < b->n_lowers; i++)
+		ok = push(list, lower_json(b, &b->lowers[i]));
+	return checked(list, ok);
+}
+
+static struct json_object *refused_json(const struct ul_boot *b)
+{
+	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
+
+	for (size_t i = 0; ok && i < b->n_refusals; i++) {
+		struct json_object *obj = error_json(b->refusals[i].stage, &b->refusals[i].err);
+
+		ok = obj && ul_json_add_string(obj, "slot", b->refusals[i].slot);
+		ok = push(list, checked(obj, ok));
+	}
+	return checked(list, ok);
+}
+
+static struct json_object *timeline_json(const struct ul_boot *b)
+{
+	struct json_object *obj = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	bool ok = obj && list && ul_json_add_uint(obj, "startUs", b->start_us) &&
+		  ul_json_add_uint(obj, "totalUs", ul_now_us() - b->start_us);
+
+	for (size_t i = 0; ok && i < b->n_times; i++) {
+		const struct ul_stage_time *t = &b->times[i];
+		struct json_object *row = json_object_new_object();
+
+		ok = row && ul_json_add_string(row, "name", t->name) &&
+		     ul_json_add_uint(row, "startUs", t->start_us) &&
+		     ul_json_add_uint(row, "us", t->took_us);
+		ok = push(list, checked(row, ok));
+	}
+	list = checked(list, ok);
+	return checked(obj, put(obj, "stages", list));
+}
+
+static struct json_object *upper_json(const struct ul_upper *u)
+{
+	struct json_object *obj = json_object_new_object();
+	char sentence[1200];
+	bool ok = obj && ul_json_add_string(obj, "type", u->persistent ? "disk" : "tmpfs") &&
+		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
+		  ul_json_add_bool(obj, "persistent", u->persistent) &&
+		  ul_json_add_string(obj, "filesystem", u->filesystem) &&
+		  ul_json_add_bool(obj, "fresh", u->fresh) &&
+		  ul_json_add_uint(obj, "mended", u->n_mended);
+
+	if (ok && u->device[0])
+		ok = ul_json_add_string(obj, "device", u->device);
+	if (ok && u->fallback)
+		ok = ul_json_add_string(obj, "fallback",
+					ul_error_sentence(&u->why, sentence, sizeof(sentence)));
+	return checked(obj, ok);
+}
+
+/* The stages that come after the upper: known when the database's mode is. */
+static bool add_writable(const struct ul_boot *b, struct json_object *obj)
+{
+	struct json_object *db = json_object_new_object();
+	bool ok = db &&
+		  ul_json_add_string(db, "mode",
+				     b->database == UL_DATABASE_ATTACH    ? "attach"
+				     : b->database == UL_DATABASE_REBUILD ? "rebuild"
+									  : "none") &&
+		  ul_json_add_string(db, "why", b->database_why) &&
+		  ul_json_add_uint(db, "us", b->database_us) &&
+		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);
+
+	if (ok && b->reconciled) {
+		const struct ul_lower *l = &b->lowers[b->n_lowers - 1];
+
+		ok = ul_json_add_bool(db, "kept", b->reconcile.database_kept) &&
+		     put(obj, "reconcile",
+			 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version,
+						  RECONCILED_NAMES));
+	}
+	return put(obj, "database", checked(db, ok)) && ok;
+}
+
+/* What is started, once it is decided: after stage database. */
+static bool add_system(const struct ul_boot *b, struct json_object *obj)
+{
+	struct json_object *system = json_object_new_object();
+	char sentence[1200];
+	bool ok = system && ul_json_add_string(system, "path", ul_boot_system(b)) &&
+		  ul_json_add_string(system, "from", b->profile ? "profile" : "image");
+
+	if (ok && b->profile_why.code)
+		ok = ul_json_add_string(system, "why",
+					ul_error_sentence(&b->profile_why, sentence,
+							  sizeof(sentence)));
+	return put(obj, "system", checked(system, ok));
+}
+
+static bool add_failure(const struct ul_boot *b, struct json_object *obj)
+{
+	struct json_object *failure = error_json(b->failed_stage, &b->failure);
+	bool ok = failure && ul_json_add_string(failure, "what", b->failure.what) &&
+		  ul_json_add_string(failure, "object", b->failure.object) &&
+		  ul_json_add_string(failure, "why", b->failure.why) &&
+		  ul_json_add_string(failure, "todo", b->failure.todo);
+
+	return put(obj, "failure", checked(failure, ok));
+}
+
+static struct json_object *last_failure_json(const struct ul_last_failure *f)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_string(obj, "from", f->from) &&
+				    ul_json_add_string(obj, "stage", f->stage) &&
+				    ul_json_add_uint(obj, "code", f->code) &&
+				    ul_json_add_string(obj, "name", f->name) &&
+				    ul_json_add_string(obj, "sentence", f->sentence) &&
+				    ul_json_add_uint(obj, "when", f->when) &&
+				    ul_json_add_string(obj, "underlay", f->underlay));
+}
+
+int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
+		    struct ul_error *err)
+{
+	ul_autojson struct json_object *obj = json_object_new_object();
+	const char *text = NULL;
+	bool ok = obj && ul_json_add_uint(obj, "format", 1) &&
+		  ul_json_add_string(obj, "underlay", UL_VERSION) &&
+		  ul_json_add_string(obj, "result", result) && put(obj, "lowers", lowers_json(b)) &&
+		  put(obj, "refused", refused_json(b));
+
+	if (ok && b->upper.mounted)
+		ok = put(obj, "upper", upper_json(&b->upper));
+	if (ok && b->database_why[0])
+		ok = add_writable(b, obj) && add_system(b, obj);
+	ok = ok && put(obj, "timeline", timeline_json(b));
+	if (ok && b->failed_stage)
+		ok = add_failure(b, obj);
+	if (ok && b->last_failure.from)
+		ok = put(obj, "lastFailure", last_failure_json(&b->last_failure));
+	if (ok)
+		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
+								   JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 ||
+	    ul_buffer_append(ret, "\n", 1) < 0)
+		return ul_error_nomem(err, "writing the state");
+	return 0;
+}
+
+int ul_state_write(const struct ul_boot *b, const char *result, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autofree char *path = ul_path_join(b->run_dir, "state.json");
+	int r = ul_state_format(b, result, &text, err);
+
+	if (r < 0)
+		return r;
+	if (!path)
+		return ul_error_nomem(err, "writing the state");
+	r = ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755);
+	if (r == 0)
+		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "writing the state", path, NULL, -r);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * /run/underlay/state.json: what the boot did, for `underlay status`, `underlay timeline` and whoever
+ * watches a fleet. Members may be added, none changes its meaning within a format number.
+ *
+ *     {"format": 1, "underlay": "0.1.0", "result": "booted" | "prepared" | "failed",
+ *      "lowers": [{"name", "version", "disk", "device", "rootHash", "verified": "user" | ... | "insecure": nothing is,
+ *                  "share": the directory that the host shares, "9p:TAG", where it is that, "descriptor": true,
+ *                  "rollbackIndex", "signer": {"subject", "fingerprint"}: who signed, as checked by underlay-init,
+ *                  "kernelSigner": {"issuer", "serial"}: by which key, as checked by the kernel,
+ *                  "filesystem", "mount", "store", "mapping",
+ *                  "fec": {"roots", "mended" (times, until the system was started), "exact"}, "paths", "system"}],
+ *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
+ *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
+ *                is on it, "mended": how many things on it were not what they must be, "device",
+ *                "fallback": why it is not the one that the policy wants},
+ *      "reconcile": of a persistent upper; see dbgen/reconcile/report.c; at most 32 names of each action,
+ *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": of a persistent upper},
+ *      "system": {"path": what is started, "from": "image" | "profile", "why": not the profile, where the policy wants it},
+ *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
+ *                   "stages": [{"name", "startUs" (since the start of /init), "us"}]},
+ *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"},
+ *      "lastFailure": {"from": "efi" | "pstore", "stage", "code", "name", "sentence", "when" (seconds since 1970),
+ *                      "underlay"}}, of an earlier boot
+ *
+ * What was not reached is left out. `underlay status --json` adds "damage" (cli/status_damage.h).
+ */
+#pragma once
+
+#include "common/buffer.h"
+#include "initrd/base/boot.h"
+
+int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
+		    struct ul_error *err);
+
+/* Write it to b->run_dir/state.json. */
+int ul_state_write(const struct ul_boot *b, const char *result, struct ul_error *err);

@@ -1,0 +1,223 @@
+/*
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent upper
+ * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
+ * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
+ * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
+ * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a manifest, which
+ * the policy must permit, has neither.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "dbgen/database/db.h"
+#include "initrd/base/boot.h"
+#include "initrd/stages/gcroots.h"
+#include "initrd/base/log.h"
+
+/* The local-overlay store came with Nix 2.22. */
+static bool nix_can_attach(const char *version)
+{
+	unsigned long major, minor;
+	char *end;
+
+	if (!version)
+		return false;
+	major = strtoul(version, &end, 10);
+	if (end == version || *end != '.')
+		return false;
+	minor = strtoul(end + 1, NULL, 10);
+	return major > 2 || (major == 2 && minor >= 22);
+}
+
+static void decide(struct ul_boot *b, const struct ul_lower *lower)
+{
+	const char *version = b->policy.nix_version, *why;
+
+	b->database = (enum ul_database_mode)b->policy.database;
+	if (!lower->manifest) {
+		b->database = UL_DATABASE_NONE;
+		why = "the image registers no path";
+	} else if (b->database == UL_DATABASE_ATTACH && strcmp(lower->store, UL_LOWER_STORE) != 0) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the image's store is not at /nix/store, where Nix could attach it";
+	} else if (b->database != UL_DATABASE_AUTO) {
+		why = "the policy says so";
+	} else if (!lower->info.database) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the image has no database";
+	} else if (!version || !*version) {
+		b->database = UL_DATABASE_REBUILD;
+		why = "the policy does not tell Nix's version";
+	} else {
+		bool can = nix_can_attach(version);
+
+		b->database = can ? UL_DATABASE_ATTACH : UL_DATABASE_REBUILD;
+		snprintf(b->database_why, sizeof(b->database_why), "Nix %s can%s attach", version,
+			 can ? "" : "not");
+		return;
+	}
+	snprintf(b->database_why, sizeof(b->database_why), "%s", why);
+}
+
+/* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
+static int check_attached(const struct ul_boot *b, const struct ul_lower *lower,
+			  struct ul_error *err)
+{
+	static const char *const files[] = {UL_LOWER_DB "/db.sqlite", UL_LOWER_DB "/schema"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
+		ul_autoclose int fd =
+			open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database",
+					      path,
+					      "Build the image with a database, or set [database] "
+					      "mode = rebuild.",
+					      errno);
+	}
+	return 0;
+}
+
+int ul_database_decide(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+
+	decide(b, lower);
+	return b->database == UL_DATABASE_ATTACH ? check_attached(b, lower, err) : 0;
+}
+
+static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
+{
+	ul_autoclose int fd = -1;
+	char path[PATH_MAX];
+	int r = ul_mkdir_parents(AT_FDCWD, ul_boot_path(b, UL_PATH_VAR "/nix/db", path), 0755);
+
+	if (r == 0) {
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DATABASE, "making the database's directory", path,
+				      NULL, -r);
+	return ul_db_build(lower->manifest, fd, path, NULL, err);
+}
+
+/*
+ * The store that Nix is to open. The lower is named as a store of its own, so its URL is escaped inside
+ * the outer one.
+ */
+static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
+			  struct ul_error *err)
+{
+	const char *named = b->policy.remount_hook;
+	const char *hook = named && *named ? named : lower->remount_hook;
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
+	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
+
+	if (r == 0)
+		r = ul_buffer_printf(
+			&text,
+			"# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
+	/*
+	 * Nix syncs its database, and not the files that it registers there. All versions know this setting; it covers
+	 * builds and downloads alike.
+	 */
+	if (r == 0 && b->upper.persistent)
+		r = ul_buffer_printf(&text, "sync-before-registering = true\n");
+	if (r == 0 && b->database == UL_DATABASE_ATTACH) {
+		r = ul_buffer_printf(&text,
+				     "extra-experimental-features = local-overlay-store "
+				     "read-only-local-store\n"
+				     "store = local-overlay://?lower-store=local%%3Froot%%3D%s"
+				     "%%26read-only%%3Dtrue&upper-layer=%s",
+				     lower->mount, UL_PATH_UPPER_STORE);
+		if (r == 0 && hook)
+			r = ul_buffer_printf(&text, "&remount-hook=%s", hook);
+		if (r == 0)
+			r = ul_buffer_append(&text, "\n", 1);
+	} else if (r == 0) {
+		/* Nix's own default, in case that nix.conf sends everybody to the daemon: it would ask itself. */
+		r = ul_buffer_printf(&text, "store = auto\n");
+	}
+	if (r == 0)
+		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration",
+				      UL_PATH_NIX_CONF, NULL, -r);
+	return 0;
+}
+
+/* /nix/var/nix, which a persistent upper may hold as anything: stage upper and stage reconcile saw to its parents. */
+static int open_state(const struct ul_boot *b)
+{
+	char path[PATH_MAX];
+	ul_autoclose int var = open(ul_boot_path(b, UL_PATH_VAR, path),
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd;
+
+	if (var < 0 || (mkdirat(var, "nix", 0755) < 0 && errno != EEXIST))
+		return -errno;
+	fd = openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[number];
+	ul_autoclose int state = open_state(b), root = -1;
+	char path[PATH_MAX], name[32];
+	uint32_t n = 0;
+	int r;
+
+	if (state < 0)
+		return ul_error_errno(err, UL_E_UPPER, "registering the collector's roots",
+				      UL_PATH_VAR "/nix", NULL, -state);
+	root = open(ul_lower_path(b, lower, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
+	snprintf(name, sizeof(name), "lower%zu", number);
+	r = ul_gcroots_write(lower->manifest, root, state, name, b->upper.persistent, &n, err);
+	b->n_gcroots += n;
+	return r;
+}
+
+int ul_stage_database(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	uint64_t start = ul_now_us();
+	int r = ul_database_decide(b, err);
+	bool attach = b->database == UL_DATABASE_ATTACH;
+
+	if (!b->reconciled) {
+		if (r == 0 && b->database == UL_DATABASE_REBUILD)
+			r = rebuild(b, lower, err);
+		b->database_us = ul_now_us() - start;
+	}
+	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
+		if (b->lowers[i].manifest)
+			r = write_roots(b, i, err);
+	if (r == 0)
+		r = write_nix_conf(b, lower, err);
+	if (r == 0 && b->database == UL_DATABASE_NONE)
+		ul_log(UL_LOG_INFO, "database: none (%s)", b->database_why);
+	else if (r == 0)
+		ul_log(UL_LOG_INFO, "database: %s in %.1f ms, %u paths (%s)",
+		       attach                                        ? "attached"
+		       : b->reconciled && b->reconcile.database_kept ? "kept"
+								     : "rebuilt",
+		       (double)b->database_us / 1000, ul_manifest_n_paths(lower->manifest),
+		       b->database_why);
+	return r;
+}

@@ -1,0 +1,261 @@
+/*
+ * Stage find. Before: drivers are loaded; earlier lowers, if any, are open. After: one more element of
+ * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name. Only partition tables
+ * and labels were read; nothing is believed yet. Devices that are not there are waited for by uevent.
+ *
+ * It runs again when the slot was refused. Then the next one is taken; when there is none, another disk
+ * may still bring one during the policy's settle time; when that is over the first refusal is the failure.
+ *
+ * Where the policy's mode is insecure no slot is looked for: the element is the directory that the host shares.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "initrd/base/devices.h"
+#include "initrd/stages/find_file.h"
+#include "initrd/stages/find_share.h"
+#include "initrd/base/log.h"
+#include "verity/format/partition_types.h"
+
+/* What the search has met: for the sentence when it ends without a slot. */
+struct search {
+	size_t n_disks;
+	size_t n_other;         /* slots of another name */
+	char other[160];        /* one of them */
+	struct ul_error broken; /* the last disk that could not be read; code 0: none */
+	enum ul_code told;      /* what was logged of it in the round before */
+};
+
+static bool is_done(const struct ul_boot *b, const char *disk)
+{
+	for (size_t i = 0; i < b->n_disks_done; i++)
+		if (!strcmp(b->disks_done[i], disk))
+			return true;
+	return false;
+}
+
+static int mark_done(struct ul_boot *b, const char *disk)
+{
+	char **grown = reallocarray(b->disks_done, b->n_disks_done + 1, sizeof(char *));
+
+	if (!grown)
+		return -ENOMEM;
+	b->disks_done = grown;
+	grown[b->n_disks_done] = strdup(disk);
+	if (!grown[b->n_disks_done])
+		return -ENOMEM;
+	b->n_disks_done++;
+	return 0;
+}
+
+/* Drop the slots from `first` on that the policy does not want. */
+static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
+{
+	const char *name = b->policy.name;
+	struct ul_slot_list *all = &b->slots;
+	size_t kept = first;
+
+	for (size_t i = first; i < all->n; i++) {
+		struct ul_slot *slot = &all->slots[i];
+		bool wanted = !name || !*name || !strcmp(name, slot->name);
+		struct ul_slot unwanted = *slot;
+
+		if (wanted) {
+			*slot = all->slots[kept];
+			all->slots[kept++] = unwanted;
+			continue;
+		}
+		s->n_other++;
+		ul_slot_title(slot, s->other, sizeof(s->other));
+		ul_log(UL_LOG_DEBUG, "find: %s: another name than the policy's", s->other);
+	}
+	while (all->n > kept) {
+		struct ul_slot_list one = {.slots = malloc(sizeof(struct ul_slot)), .n = 1};
+
+		if (!one.slots)
+			return;
+		one.slots[0] = all->slots[--all->n];
+		ul_slots_free(&one);
+	}
+}
+
+/* dev_dir: where its partitions' devices are; NULL: it is a file. */
+static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s,
+		      struct ul_error *err)
+{
+	static const char *const designators[] = {"usr", "root"};
+	size_t before = b->slots.n;
+	struct ul_error why = {0};
+
+	if (is_done(b, disk))
+		return 0;
+	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
+		if (s->told != why.code)
+			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
+		s->broken = why;
+		return 0;
+	}
+	s->n_disks++;
+	if (b->slots.n == before)
+		return 0;
+	keep_wanted(b, before, s);
+	if (b->slots.n == before)
+		return 0; /* looked at again, so that the end of the search still counts it */
+	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
+}
+
+struct probing {
+	struct ul_boot *b;
+	struct search *s;
+	struct ul_error *err;
+};
+
+static int probe_listed(void *context, const char *disk)
+{
+	struct probing *p = context;
+
+	return probe_disk(p->b, disk, p->b->dev_dir, p->s, p->err);
+}
+
+static int probe_files(struct ul_boot *b, struct search *s, struct ul_error *err)
+{
+	struct ul_error why;
+	int r = ul_find_files(b, &why);
+
+	if (r < 0) {
+		/* Not the end: the disk that is meant may still come. */
+		if (s->told != why.code)
+			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
+		s->broken = why;
+		return 0;
+	}
+	for (size_t i = 0; r >= 0 && i < b->n_files; i++)
+		r = probe_disk(b, b->files[i], NULL, s, err);
+	return r < 0 ? r : 0;
+}
+
+static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
+{
+	struct probing listed = {b, s, err};
+	int r = 0;
+
+	*s = (struct search){.told = s->broken.code};
+	if (b->policy.file && *b->policy.file)
+		return probe_files(b, s, err);
+	if (!b->policy.disks || !b->policy.disks[0])
+		return ul_devices_each_disk(b, probe_listed, &listed);
+	for (char **name = b->policy.disks; r == 0 && *name; name++) {
+		char disk[PATH_MAX];
+
+		snprintf(disk, sizeof(disk), "%s%s%s", **name == '/' ? "" : b->dev_dir,
+			 **name == '/' ? "" : "/", *name);
+		if (access(disk, F_OK) == 0)
+			r = probe_disk(b, disk, b->dev_dir, s, err);
+	}
+	return r;
+}
+
+static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
+{
+	const char *name = b->policy.name;
+	char disks[200] = "a disk";
+
+	if (b->policy.file && *b->policy.file) {
+		snprintf(buf, size, "%.100s on %.100s", b->policy.file, b->policy.file_device);
+		return;
+	}
+	if (b->policy.disks && b->policy.disks[0])
+		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
+			 b->policy.disks[1] ? " (or another that the policy names)" : "");
+	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks,
+		 name && *name ? " named " : "", name && *name ? name : "",
+		 b->policy.designator ? "root" : "usr");
+}
+
+/* The search is over: why there is no slot. */
+static int explain(struct ul_boot *b, const struct search *s, struct ul_error *err)
+{
+	static const char what[] = "looking for an image";
+	double seconds = (double)b->policy.timeout_us / 1e6;
+	char wanted[320];
+
+	if (b->n_refusals > 0) {
+		*err = b->refusals[0].err;
+		b->failed_stage = b->refusals[0].stage;
+		b->failure_logged = b->n_refusals == 1;
+		return -(int)err->code;
+	}
+	if (s->broken.code == UL_E_PARTITIONS || (s->broken.code && s->n_disks == 0)) {
+		*err = s->broken;
+		return -(int)err->code;
+	}
+	describe_wanted(b, wanted, sizeof(wanted));
+	if (s->n_disks == 0)
+		return ul_error_set(err, UL_E_DEVICE, what, wanted,
+				    "Check the disk, and that the initramfs has its driver.",
+				    "no disk appeared in %g s", seconds);
+	if (s->n_other > 0)
+		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
+				    "Install the image, or correct [image] name.",
+				    "there is only %s", s->other);
+	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
+			    "Write the image to a disk of this machine.",
+			    b->files_found ? "no file of %zu holds a signed image for this machine "
+					     "after %g s"
+					   : "no disk of %zu has such a partition after %g s",
+			    s->n_disks, seconds);
+}
+
+static int take_best(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_lower *lower;
+	char title[160];
+
+	if (b->n_lowers == UL_BOOT_LOWERS)
+		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL,
+				    "there are %d already", UL_BOOT_LOWERS);
+	ul_slots_sort(&b->slots);
+	lower = &b->lowers[b->n_lowers++];
+	*lower = (struct ul_lower){.slot = b->slots.slots[0], .has_slot = true};
+	memmove(&b->slots.slots[0], &b->slots.slots[1], --b->slots.n * sizeof(b->slots.slots[0]));
+	if (b->files_found) {
+		int r = ul_find_attach(b, &lower->slot, err);
+
+		if (r < 0)
+			return r;
+	}
+	ul_slot_title(&lower->slot, title, sizeof(title));
+	ul_log(UL_LOG_INFO, "find: %s%s%s", title, b->files_found ? ", of the file " : "",
+	       b->files_found ? lower->slot.disk : "");
+	return 0;
+}
+
+int ul_stage_find(struct ul_boot *b, struct ul_error *err)
+{
+	uint64_t begin = ul_now_us();
+	struct search s = {0};
+	char wanted[320];
+	struct ul_wait wait;
+
+	if (b->policy.verify_mode == UL_POLICY_INSECURE)
+		return ul_find_share(b, err);
+	describe_wanted(b, wanted, sizeof(wanted));
+	if (!b->deadline_us)
+		b->deadline_us = begin + b->policy.timeout_us;
+	if (b->n_refusals > 0 && begin + b->policy.settle_us < b->deadline_us)
+		b->deadline_us = begin + b->policy.settle_us;
+	wait = (struct ul_wait){"find", wanted, begin, b->deadline_us, begin};
+	do {
+		int r = probe(b, &s, err);
+
+		if (r < 0)
+			return r;
+		if (b->slots.n > 0)
+			return take_best(b, err);
+	} while (ul_devices_wait(b, &wait));
+	return explain(b, &s, err);
+}

@@ -1,0 +1,208 @@
+#include "initrd/stages/lower_foreign.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "dbgen/exchange/import.h"
+#include "dbgen/store/store_path.h"
+#include "initrd/base/log.h"
+
+#define LOOKED_AT 1000 /* names of a directory: one store path among them makes it a store */
+
+static const char what[] = "looking into an image that is not ours";
+static const char reading[] = "reading the registration";
+
+int ul_corrupt_or(int code, int errnum)
+{
+	return errnum == EIO ? UL_E_CORRUPT : code;
+}
+
+bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
+{
+	struct stat st;
+
+	if (lower->sealed && lower->seal.from_descriptor)
+		return false;
+	return fstatat(root_fd, UL_LOWER_OWN, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+/* ---- the store ---- */
+
+static void close_dir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* 1: the directory holds store paths; 0: it does not, or is none; negative errno. */
+static int is_store(int root_fd, const char *path)
+{
+	UL_CLEANUP(close_dir) DIR *dir = NULL;
+	int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	uint8_t digest[UL_DIGEST_SIZE];
+	struct dirent *entry;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		int errnum = errno;
+
+		close(fd);
+		return -errnum;
+	}
+	errno = 0;
+	for (size_t n = 0; n < LOOKED_AT && (entry = readdir(dir)); n++)
+		if (ul_store_base_parse(entry->d_name, strlen(entry->d_name), digest))
+			return 1;
+	return errno ? -errno : 0;
+}
+
+static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
+{
+	/* The root last: a system that is complete has a store where Nix looks for it. */
+	static const char *const places[] = {UL_LOWER_STORE, "usr/nix/store", "."};
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(places); i++) {
+		int r = is_store(root_fd, places[i]);
+
+		if (r < 0)
+			return ul_error_errno(err, ul_corrupt_or(UL_E_FILESYSTEM, -r), what,
+					      places[i], NULL, -r);
+		if (r == 0)
+			continue;
+		lower->store = places[i];
+		return 0;
+	}
+	return ul_error_set(err, UL_E_IMAGE_INFO, what, lower->device, "Write another image.",
+			    "neither /nix/store nor /usr/nix/store nor its root holds store paths");
+}
+
+/* ---- the manifest ---- */
+
+static int import(struct ul_lower *lower, const struct ul_buffer *text, const char *name,
+		  struct ul_error *err)
+{
+	struct ul_builder *builder = ul_builder_new(UL_PATH_STORE);
+	struct ul_error why = {0};
+	int r = builder ? ul_import_registration(builder, (const char *)text->data, text->len, name,
+						 &why)
+			: ul_error_nomem(&why, reading);
+
+	if (r == 0)
+		r = ul_builder_finish(builder, &lower->made, &why);
+	ul_builder_free(builder);
+	if (r == 0)
+		r = ul_manifest_open_memory(lower->made.data, lower->made.len, &lower->manifest,
+					    &why);
+	/* What the importers tell is meant for who builds a manifest: here the image's maker is at fault. */
+	if (r == -UL_E_INPUT)
+		return ul_error_set(err, UL_E_MANIFEST, reading, name, "Write another image.",
+				    "%s: %s", why.object, why.why);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/* 1: the manifest is made; 0: there is no such file. */
+static int take_registration(struct ul_lower *lower, int root_fd, const char *path,
+			     struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	int r = ul_read_file(root_fd, path, UL_REGISTRATION_MAX, &text);
+
+	if (r == -ENOENT || r == -ENOTDIR)
+		return 0;
+	if (r < 0)
+		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), reading, path, NULL,
+				      -r);
+	r = import(lower, &text, path, err);
+	if (r < 0)
+		return r;
+	snprintf(lower->registration, sizeof(lower->registration), "%u paths registered by /%s",
+		 ul_manifest_n_paths(lower->manifest), path);
+	return 1;
+}
+
+static int find_registration(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
+			     struct ul_error *err)
+{
+	const char *asked = b->policy.registration;
+	char in_store[PATH_MAX];
+	int r;
+
+	if (asked && *asked) {
+		while (*asked == '/')
+			asked++;
+		/* What lies in a store path is there wherever the image has its store. */
+		if (!strncmp(asked, UL_LOWER_STORE "/", strlen(UL_LOWER_STORE "/"))) {
+			snprintf(in_store, sizeof(in_store), "%s%s", lower->store,
+				 asked + strlen(UL_LOWER_STORE));
+			asked = in_store;
+		}
+		r = take_registration(lower, root_fd, asked, err);
+		if (r == 0)
+			return ul_error_set(err, UL_E_MANIFEST, reading, asked,
+					    "Correct [lower] registration, or unset it.",
+					    "the image does not have it");
+		return r < 0 ? r : 0;
+	}
+	snprintf(in_store, sizeof(in_store), "%s/.nix-path-registration", lower->store);
+	r = take_registration(lower, root_fd, "nix-path-registration", err);
+	if (r == 0)
+		r = take_registration(lower, root_fd, in_store, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (b->policy.manifest == 0)
+		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
+				    "Put a registration into the image, or set [lower] manifest = "
+				    "optional.",
+				    "it has neither a manifest nor a registration of its paths");
+	ul_log(UL_LOG_WARNING,
+	       "lower: the image registers no path: Nix will know none of its store, and must not "
+	       "collect garbage");
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+{
+	struct ul_image_info *info = &lower->info;
+	const char *name = b->policy.name;
+
+	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
+	if (name && *name && b->policy.pinned_len == 0)
+		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
+				    lower->shared ? "Unset [image] name."
+						  : "Pin its root hash, or unset [image] name.",
+				    "the policy wants %s, and nothing sealed in this image tells "
+				    "its name",
+				    name);
+	info->name = strdup(lower->slot.name);
+	info->version = strdup(lower->slot.version);
+	info->store_dir = strdup(UL_PATH_STORE);
+	if (!info->name || !info->version || !info->store_dir)
+		return ul_error_nomem(err, what);
+	info->paths = lower->manifest ? ul_manifest_n_paths(lower->manifest) : 0;
+	return 0;
+}
+
+int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
+			  struct ul_error *err)
+{
+	int r = find_store(lower, root_fd, err);
+
+	if (r == 0)
+		r = find_registration(b, lower, root_fd, err);
+	return r < 0 ? r : set_info(b, lower, err);
+}

@@ -1,0 +1,208 @@
+/*
+ * Stage upper. Before: the new root has its directories; the lower is mounted. After: a writable filesystem lies at
+ * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/ is
+ * bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
+ * found, made where the policy says so and nothing is there, checked, mounted nosuid,nodev.
+ *
+ * Where that fails the policy decides: the boot fails, or a tmpfs takes its place, and then the log, state.json and the
+ * exit status of `underlay status` say so. Running again, for the next slot, it finds its work done.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/paths.h"
+#include "initrd/base/boot.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+/* What was found decides: 0: there is a filesystem to mount. */
+static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_upper_probe *found,
+		   struct ul_error *err)
+{
+	static const char what[] = "preparing the upper";
+	bool format = b->policy.upper_prepare == UL_UPPER_PREPARE_FORMAT;
+
+	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
+		return ul_error_set(
+			err, UL_E_UPPER, what, device,
+			"Take the feature off (of ext4: tune2fs -O ^casefold, where no "
+			"directory uses it), or make the filesystem anew.",
+			"its %s has the feature casefold, and the kernel lays no overlay "
+			"over such a one",
+			found->fs->name);
+	if (found->content == UL_UPPER_FILESYSTEM)
+		return 0;
+	if (found->content == UL_UPPER_FOREIGN)
+		return ul_error_set(err, UL_E_UPPER, what, device,
+				    format ? "Only an empty device is formatted: wipe it "
+					     "(wipefs, blkdiscard), or name another."
+					   : "Make the filesystem, or name another device.",
+				    "%s", found->holds);
+	if (found->content == UL_UPPER_HALF)
+		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted: again",
+		       device);
+	found->fs = ul_upper_fs_permitted(&b->policy, 0);
+	b->upper.fresh = true;
+	return ul_upper_format(fd, device, &b->policy, found, err);
+}
+
+/* The device, alone: nobody else may have it mounted or mapped. */
+static int open_device(const char *device, int *ret_fd, struct ul_error *err)
+{
+	static const char what[] = "opening the upper's device";
+	int alone = open(device, O_RDWR | O_EXCL | O_NONBLOCK | O_CLOEXEC), fd, error = errno;
+	int read_only = 0;
+
+	/* Kernels differ in whether they open such a device for writing. */
+	if (alone >= 0 && ioctl(alone, BLKROGET, &read_only) == 0 && read_only) {
+		close(alone);
+		alone = -1;
+		error = EROFS;
+	}
+	if (alone < 0 && error == EBUSY)
+		return ul_error_set(err, UL_E_UPPER, what, device, "Name another device.",
+				    "it is in use");
+	if (alone < 0 && (error == EACCES || error == EROFS || error == EPERM))
+		return ul_error_set(err, UL_E_UPPER, what, device,
+				    "Make the medium writable, or set [upper] type = tmpfs.",
+				    "it cannot be written");
+	if (alone < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", error);
+	/* mkfs and fsck want to be alone with it, too. */
+	close(alone);
+	fd = open(device, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", errno);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_root(struct ul_boot *b, struct ul_error *err)
+{
+	char path[PATH_MAX];
+
+	b->upper.fd = open(ul_boot_path(b, UL_PATH_UPPER, path),
+			   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (b->upper.fd < 0)
+		return ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno);
+	return ul_upper_layout(b, err);
+}
+
+static int open_disk(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_upper *u = &b->upper;
+	struct ul_upper_probe found;
+	ul_autoclose int fd = -1;
+	int r = ul_upper_find(b, u->device, err);
+
+	if (r == 0)
+		r = open_device(u->device, &fd, err);
+	if (r == 0)
+		r = ul_upper_probe(fd, u->device, &b->policy, &found, err);
+	if (r == 0)
+		r = prepare(b, fd, u->device, &found, err);
+	if (r == 0 && b->policy.upper_check && !u->fresh)
+		r = ul_upper_check(u->device, found.fs, err);
+	if (r == 0)
+		r = ul_upper_mount(b, u->device, found.fs, err);
+	if (r != 0)
+		return r;
+	u->persistent = true;
+	snprintf(u->filesystem, sizeof(u->filesystem), "%s", found.fs->name);
+	return open_root(b, err);
+}
+
+static int open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err)
+{
+	char path[PATH_MAX], options[64] = "mode=0755,size=50%";
+
+	if (size)
+		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)size);
+	ul_boot_path(b, UL_PATH_UPPER, path);
+	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL,
+				      errno);
+	b->upper.fresh = true;
+	snprintf(b->upper.filesystem, sizeof(b->upper.filesystem), "tmpfs");
+	return open_root(b, err);
+}
+
+/* Nothing of the disk's upper stays but the reason, for everybody who asks. */
+static int fall_back(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_upper *u = &b->upper, none = {.fd = -1, .lock_fd = -1};
+	char path[PATH_MAX], sentence[1200];
+
+	ul_cleanup_close(&u->lock_fd);
+	ul_cleanup_close(&u->fd);
+	if (u->persistent && umount2(ul_boot_path(b, UL_PATH_UPPER, path), MNT_DETACH) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "unmounting the upper", path, NULL, errno);
+	*u = none;
+	u->fallback = true;
+	u->why = *err;
+	ul_log(UL_LOG_WARNING, "upper: %s", ul_error_sentence(err, sentence, sizeof(sentence)));
+	ul_log(UL_LOG_WARNING,
+	       "upper: a tmpfs takes its place, as the policy says: what is written "
+	       "is lost at the next boot");
+	/* [upper] size was meant for the disk. */
+	return open_tmpfs(b, 0, err);
+}
+
+static int bind_state(struct ul_boot *b, struct ul_error *err)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	ul_boot_path(b, UL_PATH_UPPER_VAR, path);
+	ul_boot_path(b, UL_PATH_VAR, target);
+	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
+	return 0;
+}
+
+int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (!b->upper.persistent || b->policy.upper_missing != UL_UPPER_MISSING_TMPFS)
+		return -(int)err->code;
+	if (umount2(ul_boot_path(b, UL_PATH_VAR, path), MNT_DETACH) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "unmounting Nix's state", path, NULL, errno);
+	r = fall_back(b, err);
+	if (r == 0)
+		r = bind_state(b, err);
+	b->upper.mounted = r == 0;
+	/* What was found and written on the disk does not hold for it. */
+	ul_reconcile_report_free(&b->reconcile);
+	b->reconciled = false;
+	b->n_gcroots = 0;
+	return r;
+}
+
+int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_policy *p = &b->policy;
+	int r;
+
+	if (b->upper.mounted)
+		return 0;
+	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : open_tmpfs(b, p->upper_size, err);
+	if (r < 0 && p->upper_type == UL_UPPER_DISK && p->upper_missing == UL_UPPER_MISSING_TMPFS)
+		r = fall_back(b, err);
+	if (r == 0)
+		r = bind_state(b, err);
+	if (r < 0)
+		return r;
+	b->upper.mounted = true;
+	if (b->upper.persistent)
+		ul_log(UL_LOG_INFO, "upper: %s on %s%s", b->upper.filesystem, b->upper.device,
+		       b->upper.fresh ? ", made just now" : "");
+	return 0;
+}

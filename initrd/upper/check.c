@@ -1,0 +1,113 @@
+/*
+ * Checking the upper's filesystem before it is mounted, by its own fsck, which repairs what is safe to repair unasked.
+ *
+ * One thing e2fsck leaves to its user that no appliance has: ext4's superblock has 1024 bytes, and a disk that loses power
+ * promises no more than whole sectors of 512. Where it wrote one of the two only, the superblock's checksum is wrong,
+ * neither kernel nor `e2fsck -p` opens the filesystem, and nothing else is the matter with it. e2fsck replays the
+ * journal and sets all right when it is told to start from a copy.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/run.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+static const char WHAT[] = "checking the upper";
+
+/* fsck's exit status is a sum; the first two mean that all is well now. */
+#define FSCK_CORRECTED 1
+#define FSCK_REBOOT    2 /* wanted after repairs of a mounted root: ours is not mounted */
+#define FSCK_FAILED    8 /* it could not work at all: no superblock that it believes, say */
+
+/* ext4's superblock: Documentation/filesystems/ext4/super.rst. */
+#define EXT4_SUPERBLOCK       1024 /* bytes: where it is, and its size */
+#define EXT4_FIRST_DATA_BLOCK 0x14
+#define EXT4_LOG_BLOCK_SIZE   0x18 /* of 1024 bytes */
+#define EXT4_BLOCKS_PER_GROUP 0x20
+#define EXT4_MAGIC            0x38
+#define EXT4_GROUP            0x5a /* of the copy */
+#define EXT4_UUID             0x68
+#define EXT4_LOG_MAX          6
+
+static bool read_superblock(int fd, uint64_t offset, uint8_t buf[EXT4_SUPERBLOCK])
+{
+	return ul_pread_full(fd, buf, EXT4_SUPERBLOCK, offset) == 0 &&
+	       ul_get_le16(buf + EXT4_MAGIC) == 0xef53;
+}
+
+/*
+ * The superblock's copy in group 1, as the options of e2fsck. It must be a copy of this one: one that an earlier
+ * filesystem left there would have e2fsck make that of this. Whatever else it says is e2fsck's to check.
+ */
+static bool find_copy(const char *device, char ret_block[16], char ret_size[16])
+{
+	ul_autoclose int fd = open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	uint8_t first[EXT4_SUPERBLOCK], copy[EXT4_SUPERBLOCK];
+	uint64_t block;
+	uint32_t size;
+
+	if (fd < 0 || !read_superblock(fd, EXT4_SUPERBLOCK, first) ||
+	    ul_get_le32(first + EXT4_LOG_BLOCK_SIZE) > EXT4_LOG_MAX)
+		return false;
+	size = 1024U << ul_get_le32(first + EXT4_LOG_BLOCK_SIZE);
+	block = (uint64_t)ul_get_le32(first + EXT4_FIRST_DATA_BLOCK) +
+		ul_get_le32(first + EXT4_BLOCKS_PER_GROUP);
+	if (!read_superblock(fd, block * size, copy) || ul_get_le16(copy + EXT4_GROUP) != 1 ||
+	    memcmp(copy + EXT4_UUID, first + EXT4_UUID, 16) != 0)
+		return false;
+	snprintf(ret_block, 16, "%llu", (unsigned long long)block);
+	snprintf(ret_size, 16, "%u", size);
+	return true;
+}
+
+/* *status stays where there is no copy to start from. */
+static int check_from_copy(const char *program, const char *device, const struct ul_upper_fs *fs,
+			   int *status, struct ul_error *err)
+{
+	char block[16], size[16];
+	const char *args[] = {program, fs->fsck_flag, "-b", block, "-B", size, device, NULL};
+
+	if (!find_copy(device, block, size))
+		return 0;
+	ul_log(UL_LOG_WARNING,
+	       "upper: %s does not believe the superblock of %s; it starts from the copy in block %s",
+	       fs->fsck, device, block);
+	return ul_run(args, WHAT, NULL, status, err);
+}
+
+int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
+{
+	char program[PATH_MAX];
+	const char *args[] = {program, fs->fsck_flag, device, NULL};
+	int status = 0, r;
+
+	if (!fs->fsck)
+		return 0;
+	if (!ul_find_program(fs->fsck, program)) {
+		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked",
+		       fs->fsck, device);
+		return 0;
+	}
+	r = ul_run(args, WHAT, NULL, &status, err);
+	if (r == 0 && status == FSCK_FAILED && !strcmp(fs->name, "ext4"))
+		r = check_from_copy(program, device, fs, &status, err);
+	if (r < 0) {
+		if (err)
+			err->code = UL_E_UPPER;
+		return -UL_E_UPPER;
+	}
+	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
+		return ul_error_set(err, UL_E_UPPER, WHAT, device,
+				    "Repair it on another machine, or make it anew.",
+				    "%s cannot make it whole by itself (its status is %d)",
+				    fs->fsck, status);
+	if (status)
+		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
+	return 0;
+}

@@ -1,0 +1,282 @@
+/*
+ * The directories of the upper. Before: its filesystem is mounted, with anything on it: symlinks in the place of
+ * directories, pipes, devices, overlay's own marks. After: each directory below is one, is root's, has the mode that it
+ * must have, bears no extended attribute that means something, and takes a file; two of
+ * them are empty; the lock is held.
+ *
+ * Nothing is followed: each directory is opened from its parent's descriptor with O_NOFOLLOW. What has a wrong
+ * type, or cannot be made usable, is renamed to NAME.bad-N and a new one made. Nobody else writes here before the
+ * system starts, so what was checked by descriptor may be used by its path afterwards.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+#define XATTR_MAX 65536 /* bytes of a list: the kernel's limit */
+#define PROBE     ".underlay-probe"
+
+static const char WHAT[] = "preparing the upper's directories";
+
+static const struct {
+	const char *parent, *name; /* parent: a path from the upper's root, all of it rows above */
+	bool emptied;
+	const char *why;
+} dirs[] = {
+	{".", "store", false, "upperdir of the overlay: what Nix builds"},
+	{".", "work", true, "workdir of the overlay: it cannot mount over what it does not expect"},
+	{".", "var", false, "Nix's state: it is bound to /nix/var"},
+	/* Later stages write below these as root, so none may lead elsewhere. */
+	{"var", "nix", false, "Nix's state"},
+	{"var/nix", "db", false, "the database"},
+	{"var/nix", "profiles", false, "stage system looks here"},
+	{"var/nix", "gcroots", false, "roots of the collector"},
+	{"var/nix/gcroots", "underlay", true, "those of the lower's paths: each boot makes them"},
+};
+
+/* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
+static void clear_flags(int fd)
+{
+	unsigned int flags = 0;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
+		flags &= ~(unsigned int)(FS_IMMUTABLE_FL | FS_APPEND_FL);
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+}
+
+/* Marks that the overlay itself leaves at each boot on the roots that it is given. */
+static bool is_usual(const char *name)
+{
+	static const char *const usual[] = {"trusted.overlay.uuid", "trusted.overlay.origin",
+					    "trusted.overlay.impure"};
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(usual); i++)
+		if (!strcmp(name, usual[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The overlay reads its marks (opaque, redirect, origin) from the root of its upper, and the store's new files would
+ * inherit a default ACL. Labels (security.*) are the system's own business. Returns how many went that had no
+ * business there, or -errno.
+ */
+static int remove_xattrs(int fd, const char *path)
+{
+	ul_autofree char *list = malloc(XATTR_MAX);
+	ssize_t len = list ? flistxattr(fd, list, XATTR_MAX) : -1;
+	int n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	if (len < 0)
+		return errno == ENOTSUP ? 0 : -errno;
+	for (const char *name = list; name < list + len; name += strlen(name) + 1) {
+		char shown[128];
+
+		if (!strncmp(name, "security.", 9))
+			continue;
+		if (fremovexattr(fd, name) < 0 && errno != ENODATA)
+			return -errno;
+		if (is_usual(name))
+			continue;
+		ul_escape_text(shown, sizeof(shown), name);
+		ul_log(UL_LOG_WARNING, "upper: %s had the attribute %s: removed", path, shown);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Whether a file can be made in it: an encrypted directory without its key, say, cannot. A full disk is no reason to
+ * put the directory away, nor to fail: its owner wants to boot and tidy up. 0 or -errno.
+ */
+static int try_writing(int fd)
+{
+	int file;
+
+	if (unlinkat(fd, PROBE, 0) < 0 && errno != ENOENT && ul_remove_tree(fd, PROBE) < 0)
+		return -EPERM;
+	file = openat(fd, PROBE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file < 0)
+		return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
+	close(file);
+	return unlinkat(fd, PROBE, 0) < 0 ? -errno : 0;
+}
+
+/* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
+static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t *mended)
+{
+	struct stat st;
+	int n;
+
+	clear_flags(fd);
+	n = remove_xattrs(fd, path);
+	if (n < 0)
+		return n;
+	*mended += (uint32_t)n;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* Only what differs is written: a full or worn disk is spared. */
+	if ((st.st_uid != 0 || st.st_gid != gid) && fchown(fd, 0, gid) < 0)
+		return -errno;
+	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+		return -errno;
+	return try_writing(fd);
+}
+
+/* Open parent/name as a directory that is right; make it where it is not there. */
+static int open_right(int parent, const char *name, const char *path, mode_t mode, gid_t gid,
+		      uint32_t *mended, int *ret_fd)
+{
+	for (int attempt = 0; attempt < 3; attempt++) {
+		ul_autoclose int fd =
+			openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int r = fd < 0 ? -errno : make_right(fd, path, mode, gid, mended);
+
+		if (r == 0) {
+			*ret_fd = ul_steal_fd(&fd);
+			return 0;
+		}
+		if (fd < 0 && r == -ENOENT) {
+			if (mkdirat(parent, name, 0700) < 0)
+				return -errno;
+			continue;
+		}
+		if (ul_upper_is_medium(-r))
+			return r;
+		r = ul_upper_move_aside(parent, name);
+		if (r < 0)
+			return r;
+		++*mended;
+	}
+	return -EPERM;
+}
+
+static int empty_dir(int fd)
+{
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = again < 0 ? NULL : fdopendir(again);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!dir) {
+		r = -errno;
+		ul_cleanup_close(&again);
+		return r;
+	}
+	while (r == 0 && (errno = 0, entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = ul_remove_tree(fd, entry->d_name);
+	if (r == 0 && errno)
+		r = -errno;
+	closedir(dir);
+	return r;
+}
+
+/* Mode and group of the lower's store: the overlay shows the upper's, and Nix's builders want theirs. */
+static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
+{
+	const struct ul_lower *lower = b->n_lowers ? &b->lowers[b->n_lowers - 1] : NULL;
+	char path[PATH_MAX], below[PATH_MAX];
+	struct stat st;
+
+	if (!lower || !lower->mount || !lower->store)
+		return;
+	ul_boot_path(b, lower->mount, path);
+	if (snprintf(below, sizeof(below), "%s/%s", path, lower->store) < (int)sizeof(below) &&
+	    lstat(below, &st) == 0 && S_ISDIR(st.st_mode)) {
+		*mode = (st.st_mode & 07777) | 0700;
+		*gid = st.st_gid;
+	}
+}
+
+/*
+ * Out of the way, and a new one in its place: what cannot be emptied, being too deep or of a kind that cannot be
+ * deleted, or is a subvolume.
+ */
+static int make_anew(struct ul_upper *u, int above, const char *name, const char *path, int *fd)
+{
+	int r;
+
+	u->n_mended++;
+	ul_cleanup_close(fd);
+	*fd = -1;
+	r = ul_upper_move_aside(above, name);
+	return r < 0 ? r : open_right(above, name, path, 0755, 0, &u->n_mended, fd);
+}
+
+/*
+ * A subvolume of btrfs looks like a directory, and no rename leaves it: not the overlay's from work/ to store/, of
+ * everything that is made in the store, nor ours to quarantine/. 1: it is one; 0: it is not; or -errno.
+ */
+static int is_subvolume(int above, int fd)
+{
+	struct stat parent, st;
+
+	if (fstat(above, &parent) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return parent.st_dev != st.st_dev;
+}
+
+static int make_dir(struct ul_boot *b, const char *parent, const char *name, bool emptied,
+		    struct ul_error *err)
+{
+	struct ul_upper *u = &b->upper;
+	/* The rows above made every part of it a directory of ours. */
+	ul_autoclose int above = openat(u->fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ul_autoclose int fd = -1;
+	char path[PATH_MAX];
+	mode_t mode = 0755;
+	gid_t gid = 0;
+	int r = above < 0 ? -errno : 0;
+
+	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", *parent == '.' ? "" : "/",
+		 *parent == '.' ? "" : parent, name);
+	if (!strcmp(name, "store"))
+		store_mode(b, &mode, &gid);
+	if (r == 0)
+		r = open_right(above, name, path, mode, gid, &u->n_mended, &fd);
+	if (r == 0)
+		r = is_subvolume(above, fd);
+	if (r == 1 && !strcmp(name, "store"))
+		return ul_error_set(err, UL_E_UPPER, WHAT, path,
+				    "Make it a plain directory, and move into it what it holds.",
+				    "it is a subvolume, out of which nothing can be renamed");
+	if (r >= 0 && emptied && (empty_dir(fd) < 0 || r == 1))
+		r = make_anew(u, above, name, path, &fd);
+	else if (r == 1)
+		r = 0;
+	if (r == 0 && fsync(above) < 0)
+		r = -errno;
+	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, path,
+				      -r == ENOSPC ? "Free some space on it." : "Check the disk.",
+				      -r)
+		     : 0;
+}
+
+int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_upper *u = &b->upper;
+	int r = make_right(u->fd, UL_PATH_UPPER, 0755, 0, &u->n_mended);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_UPPER, WHAT, UL_PATH_UPPER, "Check the disk.", -r);
+	r = ul_upper_lock(u->fd, &u->lock_fd, err);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
+		r = make_dir(b, dirs[i].parent, dirs[i].name, dirs[i].emptied, err);
+	return r;
+}

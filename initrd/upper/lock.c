@@ -1,0 +1,77 @@
+/*
+ * The upper's lock, and what has its place taken by something else. The command takes it too (`underlay db reconcile`),
+ * so nothing of the boot is wanted here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/paths.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+#define ASIDE_MAX 1000 /* NAME.bad-N */
+
+bool ul_upper_is_medium(int error)
+{
+	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT ||
+	       error == EUCLEAN || error == ENOMEM;
+}
+
+int ul_upper_move_aside(int dirfd, const char *name)
+{
+	char aside[NAME_MAX + 1];
+
+	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
+		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
+		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0) {
+			ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s",
+			       name, aside);
+			return fsync(dirfd) < 0 ? -errno : 0;
+		}
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
+{
+	static const char what[] = "locking the upper";
+	int r = -EPERM;
+
+	for (int attempt = 0; attempt < 2; attempt++) {
+		/* O_NONBLOCK: a pipe must not keep us waiting. */
+		ul_autoclose int fd =
+			openat(root_fd, "lock",
+			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+		struct stat st = {0};
+
+		r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+		if (fd >= 0 && r == 0 && S_ISREG(st.st_mode)) {
+			if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+				*ret_fd = ul_steal_fd(&fd);
+				return 0;
+			}
+			if (errno == EWOULDBLOCK)
+				return ul_error_set(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock",
+						    "Wait until it is done.",
+						    "another program is changing the upper");
+			r = -errno;
+			break;
+		}
+		if (ul_upper_is_medium(-r))
+			break;
+		r = ul_upper_move_aside(root_fd, "lock");
+		if (r < 0)
+			break;
+		r = -EPERM;
+	}
+	return ul_error_errno(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock", NULL, -r);
+}

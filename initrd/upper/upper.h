@@ -1,0 +1,107 @@
+/*
+ * The persistent upper: from the policy's words to a mounted filesystem with the directories that the later stages
+ * use. Everything on the disk is hostile: it may have been written while the machine was off.
+ *
+ * The partition between its first and last MiB belongs to the filesystem. Behind it lies one MiB, unused, then a
+ * sector that is zero but while a filesystem is being made:
+ *
+ *     offset (size rounded down to MiB, less 1 MiB), 512 bytes:
+ *         0   16   "underlay-upper\n\0"
+ *        16    4   1, little-endian: the version
+ *        20   16   the filesystem's name, padded with NULs
+ *        36   40   its UUID as text, padded with NULs
+ *        76  436   zero
+ *
+ * This marker is written before mkfs starts and zeroed, one sector and so at once, when what mkfs wrote is on the
+ * medium. mkfs is told to stay away from it. So a cut at any instant leaves an empty device, one with the marker, or
+ * a whole filesystem; and a marker whose UUID is not that of what stands on the device is a stale one: what stands
+ * there is somebody's, and stays.
+ */
+#pragma once
+
+#include "initrd/base/boot.h"
+#include "initrd/policy/upper_fs.h"
+#include "initrd/policy/upper_name.h"
+
+#define UL_UPPER_LABEL    "nix-upper" /* of a filesystem that is made, where the policy gives none */
+#define UL_UPPER_EDGE     (1u << 20)  /* bytes: at both ends of a device that must be blank */
+#define UL_UPPER_SIZE_MIN (16u << 20) /* bytes of a device that a filesystem is made on */
+
+/* ---- finding the device ---- */
+
+/*
+ * Wait for the one device that the policy names. -UL_E_DEVICE: it did not appear; -UL_E_UPPER: several have the
+ * name, and none of them is guessed at (of several of a PARTTYPE the one on the lower's disk is meant).
+ */
+int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err);
+
+/* ---- what is on it ---- */
+
+enum ul_upper_content {
+	UL_UPPER_EMPTY,      /* no signature of any kind, and both edges are blank */
+	UL_UPPER_HALF,       /* the marker: our own mkfs was interrupted */
+	UL_UPPER_FILESYSTEM, /* one that the policy permits */
+	UL_UPPER_FOREIGN,    /* anything else */
+};
+
+struct ul_upper_probe {
+	enum ul_upper_content content;
+	const struct ul_upper_fs *fs; /* UL_UPPER_FILESYSTEM */
+	char uuid[UL_UPPER_UUID];     /* of the filesystem, or the half made one's; in lower case */
+	char label[256];              /* of the filesystem */
+	char holds[160];              /* UL_UPPER_FOREIGN: "it holds crypto_LUKS" */
+	bool casefold;                /* UL_UPPER_FILESYSTEM: it has that feature */
+	uint64_t size;                /* bytes of the device */
+};
+
+/*
+ * Look at fd (a block device or, in tests, a file). Only the permitted filesystems' superblocks are parsed, unless
+ * p->upper_prepare wants to know that there is nothing at all: then every prober of libblkid looks. -UL_E_UPPER: it
+ * cannot be read.
+ */
+int ul_upper_probe(int fd, const char *device, const struct ul_policy *p,
+		   struct ul_upper_probe *ret, struct ul_error *err);
+
+/* ---- making, checking and mounting ---- */
+
+/* Make the first permitted filesystem on a device that is empty or half made. Returns when it is on the medium. */
+int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
+		    const struct ul_upper_probe *found, struct ul_error *err);
+
+/*
+ * Run fsck where the initramfs has it; see check.c. -UL_E_UPPER: damaged beyond what it repairs unasked.
+ */
+int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
+
+/* Mount it nosuid,nodev and writable, or not at all. */
+int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs,
+		   struct ul_error *err);
+
+/*
+ * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
+ * place, and 0 is returned, with nothing left of what stage reconcile found; else *err stays and its code is returned.
+ */
+int ul_upper_give_up(struct ul_boot *b, struct ul_error *err);
+
+/* ---- what the later stages find on it ---- */
+
+/*
+ * Make the directories of b->upper.fd right: see layout.c. Counts what was mended in b->upper.n_mended and
+ * takes the lock.
+ */
+int ul_upper_layout(struct ul_boot *b, struct ul_error *err);
+
+/*
+ * Rename what has the wrong type to NAME.bad-N, whatever it is: nothing of it is opened or followed. dirfd is the
+ * directory it is in. 0 or -errno.
+ */
+int ul_upper_move_aside(int dirfd, const char *name);
+
+/* Whether an errno is the medium's, which anything else in the same place would meet as well. */
+bool ul_upper_is_medium(int error);
+
+/*
+ * Take the lock of the upper whose root directory is root_fd, for as long as *ret_fd is open. -UL_E_UPPER: another
+ * program has it, or it cannot be made.
+ */
+int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err);

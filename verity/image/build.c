@@ -1,0 +1,356 @@
+#include "verity/image/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbgen/store/store_path.h"
+#include "verity/format/fec.h"
+#include "verity/image/gpt_write.h"
+#include "verity/format/hash_tree.h"
+#include "verity/format/image_info.h"
+#include "verity/image/internal.h"
+#include "verity/image/seal_write.h"
+
+#define WHAT "building the image"
+
+int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err)
+{
+	if (!job->o.cancelled || !job->o.cancelled())
+		return 0;
+	return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL,
+			    "interrupted; nothing is left behind");
+}
+
+void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE])
+{
+	memset(out, 0, UL_IMAGE_SEED_SIZE);
+	memcpy(out, job->manifest_hash, 32);
+	snprintf((char *)out + 32, UL_NAME_SIZE, "%s", job->o.name);
+	snprintf((char *)out + 32 + UL_NAME_SIZE, UL_NAME_SIZE, "%s", job->o.version);
+}
+
+/* ---- step: options ---- */
+
+static int check_names(const struct ul_image_job *job, struct ul_error *err)
+{
+	const struct ul_image_options *o = &job->o;
+	size_t len;
+
+	if (!o->name || !ul_image_name_valid(o->name))
+		return ul_error_set(err, UL_E_USAGE, "checking the name", o->name ? o->name : "",
+				    "Letters, digits and . + ~ ^ - are allowed.",
+				    "an image cannot be named so");
+	if (!o->version || !ul_image_version_valid(o->version))
+		return ul_error_set(err, UL_E_USAGE, "checking the version",
+				    o->version ? o->version : "",
+				    "Letters, digits and . _ + ~ ^ - are allowed.",
+				    "an image cannot have this version");
+	len = strlen(o->name) + 1 + strlen(o->version);
+	if (len > UL_GPT_LABEL_MAX)
+		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version,
+				    "Choose a shorter name or version.",
+				    "the partitions' label NAME_VERSION has %zu characters, a "
+				    "partition table has room for %u",
+				    len, UL_GPT_LABEL_MAX);
+	return 0;
+}
+
+/* What boots must be in the image: better said now than by the device. */
+static int check_system(const struct ul_image_job *job, struct ul_error *err)
+{
+	static const char what[] = "checking the system";
+	ul_autofree char *dir = NULL, *init = NULL;
+	const char *system = job->o.system, *base;
+	uint32_t number;
+	struct stat st;
+	int r;
+
+	if (!system)
+		return 0;
+	base = ul_store_base_of(ul_manifest_store_dir(job->m), system);
+	r = base ? ul_manifest_find(job->m, base, &number, err) : 0;
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return ul_error_set(err, UL_E_INPUT, what, system,
+				    "Name a store path of the closure by --system.",
+				    "the manifest does not list it");
+	dir = ul_path_join(job->o.store, base);
+	init = dir ? ul_path_join(dir, "init") : NULL;
+	if (!init)
+		return ul_error_nomem(err, what);
+	/* A symlink may point into the store as it will be: it is not followed here. */
+	if (lstat(init, &st) < 0)
+		return ul_error_set(err, UL_E_INPUT, what, system,
+				    "Name the system's own path, in which `init` lies.",
+				    "there is no file `init` in it: %s", strerror(errno));
+	return 0;
+}
+
+static int check_options(struct ul_image_job *job, struct ul_error *err)
+{
+	const char *designator = job->o.designator ? job->o.designator : "usr";
+	struct stat st;
+	int r = check_names(job, err);
+
+	if (r < 0)
+		return r;
+	job->types = ul_partition_types_find(job->o.machine, designator);
+	if (!job->types)
+		return ul_error_set(err, UL_E_USAGE, "choosing the partition types",
+				    job->o.machine ? job->o.machine : designator,
+				    "Name a machine as uname -m does.",
+				    "no partition types are known for %s on it", designator);
+	if (stat(job->o.store, &st) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", job->o.store,
+				      "Name the directory that holds the store paths by --store.",
+				      errno);
+	if (lstat(job->o.output, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
+					    "Build a file, then copy it to the disk.",
+					    "it exists and is no regular file");
+		if (!job->o.replace)
+			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
+					    "Remove it, or give --force.", "it exists already");
+	}
+	r = ul_fs_tool_find(job->o.format, job->o.compression, &job->tool, err);
+	if (r < 0)
+		return r;
+	ul_manifest_hash(job->m, job->manifest_hash);
+	return check_system(job, err);
+}
+
+/* ---- step: the place to work in ---- */
+
+static char *absolute_output(const char *output)
+{
+	ul_autofree char *copy = strdup(output), *other = strdup(output), *dir = NULL;
+
+	if (!copy || !other)
+		return NULL;
+	dir = realpath(dirname(copy), NULL);
+	return dir ? ul_path_join(dir, basename(other)) : NULL;
+}
+
+static int lock_work(struct ul_image_job *job, struct ul_error *err)
+{
+	int r;
+
+	if (mkdir(job->work, 0700) < 0 && errno != EEXIST)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, errno);
+	job->work_fd = open(job->work, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (job->work_fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, errno);
+	if (flock(job->work_fd, LOCK_EX | LOCK_NB) < 0) {
+		r = errno;
+		close(job->work_fd);
+		job->work_fd = -1;
+		return r == EWOULDBLOCK
+			       ? ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
+					      "Wait for the other one.",
+					      "it is being built by another process")
+			       : ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, r);
+	}
+	/* What a killed build left. */
+	r = ul_remove_tree(job->work_fd, "tree");
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		if (unlinkat(job->work_fd, i ? "image" : "filesystem", 0) < 0 && errno != ENOENT)
+			r = -errno;
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, -r) : 0;
+}
+
+static int make_work(struct ul_image_job *job, struct ul_error *err)
+{
+	errno = 0;
+	job->output = absolute_output(job->o.output);
+	if (!job->output)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL,
+				      errno ? errno : ENOMEM);
+	if (asprintf(&job->work, "%s.tmp", job->output) < 0)
+		job->work = NULL;
+	job->tree = job->work ? ul_path_join(job->work, "tree") : NULL;
+	job->image = job->work ? ul_path_join(job->work, "image") : NULL;
+	if (!job->tree || !job->image)
+		return ul_error_nomem(err, WHAT);
+	return lock_work(job, err);
+}
+
+/* ---- steps: the sealing ---- */
+
+static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
+{
+	struct ul_descriptor *d = &job->d;
+	uint8_t seed[UL_IMAGE_SEED_SIZE];
+	uint64_t hash_size;
+
+	snprintf(d->hash, sizeof(d->hash), "sha256");
+	d->data_block_size = d->hash_block_size = UL_IMAGE_BLOCK;
+	d->data_blocks = job->fs_size / UL_IMAGE_BLOCK + (job->fs_size % UL_IMAGE_BLOCK != 0);
+	d->hash_start = UL_IMAGE_BLOCK; /* behind the superblock */
+	snprintf(d->name, sizeof(d->name), "%s", job->o.name);
+	snprintf(d->version, sizeof(d->version), "%s", job->o.version);
+	d->rollback_index = job->o.rollback_index;
+	memcpy(d->manifest_hash, job->manifest_hash, 32);
+	d->has_manifest = 1;
+	ul_image_seed(job, seed);
+	d->salt_len = UL_IMAGE_SALT_SIZE;
+	if (ul_image_derive("salt", seed, sizeof(seed), d->salt) < 0)
+		return ul_error_nomem(err, WHAT);
+	hash_size = UL_IMAGE_BLOCK + ul_hash_tree_size(d);
+	d->fec_roots = job->o.fec_roots;
+	d->fec_start = d->fec_roots ? hash_size : 0; /* right behind the tree */
+	if (ul_image_layout(job->fs_size, hash_size + ul_fec_size(d), &job->layout) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, EFBIG);
+	if (ftruncate(job->image_fd, (off_t)job->layout.image_size) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, errno);
+	return 0;
+}
+
+static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
+{
+	uint8_t seed[UL_IMAGE_SEED_SIZE], uuid[16];
+
+	ul_image_seed(job, seed);
+	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
+		return ul_error_nomem(err, WHAT);
+	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd,
+				  job->layout.hash_offset, uuid, &job->d, job->o.threads,
+				  job->o.progress, err);
+}
+
+static int write_fec(struct ul_image_job *job, struct ul_error *err)
+{
+	if (!job->d.fec_roots)
+		return 0;
+	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd,
+			    job->layout.hash_offset, &job->d, job->o.threads, job->o.progress, err);
+}
+
+static int write_signature(struct ul_image_job *job, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer partition = {0};
+	struct ul_tbs tbs;
+	int r = ul_tbs_make(&job->d, &tbs, err);
+
+	if (r < 0)
+		return r;
+	r = job->o.signer ? ul_seal_sign(&tbs, job->o.signer, &partition, err)
+			  : ul_seal_draft(&tbs, &partition, err);
+	ul_tbs_free(&tbs);
+	if (r < 0)
+		return r;
+	r = ul_pwrite_full(job->image_fd, partition.data, partition.len, job->layout.sig_offset);
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, -r) : 0;
+}
+
+static int write_partitions(struct ul_image_job *job, struct ul_error *err)
+{
+	const struct ul_image_layout *l = &job->layout;
+	const uint8_t *root_hash = job->d.root_hash;
+	size_t len = job->d.root_hash_len;
+	char label[UL_GPT_LABEL_MAX + 1];
+	struct ul_gpt_entry entries[3] = {
+		{job->types->data, {0}, label, l->data_offset, l->data_size, true},
+		{job->types->verity, {0}, label, l->hash_offset, l->hash_size, true},
+		{job->types->verity_sig, {0}, label, l->sig_offset, l->sig_size, true},
+	};
+	uint8_t disk[16];
+
+	snprintf(label, sizeof(label), "%s_%s", job->o.name, job->o.version);
+	if (ul_image_partition_uuids(root_hash, len, entries[0].uuid, entries[1].uuid) < 0 ||
+	    ul_image_derive_uuid("signature-partition", root_hash, len, entries[2].uuid) < 0 ||
+	    ul_image_derive_uuid("disk", root_hash, len, disk) < 0)
+		return ul_error_nomem(err, WHAT);
+	return ul_gpt_write(job->image_fd, job->image, disk, entries, UL_ARRAY_SIZE(entries), err);
+}
+
+static int publish(struct ul_image_job *job, struct ul_error *err)
+{
+	int r;
+
+	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output,
+		      job->o.replace ? 0 : RENAME_NOREPLACE);
+	if (r < 0 && errno == EINVAL) /* the filesystem knows no flags */
+		r = rename(job->image, job->output);
+	if (r == 0)
+		return 0;
+	return ul_error_errno(err, errno == EEXIST ? UL_E_EXISTS : UL_E_SYSTEM, WHAT, job->output,
+			      NULL, errno);
+}
+
+/* ---- the whole ---- */
+
+/* Each step finds what the ones before it left in the job. */
+static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
+	check_options,            /* refuse what cannot work, before any work */
+	make_work,                /* OUTPUT.tmp, locked */
+	ul_image_list_paths,      /* base names from the manifest */
+	ul_image_scan,            /* what of the closure is not canonical */
+	ul_image_lay_out_tree,    /* OUTPUT.tmp/tree but for the mounts */
+	ul_image_write_database,  /* in it */
+	ul_image_make_filesystem, /* OUTPUT.tmp/image, from 1 MiB on */
+	ul_image_set_owner,       /* of nix/store, where the maker could not */
+	lay_out_image,            /* offsets, salt, geometry; the file has its size */
+	write_hash_tree,          /* gives the root hash */
+	write_fec,                /* over data and tree */
+	write_signature,          /* or a draft */
+	write_partitions,         /* the root hash gives the UUIDs */
+	publish,                  /* rename to OUTPUT */
+};
+
+static void clean_up(struct ul_image_job *job)
+{
+	if (job->image_fd >= 0)
+		close(job->image_fd);
+	/* Only the holder of the lock may remove: it may be another build's. */
+	if (job->work_fd >= 0) {
+		(void)!ul_remove_tree(AT_FDCWD, job->work);
+		close(job->work_fd);
+	}
+	ul_staging_free(job->stage);
+	free(job->names);
+	free(job->name_bytes);
+	free(job->output);
+	free(job->work);
+	free(job->tree);
+	free(job->image);
+}
+
+static void fill_result(const struct ul_image_job *job, struct ul_image_result *ret)
+{
+	ret->size = job->layout.image_size;
+	ret->data_size = job->layout.data_size;
+	ret->hash_size = job->layout.hash_size;
+	ret->fec_size = ul_fec_size(&job->d);
+	memcpy(ret->root_hash, job->d.root_hash, sizeof(ret->root_hash));
+	ret->paths = ul_manifest_n_paths(job->m);
+	ul_staging_get_report(job->stage, &ret->staging);
+}
+
+int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options,
+		   struct ul_image_result *ret, struct ul_error *err)
+{
+	struct ul_image_job job = {.m = m, .o = *options, .work_fd = -1, .image_fd = -1};
+	int r = 0;
+
+	if (!job.o.store)
+		job.o.store = ul_manifest_store_dir(m);
+	for (size_t i = 0; r >= 0 && i < UL_ARRAY_SIZE(steps); i++) {
+		r = ul_image_check_cancelled(&job, err);
+		if (r == 0)
+			r = steps[i](&job, err);
+	}
+	if (r >= 0)
+		fill_result(&job, ret);
+	clean_up(&job);
+	return r < 0 ? r : 0;
+}

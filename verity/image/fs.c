@@ -1,0 +1,209 @@
+/* The filesystem of a store image: the maker runs in a child that has the tree's mounts to itself. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "verity/image/erofs_owner.h"
+#include "verity/image/internal.h"
+
+#define WHAT "writing the filesystem"
+
+/* Milliseconds between looks at how much the maker has written. */
+#define LOOK_INTERVAL 200
+/* Bytes that are moved at a time, after which their old place is given back to the disk. */
+#define MOVE_CHUNK (64u << 20)
+
+/* The child: enters the namespace, runs the maker, says by the pipe what failed. */
+static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_fs_job *fs,
+				int report)
+{
+	struct ul_error err = {0};
+
+	/* A group of its own, so that the parent can end the maker with it. */
+	setpgid(0, 0);
+	if (ul_staging_enter(job->stage, &err) < 0 || ul_fs_make(&job->tool, fs, &err) < 0) {
+		ssize_t n = write(report, &err, sizeof(err));
+
+		_exit(n == (ssize_t)sizeof(err) ? 1 : 2);
+	}
+	_exit(0);
+}
+
+static void report_size(const struct ul_image_job *job, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		ul_progress_report(job->o.progress, WHAT, (uint64_t)st.st_blocks * 512, 0);
+}
+
+/* Until the child closes its end; *ret_error holds what it said. */
+static size_t watch_child(const struct ul_image_job *job, pid_t pid, int report, const char *path,
+			  struct ul_error *ret_error)
+{
+	uint8_t *into = (uint8_t *)ret_error;
+	size_t got = 0;
+
+	for (;;) {
+		struct pollfd fd = {.fd = report, .events = POLLIN};
+		ssize_t n;
+
+		if (job->o.cancelled && job->o.cancelled())
+			kill(-pid, SIGTERM);
+		if (poll(&fd, 1, LOOK_INTERVAL) <= 0) {
+			report_size(job, path);
+			continue;
+		}
+		n = read(report, into + got, sizeof(*ret_error) - got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return got;
+		got += (size_t)n;
+	}
+}
+
+static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
+		     struct ul_error *err)
+{
+	struct ul_error said;
+	int ends[2], status = 0, r;
+	size_t got;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, fs->output, NULL, errno);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		run_child(job, fs, ends[1]);
+	}
+	r = pid < 0 ? errno : 0;
+	close(ends[1]);
+	got = pid > 0 ? watch_child(job, pid, ends[0], fs->output, &said) : 0;
+	close(ends[0]);
+	if (pid < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, fs->output, NULL, r);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	r = ul_image_check_cancelled(job, err);
+	if (r < 0 || status == 0)
+		return r;
+	if (got != sizeof(said))
+		return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->output, NULL,
+				    "the child process ended without a word (wait status %#x)",
+				    (unsigned int)status);
+	if (err)
+		*err = said;
+	return -(int)said.code;
+}
+
+static int move_chunk(int from, int to, uint64_t at, uint64_t len)
+{
+	loff_t in = (loff_t)at, out = (loff_t)(UL_IMAGE_ALIGN + at);
+	ul_autofree uint8_t *buf = NULL;
+
+	while (len > 0) {
+		ssize_t n = copy_file_range(from, &in, to, &out, len, 0);
+
+		if (n < 0 &&
+		    (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+			break;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		len -= (uint64_t)n;
+	}
+	buf = len > 0 ? malloc(1 << 20) : NULL;
+	if (len > 0 && !buf)
+		return -ENOMEM;
+	while (len > 0) {
+		size_t n = len < (1 << 20) ? (size_t)len : 1 << 20;
+		int r = ul_pread_full(from, buf, n, (uint64_t)in);
+
+		if (r == 0)
+			r = ul_pwrite_full(to, buf, n, (uint64_t)out);
+		if (r < 0)
+			return r;
+		in += (loff_t)n;
+		out += (loff_t)n;
+		len -= n;
+	}
+	return 0;
+}
+
+/*
+ * Move the filesystem to its place in the image. Filesystems that share blocks do it without copying; on others
+ * the source is given back piece by piece, so that there is no moment that needs twice the space.
+ */
+static int move_into_image(struct ul_image_job *job, const char *path, struct ul_error *err)
+{
+	ul_autoclose int from = open(path, O_RDWR | O_CLOEXEC);
+	int r = from < 0 ? -errno : ul_file_size(from, &job->fs_size);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, -r);
+	for (uint64_t at = 0; at < job->fs_size; at += MOVE_CHUNK) {
+		uint64_t left = job->fs_size - at, len = left < MOVE_CHUNK ? left : MOVE_CHUNK;
+
+		r = ul_image_check_cancelled(job, err);
+		if (r < 0)
+			return r;
+		r = move_chunk(from, job->image_fd, at, len);
+		if (r < 0)
+			return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, -r);
+		/* Where holes cannot be made the file goes as a whole, a little later. */
+		(void)!fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+				 (off_t)len);
+		ul_progress_report(job->o.progress, "moving the filesystem", at + len,
+				   job->fs_size);
+	}
+	return unlink(path) < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, errno) : 0;
+}
+
+int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err)
+{
+	if (job->tool.squashfs || !job->o.store_group)
+		return 0;
+	return ul_erofs_set_group(job->image_fd, UL_IMAGE_ALIGN, job->image, UL_LOWER_STORE,
+				  job->o.store_group, err);
+}
+
+int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
+{
+	bool direct = job->tool.writes_at_offset;
+	ul_autofree char *file = ul_path_join(job->work, direct ? "image" : "filesystem");
+	struct ul_fs_job fs = {.tree = job->tree,
+			       .output = file,
+			       .offset = direct ? UL_IMAGE_ALIGN : 0,
+			       .store_group = job->o.store_group,
+			       .threads = job->o.threads};
+	uint8_t seed[UL_IMAGE_SEED_SIZE];
+	uint64_t size;
+	int r;
+
+	ul_image_seed(job, seed);
+	if (!file || ul_image_derive_uuid("filesystem", seed, sizeof(seed), fs.uuid) < 0)
+		return ul_error_nomem(err, WHAT);
+	r = run_maker(job, &fs, err);
+	if (r < 0)
+		return r;
+	job->image_fd =
+		open(job->image, O_RDWR | O_CLOEXEC | (direct ? 0 : O_CREAT | O_EXCL), 0644);
+	if (job->image_fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, errno);
+	if (!direct)
+		return move_into_image(job, file, err);
+	r = ul_file_size(job->image_fd, &size);
+	if (r < 0 || size <= UL_IMAGE_ALIGN)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL,
+				      r < 0 ? -r : ENODATA);
+	job->fs_size = size - UL_IMAGE_ALIGN;
+	return 0;
+}

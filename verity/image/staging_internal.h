@@ -1,0 +1,34 @@
+/* What the files of staging_*.c share. */
+#pragma once
+
+#include "verity/image/staging_tree.h"
+
+/*
+ * An entry that cannot be taken as it is: a file, symlink or directory that is not canonical, or a directory with
+ * such an entry below it.
+ */
+struct ul_staging_node {
+	char *name; /* owned; NULL for a store path */
+	struct ul_staging_node *children;
+	size_t n_children;
+};
+
+/* A bind mount to be made: both owned. */
+struct ul_staging_bind {
+	char *source, *target;
+};
+
+struct ul_staging {
+	struct ul_staging_options options;
+	char *store; /* owned: absolute */
+	const char *const *names;
+	size_t n;
+	struct ul_staging_node **nodes; /* of names[i]; NULL: canonical throughout */
+	struct ul_staging_bind *binds;
+	size_t n_binds, size_binds;
+	size_t max_binds; /* the kernel's limit of mounts, less what there is already */
+	struct ul_staging_report report;
+};
+
+/* Whether ul_staging_enter would succeed, and how many mounts the kernel allows there. */
+bool ul_staging_namespace_works(size_t *ret_max_mounts);

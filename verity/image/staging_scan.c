@@ -1,0 +1,297 @@
+/* Looking through the closure for what is not canonical. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "verity/image/staging_internal.h"
+
+#define WHAT "looking through the store"
+
+/* Directories in directories: deeper than any store path can be, and each level holds a descriptor. */
+#define MAX_DEPTH 512
+
+/* Inodes with more than one name, in an open-addressed table. */
+struct seen_inode {
+	dev_t dev;
+	ino_t ino; /* 0: a free slot */
+};
+
+struct scan {
+	struct ul_staging *stage;
+	struct seen_inode *seen;
+	size_t n_seen, size_seen; /* size: a power of two */
+	char path[4096];          /* of what is being looked at, below the store; for messages */
+	size_t path_len;
+	struct ul_error *err;
+};
+
+static int system_error(struct scan *s, int errnum)
+{
+	return ul_error_errno(s->err, UL_E_SYSTEM, WHAT, s->path, NULL, errnum);
+}
+
+/* The slot of (dev, ino), or the free one where it belongs. */
+static struct seen_inode *find_slot(struct seen_inode *table, size_t size, dev_t dev, ino_t ino)
+{
+	uint64_t hash = ((uint64_t)ino ^ ((uint64_t)dev << 40)) * UINT64_C(0x9e3779b97f4a7c15);
+	size_t i = (size_t)(hash >> 20) & (size - 1);
+
+	while (table[i].ino != 0 && (table[i].ino != ino || table[i].dev != dev))
+		i = (i + 1) & (size - 1);
+	return &table[i];
+}
+
+static int grow(struct scan *s)
+{
+	size_t size = s->size_seen ? s->size_seen * 2 : 4096;
+	struct seen_inode *table = calloc(size, sizeof(*table));
+
+	if (!table)
+		return ul_error_nomem(s->err, WHAT);
+	for (size_t i = 0; i < s->size_seen; i++)
+		if (s->seen[i].ino)
+			*find_slot(table, size, s->seen[i].dev, s->seen[i].ino) = s->seen[i];
+	free(s->seen);
+	s->seen = table;
+	s->size_seen = size;
+	return 0;
+}
+
+/*
+ * 1 where this inode was met before in the closure. Names outside the closure (the store's .links, other
+ * paths) do not matter: a maker sees only what is in its tree.
+ */
+static int seen_before(struct scan *s, const struct stat *st)
+{
+	struct seen_inode *slot;
+	int r = s->n_seen * 2 >= s->size_seen ? grow(s) : 0;
+
+	if (r < 0)
+		return r;
+	slot = find_slot(s->seen, s->size_seen, st->st_dev, st->st_ino);
+	if (slot->ino)
+		return 1;
+	slot->dev = st->st_dev;
+	slot->ino = st->st_ino;
+	s->n_seen++;
+	return 0;
+}
+
+static void free_node(struct ul_staging_node *node)
+{
+	for (size_t i = 0; i < node->n_children; i++)
+		free_node(&node->children[i]);
+	free(node->children);
+	free(node->name);
+}
+
+/* Whether the object itself, not what is below it, is to be made anew: 1, 0 or negative. */
+static int is_odd(struct scan *s, const struct stat *st)
+{
+	switch (st->st_mode & S_IFMT) {
+	case S_IFDIR:
+		return (st->st_mode & 07777) != ul_canonical_mode(st->st_mode, true);
+	case S_IFREG:
+		if ((st->st_mode & 07777) != ul_canonical_mode(st->st_mode, false))
+			return 1;
+		break;
+	case S_IFLNK:
+		break;
+	default:
+		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
+				    "Take it out of the store path.",
+				    "only files, directories and symbolic links belong in a store");
+	}
+	if (st->st_nlink < 2 || s->stage->options.hard_links_allowed)
+		return 0;
+	return seen_before(s, st);
+}
+
+static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth,
+		       struct ul_staging_node *ret);
+
+static int add_child(struct ul_staging_node *node, const char *name, struct ul_staging_node *child)
+{
+	struct ul_staging_node *grown =
+		reallocarray(node->children, node->n_children + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	node->children = grown;
+	child->name = strdup(name);
+	if (!child->name)
+		return -ENOMEM;
+	node->children[node->n_children++] = *child;
+	return 0;
+}
+
+static int scan_entry(struct scan *s, int fd, const char *name, unsigned int depth,
+		      struct ul_staging_node *node)
+{
+	struct ul_staging_node child = {0};
+	size_t parent_len = s->path_len;
+	int r, len;
+
+	if (s->stage->options.lost_found_dropped && !strncmp(name, "lost+found", 10))
+		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
+				    "Use erofs-utils 1.6 or later, or --format squashfs.",
+				    "this mkfs.erofs leaves files named \"%s\" out", name);
+	len = snprintf(s->path + parent_len, sizeof(s->path) - parent_len, "/%s", name);
+	if (len < 0 || (size_t)len >= sizeof(s->path) - parent_len)
+		return system_error(s, ENAMETOOLONG);
+	s->path_len = parent_len + (size_t)len;
+	r = scan_object(s, fd, name, depth, &child);
+	if (r > 0) {
+		r = add_child(node, name, &child);
+		if (r < 0) {
+			free_node(&child);
+			r = ul_error_nomem(s->err, WHAT);
+		}
+	}
+	s->path_len = parent_len;
+	if (r >= 0)
+		s->path[parent_len] = '\0';
+	return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct ul_staging_node *)a)->name,
+		      ((const struct ul_staging_node *)b)->name);
+}
+
+static int scan_directory(struct scan *s, int dirfd, const char *name, unsigned int depth,
+			  struct ul_staging_node *node)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (depth >= MAX_DEPTH)
+		r = ELOOP;
+	dir = fd >= 0 && !r ? fdopendir(fd) : NULL;
+	if (!dir) {
+		r = system_error(s, r ? r : errno);
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while (r >= 0 && (errno = 0, entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = scan_entry(s, fd, entry->d_name, depth + 1, node);
+	if (r >= 0 && errno != 0)
+		r = system_error(s, errno);
+	closedir(dir);
+	if (r >= 0 && node->n_children > 1)
+		qsort(node->children, node->n_children, sizeof(*node->children), by_name);
+	return r < 0 ? r : 0;
+}
+
+/* 1: *ret says what is to be made anew (the caller frees it); 0: canonical throughout; negative. */
+static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth,
+		       struct ul_staging_node *ret)
+{
+	struct ul_staging_node node = {0};
+	struct stat st;
+	int odd, r = 0;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return system_error(s, errno);
+	odd = is_odd(s, &st);
+	if (odd < 0)
+		return odd;
+	if (S_ISDIR(st.st_mode))
+		r = scan_directory(s, dirfd, name, depth, &node);
+	if (r < 0) {
+		free_node(&node);
+		return r;
+	}
+	*ret = node;
+	return odd || node.n_children > 0;
+}
+
+static int scan_path(struct scan *s, int store_fd, size_t i)
+{
+	const char *name = s->stage->names[i];
+	struct ul_staging_node node = {0}, *copy;
+	struct stat st;
+	int r = snprintf(s->path, sizeof(s->path), "%s/%s", s->stage->store, name);
+
+	if (r < 0 || (size_t)r >= sizeof(s->path))
+		return system_error(s, ENAMETOOLONG);
+	s->path_len = (size_t)r;
+	if (fstatat(store_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
+				    "Build or fetch it, or name the right store by --store.",
+				    "the manifest lists this path, but it is not there");
+	r = scan_object(s, store_fd, name, 0, &node);
+	if (r <= 0)
+		return r;
+	copy = malloc(sizeof(*copy));
+	if (!copy) {
+		free_node(&node);
+		return ul_error_nomem(s->err, WHAT);
+	}
+	*copy = node;
+	s->stage->nodes[i] = copy;
+	return 0;
+}
+
+void ul_staging_free(struct ul_staging *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; s->nodes && i < s->n; i++)
+		if (s->nodes[i]) {
+			free_node(s->nodes[i]);
+			free(s->nodes[i]);
+		}
+	for (size_t i = 0; i < s->n_binds; i++) {
+		free(s->binds[i].source);
+		free(s->binds[i].target);
+	}
+	free(s->binds);
+	free(s->nodes);
+	free(s->store);
+	free(s);
+}
+
+static void cleanup_stage(struct ul_staging **s)
+{
+	ul_staging_free(*s);
+}
+
+int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
+		  struct ul_staging **ret, struct ul_error *err)
+{
+	UL_CLEANUP(cleanup_stage) struct ul_staging *stage = calloc(1, sizeof(*stage));
+	struct scan s = {.stage = stage, .err = err};
+	ul_autoclose int store_fd = -1;
+	int r = 0;
+
+	if (!stage)
+		return ul_error_nomem(err, WHAT);
+	stage->options = *options;
+	stage->names = names;
+	stage->n = n;
+	stage->nodes = calloc(n ? n : 1, sizeof(struct ul_staging_node *));
+	if (!stage->nodes)
+		return ul_error_nomem(err, WHAT);
+	stage->store = realpath(options->store, NULL);
+	store_fd = stage->store ? open(stage->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (store_fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store,
+				      "Name the directory that holds the store paths by --store.",
+				      errno);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = scan_path(&s, store_fd, i);
+	free(s.seen);
+	if (r < 0)
+		return r;
+	*ret = ul_steal(stage);
+	return 0;
+}

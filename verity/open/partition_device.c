@@ -1,0 +1,126 @@
+/*
+ * sysfs, as the kernel documents it (Documentation/ABI/stable/sysfs-block): /sys/dev/block/MAJOR:MINOR is the
+ * disk; each partition is a directory inside it with the files `partition` (number), `start` and `size`
+ * (512-byte sectors, whatever the device's own sectors are) and `uevent`, whose DEVNAME= is the node's path
+ * below /dev. Names such as nvme0n1p1, mmcblk0p1 or cciss/c0d0p1 need not be understood.
+ */
+#include "verity/open/partition_device.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+
+#define ATTRIBUTE_MAX 4096 /* bytes of a sysfs file: a page */
+
+static const char WHAT[] = "finding the partition's device";
+
+static void cleanup_dir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* A decimal attribute of the directory. false: there is no such file, or no number in it. */
+static bool read_number(int dirfd, const char *entry, const char *attribute, uint64_t *ret)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	char path[NAME_MAX + 32], *end;
+
+	snprintf(path, sizeof(path), "%s/%s", entry, attribute);
+	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) ||
+	    text.len == 0)
+		return false;
+	errno = 0;
+	*ret = strtoumax((char *)text.data, &end, 10);
+	return errno == 0 && end != (char *)text.data && (*end == '\n' || *end == '\0');
+}
+
+/* The node of a partition's directory; NULL: no memory, or sysfs does not say. */
+static char *device_path(int dirfd, const char *entry, const char *dev_dir)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	char path[NAME_MAX + 32], *save = NULL;
+
+	snprintf(path, sizeof(path), "%s/uevent", entry);
+	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text))
+		return NULL;
+	for (char *line = strtok_r((char *)text.data, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (strncmp(line, "DEVNAME=", 8) == 0 && line[8])
+			return ul_path_join(dev_dir, line + 8);
+	return NULL;
+}
+
+static int take_entry(int dirfd, const char *entry, const char *dev_dir,
+		      const struct ul_partition *p, char **ret, struct ul_error *err)
+{
+	static const char todo[] = "Have the kernel read the table again (blockdev --rereadpt).";
+	ul_autofree char *path = device_path(dirfd, entry, dev_dir);
+	uint64_t start, size;
+
+	if (!read_number(dirfd, entry, "start", &start) ||
+	    !read_number(dirfd, entry, "size", &size) || start != p->offset / 512 ||
+	    size != p->size / 512)
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, entry, todo,
+				    "the kernel's partition %u is not the one of the table",
+				    p->number);
+	if (!path || access(path, F_OK) < 0)
+		return ul_error_set(err, UL_E_DEVICE, WHAT, path ? path : entry, NULL,
+				    "the device node is not there (yet)");
+	*ret = ul_steal(path);
+	return 0;
+}
+
+int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
+			const struct ul_partition *p, char **ret, struct ul_error *err)
+{
+	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	uint64_t number;
+
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
+	dir = opendir(path);
+	if (!dir)
+		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", errno);
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' &&
+		    read_number(dirfd(dir), entry->d_name, "partition", &number) &&
+		    number == p->number)
+			return take_entry(dirfd(dir), entry->d_name, dev_dir, p, ret, err);
+	return ul_error_set(err, UL_E_DEVICE, WHAT, path, NULL,
+			    "the kernel has made no device for partition %u (yet)", p->number);
+}
+
+size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
+			    void (*fn)(void *context, const char *device), void *context)
+{
+	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	uint64_t number;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		ul_autofree char *device = NULL;
+
+		if (entry->d_name[0] == '.' ||
+		    !read_number(dirfd(dir), entry->d_name, "partition", &number))
+			continue;
+		n++;
+		device = device_path(dirfd(dir), entry->d_name, dev_dir);
+		if (device)
+			fn(context, device);
+	}
+	return n;
+}

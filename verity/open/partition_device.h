@@ -1,0 +1,21 @@
+/* From a partition of a table to the kernel's block device for it, by sysfs and never by a guessed name. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "verity/format/gpt.h"
+
+/*
+ * Path, below dev_dir ("/dev"), of the device of disk's partition *p. sysfs ("/sys") and dev_dir are inputs so
+ * that tests can make them up. *ret is owned by the caller. -UL_E_DEVICE: the kernel has not made it (yet);
+ * -UL_E_PARTITIONS: the kernel's partition of that number lies elsewhere.
+ */
+int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
+			const struct ul_partition *p, char **ret, struct ul_error *err);
+
+/*
+ * Call fn with the device of each partition that the kernel has made of disk, of whatever table. Returns their number;
+ * what sysfs does not tell is none.
+ */
+size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
+			    void (*fn)(void *context, const char *device), void *context);

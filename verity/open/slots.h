@@ -1,0 +1,57 @@
+/*
+ * Slots: the store images that a set of disks (block devices or image files) holds. What is read here is
+ * not verified: partition table and labels through libblkid, bounded, and believed in nothing but where to
+ * look.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "verity/format/descriptor.h"
+
+/* A range of a device or image file. */
+struct ul_extent {
+	char *device;    /* path of the partition's device; of the image file where there is none */
+	uint64_t offset; /* bytes: 0 for a partition's device */
+	uint64_t size;   /* bytes */
+};
+
+struct ul_slot {
+	char *disk;                        /* path of the whole disk or image file */
+	struct ul_extent data, hash, sig;  /* sig.device NULL: no signature partition */
+	char data_uuid[37], hash_uuid[37]; /* partition UUIDs, lower case */
+	char label[37 * 3];                /* of the data partition, UTF-8: NAME_VERSION */
+	char name[UL_NAME_SIZE], version[UL_NAME_SIZE]; /* from the label; version may be empty */
+};
+
+struct ul_slot_list {
+	struct ul_slot *slots; /* owned */
+	size_t n;
+};
+
+/*
+ * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each
+ * paired with its hash partition (the only one, or of equal label, or by the root hash that a signature
+ * partition names and that the UUIDs hold) and its signature partition. A label "_empty" (systemd-sysupdate:
+ * free) is no slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition
+ * devices are looked up by their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a
+ * broken one -UL_E_PARTITIONS. While the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a
+ * uevent and ask again. On failure the list is as it was.
+ */
+int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator,
+		   struct ul_slot_list *list, struct ul_error *err);
+
+/*
+ * The same for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
+ * become ranges of it as well.
+ */
+struct ul_partition_types;
+int ul_slots_probe_types(const char *disk, const char *dev_dir,
+			 const struct ul_partition_types *types, struct ul_slot_list *list,
+			 struct ul_error *err);
+
+/* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
+void ul_slots_sort(struct ul_slot_list *list);
+void ul_slots_free(struct ul_slot_list *list);

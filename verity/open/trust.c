@@ -1,0 +1,295 @@
+/*
+ * The trusting half: certificates that may sign, and whether one of them signed these bytes. The signature
+ * comes from storage that anyone may have written: its length is bounded, and its form (one signer, one strong
+ * digest, no content of its own) is checked before any key is used.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pkcs7.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/encoding.h"
+#include "verity/format/pkcs7.h"
+#include "verity/format/signature.h"
+
+#define CERTIFICATES_MAX 256 /* files of the directory; more are a mistake */
+
+static const char loading[] = "loading the trusted certificates";
+static const char todo_sign[] = "Sign the image again.";
+
+struct ul_trust {
+	X509 **certs; /* owned */
+	size_t n;
+};
+
+/* ---- loading ---- */
+
+static int add_certificate(struct ul_trust *t, int dirfd, const char *path, const char *name,
+			   struct ul_error *err)
+{
+	ul_autox509 X509 *cert = NULL;
+	X509 **certs;
+	int r = ul_certificate_load(dirfd, path, name, UL_E_CONFIG, loading, &cert, err);
+
+	if (r < 0)
+		return r;
+	certs = reallocarray(t->certs, t->n + 1, sizeof(X509 *));
+	if (!certs)
+		return ul_error_nomem(err, loading);
+	t->certs = certs;
+	t->certs[t->n++] = ul_steal(cert);
+	return 0;
+}
+
+static int is_certificate_name(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return len > 4 && entry->d_name[0] != '.' && !strcmp(entry->d_name + len - 4, ".crt");
+}
+
+/* Not alphasort: the order must not follow a locale. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct ul_error *err)
+{
+	struct ul_trust *t = calloc(1, sizeof(*t));
+	struct dirent **names = NULL;
+	int n, r = 0;
+
+	if (!t)
+		return ul_error_nomem(err, loading);
+	n = scandirat(dirfd, path, &names, is_certificate_name, by_name);
+	if (n < 0 && errno != ENOENT)
+		r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, errno);
+	if (n > CERTIFICATES_MAX)
+		r = ul_error_set(err, UL_E_CONFIG, loading, path, "Leave the ones that may sign.",
+				 "it holds %d certificates, more than %d", n, CERTIFICATES_MAX);
+	for (int i = 0; i < n; i++) {
+		char file[PATH_MAX];
+
+		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >=
+				      (int)sizeof(file))
+			r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, ENAMETOOLONG);
+		if (r == 0)
+			r = add_certificate(t, dirfd, file, file, err);
+		free(names[i]);
+	}
+	free(names);
+	if (r < 0) {
+		ul_trust_free(t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error *err)
+{
+	struct ul_trust *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return ul_error_nomem(err, loading);
+	r = add_certificate(t, AT_FDCWD, path, path, err);
+	if (r < 0) {
+		ul_trust_free(t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+size_t ul_trust_count(const struct ul_trust *t)
+{
+	return t ? t->n : 0;
+}
+
+void ul_trust_free(struct ul_trust *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n; i++)
+		X509_free(t->certs[i]);
+	free(t->certs);
+	free(t);
+}
+
+/* ---- verifying ---- */
+
+static void free_pkcs7(PKCS7 **p7)
+{
+	PKCS7_free(*p7);
+}
+
+static bool digest_strong(const X509_ALGOR *algorithm)
+{
+	int nid = OBJ_obj2nid(algorithm->algorithm);
+
+	return nid == NID_sha256 || nid == NID_sha384 || nid == NID_sha512;
+}
+
+/* What keeps p7 from being a signature as ul_signer_sign makes them; NULL: nothing, and *ret is its signer. */
+static const char *form_defect(PKCS7 *p7, PKCS7_SIGNER_INFO **ret)
+{
+	STACK_OF(PKCS7_SIGNER_INFO) * signers;
+	PKCS7_SIGNER_INFO *signer;
+
+	if (!PKCS7_type_is_signed(p7) || !p7->d.sign || !p7->d.sign->contents ||
+	    !PKCS7_type_is_data(p7->d.sign->contents))
+		return "it is not signed data";
+	if (!PKCS7_is_detached(p7))
+		return "it carries contents of its own";
+	signers = PKCS7_get_signer_info(p7);
+	if (sk_PKCS7_SIGNER_INFO_num(signers) != 1)
+		return "it has not exactly one signer";
+	signer = sk_PKCS7_SIGNER_INFO_value(signers, 0);
+	/* libcrypto computes every digest that is listed: a hostile list is a long computation. */
+	if (sk_X509_ALGOR_num(p7->d.sign->md_algs) != 1 ||
+	    !digest_strong(sk_X509_ALGOR_value(p7->d.sign->md_algs, 0)) ||
+	    !digest_strong(signer->digest_alg))
+		return "its digest is not one of SHA-256, SHA-384 and SHA-512";
+	if (!signer->issuer_and_serial || !signer->issuer_and_serial->issuer ||
+	    !signer->issuer_and_serial->serial)
+		return "it does not say who signed";
+	*ret = signer;
+	return NULL;
+}
+
+static bool names_certificate(const PKCS7_SIGNER_INFO *signer, X509 *cert)
+{
+	return X509_NAME_cmp(signer->issuer_and_serial->issuer, X509_get_issuer_name(cert)) == 0 &&
+	       ASN1_INTEGER_cmp(signer->issuer_and_serial->serial, X509_get0_serialNumber(cert)) ==
+		       0;
+}
+
+/* NULL: cert's key signed data. */
+static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len, char *buf,
+			    size_t size)
+{
+	STACK_OF(X509) *certs = NULL;
+	ul_autobio BIO *bio = NULL;
+	const char *why = ul_key_defect(X509_get0_pubkey(cert), buf, size);
+
+	if (why)
+		return why;
+	why = "out of memory";
+	bio = BIO_new_mem_buf(data, (int)len);
+	certs = sk_X509_new_null();
+	if (bio && certs && sk_X509_push(certs, cert) > 0)
+		why = PKCS7_verify(p7, certs, NULL, bio, NULL, PKCS7_NOINTERN | PKCS7_NOVERIFY) == 1
+			      ? NULL
+			      : ul_crypto_reason("the signature is wrong");
+	sk_X509_free(certs);
+	return why;
+}
+
+static void describe_signer(X509 *cert, struct ul_signer_name *ret)
+{
+	uint8_t fingerprint[32] = {0};
+
+	ul_certificate_fingerprint(cert, fingerprint);
+	ul_hex_encode(fingerprint, sizeof(fingerprint), ret->fingerprint);
+	ul_name_text(X509_get_subject_name(cert), ret->subject, sizeof(ret->subject));
+}
+
+static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust *t,
+			  const char *doing, struct ul_error *err)
+{
+	char issuer[128];
+
+	if (ul_trust_count(t) == 0)
+		return ul_error_set(err, UL_E_SIGNER, doing, NULL,
+				    "Put the signer's certificate into /etc/verity.d of the "
+				    "initramfs.",
+				    "no certificate is trusted here");
+	ul_name_text(signer->issuer_and_serial->issuer, issuer, sizeof(issuer));
+	return ul_error_set(err, UL_E_SIGNER, doing, NULL,
+			    "Sign with a trusted key, or trust the signer's certificate.",
+			    "it was made with a certificate issued by \"%s\", which is none of the "
+			    "%zu trusted here",
+			    issuer, ul_trust_count(t));
+}
+
+int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
+		    size_t der_len, const char *what, struct ul_signer_name *ret_by,
+		    struct ul_error *err)
+{
+	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	const unsigned char *at = der;
+	const char *why = NULL;
+	PKCS7_SIGNER_INFO *signer = NULL;
+	char doing[96], text[96];
+
+	snprintf(doing, sizeof(doing), "checking the signature of the %s", what);
+	if (der_len == 0 || der_len > UL_PKCS7_MAX || len > UL_PKCS7_MAX)
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign,
+				    "it is empty or longer than %d bytes", UL_PKCS7_MAX);
+	ERR_clear_error();
+	p7 = d2i_PKCS7(NULL, &at, (long)der_len);
+	if (!p7 || at != (const unsigned char *)der + der_len)
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign,
+				    "it is no PKCS#7 in DER: %s",
+				    ul_crypto_reason("other bytes follow it"));
+	why = form_defect(p7, &signer);
+	if (why)
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+	for (size_t i = 0; i < ul_trust_count(t); i++) {
+		if (!names_certificate(signer, t->certs[i]))
+			continue;
+		why = check_by(p7, t->certs[i], data, len, text, sizeof(text));
+		if (why)
+			continue;
+		if (ret_by)
+			describe_signer(t->certs[i], ret_by);
+		return 0;
+	}
+	if (!why)
+		return unknown_signer(signer, t, doing, err);
+	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+}
+
+bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret)
+{
+	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	const unsigned char *at = der;
+	struct ul_signer_claim claim = {0};
+	struct ul_signer_name by;
+	PKCS7_SIGNER_INFO *signer;
+	BIGNUM *serial = NULL;
+	char *hex = NULL;
+	X509 *cert;
+
+	if (len == 0 || len > UL_PKCS7_MAX)
+		return false;
+	p7 = d2i_PKCS7(NULL, &at, (long)len);
+	signer = p7 && PKCS7_type_is_signed(p7)
+			 ? sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0)
+			 : NULL;
+	if (signer && signer->issuer_and_serial)
+		serial = ASN1_INTEGER_to_BN(signer->issuer_and_serial->serial, NULL);
+	if (serial)
+		hex = BN_bn2hex(serial);
+	if (hex) {
+		ul_name_text(signer->issuer_and_serial->issuer, claim.issuer, sizeof(claim.issuer));
+		ul_escape_text(claim.serial, sizeof(claim.serial), hex);
+		cert = PKCS7_cert_from_signer_info(p7, signer);
+		if (cert) {
+			describe_signer(cert, &by);
+			memcpy(claim.subject, by.subject, sizeof(claim.subject));
+			memcpy(claim.fingerprint, by.fingerprint, sizeof(claim.fingerprint));
+		}
+		*ret = claim;
+	}
+	ERR_clear_error();
+	BN_free(serial);
+	if (!hex)
+		return false;
+	OPENSSL_free(hex);
+	return true;
+}
