@@ -37,8 +37,7 @@ extern const struct cli_command *const cli_groups[];
 int cli_fail(const struct ul_error *err);
 
 /* Wrong use: print the reason and the command's usage; returns 2. */
-int cli_usage_error(const struct cli_command *command, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int cli_usage_error(const struct cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The row that main is running: for usage messages of option parsers. */
 const struct cli_command *cli_current(void);

@@ -76,8 +76,8 @@ static void print_fish(void)
 {
 	for (size_t g = 0; cli_groups[g]; g++)
 		for (const struct cli_command *c = cli_groups[g]; c->group; c++) {
-			printf("complete -c underlay -n __fish_use_subcommand -xa %s -d '%s'\n",
-			       c->group, c->name ? c->group : c->help);
+			printf("complete -c underlay -n __fish_use_subcommand -xa %s -d '%s'\n", c->group,
+			       c->name ? c->group : c->help);
 			if (c->name)
 				printf("complete -c underlay -n '__fish_seen_subcommand_from %s' "
 				       "-a %s -d '%s'\n",
@@ -87,8 +87,7 @@ static void print_fish(void)
 
 				while (islower((unsigned char)p[len]) || p[len] == '-')
 					len++;
-				printf("complete -c underlay -n '__fish_seen_subcommand_from %s",
-				       c->group);
+				printf("complete -c underlay -n '__fish_seen_subcommand_from %s", c->group);
 				if (c->name)
 					printf("; and __fish_seen_subcommand_from %s", c->name);
 				printf("' -l %.*s\n", (int)len - 2, p + 2);

@@ -19,8 +19,7 @@ static void print_dropped(void *user, const char *path)
 {
 	(void)user;
 	cli_progress_done();
-	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n",
-		path);
+	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n", path);
 }
 
 static int build(int argc, char **argv)
@@ -89,8 +88,7 @@ const struct cli_command cli_db_commands[] = {
 	 "MANIFEST -o DIRECTORY [--threads N] [--low-memory] [--sqlite] [--durable]"
 	 " [--merge-from DATABASE]",
 	 "write db.sqlite and schema from a manifest", build},
-	{"db", "compare", "MANIFEST DATABASE",
-	 "check that a database holds exactly what a manifest says", compare},
+	{"db", "compare", "MANIFEST DATABASE", "check that a database holds exactly what a manifest says", compare},
 	{"db", "reconcile",
 	 "--upper DIRECTORY --lower MANIFEST|IMAGE [--cert CERT.PEM] [--mode attach|rebuild]"
 	 " [--refuse] [--dry-run] [--json]",

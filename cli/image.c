@@ -17,8 +17,7 @@ const struct cli_command cli_image_commands[] = {
 	 "IMAGE (--key FILE --cert FILE [--passphrase-file FILE] | --export DIR | "
 	 "--root-hash-signature FILE --descriptor-signature FILE --cert FILE)",
 	 "sign a store image, also by a key that is kept elsewhere", cli_image_sign},
-	{"image", "inspect", "[--json] IMAGE", "show what a store image says of itself, unverified",
-	 cli_image_inspect},
+	{"image", "inspect", "[--json] IMAGE", "show what a store image says of itself, unverified", cli_image_inspect},
 	{"image", "verify",
 	 "IMAGE [--cert FILE | --certs DIR] [--root-hash HEX] [--rollback-min N] [--seal-only] "
 	 "[--contents] [--threads N | -j N] [--json]",

@@ -21,5 +21,4 @@ int cli_load_signer(const struct cli_key *key, struct ul_signer **ret, struct ul
 void cli_free_signer(struct ul_signer **signer);
 
 /* Open the image as a device that trusts cert would, and say who signed it. */
-int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *ret,
-		  struct ul_error *err);
+int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *ret, struct ul_error *err);

@@ -167,8 +167,7 @@ static int take_option(struct arguments *a, int option)
 		a->image.store_group = (uint32_t)number;
 		return 0;
 	case OPT_FEC:
-		if (optarg &&
-		    !cli_parse_number(optarg, UL_FEC_ROOTS_MIN, UL_FEC_ROOTS_MAX, &number))
+		if (optarg && !cli_parse_number(optarg, UL_FEC_ROOTS_MIN, UL_FEC_ROOTS_MAX, &number))
 			return cli_usage_error(cli_current(), "--fec takes 2 to 24 roots");
 		a->image.fec_roots = optarg ? (uint32_t)number : UL_FEC_ROOTS_MIN;
 		return 0;
@@ -209,18 +208,13 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	if (!a->image.output || !a->image.name || !a->image.version)
 		return cli_usage_error(cli_current(), "-o, --name and --version are needed");
 	if (!a->manifest + !a->registration + !a->database < 2)
-		return cli_usage_error(
-			cli_current(),
-			"--manifest, --registration and --database exclude each other");
+		return cli_usage_error(cli_current(), "--manifest, --registration and --database exclude each other");
 	if (!a->key.key != !a->key.cert)
 		return cli_usage_error(cli_current(), "--key and --cert belong together");
 	if (a->manifest && (a->n_roots || a->portable))
-		return cli_usage_error(cli_current(),
-				       "a manifest is taken whole: no --closure, no --portable");
+		return cli_usage_error(cli_current(), "a manifest is taken whole: no --closure, no --portable");
 	if (!a->manifest && !a->registration && !a->database && !a->image.system && !a->n_roots)
-		return cli_usage_error(
-			cli_current(),
-			"of the live store, --system or --closure says what to take");
+		return cli_usage_error(cli_current(), "of the live store, --system or --closure says what to take");
 	return 0;
 }
 
@@ -273,8 +267,7 @@ static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_
 }
 
 /* bytes holds the manifest where it was made here: it must live as long. */
-static int get_manifest(struct arguments *a, struct ul_buffer *bytes, struct ul_manifest **ret,
-			struct ul_error *err)
+static int get_manifest(struct arguments *a, struct ul_buffer *bytes, struct ul_manifest **ret, struct ul_error *err)
 {
 	int r;
 
@@ -292,12 +285,10 @@ static void print_staging(const struct ul_staging_report *s)
 		printf("  laid out by %" PRIu64 " bind mounts", s->bound);
 	else
 		printf("  laid out by %" PRIu64 " hard links (no mount namespace)", s->linked);
-	printf(" and %" PRIu64 " copied files (%.1f MB)\n", s->copied,
-	       (double)s->copied_bytes / 1e6);
+	printf(" and %" PRIu64 " copied files (%.1f MB)\n", s->copied, (double)s->copied_bytes / 1e6);
 }
 
-static void print_text(const struct arguments *a, const struct ul_image_result *result,
-		       const struct ul_signer_name *by)
+static void print_text(const struct arguments *a, const struct ul_image_result *result, const struct ul_signer_name *by)
 {
 	char hex[65];
 
@@ -322,14 +313,12 @@ static bool add_staging(struct json_object *json, const struct ul_staging_report
 		return false;
 	}
 	return ul_json_add_bool(staging, "bindMounts", s->bind_mounts) &&
-	       ul_json_add_uint(staging, "bound", s->bound) &&
-	       ul_json_add_uint(staging, "linked", s->linked) &&
+	       ul_json_add_uint(staging, "bound", s->bound) && ul_json_add_uint(staging, "linked", s->linked) &&
 	       ul_json_add_uint(staging, "copied", s->copied) &&
 	       ul_json_add_uint(staging, "copiedBytes", s->copied_bytes);
 }
 
-static int print_json(const struct arguments *a, const struct ul_image_result *result,
-		      const struct ul_signer_name *by)
+static int print_json(const struct arguments *a, const struct ul_image_result *result, const struct ul_signer_name *by)
 {
 	ul_autojson struct json_object *json = json_object_new_object();
 	bool is_signed = *by->subject != '\0';
@@ -339,12 +328,10 @@ static int print_json(const struct arguments *a, const struct ul_image_result *r
 	ul_hex_encode(result->root_hash, sizeof(result->root_hash), hex);
 	if (!json || !ul_json_add_string(json, "image", a->image.output) ||
 	    !ul_json_add_string(json, "name", a->image.name) ||
-	    !ul_json_add_string(json, "version", a->image.version) ||
-	    !ul_json_add_uint(json, "size", result->size) ||
+	    !ul_json_add_string(json, "version", a->image.version) || !ul_json_add_uint(json, "size", result->size) ||
 	    !ul_json_add_uint(json, "dataSize", result->data_size) ||
 	    !ul_json_add_uint(json, "hashSize", result->hash_size) ||
-	    !ul_json_add_uint(json, "fecSize", result->fec_size) ||
-	    !ul_json_add_uint(json, "paths", result->paths) ||
+	    !ul_json_add_uint(json, "fecSize", result->fec_size) || !ul_json_add_uint(json, "paths", result->paths) ||
 	    !ul_json_add_string(json, "rootHash", hex) ||
 	    !ul_json_add_string(json, "signer", is_signed ? by->subject : NULL) ||
 	    !ul_json_add_string(json, "signerFingerprint", is_signed ? by->fingerprint : NULL) ||
@@ -352,15 +339,13 @@ static int print_json(const struct arguments *a, const struct ul_image_result *r
 		ul_error_nomem(&err, "printing the summary");
 		return cli_fail(&err);
 	}
-	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
-							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
 /* ---- the command ---- */
 
-static int build(struct arguments *a, struct ul_image_result *result, struct ul_signer_name *by,
-		 struct ul_error *err)
+static int build(struct arguments *a, struct ul_image_result *result, struct ul_signer_name *by, struct ul_error *err)
 {
 	UL_CLEANUP(close_manifest) struct ul_manifest *m = NULL;
 	UL_CLEANUP(cli_free_signer) struct ul_signer *signer = NULL;

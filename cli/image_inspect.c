@@ -53,12 +53,11 @@ static void print_parameters(const struct ul_descriptor *d)
 
 	ul_hex_encode(d->salt, d->salt_len, salt);
 	printf("    %s, salt %s\n", d->hash, d->salt_len ? salt : "none");
-	printf("    %" PRIu64 " data blocks of %u bytes; hash blocks of %u bytes from %" PRIu64
-	       "\n",
-	       d->data_blocks, d->data_block_size, d->hash_block_size, d->hash_start);
+	printf("    %" PRIu64 " data blocks of %u bytes; hash blocks of %u bytes from %" PRIu64 "\n", d->data_blocks,
+	       d->data_block_size, d->hash_block_size, d->hash_start);
 	if (d->fec_roots)
-		printf("    FEC: %u roots, %" PRIu64 " bytes from %" PRIu64 "\n", d->fec_roots,
-		       ul_fec_size(d), d->fec_start);
+		printf("    FEC: %u roots, %" PRIu64 " bytes from %" PRIu64 "\n", d->fec_roots, ul_fec_size(d),
+		       d->fec_start);
 }
 
 static void print_slot(const struct ul_slot_view *v)
@@ -68,8 +67,7 @@ static void print_slot(const struct ul_slot_view *v)
 
 	printf("slot: %s %s (%s, %s)\n", s->name[0] ? s->name : "(no name)",
 	       s->version[0] ? s->version : "(no version)", v->designator, v->architecture);
-	printf("  file system: %s, %" PRIu64 " bytes\n",
-	       v->filesystem[0] ? v->filesystem : "unknown", s->data.size);
+	printf("  file system: %s, %" PRIu64 " bytes\n", v->filesystem[0] ? v->filesystem : "unknown", s->data.size);
 	if (v->no_signature.code) {
 		printf("  signature: %s\n", v->no_signature.why);
 	} else {
@@ -84,8 +82,8 @@ static void print_slot(const struct ul_slot_view *v)
 	if (v->no_descriptor[0]) {
 		printf("  descriptor: %s\n", v->no_descriptor);
 	} else {
-		printf("  descriptor: %s %s, rollback index %" PRIu64 "\n", v->descriptor.name,
-		       v->descriptor.version, v->descriptor.rollback_index);
+		printf("  descriptor: %s %s, rollback index %" PRIu64 "\n", v->descriptor.name, v->descriptor.version,
+		       v->descriptor.rollback_index);
 		print_parameters(&v->descriptor);
 		ul_hex_encode(v->descriptor.manifest_hash, 32, hex);
 		printf("    manifest SHA-256 %s\n", v->descriptor.has_manifest ? hex : "none");
@@ -93,8 +91,7 @@ static void print_slot(const struct ul_slot_view *v)
 	if (v->no_superblock[0]) {
 		printf("  superblock: %s\n", v->no_superblock);
 	} else {
-		printf("  superblock:%s\n",
-		       v->no_descriptor[0] ? "" : " (ignored, as there is a descriptor)");
+		printf("  superblock:%s\n", v->no_descriptor[0] ? "" : " (ignored, as there is a descriptor)");
 		print_parameters(&v->superblock);
 	}
 }
@@ -104,8 +101,7 @@ static void print_text(const char *image, const struct ul_image_view *view)
 	char name[512];
 
 	ul_escape_text(name, sizeof(name), image);
-	printf("%s: %" PRIu64 " bytes. Nothing of what follows is verified.\n", name,
-	       view->gpt.disk_size);
+	printf("%s: %" PRIu64 " bytes. Nothing of what follows is verified.\n", name, view->gpt.disk_size);
 	print_table(view);
 	if (view->slots.n == 0)
 		puts("no store image: no data partition with a hash partition beside it");
@@ -141,12 +137,9 @@ static struct json_object *json_table(const struct ul_image_view *view)
 		const struct ul_partition *p = &view->gpt.partitions[i];
 		struct json_object *row = json_object_new_object();
 
-		ok = row && ul_json_add_uint(row, "number", p->number) &&
-		     ul_json_add_uint(row, "offset", p->offset) &&
-		     ul_json_add_uint(row, "size", p->size) &&
-		     ul_json_add_string(row, "type", p->type) &&
-		     ul_json_add_string(row, "uuid", p->uuid) &&
-		     ul_json_add_string(row, "label", p->label) &&
+		ok = row && ul_json_add_uint(row, "number", p->number) && ul_json_add_uint(row, "offset", p->offset) &&
+		     ul_json_add_uint(row, "size", p->size) && ul_json_add_string(row, "type", p->type) &&
+		     ul_json_add_string(row, "uuid", p->uuid) && ul_json_add_string(row, "label", p->label) &&
 		     json_object_array_add(list, row) == 0;
 		if (!ok)
 			json_object_put(row);
@@ -160,20 +153,16 @@ static struct json_object *json_table(const struct ul_image_view *view)
 static struct json_object *json_parameters(const struct ul_descriptor *d, bool identity)
 {
 	struct json_object *o = json_object_new_object();
-	bool ok = o && ul_json_add_string(o, "hash", d->hash) &&
-		  add_hex(o, "salt", d->salt, d->salt_len) &&
+	bool ok = o && ul_json_add_string(o, "hash", d->hash) && add_hex(o, "salt", d->salt, d->salt_len) &&
 		  ul_json_add_uint(o, "dataBlockSize", d->data_block_size) &&
 		  ul_json_add_uint(o, "hashBlockSize", d->hash_block_size) &&
-		  ul_json_add_uint(o, "dataBlocks", d->data_blocks) &&
-		  ul_json_add_uint(o, "hashStart", d->hash_start);
+		  ul_json_add_uint(o, "dataBlocks", d->data_blocks) && ul_json_add_uint(o, "hashStart", d->hash_start);
 
 	if (ok && identity)
-		ok = add_hex(o, "rootHash", d->root_hash, d->root_hash_len) &&
-		     ul_json_add_string(o, "name", d->name) &&
+		ok = add_hex(o, "rootHash", d->root_hash, d->root_hash_len) && ul_json_add_string(o, "name", d->name) &&
 		     ul_json_add_string(o, "version", d->version) &&
 		     ul_json_add_uint(o, "rollbackIndex", d->rollback_index) &&
-		     ul_json_add_uint(o, "fecRoots", d->fec_roots) &&
-		     ul_json_add_uint(o, "fecStart", d->fec_start) &&
+		     ul_json_add_uint(o, "fecRoots", d->fec_roots) && ul_json_add_uint(o, "fecStart", d->fec_start) &&
 		     ul_json_add_uint(o, "fecSize", ul_fec_size(d)) &&
 		     (!d->has_manifest || add_hex(o, "manifest", d->manifest_hash, 32));
 	if (ok)
@@ -186,30 +175,24 @@ static struct json_object *json_slot(const struct ul_slot_view *v)
 {
 	struct json_object *o = json_object_new_object();
 	const struct ul_slot *s = v->slot;
-	bool ok = o && ul_json_add_string(o, "name", s->name) &&
-		  ul_json_add_string(o, "version", s->version) &&
-		  ul_json_add_string(o, "label", s->label) &&
-		  ul_json_add_string(o, "architecture", v->architecture) &&
+	bool ok = o && ul_json_add_string(o, "name", s->name) && ul_json_add_string(o, "version", s->version) &&
+		  ul_json_add_string(o, "label", s->label) && ul_json_add_string(o, "architecture", v->architecture) &&
 		  ul_json_add_string(o, "designator", v->designator) &&
 		  ul_json_add_string(o, "filesystem", v->filesystem[0] ? v->filesystem : NULL) &&
-		  ul_json_add_string(o, "dataUuid", s->data_uuid) &&
-		  ul_json_add_string(o, "hashUuid", s->hash_uuid);
+		  ul_json_add_string(o, "dataUuid", s->data_uuid) && ul_json_add_string(o, "hashUuid", s->hash_uuid);
 
 	if (ok && v->no_signature.code)
 		ok = ul_json_add_string(o, "noSignature", v->no_signature.why);
 	else if (ok)
 		ok = ul_json_add_string(o, "rootHash", v->blob.root_hash) &&
 		     ul_json_add_bool(o, "signed", v->blob.signature.len > 0) &&
-		     (!v->blob.has_fingerprint ||
-		      add_hex(o, "claimedSigner", v->blob.fingerprint, 32));
+		     (!v->blob.has_fingerprint || add_hex(o, "claimedSigner", v->blob.fingerprint, 32));
 	if (ok)
-		ok = v->no_descriptor[0]
-			     ? ul_json_add_string(o, "noDescriptor", v->no_descriptor)
-			     : add_object(o, "descriptor", json_parameters(&v->descriptor, true));
+		ok = v->no_descriptor[0] ? ul_json_add_string(o, "noDescriptor", v->no_descriptor)
+					 : add_object(o, "descriptor", json_parameters(&v->descriptor, true));
 	if (ok)
-		ok = v->no_superblock[0]
-			     ? ul_json_add_string(o, "noSuperblock", v->no_superblock)
-			     : add_object(o, "superblock", json_parameters(&v->superblock, false));
+		ok = v->no_superblock[0] ? ul_json_add_string(o, "noSuperblock", v->no_superblock)
+					 : add_object(o, "superblock", json_parameters(&v->superblock, false));
 	if (ok)
 		return o;
 	json_object_put(o);
@@ -220,8 +203,7 @@ static bool fill_json(struct json_object *o, const char *image, const struct ul_
 {
 	struct json_object *slots = json_object_new_array();
 	bool ok = add_object(o, "slots", slots) && ul_json_add_string(o, "image", image) &&
-		  ul_json_add_bool(o, "verified", false) &&
-		  ul_json_add_uint(o, "size", view->gpt.disk_size) &&
+		  ul_json_add_bool(o, "verified", false) && ul_json_add_uint(o, "size", view->gpt.disk_size) &&
 		  ul_json_add_uint(o, "sectorSize", view->gpt.sector_size) &&
 		  ul_json_add_bool(o, "tableFromBackup", view->gpt.from_backup) &&
 		  ul_json_add_bool(o, "tableCopiesAgree", view->copies_equal) &&
@@ -246,8 +228,7 @@ static int print_json(const char *image, const struct ul_image_view *view)
 		ul_error_nomem(&err, "writing JSON");
 		return cli_fail(&err);
 	}
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 

@@ -24,8 +24,8 @@ int cli_load_signer(const struct cli_key *key, struct ul_signer **ret, struct ul
 	if (key->passphrase_file) {
 		r = ul_read_file(AT_FDCWD, key->passphrase_file, PASSPHRASE_MAX, &text);
 		if (r < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, "reading the passphrase",
-					      key->passphrase_file, NULL, -r);
+			return ul_error_errno(err, UL_E_SYSTEM, "reading the passphrase", key->passphrase_file, NULL,
+					      -r);
 		passphrase = ul_buffer_string(&text);
 		if (!passphrase)
 			return ul_error_nomem(err, "reading the passphrase");
@@ -43,8 +43,7 @@ static void free_trust(struct ul_trust **trust)
 	ul_trust_free(*trust);
 }
 
-int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *ret,
-		  struct ul_error *err)
+int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *ret, struct ul_error *err)
 {
 	UL_CLEANUP(free_trust) struct ul_trust *trust = NULL;
 	UL_CLEANUP(ul_slots_free) struct ul_slot_list list = {0};

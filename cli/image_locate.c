@@ -47,9 +47,7 @@ static bool add_number(struct numbers *list, uint64_t number)
 {
 	if (list->n == list->size) {
 		size_t size = list->size ? 2 * list->size : 64;
-		uint64_t *grown = size <= UL_PLACES_MAX
-					  ? reallocarray(list->list, size, sizeof(*grown))
-					  : NULL;
+		uint64_t *grown = size <= UL_PLACES_MAX ? reallocarray(list->list, size, sizeof(*grown)) : NULL;
 
 		if (!grown)
 			return false;
@@ -120,9 +118,8 @@ static const char *parse(int argc, char **argv, struct arguments *a)
 }
 
 /* The one slot that is meant, and its measures: the descriptor's, else the superblock's. */
-static int choose_slot(const struct arguments *a, const struct ul_image_view *view,
-		       const struct ul_slot **ret, const struct ul_descriptor **ret_d,
-		       struct ul_error *err)
+static int choose_slot(const struct arguments *a, const struct ul_image_view *view, const struct ul_slot **ret,
+		       const struct ul_descriptor **ret_d, struct ul_error *err)
 {
 	static const char what[] = "choosing the image on the disk";
 	const struct ul_slot_view *chosen = NULL;
@@ -133,10 +130,9 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 		if (a->label && strcmp(v->slot->label, a->label) != 0)
 			continue;
 		if (chosen)
-			return ul_error_set(
-				err, UL_E_USAGE, what, a->image,
-				"Name one by --label; `underlay image inspect` lists them.",
-				"there are several");
+			return ul_error_set(err, UL_E_USAGE, what, a->image,
+					    "Name one by --label; `underlay image inspect` lists them.",
+					    "there are several");
 		chosen = v;
 	}
 	if (!chosen)
@@ -152,8 +148,8 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 	return 0;
 }
 
-static int locate_named(const struct arguments *a, const struct ul_slot *slot,
-			const struct ul_descriptor *d, struct located *l, struct ul_error *err)
+static int locate_named(const struct arguments *a, const struct ul_slot *slot, const struct ul_descriptor *d,
+			struct located *l, struct ul_error *err)
 {
 	const struct numbers *numbers = &a->numbers;
 	ul_autofree uint64_t *blocks = NULL;
@@ -162,14 +158,12 @@ static int locate_named(const struct arguments *a, const struct ul_slot *slot,
 	l->data_unit = l->other_unit = a->unit;
 	if (a->unit == HASH_BLOCK || a->unit == IMAGE_OFFSET) {
 		for (size_t i = 0; i < numbers->n && r == 0; i++)
-			r = a->unit == HASH_BLOCK
-				    ? ul_locate_hash_block(d, numbers->list[i], &l->other, err)
-				    : ul_locate_byte(slot, d, numbers->list[i], &l->other, err);
+			r = a->unit == HASH_BLOCK ? ul_locate_hash_block(d, numbers->list[i], &l->other, err)
+						  : ul_locate_byte(slot, d, numbers->list[i], &l->other, err);
 		return r;
 	}
 	if (a->unit == DATA_BLOCK)
-		return ul_locate_blocks(&slot->data, d->data_block_size, numbers->list, numbers->n,
-					&l->data, err);
+		return ul_locate_blocks(&slot->data, d->data_block_size, numbers->list, numbers->n, &l->data, err);
 	/* Of bytes, the blocks that they are in. */
 	blocks = calloc(numbers->n + 1, sizeof(*blocks));
 	if (!blocks)
@@ -202,8 +196,8 @@ static int compare_numbers(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static int locate_found(struct damage *damage, const struct ul_slot *slot,
-			const struct ul_descriptor *d, struct located *l, struct ul_error *err)
+static int locate_found(struct damage *damage, const struct ul_slot *slot, const struct ul_descriptor *d,
+			struct located *l, struct ul_error *err)
 {
 	struct numbers *data = &damage->data, *tree = &damage->tree;
 	int r = 0;
@@ -211,9 +205,8 @@ static int locate_found(struct damage *damage, const struct ul_slot *slot,
 	l->data_unit = DATA_BLOCK;
 	l->other_unit = HASH_BLOCK;
 	if (damage->too_many)
-		return ul_error_set(err, UL_E_CORRUPT, "looking for damage", slot->disk,
-				    "Write the image again.", "more than %zu blocks are damaged",
-				    data->n + tree->n);
+		return ul_error_set(err, UL_E_CORRUPT, "looking for damage", slot->disk, "Write the image again.",
+				    "more than %zu blocks are damaged", data->n + tree->n);
 	if (tree->n > 1)
 		qsort(tree->list, tree->n, sizeof(*tree->list), compare_numbers);
 	if (data->n > 1)
@@ -221,13 +214,12 @@ static int locate_found(struct damage *damage, const struct ul_slot *slot,
 	for (size_t i = 0; i < tree->n && r == 0; i++)
 		r = ul_locate_hash_block(d, tree->list[i], &l->other, err);
 	if (r == 0 && data->n > 0)
-		r = ul_locate_blocks(&slot->data, d->data_block_size, data->list, data->n, &l->data,
-				     err);
+		r = ul_locate_blocks(&slot->data, d->data_block_size, data->list, data->n, &l->data, err);
 	return r;
 }
 
-static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor *d,
-			  const char *root_hash, struct located *l, struct ul_error *err)
+static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor *d, const char *root_hash,
+			  struct located *l, struct ul_error *err)
 {
 	ul_autoclose int fd = open(slot->disk, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct ul_descriptor with_hash = *d;
@@ -235,17 +227,15 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 	int r;
 
 	if (fd < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "looking for damage", slot->disk, NULL,
-				      errno);
+		return ul_error_errno(err, UL_E_DEVICE, "looking for damage", slot->disk, NULL, errno);
 	if (!with_hash.root_hash_len && root_hash) {
 		size_t len = strlen(root_hash) / 2;
 
-		if (len <= UL_ROOT_HASH_MAX &&
-		    ul_hex_decode(root_hash, 2 * len, with_hash.root_hash, len))
+		if (len <= UL_ROOT_HASH_MAX && ul_hex_decode(root_hash, 2 * len, with_hash.root_hash, len))
 			with_hash.root_hash_len = len;
 	}
-	r = ul_hash_tree_scan(fd, slot->data.offset, fd, slot->hash.offset, &with_hash, 0,
-			      cli_progress(), on_bad, &damage, err);
+	r = ul_hash_tree_scan(fd, slot->data.offset, fd, slot->hash.offset, &with_hash, 0, cli_progress(), on_bad,
+			      &damage, err);
 	cli_progress_done();
 	if (r == 0)
 		r = locate_found(&damage, slot, d, l, err);
@@ -284,11 +274,9 @@ static bool add_row(struct json_object *list, const struct ul_place *p, enum uni
 		ok = asprintf(&store, "/%.*s", (int)store_path, p->path) >= 0 &&
 		     ul_json_add_string(row, "storePath", store);
 	if (ok && p->kind == UL_PLACE_FILE)
-		ok = ul_json_add_uint(row, "fileStart", p->start) &&
-		     ul_json_add_uint(row, "fileEnd", p->end);
+		ok = ul_json_add_uint(row, "fileStart", p->start) && ul_json_add_uint(row, "fileEnd", p->end);
 	if (ok && p->kind == UL_PLACE_TREE)
-		ok = ul_json_add_uint(row, "level", p->level) &&
-		     ul_json_add_uint(row, "firstDataBlock", p->start) &&
+		ok = ul_json_add_uint(row, "level", p->level) && ul_json_add_uint(row, "firstDataBlock", p->start) &&
 		     ul_json_add_uint(row, "endDataBlock", p->end);
 	if (ok && json_object_array_add(list, row) == 0)
 		return true;
@@ -310,8 +298,7 @@ static int print_json(const struct located *l)
 		ul_error_nomem(&err, "writing JSON");
 		return cli_fail(&err);
 	}
-	puts(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
-							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
@@ -326,8 +313,7 @@ static int locate(const struct arguments *a, struct located *l, struct ul_error 
 		return r;
 	r = choose_slot(a, &view, &slot, &d, err);
 	if (r == 0 && a->damaged)
-		r = locate_damaged(slot, d, view.views[slot - view.slots.slots].blob.root_hash, l,
-				   err);
+		r = locate_damaged(slot, d, view.views[slot - view.slots.slots].blob.root_hash, l, err);
 	else if (r == 0)
 		r = locate_named(a, slot, d, l, err);
 	ul_image_view_free(&view);

@@ -49,10 +49,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	if (argc - optind != 1)
 		return cli_usage_error(cli_current(), "one image is wanted");
 	a->image = argv[optind];
-	if (!!a->export_dir + !!a->key.key + (a->root_hash_signature || a->descriptor_signature) !=
-	    1)
-		return cli_usage_error(cli_current(),
-				       "one of --key, --export and the two signatures is wanted");
+	if (!!a->export_dir + !!a->key.key + (a->root_hash_signature || a->descriptor_signature) != 1)
+		return cli_usage_error(cli_current(), "one of --key, --export and the two signatures is wanted");
 	if (!a->export_dir && !a->key.cert)
 		return cli_usage_error(cli_current(), "--cert is missing");
 	if (!a->root_hash_signature != !a->descriptor_signature)
@@ -84,14 +82,13 @@ int cli_image_sign(int argc, char **argv)
 	else if (a.key.key)
 		r = sign_by_key(&a, &by, &err);
 	else
-		r = ul_image_add_signatures(a.image, a.root_hash_signature, a.descriptor_signature,
-					    a.key.cert, &by, &err);
+		r = ul_image_add_signatures(a.image, a.root_hash_signature, a.descriptor_signature, a.key.cert, &by,
+					    &err);
 	if (r < 0)
 		return cli_fail(&err);
 	cli_progress_done();
 	if (a.export_dir)
-		printf("to be signed: %s/root-hash and %s/descriptor\n", a.export_dir,
-		       a.export_dir);
+		printf("to be signed: %s/root-hash and %s/descriptor\n", a.export_dir, a.export_dir);
 	else
 		printf("%s: signed by %s\n", a.image, by.subject);
 	return 0;

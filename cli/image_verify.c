@@ -33,8 +33,7 @@ static void keep_step(void *user, enum ul_image_finding kind, const char *step, 
 {
 	struct json_object *row = json_object_new_object();
 
-	if (!row || !ul_json_add_string(row, "step", step) ||
-	    !ul_json_add_bool(row, "ok", kind == UL_IMAGE_OK) ||
+	if (!row || !ul_json_add_string(row, "step", step) || !ul_json_add_bool(row, "ok", kind == UL_IMAGE_OK) ||
 	    !ul_json_add_string(row, "text", text) || json_object_array_add(user, row) < 0)
 		json_object_put(row);
 }
@@ -44,8 +43,7 @@ static const char *take_root_hash(struct arguments *a, const char *text)
 	struct ul_seal_policy *policy = &a->options.policy;
 	size_t digits = strlen(text);
 
-	if ((digits != 64 && digits != 128) ||
-	    !ul_hex_decode(text, digits, a->root_hash, digits / 2))
+	if ((digits != 64 && digits != 128) || !ul_hex_decode(text, digits, a->root_hash, digits / 2))
 		return "--root-hash wants 64 or 128 digits of hex";
 	policy->pinned_root_hash = a->root_hash;
 	policy->pinned_root_hash_len = digits / 2;
@@ -69,9 +67,8 @@ static const char *take_option(struct arguments *a, int option)
 			       ? NULL
 			       : "--rollback-min wants a number";
 	case 'j':
-		return cli_parse_threads(optarg, &a->options.threads)
-			       ? NULL
-			       : "--threads wants a number from 1 to 1024";
+		return cli_parse_threads(optarg, &a->options.threads) ? NULL
+								      : "--threads wants a number from 1 to 1024";
 	case 's':
 		a->options.seal_only = true;
 		return NULL;
@@ -167,10 +164,8 @@ static int check_json(struct arguments *a, struct ul_image_check_result *result)
 	ul_json_add_bool(o, "good", r == 0);
 	ul_json_add_string(o, "code", ul_code_name(err.code));
 	if (r < 0)
-		ul_json_add_string(o, "reason",
-				   ul_error_sentence(&err, sentence, sizeof(sentence)));
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-						       JSON_C_TO_STRING_NOSLASHESCAPE));
+		ul_json_add_string(o, "reason", ul_error_sentence(&err, sentence, sizeof(sentence)));
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return ul_code_exit_status(err.code);
 }
 

@@ -74,20 +74,16 @@ static int parse_add(struct arguments *a, const char *text)
 	const char *colon = strrchr(text, ':');
 
 	if (!colon || colon == text || colon[1] != '/')
-		return cli_usage_error(cli_current(),
-				       "--add wants FILE:PATH with an absolute PATH");
+		return cli_usage_error(cli_current(), "--add wants FILE:PATH with an absolute PATH");
 	if (ul_words_add(&a->owned, text, (size_t)(colon - text)) < 0)
 		return cli_usage_error(cli_current(), "out of memory");
-	a->files[a->options.file_count++] =
-		(struct ul_initrd_file){a->owned.list[a->owned.count - 1], colon + 1};
+	a->files[a->options.file_count++] = (struct ul_initrd_file){a->owned.list[a->owned.count - 1], colon + 1};
 	return 0;
 }
 
 static int full(const char *option, size_t count)
 {
-	return count < REPEAT_MAX ? 0
-				  : cli_usage_error(cli_current(), "%s may be given %d times",
-						    option, REPEAT_MAX);
+	return count < REPEAT_MAX ? 0 : cli_usage_error(cli_current(), "%s may be given %d times", option, REPEAT_MAX);
 }
 
 static int parse_repeated(struct arguments *a, int option, const char *value)
@@ -141,9 +137,8 @@ static int parse_option(struct arguments *a, int option, const char *value)
 	case OPT_COMPRESS:
 		return parse_compress(value, &a->options.level)
 			       ? 0
-			       : cli_usage_error(cli_current(),
-						 "--compress wants none, zstd, or zstd,LEVEL with "
-						 "a level from 1 to 22");
+			       : cli_usage_error(cli_current(), "--compress wants none, zstd, or zstd,LEVEL with "
+								"a level from 1 to 22");
 	case OPT_CERT:
 	case OPT_MODULE:
 	case OPT_ADD:
@@ -165,15 +160,13 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 	if (status)
 		return status;
 	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many",
-				       argv[optind]);
+		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
 	if (!a->output)
 		return cli_usage_error(cli_current(), "-o says where to write, and is missing");
 	/* Forgetting the modules makes an initramfs that builds and never boots. */
 	if (!a->options.modules_dir == !a->no_modules)
-		return cli_usage_error(cli_current(),
-				       "give either --modules-dir, or --no-modules for a kernel "
-				       "that has everything built in");
+		return cli_usage_error(cli_current(), "give either --modules-dir, or --no-modules for a kernel "
+						      "that has everything built in");
 	return 0;
 }
 
@@ -185,25 +178,24 @@ static int default_init(struct arguments *a, struct ul_error *err)
 	char *slash;
 
 	if (n < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "finding underlay-init", "/proc/self/exe",
-				      "Give it by --init.", errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "finding underlay-init", "/proc/self/exe", "Give it by --init.",
+				      errno);
 	a->init[n] = '\0';
 	slash = strrchr(a->init, '/');
 	for (size_t i = 0; slash && i < UL_ARRAY_SIZE(places); i++) {
 		size_t room = sizeof(a->init) - (size_t)(slash - a->init);
 
-		if (snprintf(slash, room, "%s", places[i]) < (int)room &&
-		    access(a->init, R_OK) == 0) {
+		if (snprintf(slash, room, "%s", places[i]) < (int)room && access(a->init, R_OK) == 0) {
 			a->options.init = a->init;
 			return 0;
 		}
 	}
-	return ul_error_set(err, UL_E_SYSTEM, "finding underlay-init", a->init,
-			    "Give it by --init.", "it is not installed beside this program");
+	return ul_error_set(err, UL_E_SYSTEM, "finding underlay-init", a->init, "Give it by --init.",
+			    "it is not installed beside this program");
 }
 
-static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how,
-		    const char *why, struct ul_error *err)
+static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how, const char *why,
+		    struct ul_error *err)
 {
 	size_t n = a->options.want_count;
 	struct ul_module_want *wants = reallocarray(a->wants, n + 1, sizeof(*wants));
@@ -233,8 +225,8 @@ static int parse_list_line(struct arguments *a, const char *line, struct ul_erro
 			how++;
 	if (how == UL_ARRAY_SIZE(words))
 		return ul_error_set(err, UL_E_INPUT, "reading the list of modules", a->modules_list,
-				    "Write always, alias, name, or nothing.",
-				    "\"%.64s\" is no way to load a module", rest);
+				    "Write always, alias, name, or nothing.", "\"%.64s\" is no way to load a module",
+				    rest);
 	return add_want(a, line, len, (enum ul_module_how)how, "--modules-list names it", err);
 }
 
@@ -245,8 +237,7 @@ static int read_list(struct arguments *a, struct ul_error *err)
 	char *line, *rest;
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading the list of modules",
-				      a->modules_list, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, "reading the list of modules", a->modules_list, NULL, -r);
 	rest = ul_buffer_string(&text);
 	if (!rest)
 		return ul_error_nomem(err, "reading the list of modules");
@@ -265,15 +256,13 @@ static int collect_wants(struct arguments *a, struct ul_error *err)
 {
 	int r = a->modules_list ? read_list(a, err) : 0;
 
-	for (const struct ul_module_want *w = ul_module_defaults;
-	     r == 0 && !a->modules_list && w->name; w++) {
+	for (const struct ul_module_want *w = ul_module_defaults; r == 0 && !a->modules_list && w->name; w++) {
 		r = add_want(a, w->name, strlen(w->name), w->how, w->why, err);
 		if (r == 0)
 			a->wants[a->options.want_count - 1].required = w->required;
 	}
 	for (size_t i = 0; r == 0 && i < a->module_count; i++)
-		r = add_want(a, a->modules[i], strlen(a->modules[i]), UL_MODULE_ALWAYS,
-			     "--module names it", err);
+		r = add_want(a, a->modules[i], strlen(a->modules[i]), UL_MODULE_ALWAYS, "--module names it", err);
 	return r;
 }
 
@@ -292,8 +281,8 @@ static void print_table(const struct ul_initrd_report *r)
 	printf("%-12s %6s %12s\n", "kind", "files", "bytes");
 	for (int k = 0; k < UL_CPIO_KINDS; k++)
 		if (r->files[k] > 0)
-			printf("%-12s %6zu %12llu\n", ul_cpio_kind_name((enum ul_cpio_kind)k),
-			       r->files[k], (unsigned long long)r->bytes[k]);
+			printf("%-12s %6zu %12llu\n", ul_cpio_kind_name((enum ul_cpio_kind)k), r->files[k],
+			       (unsigned long long)r->bytes[k]);
 	print_words("modules packed:", &r->modules.packed);
 	print_words("loaded always:", &r->modules.listed);
 	print_words("built in:", &r->modules.builtin);
@@ -305,9 +294,8 @@ static void print_summary(const struct arguments *a, const struct ul_initrd_repo
 {
 	if (a->verbose)
 		print_table(r);
-	printf("%s: %.2f MB (%.2f MB unpacked), %zu libraries, ", a->output,
-	       (double)r->output_bytes / 1e6, (double)r->archive_bytes / 1e6,
-	       r->files[UL_CPIO_LIBRARY]);
+	printf("%s: %.2f MB (%.2f MB unpacked), %zu libraries, ", a->output, (double)r->output_bytes / 1e6,
+	       (double)r->archive_bytes / 1e6, r->files[UL_CPIO_LIBRARY]);
 	if (r->modules.kernel)
 		printf("%zu modules for kernel %s\n", r->modules.packed.count, r->modules.kernel);
 	else
@@ -329,8 +317,7 @@ static bool json_words(struct json_object *obj, const char *key, const struct ul
 	return list && json_object_object_add(obj, key, list) == 0;
 }
 
-static bool fill_json(struct json_object *obj, const struct arguments *a,
-		      const struct ul_initrd_report *r)
+static bool fill_json(struct json_object *obj, const struct arguments *a, const struct ul_initrd_report *r)
 {
 	struct json_object *kinds = json_object_new_object();
 	bool ok = kinds && json_object_object_add(obj, "kinds", kinds) == 0;
@@ -343,8 +330,7 @@ static bool fill_json(struct json_object *obj, const struct arguments *a,
 		const char *name = ul_cpio_kind_name((enum ul_cpio_kind)k);
 
 		ok = kind && json_object_object_add(kinds, name, kind) == 0 &&
-		     ul_json_add_uint(kind, "files", r->files[k]) &&
-		     ul_json_add_uint(kind, "bytes", r->bytes[k]);
+		     ul_json_add_uint(kind, "files", r->files[k]) && ul_json_add_uint(kind, "bytes", r->bytes[k]);
 	}
 	ok = ok && ul_json_add_string(obj, "kernel", r->modules.kernel);
 	return ok && json_words(obj, "modules", &r->modules.packed) &&
@@ -364,8 +350,7 @@ static int print_json(const struct arguments *a, const struct ul_initrd_report *
 		ul_error_nomem(&err, "printing JSON");
 		return cli_fail(&err);
 	}
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN |
-							 JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
@@ -409,7 +394,6 @@ const struct cli_command cli_initrd_commands[] = {
 	 "-o FILE (--modules-dir DIR | --no-modules) [--init FILE] [--config FILE] [--cert FILE]... "
 	 "[--module NAME]... [--modules-list FILE] [--add FILE:PATH]... "
 	 "[--compress zstd[,LEVEL]|none] [--verbose] [--json]",
-	 "pack underlay-init, its libraries, modules, policy and certificates into an initramfs",
-	 build},
+	 "pack underlay-init, its libraries, modules, policy and certificates into an initramfs", build},
 	{NULL, NULL, NULL, NULL, NULL},
 };

@@ -6,11 +6,8 @@
 #include "cli/cli.h"
 
 const struct cli_command *const cli_groups[] = {
-	cli_manifest_commands,   cli_db_commands,
-	cli_image_commands,      cli_initrd_commands,
-	cli_uki_commands,        cli_status_commands,
-	cli_remount_commands,    cli_mark_commands,
-	cli_completion_commands, NULL,
+	cli_manifest_commands, cli_db_commands,      cli_image_commands, cli_initrd_commands,     cli_uki_commands,
+	cli_status_commands,   cli_remount_commands, cli_mark_commands,  cli_completion_commands, NULL,
 };
 
 static const struct cli_command *current;
@@ -31,8 +28,7 @@ int cli_fail(const struct ul_error *err)
 
 static void print_usage(FILE *out, const struct cli_command *c)
 {
-	fprintf(out, "usage: underlay %s%s%s %s\n", c->group, c->name ? " " : "",
-		c->name ? c->name : "", c->usage);
+	fprintf(out, "usage: underlay %s%s%s %s\n", c->group, c->name ? " " : "", c->name ? c->name : "", c->usage);
 }
 
 int cli_usage_error(const struct cli_command *command, const char *format, ...)
@@ -53,8 +49,8 @@ static void print_help(FILE *out)
 	fputs("underlay: boot machines from sealed Nix stores\n\n", out);
 	for (size_t g = 0; cli_groups[g]; g++)
 		for (const struct cli_command *c = cli_groups[g]; c->group; c++)
-			fprintf(out, "  underlay %s %-*s %s\n", c->group,
-				(int)(18 - strlen(c->group)), c->name ? c->name : "", c->help);
+			fprintf(out, "  underlay %s %-*s %s\n", c->group, (int)(18 - strlen(c->group)),
+				c->name ? c->name : "", c->help);
 	fputs("\n`underlay COMMAND --help` tells the arguments; underlay(1) tells all.\n", out);
 }
 
@@ -90,9 +86,8 @@ int main(int argc, char **argv)
 	}
 	current = find(argc, argv, &skip, &known_group);
 	if (!current) {
-		fprintf(stderr, "underlay: there is no command \"%s%s%s\"; see underlay --help\n",
-			argv[1], known_group && argc > 2 ? " " : "",
-			known_group && argc > 2 ? argv[2] : "");
+		fprintf(stderr, "underlay: there is no command \"%s%s%s\"; see underlay --help\n", argv[1],
+			known_group && argc > 2 ? " " : "", known_group && argc > 2 ? argv[2] : "");
 		return 2;
 	}
 	if (argc > skip + 1 && !strcmp(argv[skip + 1], "--help")) {

@@ -51,9 +51,8 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 	int r = b ? 0 : ul_error_nomem(err, "collecting store paths");
 
 	for (size_t i = 0; i < c->n_sources && r == 0; i++)
-		r = c->sources[i].kind == 'd'
-			    ? ul_import_database(b, c->sources[i].file, err)
-			    : import_text(b, c->sources[i].kind, c->sources[i].file, err);
+		r = c->sources[i].kind == 'd' ? ul_import_database(b, c->sources[i].file, err)
+					      : import_text(b, c->sources[i].kind, c->sources[i].file, err);
 	if (r == 0 && c->n_roots > 0)
 		r = ul_builder_restrict(b, c->roots, c->n_roots, err);
 	if (r == 0 && c->portable)
@@ -73,22 +72,18 @@ static int create(const struct create *c)
 	if (r == 0) {
 		r = ul_write_file_atomic(AT_FDCWD, c->output, 0644, file.data, file.len);
 		if (r < 0)
-			r = ul_error_errno(&err, UL_E_SYSTEM, "writing the manifest", c->output,
-					   NULL, -r);
+			r = ul_error_errno(&err, UL_E_SYSTEM, "writing the manifest", c->output, NULL, -r);
 	}
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
 static int parse_create(struct create *c, int argc, char **argv)
 {
-	static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-						{"store-dir", required_argument, NULL, 's'},
-						{"registration", required_argument, NULL, 'r'},
-						{"json", required_argument, NULL, 'j'},
-						{"database", required_argument, NULL, 'd'},
-						{"closure", required_argument, NULL, 'c'},
-						{"portable", no_argument, NULL, 'p'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"output", required_argument, NULL, 'o'},       {"store-dir", required_argument, NULL, 's'},
+		{"registration", required_argument, NULL, 'r'}, {"json", required_argument, NULL, 'j'},
+		{"database", required_argument, NULL, 'd'},     {"closure", required_argument, NULL, 'c'},
+		{"portable", no_argument, NULL, 'p'},           {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
@@ -116,8 +111,7 @@ static int parse_create(struct create *c, int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many",
-				       argv[optind]);
+		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
 	if (!c->output)
 		return cli_usage_error(cli_current(), "-o is missing");
 	if (c->n_sources == 0)
@@ -160,29 +154,25 @@ static int print_totals(struct ul_manifest *m, bool json, struct ul_error *err)
 		ul_autojson struct json_object *o = json_object_new_object();
 
 		if (!o || !ul_json_add_string(o, "storeDir", ul_manifest_store_dir(m)) ||
-		    !ul_json_add_uint(o, "paths", n) ||
-		    !ul_json_add_uint(o, "references", ul_manifest_n_refs(m)) ||
-		    !ul_json_add_uint(o, "narBytes", t.nar_bytes) ||
-		    !ul_json_add_uint(o, "signed", t.with_signature) ||
+		    !ul_json_add_uint(o, "paths", n) || !ul_json_add_uint(o, "references", ul_manifest_n_refs(m)) ||
+		    !ul_json_add_uint(o, "narBytes", t.nar_bytes) || !ul_json_add_uint(o, "signed", t.with_signature) ||
 		    !ul_json_add_uint(o, "contentAddressed", t.with_ca) ||
 		    !ul_json_add_uint(o, "withDeriver", t.with_deriver) ||
 		    !ul_json_add_uint(o, "ultimate", t.ultimate) ||
 		    !ul_json_add_uint(o, "derivationOutputs", t.drv_outputs) ||
-		    !ul_json_add_uint(o, "realisations", t.realisations) ||
-		    !ul_json_add_uint(o, "bytes", t.bytes) || !ul_json_add_string(o, "sha256", hex))
+		    !ul_json_add_uint(o, "realisations", t.realisations) || !ul_json_add_uint(o, "bytes", t.bytes) ||
+		    !ul_json_add_string(o, "sha256", hex))
 			return ul_error_nomem(err, "printing the totals");
 		puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 		return 0;
 	}
-	printf("store directory     %s\npaths               %" PRIu32
-	       "\nreferences          %" PRIu64 "\nNAR bytes           %" PRIu64
-	       "\nsigned              %" PRIu32 "\ncontent-addressed   %" PRIu32
-	       "\nwith deriver        %" PRIu32 "\nultimate            %" PRIu32
-	       "\nderivation outputs  %" PRIu32 "\nrealisations        %" PRIu32
-	       "\nmanifest            %" PRIu64 " bytes, %.1f a path\nSHA-256             %s\n",
-	       ul_manifest_store_dir(m), n, ul_manifest_n_refs(m), t.nar_bytes, t.with_signature,
-	       t.with_ca, t.with_deriver, t.ultimate, t.drv_outputs, t.realisations, t.bytes,
-	       n ? (double)t.bytes / n : 0.0, hex);
+	printf("store directory     %s\npaths               %" PRIu32 "\nreferences          %" PRIu64
+	       "\nNAR bytes           %" PRIu64 "\nsigned              %" PRIu32 "\ncontent-addressed   %" PRIu32
+	       "\nwith deriver        %" PRIu32 "\nultimate            %" PRIu32 "\nderivation outputs  %" PRIu32
+	       "\nrealisations        %" PRIu32 "\nmanifest            %" PRIu64
+	       " bytes, %.1f a path\nSHA-256             %s\n",
+	       ul_manifest_store_dir(m), n, ul_manifest_n_refs(m), t.nar_bytes, t.with_signature, t.with_ca,
+	       t.with_deriver, t.ultimate, t.drv_outputs, t.realisations, t.bytes, n ? (double)t.bytes / n : 0.0, hex);
 	return 0;
 }
 
@@ -198,12 +188,10 @@ static int look_up(struct ul_manifest *m, const char *path, uint32_t *ret, struc
 	r = ul_manifest_find(m, base, ret, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	return ul_error_set(err, UL_E_CHECK, "looking up a path", path, NULL,
-			    "the manifest does not have it");
+	return ul_error_set(err, UL_E_CHECK, "looking up a path", path, NULL, "the manifest does not have it");
 }
 
-static int print_records(struct ul_manifest *m, char **paths, uint32_t n, bool json,
-			 struct ul_error *err)
+static int print_records(struct ul_manifest *m, char **paths, uint32_t n, bool json, struct ul_error *err)
 {
 	ul_autofree uint32_t *numbers = calloc(n, sizeof(*numbers));
 	int r = numbers ? 0 : ul_error_nomem(err, "looking up a path");
@@ -218,8 +206,7 @@ static int print_records(struct ul_manifest *m, char **paths, uint32_t n, bool j
 
 static int run_show(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
 	struct ul_error err = {0};
 	struct ul_manifest *m;
 	bool json = false;
@@ -245,8 +232,7 @@ static int run_show(int argc, char **argv)
 
 static int run_export(int argc, char **argv)
 {
-	static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"format", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	int (*exporter)(struct ul_manifest * m, FILE * out, struct ul_error * err) = NULL;
 	struct ul_error err = {0};
 	struct ul_manifest *m;
@@ -278,10 +264,10 @@ const struct cli_command cli_manifest_commands[] = {
 	 "-o FILE [--store-dir DIR] (--registration FILE | --json FILE | --database FILE)..."
 	 " [--closure PATH]... [--portable]",
 	 "make a manifest from what Nix knows of a store", run_create},
-	{"manifest", "show", "[--json] FILE [PATH...]",
-	 "tell a manifest's totals, or all it holds of some paths", run_show},
-	{"manifest", "export", "--format registration|json FILE",
-	 "print a manifest in one of Nix's own forms", run_export},
+	{"manifest", "show", "[--json] FILE [PATH...]", "tell a manifest's totals, or all it holds of some paths",
+	 run_show},
+	{"manifest", "export", "--format registration|json FILE", "print a manifest in one of Nix's own forms",
+	 run_export},
 	{"manifest", "check", "[--store DIR] [-j N] [--ignore-extra] [--json] MANIFEST",
 	 "compare every path of a store with the manifest", cli_manifest_check},
 	{NULL, NULL, NULL, NULL, NULL}};

@@ -17,11 +17,9 @@ struct check_arguments {
 	bool json;
 };
 
-static const char *const kinds[] = {
-	[UL_CHECK_BAD] = "bad", [UL_CHECK_MISSING] = "missing", [UL_CHECK_EXTRA] = "extra"};
+static const char *const kinds[] = {[UL_CHECK_BAD] = "bad", [UL_CHECK_MISSING] = "missing", [UL_CHECK_EXTRA] = "extra"};
 
-static void print_finding(void *user, enum ul_check_finding kind, const char *path,
-			  const char *detail)
+static void print_finding(void *user, enum ul_check_finding kind, const char *path, const char *detail)
 {
 	char shown[1024], why[1024];
 
@@ -34,8 +32,7 @@ static void print_finding(void *user, enum ul_check_finding kind, const char *pa
 }
 
 /* user: the JSON array. What cannot be added is missing from it, so the count tells. */
-static void collect_finding(void *user, enum ul_check_finding kind, const char *path,
-			    const char *detail)
+static void collect_finding(void *user, enum ul_check_finding kind, const char *path, const char *detail)
 {
 	struct json_object *finding = json_object_new_object();
 	char shown[1024], why[1024];
@@ -44,8 +41,8 @@ static void collect_finding(void *user, enum ul_check_finding kind, const char *
 	ul_escape_text(shown, sizeof(shown), path);
 	ul_escape_text(why, sizeof(why), detail);
 	if (finding && ul_json_add_string(finding, "finding", kinds[kind]) &&
-	    ul_json_add_string(finding, "path", shown) &&
-	    ul_json_add_string(finding, "detail", why) && json_object_array_add(user, finding) == 0)
+	    ul_json_add_string(finding, "path", shown) && ul_json_add_string(finding, "detail", why) &&
+	    json_object_array_add(user, finding) == 0)
 		return;
 	json_object_put(finding);
 }
@@ -55,15 +52,12 @@ static int print_json(struct json_object *findings, const struct ul_check_result
 	ul_autojson struct json_object *json = json_object_new_object();
 
 	if (!json || !ul_json_add_uint(json, "paths", result->paths) ||
-	    !ul_json_add_uint(json, "bytes", result->bytes) ||
-	    !ul_json_add_uint(json, "bad", result->bad) ||
-	    !ul_json_add_uint(json, "missing", result->missing) ||
-	    !ul_json_add_uint(json, "extra", result->extra) ||
+	    !ul_json_add_uint(json, "bytes", result->bytes) || !ul_json_add_uint(json, "bad", result->bad) ||
+	    !ul_json_add_uint(json, "missing", result->missing) || !ul_json_add_uint(json, "extra", result->extra) ||
 	    json_object_array_length(findings) != result->bad + result->missing + result->extra ||
 	    json_object_object_add(json, "findings", json_object_get(findings)) != 0)
 		return -1;
-	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN |
-							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
@@ -91,8 +85,8 @@ static int check(struct check_arguments *a, struct ul_manifest *m)
 		return cli_fail(&err);
 	}
 	if (!a->json)
-		printf("%" PRIu64 " paths, %" PRIu64 " bytes of NARs checked: %" PRIu64
-		       " bad, %" PRIu64 " missing, %" PRIu64 " extra\n",
+		printf("%" PRIu64 " paths, %" PRIu64 " bytes of NARs checked: %" PRIu64 " bad, %" PRIu64
+		       " missing, %" PRIu64 " extra\n",
 		       result.paths, result.bytes, result.bad, result.missing, result.extra);
 	return result.bad || result.missing || result.extra ? 1 : 0;
 }
@@ -113,8 +107,7 @@ static int parse(struct check_arguments *a, int argc, char **argv)
 			break;
 		case 'j':
 			if (!cli_parse_threads(optarg, &a->options.threads))
-				return cli_usage_error(cli_current(), "%s is no number of threads",
-						       optarg);
+				return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
 			break;
 		case 'i':
 			a->options.ignore_extra = true;

@@ -29,8 +29,7 @@ static void report(struct ul_progress *self, const char *what, uint64_t done, ui
 	rate = t > started ? (double)(done - first_done) / (t - started) : 0;
 	fprintf(stderr, "\r\033[K%s: %.1f MB", what, (double)done / 1e6);
 	if (total > 0)
-		fprintf(stderr, " of %.1f MB (%d %%)", (double)total / 1e6,
-			(int)((double)done * 100 / (double)total));
+		fprintf(stderr, " of %.1f MB (%d %%)", (double)total / 1e6, (int)((double)done * 100 / (double)total));
 	if (rate > 0)
 		fprintf(stderr, ", %.0f MB/s", rate / 1e6);
 	if (rate > 0 && total > done)

@@ -51,9 +51,8 @@ static const char *take_option(struct arguments *a, int option)
 		return NULL;
 	case 'm':
 		a->o.mode = !strcmp(optarg, "rebuild") ? UL_RECONCILE_REBUILD : UL_RECONCILE_ATTACH;
-		return !strcmp(optarg, "rebuild") || !strcmp(optarg, "attach")
-			       ? NULL
-			       : "--mode wants attach or rebuild";
+		return !strcmp(optarg, "rebuild") || !strcmp(optarg, "attach") ? NULL
+									       : "--mode wants attach or rebuild";
 	case 'r':
 		a->o.refuse = true;
 		return NULL;
@@ -105,8 +104,7 @@ static bool is_manifest(const char *path)
 /* All of it is verified, as the boot's dm-verity would do block by block; then it is mounted for this process alone. */
 static int open_image(const struct arguments *a, struct lower *l, struct ul_error *err)
 {
-	struct ul_image_check_options check = {.policy = {.mode = UL_VERIFY_USER},
-					       .progress = cli_progress()};
+	struct ul_image_check_options check = {.policy = {.mode = UL_VERIFY_USER}, .progress = cli_progress()};
 	const struct ul_descriptor *d = &l->checked.seal.d;
 	int r = a->cert ? ul_trust_load_file(a->cert, &l->trust, err)
 			: ul_trust_load_dir(AT_FDCWD, UL_PATH_CERTS, &l->trust, err);
@@ -166,33 +164,28 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);
 
 	for (size_t i = 0; i < n; i++)
-		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), items[i].name,
-		       items[i].why);
+		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), items[i].name, items[i].why);
 	printf("%s: %s lower, %llu quarantined, %llu invalidated, %llu updated, %llu checked\n",
 	       dry_run ? "would be done" : "done", r->lower_changed ? "another" : "the same",
-	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED],
-	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
 	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked);
 }
 
-static int print_json(const struct arguments *a, const struct ul_reconcile_report *r,
-		      struct ul_error *err)
+static int print_json(const struct arguments *a, const struct ul_reconcile_report *r, struct ul_error *err)
 {
-	ul_autojson struct json_object *obj = ul_reconcile_report_json(
-		r, a->o.lower.name, a->o.lower.version, UL_RECONCILE_LISTED);
+	ul_autojson struct json_object *obj =
+		ul_reconcile_report_json(r, a->o.lower.name, a->o.lower.version, UL_RECONCILE_LISTED);
 
 	if (!obj || !ul_json_add_bool(obj, "dryRun", a->o.dry_run))
 		return ul_error_nomem(err, "writing JSON");
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
-							 JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
 static int open_upper(const char *path, int *ret, struct ul_error *err)
 {
 	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno)
-			: 0;
+	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno) : 0;
 }
 
 int cli_db_reconcile(int argc, char **argv)
@@ -252,7 +245,6 @@ static int run_mark(int argc, char **argv)
 }
 
 const struct cli_command cli_mark_commands[] = {
-	{"mark-clean", NULL, "[--upper DIRECTORY]",
-	 "say that the system was shut down in good order", run_mark},
+	{"mark-clean", NULL, "[--upper DIRECTORY]", "say that the system was shut down in good order", run_mark},
 	{NULL, NULL, NULL, NULL, NULL},
 };

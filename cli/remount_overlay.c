@@ -29,7 +29,6 @@ int cli_remount_overlay(const char *path, struct ul_error *err)
 	if (fd < 0 && errno == EINVAL)
 		return ul_error_set(err, UL_E_OVERLAY, what, path, NULL, "it is no mount point");
 	if (fd < 0 || syscall(SYS_fsconfig, fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
-		return ul_error_errno(err, UL_E_OVERLAY, what, path,
-				      errno == EPERM ? "Be root." : NULL, errno);
+		return ul_error_errno(err, UL_E_OVERLAY, what, path, errno == EPERM ? "Be root." : NULL, errno);
 	return 0;
 }

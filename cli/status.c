@@ -40,8 +40,7 @@ static int parse_options(int argc, char **argv, struct status_options *o, int *r
 		} else if (c == 'f') {
 			o->file = optarg;
 		} else {
-			*ret_status = cli_usage_error(cli_current(), "unknown option \"%s\"",
-						      argv[optind - 1]);
+			*ret_status = cli_usage_error(cli_current(), "unknown option \"%s\"", argv[optind - 1]);
 			return -1;
 		}
 	}
@@ -51,8 +50,7 @@ static int parse_options(int argc, char **argv, struct status_options *o, int *r
 	return -1;
 }
 
-static int load(const struct status_options *o, struct ul_buffer *text, struct json_object **ret,
-		struct ul_error *err)
+static int load(const struct status_options *o, struct ul_buffer *text, struct json_object **ret, struct ul_error *err)
 {
 	static const char what[] = "reading the state of the boot";
 	const char *why = NULL;
@@ -60,17 +58,15 @@ static int load(const struct status_options *o, struct ul_buffer *text, struct j
 	int r = ul_read_file(AT_FDCWD, o->file, STATE_MAX, text);
 
 	if (r == -ENOENT)
-		return ul_error_set(
-			err, UL_E_SYSTEM, what, o->file, NULL,
-			"it is not there: this system was not started by underlay-init");
+		return ul_error_set(err, UL_E_SYSTEM, what, o->file, NULL,
+				    "it is not there: this system was not started by underlay-init");
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, o->file, NULL, -r);
 	*ret = ul_json_parse((const char *)text->data, text->len, &why);
 	if (!*ret)
 		return ul_error_set(err, UL_E_INPUT, what, o->file, NULL, "%s", why);
 	if (!ul_json_uint(*ret, "format", &format) || format != 1)
-		return ul_error_set(err, UL_E_VERSION, what, o->file, "Use a newer underlay.",
-				    "its format is not 1");
+		return ul_error_set(err, UL_E_VERSION, what, o->file, "Use a newer underlay.", "its format is not 1");
 	return 0;
 }
 
@@ -126,8 +122,8 @@ static void print_lower(struct json_object *lower)
 	uint64_t paths = 0;
 
 	(void)ul_json_uint(lower, "paths", &paths);
-	printf("lower      %s %s, %llu store paths, %s\n", text_of(lower, "name"),
-	       text_of(lower, "version"), (unsigned long long)paths, text_of(lower, "filesystem"));
+	printf("lower      %s %s, %llu store paths, %s\n", text_of(lower, "name"), text_of(lower, "version"),
+	       (unsigned long long)paths, text_of(lower, "filesystem"));
 	if (is_insecure(lower)) {
 		printf("  share    %s, of the host\n", text_of(lower, "share"));
 		printf("  INSECURE nothing of it is verified, now or later\n");
@@ -141,8 +137,7 @@ static void print_lower(struct json_object *lower)
 	if (signer)
 		printf("  key      %s\n", text_of(signer, "fingerprint"));
 	if (kernel)
-		printf("  kernel   checked it by key %s of %s\n", text_of(kernel, "serial"),
-		       text_of(kernel, "issuer"));
+		printf("  kernel   checked it by key %s of %s\n", text_of(kernel, "serial"), text_of(kernel, "issuer"));
 	printf("  system   %s\n", text_of(lower, "system"));
 }
 
@@ -157,8 +152,7 @@ static void print_upper(struct json_object *upper)
 	(void)ul_json_bool(upper, "persistent", &persistent);
 	(void)ul_json_bool(upper, "fresh", &fresh);
 	(void)ul_json_uint(upper, "mended", &mended);
-	printf("upper      %s%s%s, %s\n", text_of(upper, "filesystem"), device ? " on " : "",
-	       device ? device : "",
+	printf("upper      %s%s%s, %s\n", text_of(upper, "filesystem"), device ? " on " : "", device ? device : "",
 	       !persistent ? "lost at the next boot"
 	       : fresh     ? "persistent, made by this boot"
 			   : "persistent");
@@ -169,8 +163,7 @@ static void print_upper(struct json_object *upper)
 		       (unsigned long long)mended);
 	if (statvfs(mount, &fs) < 0 || fs.f_blocks == 0)
 		return;
-	printf("  used     %.1f of %.1f MB",
-	       (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
+	printf("  used     %.1f of %.1f MB", (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
 	       (double)fs.f_blocks * (double)fs.f_frsize / 1e6);
 	if (fs.f_files > 0) /* btrfs has no limit */
 		printf(", %llu of %llu inodes", (unsigned long long)(fs.f_files - fs.f_ffree),
@@ -210,10 +203,8 @@ static void print_reconcile(struct json_object *reconcile)
 	(void)ul_json_bool(reconcile, "lowerChanged", &changed);
 	(void)ul_json_bool(reconcile, "clean", &clean);
 	printf("reconcile  %s image, %s; %llu quarantined, %llu invalidated, %llu checked\n",
-	       changed ? "another" : "the same",
-	       clean ? "shut down cleanly" : "not shut down cleanly",
-	       (unsigned long long)count_of(counts, "quarantined"),
-	       (unsigned long long)count_of(counts, "invalidated"),
+	       changed ? "another" : "the same", clean ? "shut down cleanly" : "not shut down cleanly",
+	       (unsigned long long)count_of(counts, "quarantined"), (unsigned long long)count_of(counts, "invalidated"),
 	       (unsigned long long)count_of(reconcile, "checked"));
 	print_names(reconcile, "quarantined", "quarantined");
 	print_names(reconcile, "invalidated", "invalidated");
@@ -232,8 +223,8 @@ static void print_last_failure(struct json_object *failure)
 	t = (time_t)when;
 	if (when && gmtime_r(&t, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	printf("last failure  %s: %s (%s), %s\n", text_of(failure, "stage"),
-	       text_of(failure, "sentence"), text_of(failure, "name"), text);
+	printf("last failure  %s: %s (%s), %s\n", text_of(failure, "stage"), text_of(failure, "sentence"),
+	       text_of(failure, "name"), text);
 }
 
 /* What the kernel says of the lower's mapping now. */
@@ -256,8 +247,7 @@ static bool is_corrupt(struct json_object *state)
 	bool corrupt = false, any = false;
 
 	for (size_t i = 0; i < length(list); i++)
-		any |= ul_json_bool(json_object_array_get_idx(list, i), "corrupt", &corrupt) &&
-		       corrupt;
+		any |= ul_json_bool(json_object_array_get_idx(list, i), "corrupt", &corrupt) && corrupt;
 	return any;
 }
 
@@ -284,22 +274,20 @@ static void print_status(struct json_object *state)
 	if (member(state, "reconcile"))
 		print_reconcile(member(state, "reconcile"));
 	if (database)
-		printf("database   %s in %.1f ms (%s)\n", text_of(database, "mode"),
-		       ms_of(database, "us"), text_of(database, "why"));
+		printf("database   %s in %.1f ms (%s)\n", text_of(database, "mode"), ms_of(database, "us"),
+		       text_of(database, "why"));
 	if (!strcmp(text_of(member(state, "system"), "from"), "profile"))
-		printf("system     %s, of the upper's profile\n",
-		       text_of(member(state, "system"), "path"));
+		printf("system     %s, of the upper's profile\n", text_of(member(state, "system"), "path"));
 	else if (ul_json_string(member(state, "system"), "why"))
-		printf("system     the image's, not the profile's: %s\n",
-		       text_of(member(state, "system"), "why"));
+		printf("system     the image's, not the profile's: %s\n", text_of(member(state, "system"), "why"));
 	for (size_t i = 0; i < length(refused); i++) {
 		struct json_object *row = json_object_array_get_idx(refused, i);
 
 		printf("refused    %s: %s\n", text_of(row, "slot"), text_of(row, "sentence"));
 	}
 	if (failure)
-		printf("failure    %s: %s (%s)\n", text_of(failure, "stage"),
-		       text_of(failure, "sentence"), text_of(failure, "name"));
+		printf("failure    %s: %s (%s)\n", text_of(failure, "stage"), text_of(failure, "sentence"),
+		       text_of(failure, "name"));
 	if (member(state, "lastFailure"))
 		print_last_failure(member(state, "lastFailure"));
 }
@@ -317,9 +305,8 @@ static void print_timeline(struct json_object *state)
 		double us = ms_of(row, "us");
 		int bar = total > 0 ? (int)(us / total * 40 + 0.5) : 0;
 
-		printf("%-10s %7.1f ms %7.1f ms  %.*s\n", text_of(row, "name"),
-		       ms_of(row, "startUs"), us, bar < 40 ? bar : 40,
-		       "########################################");
+		printf("%-10s %7.1f ms %7.1f ms  %.*s\n", text_of(row, "name"), ms_of(row, "startUs"), us,
+		       bar < 40 ? bar : 40, "########################################");
 	}
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
@@ -327,8 +314,7 @@ static void print_timeline(struct json_object *state)
 /* The boot failed, has not the upper that the policy wants, or verified nothing. */
 static bool is_bad(struct json_object *state)
 {
-	return member(state, "failure") || member(member(state, "upper"), "fallback") ||
-	       any_insecure(state);
+	return member(state, "failure") || member(member(state, "upper"), "fallback") || any_insecure(state);
 }
 
 static int run(int argc, char **argv, void (*print)(struct json_object *), const char *part)
@@ -357,8 +343,7 @@ static int run(int argc, char **argv, void (*print)(struct json_object *), const
 		print(state);
 	else
 		puts(json_object_to_json_string_ext(part ? member(state, part) : state,
-						    JSON_C_TO_STRING_PRETTY |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
+						    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return is_bad(state) || is_corrupt(state) ? 1 : 0;
 }
 
@@ -373,9 +358,7 @@ static int run_timeline(int argc, char **argv)
 }
 
 const struct cli_command cli_status_commands[] = {
-	{"status", NULL, "[--json] [--file STATE.JSON]",
-	 "what the boot did: image, upper, database", run_status},
-	{"timeline", NULL, "[--json] [--file STATE.JSON]", "where the boot's time went",
-	 run_timeline},
+	{"status", NULL, "[--json] [--file STATE.JSON]", "what the boot did: image, upper, database", run_status},
+	{"timeline", NULL, "[--json] [--file STATE.JSON]", "where the boot's time went", run_timeline},
 	{NULL, NULL, NULL, NULL, NULL},
 };

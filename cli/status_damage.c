@@ -14,23 +14,20 @@
 
 #define KMSG "/dev/kmsg"
 
-static bool add_block(struct json_object *list, const char *unit, uint64_t number,
-		      const struct ul_place *place)
+static bool add_block(struct json_object *list, const char *unit, uint64_t number, const struct ul_place *place)
 {
 	struct json_object *row = json_object_new_object();
 	size_t store = place ? ul_place_store_path(place) : 0;
 	ul_autofree char *path = NULL, *store_path = NULL;
 	char text[1200] = "";
-	bool ok = row && ul_json_add_string(row, "unit", unit) &&
-		  ul_json_add_uint(row, "number", number);
+	bool ok = row && ul_json_add_string(row, "unit", unit) && ul_json_add_uint(row, "number", number);
 
 	if (ok && place)
 		ok = ul_json_add_string(row, "text", ul_place_text(place, text, sizeof(text)));
 	if (ok && store)
 		ok = asprintf(&path, "/%s", place->path) >= 0 &&
 		     asprintf(&store_path, "/%.*s", (int)store, place->path) >= 0 &&
-		     ul_json_add_string(row, "path", path) &&
-		     ul_json_add_string(row, "storePath", store_path);
+		     ul_json_add_string(row, "path", path) && ul_json_add_string(row, "storePath", store_path);
 	if (ok && json_object_array_add(list, row) == 0)
 		return true;
 	json_object_put(row);
@@ -38,8 +35,7 @@ static bool add_block(struct json_object *list, const char *unit, uint64_t numbe
 }
 
 /* The data blocks' places, from the raw device: through the mapping a corrupt block could restart the machine. */
-static bool add_data_blocks(struct json_object *list, const struct ul_damage *damage,
-			    const char *device)
+static bool add_data_blocks(struct json_object *list, const struct ul_damage *damage, const char *device)
 {
 	struct ul_extent data = {.device = (char *)device};
 	ul_autoclose int fd = device ? open(device, O_RDONLY | O_CLOEXEC) : -1;
@@ -48,8 +44,8 @@ static bool add_data_blocks(struct json_object *list, const struct ul_damage *da
 	bool ok = true;
 
 	if (damage->data.n > 0 && fd >= 0 && ul_file_size(fd, &data.size) == 0)
-		(void)ul_locate_blocks(&data, damage->data_block_size, damage->data.numbers,
-				       damage->data.n, &places, &err);
+		(void)ul_locate_blocks(&data, damage->data_block_size, damage->data.numbers, damage->data.n, &places,
+				       &err);
 	for (size_t i = 0; ok && i < places.n; i++)
 		ok = add_block(list, "data block", places.rows[i].number, &places.rows[i]);
 	for (size_t i = 0; ok && places.n == 0 && i < damage->data.n; i++)
@@ -86,14 +82,13 @@ static struct json_object *ask(const char *mapping, const char *device)
 	bool ok = obj && blocks && ul_json_add_string(obj, "mapping", mapping);
 
 	if (ok && ul_damage_read(mapping, KMSG, &damage, &err) < 0)
-		ok = ul_json_add_string(obj, "unknown",
-					ul_error_sentence(&err, sentence, sizeof(sentence)));
+		ok = ul_json_add_string(obj, "unknown", ul_error_sentence(&err, sentence, sizeof(sentence)));
 	else if (ok)
 		ok = ul_json_add_bool(obj, "corrupt", damage.corrupt) &&
 		     (!damage.fec || (ul_json_add_uint(obj, "mended", damage.mended) &&
 				      ul_json_add_bool(obj, "exact", damage.mended_exact))) &&
-		     ul_json_add_bool(obj, "log", damage.log_read) &&
-		     add_hash_blocks(blocks, &damage) && add_data_blocks(blocks, &damage, device);
+		     ul_json_add_bool(obj, "log", damage.log_read) && add_hash_blocks(blocks, &damage) &&
+		     add_data_blocks(blocks, &damage, device);
 	if (ok && json_object_object_add(obj, "blocks", blocks) == 0)
 		return obj;
 	json_object_put(blocks);
@@ -104,8 +99,7 @@ static struct json_object *ask(const char *mapping, const char *device)
 struct json_object *cli_damage_ask(struct json_object *lowers)
 {
 	struct json_object *list = json_object_new_array();
-	size_t n =
-		json_object_is_type(lowers, json_type_array) ? json_object_array_length(lowers) : 0;
+	size_t n = json_object_is_type(lowers, json_type_array) ? json_object_array_length(lowers) : 0;
 	bool ok = list != NULL;
 
 	for (size_t i = 0; ok && i < n; i++) {
@@ -149,7 +143,7 @@ void cli_damage_print(struct json_object *damage)
 		const char *text = ul_json_string(row, "text");
 
 		(void)ul_json_uint(row, "number", &number);
-		printf("  corrupt  %s %" PRIu64 "%s%s\n", ul_json_string(row, "unit"), number,
-		       text ? ": " : "", text ? text : "");
+		printf("  corrupt  %s %" PRIu64 "%s%s\n", ul_json_string(row, "unit"), number, text ? ": " : "",
+		       text ? text : "");
 	}
 }

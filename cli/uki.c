@@ -35,8 +35,7 @@ static int parse_part(int c, struct arguments *a)
 		return 0;
 	case OPT_INITRD:
 		if (o->initrd_count == INITRDS_MAX)
-			return cli_usage_error(cli_current(), "--initrd may be given %d times",
-					       INITRDS_MAX);
+			return cli_usage_error(cli_current(), "--initrd may be given %d times", INITRDS_MAX);
 		a->initrds[o->initrd_count++] = optarg;
 		return 0;
 	case OPT_CMDLINE:
@@ -126,8 +125,7 @@ static int load_cmdline(struct arguments *a, struct ul_buffer *text, struct ul_e
 	if (!line)
 		return ul_error_nomem(err, "reading the command line");
 	if (strlen(line) != text->len)
-		return ul_error_set(err, UL_E_INPUT, "reading the command line", path, NULL,
-				    "it holds a NUL byte");
+		return ul_error_set(err, UL_E_INPUT, "reading the command line", path, NULL, "it holds a NUL byte");
 	while (text->len > 0 && (line[text->len - 1] == '\n' || line[text->len - 1] == '\r'))
 		line[--text->len] = '\0';
 	a->options.cmdline = line;
@@ -158,8 +156,7 @@ static int build(int argc, char **argv)
 	if (r)
 		return r;
 	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many",
-				       argv[optind]);
+		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
 	if (!a.output || !a.options.kernel || !a.options.initrd_count)
 		return cli_usage_error(cli_current(), "-o, --kernel and --initrd are wanted");
 	if (!a.key.key != !a.key.cert)
@@ -225,9 +222,7 @@ static void section_text(const struct ul_pe *pe, const char *name, char *buf, si
 	char text[4096];
 
 	snprintf(text, sizeof(text), "%.*s",
-		 s ? (int)(ul_pe_section_len(s) < sizeof(text) ? ul_pe_section_len(s)
-							       : sizeof(text) - 1)
-		   : 0,
+		 s ? (int)(ul_pe_section_len(s) < sizeof(text) ? ul_pe_section_len(s) : sizeof(text) - 1) : 0,
 		 s ? (const char *)pe->data + s->offset : "");
 	ul_escape_text(buf, size, text);
 }
@@ -255,8 +250,8 @@ static void print_people(const struct ul_pe *pe, const char *cert)
 	for (; ul_pe_signature(pe, &at, &der, &len); n++)
 		if (ul_signature_claim(der, len, &claim))
 			printf("signed, as it says, by %s (issuer %s, serial %s)\n",
-			       claim.subject[0] ? claim.subject : "(no certificate enclosed)",
-			       claim.issuer, claim.serial);
+			       claim.subject[0] ? claim.subject : "(no certificate enclosed)", claim.issuer,
+			       claim.serial);
 		else
 			puts("a signature that cannot be read");
 	if (n == 0)
@@ -281,8 +276,7 @@ static struct json_object *signatures_json(const struct ul_pe *pe)
 		if (!obj || !ul_json_add_string(obj, "subject", claim.subject) ||
 		    !ul_json_add_string(obj, "fingerprint", claim.fingerprint) ||
 		    !ul_json_add_string(obj, "issuer", claim.issuer) ||
-		    !ul_json_add_string(obj, "serial", claim.serial) ||
-		    json_object_array_add(list, obj) < 0) {
+		    !ul_json_add_string(obj, "serial", claim.serial) || json_object_array_add(list, obj) < 0) {
 			json_object_put(obj);
 			json_object_put(list);
 			return NULL;
@@ -303,8 +297,7 @@ static struct json_object *sections_json(const struct ul_pe *pe)
 		ul_escape_text(name, sizeof(name), s->name);
 		if (!obj || !ul_json_add_string(obj, "name", name) ||
 		    !ul_json_add_uint(obj, "bytes", ul_pe_section_len(s)) ||
-		    !ul_json_add_uint(obj, "offset", s->offset) ||
-		    !ul_json_add_uint(obj, "address", s->address) ||
+		    !ul_json_add_uint(obj, "offset", s->offset) || !ul_json_add_uint(obj, "address", s->address) ||
 		    json_object_array_add(list, obj) < 0) {
 			json_object_put(obj);
 			json_object_put(list);
@@ -322,16 +315,12 @@ static int print_json(const struct ul_pe *pe, bool verified, struct ul_error *er
 
 	section_text(pe, ".cmdline", cmdline, sizeof(cmdline));
 	section_text(pe, ".uname", uname, sizeof(uname));
-	if (!obj || !sections || !signatures ||
-	    !ul_json_add_string(obj, "machine", ul_pe_machine_name(pe->machine)) ||
-	    !ul_json_add_string(obj, "cmdline", cmdline) ||
-	    !ul_json_add_string(obj, "uname", uname) ||
-	    !ul_json_add_bool(obj, "verified", verified) ||
-	    json_object_object_add(obj, "sections", sections) < 0 ||
+	if (!obj || !sections || !signatures || !ul_json_add_string(obj, "machine", ul_pe_machine_name(pe->machine)) ||
+	    !ul_json_add_string(obj, "cmdline", cmdline) || !ul_json_add_string(obj, "uname", uname) ||
+	    !ul_json_add_bool(obj, "verified", verified) || json_object_object_add(obj, "sections", sections) < 0 ||
 	    json_object_object_add(obj, "signatures", signatures) < 0)
 		return ul_error_nomem(err, "printing");
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
-							 JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
@@ -379,7 +368,6 @@ const struct cli_command cli_uki_commands[] = {
 	 "make a unified kernel image, signed where a key is given", build},
 	{"uki", "sign", "UKI --key FILE --cert FILE [--passphrase-file FILE] [-o FILE]",
 	 "sign a unified kernel image for Secure Boot", sign_image},
-	{"uki", "inspect", "UKI [--cert FILE] [--json]",
-	 "show a unified kernel image's sections and signers", inspect},
+	{"uki", "inspect", "UKI [--cert FILE] [--json]", "show a unified kernel image's sections and signers", inspect},
 	{NULL, NULL, NULL, NULL, NULL},
 };

@@ -14,8 +14,7 @@ int ul_arena_init(struct ul_arena *a, size_t size)
 	*a = (struct ul_arena){0};
 	if (__builtin_add_overflow(size, HUGE_PAGE, &mapping_size))
 		return -ENOMEM;
-	mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mapping == MAP_FAILED)
 		return -ENOMEM;
 	at = ((uintptr_t)mapping + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;

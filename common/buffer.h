@@ -17,8 +17,7 @@ struct ul_buffer {
 /* All return 0 or -ENOMEM (the buffer is then as it was). */
 int ul_buffer_reserve(struct ul_buffer *b, size_t more);
 int ul_buffer_append(struct ul_buffer *b, const void *data, size_t len);
-int ul_buffer_printf(struct ul_buffer *b, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int ul_buffer_printf(struct ul_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Make the contents a C string: a NUL behind them that len does not count. NULL: no memory. */
 char *ul_buffer_string(struct ul_buffer *b);

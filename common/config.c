@@ -46,11 +46,8 @@ bool ul_parse_duration(const char *text, uint64_t *ret_us)
 
 bool ul_parse_size(const char *text, uint64_t *ret_bytes)
 {
-	static const struct unit units[] = {{"K", 1ULL << 10},
-					    {"M", 1ULL << 20},
-					    {"G", 1ULL << 30},
-					    {"T", 1ULL << 40},
-					    {NULL, 0}};
+	static const struct unit units[] = {
+		{"K", 1ULL << 10}, {"M", 1ULL << 20}, {"G", 1ULL << 30}, {"T", 1ULL << 40}, {NULL, 0}};
 
 	return parse_number(text, units, 1, ret_bytes);
 }
@@ -100,8 +97,8 @@ static int append_words(char ***list, const char *value)
 	return 0;
 }
 
-static int bad_value(const struct ul_config_key *key, const char *value, const char *where,
-		     const char *want, struct ul_error *err)
+static int bad_value(const struct ul_config_key *key, const char *value, const char *where, const char *want,
+		     struct ul_error *err)
 {
 	char what[128];
 
@@ -109,8 +106,8 @@ static int bad_value(const struct ul_config_key *key, const char *value, const c
 	return ul_error_set(err, UL_E_CONFIG, what, where, NULL, "\"%s\" is not %s", value, want);
 }
 
-static int set_number(const struct ul_config_key *key, const char *value, const char *where,
-		      uint64_t *field, struct ul_error *err)
+static int set_number(const struct ul_config_key *key, const char *value, const char *where, uint64_t *field,
+		      struct ul_error *err)
 {
 	const char *want = "a whole number such as 3";
 	char range[96];
@@ -129,17 +126,16 @@ static int set_number(const struct ul_config_key *key, const char *value, const 
 	if (!ok)
 		return bad_value(key, value, where, want, err);
 	if ((key->min || key->max) && (number < key->min || number > key->max)) {
-		snprintf(range, sizeof(range), "between %llu and %llu%s",
-			 (unsigned long long)key->min, (unsigned long long)key->max,
-			 key->kind == UL_CONFIG_DURATION ? " microseconds" : "");
+		snprintf(range, sizeof(range), "between %llu and %llu%s", (unsigned long long)key->min,
+			 (unsigned long long)key->max, key->kind == UL_CONFIG_DURATION ? " microseconds" : "");
 		return bad_value(key, value, where, range, err);
 	}
 	*field = number;
 	return 0;
 }
 
-static int set_enum(const struct ul_config_key *key, const char *value, const char *where,
-		    unsigned int *field, struct ul_error *err)
+static int set_enum(const struct ul_config_key *key, const char *value, const char *where, unsigned int *field,
+		    struct ul_error *err)
 {
 	char want[160] = "one of";
 
@@ -155,8 +151,8 @@ static int set_enum(const struct ul_config_key *key, const char *value, const ch
 	return bad_value(key, value, where, want, err);
 }
 
-int ul_config_set(const struct ul_config_key *key, const char *value, const char *where,
-		  void *target, struct ul_error *err)
+int ul_config_set(const struct ul_config_key *key, const char *value, const char *where, void *target,
+		  struct ul_error *err)
 {
 	void *field = (char *)target + key->offset;
 
@@ -168,8 +164,7 @@ int ul_config_set(const struct ul_config_key *key, const char *value, const char
 	case UL_CONFIG_ENUM:
 		return set_enum(key, value, where, field, err);
 	case UL_CONFIG_LIST:
-		return append_words(field, value) < 0 ? ul_error_nomem(err, "reading configuration")
-						      : 0;
+		return append_words(field, value) < 0 ? ul_error_nomem(err, "reading configuration") : 0;
 	case UL_CONFIG_STRING: {
 		char *copy = strdup(value);
 
@@ -207,18 +202,16 @@ static int handle(void *user, const char *section, const char *name, const char 
 	snprintf(what, sizeof(what), "reading [%s] %s", section, name);
 	if (!key->key) {
 		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name,
-					     "Remove it or correct its spelling.",
-					     "there is no such setting");
+					     "Remove it or correct its spelling.", "there is no such setting");
 		return 0;
 	}
 	if (state->seen[key - state->keys] && key->kind != UL_CONFIG_LIST) {
-		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name,
-					     "Keep one of them.", "the setting is given twice");
+		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name, "Keep one of them.",
+					     "the setting is given twice");
 		return 0;
 	}
 	state->seen[key - state->keys] = true;
-	state->result =
-		ul_config_set(key, value ? value : "", state->name, state->target, state->err);
+	state->result = ul_config_set(key, value ? value : "", state->name, state->target, state->err);
 	return state->result == 0;
 }
 
@@ -231,8 +224,8 @@ static int check_lines(const char *text, size_t len, const char *name, struct ul
 	for (size_t i = 0; i <= len; i++) {
 		if (i < len && text[i] == '\0') {
 			snprintf(where, sizeof(where), "%s:%zu", name, line);
-			return ul_error_set(err, UL_E_CONFIG, "reading the configuration", where,
-					    NULL, "the line holds a NUL byte");
+			return ul_error_set(err, UL_E_CONFIG, "reading the configuration", where, NULL,
+					    "the line holds a NUL byte");
 		}
 		if (i < len && text[i] != '\n')
 			continue;
@@ -248,8 +241,8 @@ static int check_lines(const char *text, size_t len, const char *name, struct ul
 	return 0;
 }
 
-int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len,
-		    const char *name, void *target, struct ul_error *err)
+int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len, const char *name, void *target,
+		    struct ul_error *err)
 {
 	struct parse_state state = {.keys = keys, .name = name, .target = target, .err = err};
 	ul_autofree bool *seen = NULL;

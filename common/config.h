@@ -12,10 +12,10 @@
 #include "common/error.h"
 
 enum ul_config_kind {
-	UL_CONFIG_STRING, /* char *, owned; "" is allowed */
-	UL_CONFIG_BOOL,   /* bool: yes/no, true/false, on/off, 1/0 */
-	UL_CONFIG_UINT,   /* uint64_t: decimal */
-	UL_CONFIG_SIZE,   /* uint64_t, bytes: decimal with optional K M G T (powers of 1024) */
+	UL_CONFIG_STRING,   /* char *, owned; "" is allowed */
+	UL_CONFIG_BOOL,     /* bool: yes/no, true/false, on/off, 1/0 */
+	UL_CONFIG_UINT,     /* uint64_t: decimal */
+	UL_CONFIG_SIZE,     /* uint64_t, bytes: decimal with optional K M G T (powers of 1024) */
 	UL_CONFIG_DURATION, /* uint64_t, microseconds: number with optional us ms s min h; plain = s */
 	UL_CONFIG_ENUM,     /* unsigned int: index of the value in `choices` */
 	UL_CONFIG_LIST,     /* char **, owned, NULL-terminated: words; the key may be given again */
@@ -40,12 +40,12 @@ struct ul_config_key {
  * target is as far changed as parsing went: free it all the same. Returns 0 or -UL_E_CONFIG with
  * file, line, key, and the values that would have been right.
  */
-int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len,
-		    const char *name, void *target, struct ul_error *err);
+int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len, const char *name, void *target,
+		    struct ul_error *err);
 
 /* Set one value as parsing would; for overrides from the command line. where is for messages. */
-int ul_config_set(const struct ul_config_key *key, const char *value, const char *where,
-		  void *target, struct ul_error *err);
+int ul_config_set(const struct ul_config_key *key, const char *value, const char *where, void *target,
+		  struct ul_error *err);
 
 /* Free the strings and lists of target that the table describes. */
 void ul_config_free(const struct ul_config_key *keys, void *target);

@@ -4,8 +4,7 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 static const char nix32_digits[] = "0123456789abcdfghijklmnpqrsvwxyz";
-static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void ul_hex_encode(const void *data, size_t len, char *out)
 {

@@ -43,8 +43,8 @@ void ul_escape_text(char *dst, size_t size, const char *src)
 	dst[at] = '\0';
 }
 
-static void fill(struct ul_error *err, enum ul_code code, int errnum, const char *what,
-		 const char *object, const char *todo, const char *why)
+static void fill(struct ul_error *err, enum ul_code code, int errnum, const char *what, const char *object,
+		 const char *todo, const char *why)
 {
 	struct ul_error e = {.code = code, .errnum = errnum};
 
@@ -56,8 +56,8 @@ static void fill(struct ul_error *err, enum ul_code code, int errnum, const char
 	*err = e;
 }
 
-int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, const char *object,
-		 const char *todo, const char *format, ...)
+int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
+		 const char *format, ...)
 {
 	if (err) {
 		char why[sizeof(err->why)];
@@ -71,8 +71,8 @@ int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, cons
 	return -(int)code;
 }
 
-int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object,
-		   const char *todo, int errnum)
+int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
+		   int errnum)
 {
 	if (err)
 		fill(err, code, errnum, what, object, todo, strerror(errnum));
@@ -81,8 +81,7 @@ int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, co
 
 int ul_error_nomem(struct ul_error *err, const char *what)
 {
-	return ul_error_set(err, UL_E_MEMORY, what, NULL, "Give the machine more memory.",
-			    "out of memory");
+	return ul_error_set(err, UL_E_MEMORY, what, NULL, "Give the machine more memory.", "out of memory");
 }
 
 char *ul_error_sentence(const struct ul_error *err, char *buf, size_t size)
@@ -90,8 +89,7 @@ char *ul_error_sentence(const struct ul_error *err, char *buf, size_t size)
 	const char *colon = err->object[0] ? ": " : "";
 	const char *space = err->todo[0] ? " " : "";
 
-	snprintf(buf, size, "%s%s%s: %s.%s%s", err->what, colon, err->object, err->why, space,
-		 err->todo);
+	snprintf(buf, size, "%s%s%s: %s.%s%s", err->what, colon, err->object, err->why, space, err->todo);
 	return buf;
 }
 

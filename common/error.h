@@ -72,15 +72,15 @@ struct ul_error {
  * Fill *err and return -code. `err` may be NULL. A `why` from an errno: use ul_error_errno.
  * what, object and todo may be NULL (empty); format and what follows make `why`.
  */
-int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, const char *object,
-		 const char *todo, const char *format, ...) __attribute__((format(printf, 6, 7)));
+int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
+		 const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /*
  * The same with errnum's text as the reason. ENOMEM and ENOSPC keep the caller's code; the reason
  * says which it was. Pass errno's value, read right after the call that set it.
  */
-int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object,
-		   const char *todo, int errnum);
+int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
+		   int errnum);
 
 /* Allocation failed while doing `what`. Returns -UL_E_MEMORY. */
 int ul_error_nomem(struct ul_error *err, const char *what);
@@ -95,10 +95,9 @@ static inline int ul_error_returns(int result, enum ul_code code)
 	(void)result;
 	return -(int)code;
 }
-#define ul_error_set(err, code, ...) ul_error_returns(ul_error_set(err, code, __VA_ARGS__), code)
-#define ul_error_errno(err, code, ...) \
-	ul_error_returns(ul_error_errno(err, code, __VA_ARGS__), code)
-#define ul_error_nomem(err, what) ul_error_returns(ul_error_nomem(err, what), UL_E_MEMORY)
+#define ul_error_set(err, code, ...)   ul_error_returns(ul_error_set(err, code, __VA_ARGS__), code)
+#define ul_error_errno(err, code, ...) ul_error_returns(ul_error_errno(err, code, __VA_ARGS__), code)
+#define ul_error_nomem(err, what)      ul_error_returns(ul_error_nomem(err, what), UL_E_MEMORY)
 #endif
 
 /* Write "what: object: why. todo" without a newline into buf (always terminated); returns buf. */

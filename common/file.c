@@ -154,8 +154,7 @@ int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *d
 
 int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
 {
-	ul_autoclose int fd =
-		openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+	ul_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
 
 	if (fd < 0)
 		return -errno;
@@ -210,14 +209,12 @@ static int remove_below(int fd, dev_t dev)
 		if (S_ISDIR(st.st_mode) && st.st_dev == dev) {
 			/* Store directories are 0555: make room before going in. */
 			(void)!fchmodat(dirfd(dir), entry->d_name, 0700, 0);
-			child = openat(dirfd(dir), entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			result = child < 0 ? -errno : remove_below(child, dev);
 		} else if (S_ISDIR(st.st_mode)) {
 			result = -EXDEV;
 		}
-		if (result == 0 &&
-		    unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+		if (result == 0 && unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
 			result = -errno;
 	}
 	if (result == 0 && errno != 0)

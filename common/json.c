@@ -17,14 +17,13 @@ struct json_object *ul_json_parse(const char *text, size_t len, const char **ret
 	tokener = json_tokener_new_ex(UL_JSON_MAX_DEPTH);
 	if (!tokener)
 		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
-						JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(tokener,
+			       JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	obj = json_tokener_parse_ex(tokener, text, (int)len);
 	error = json_tokener_get_error(tokener);
 	end = json_tokener_get_parse_end(tokener);
 	json_tokener_free(tokener);
-	*ret_why = error == json_tokener_continue ? "it ends too early"
-						  : json_tokener_error_desc(error);
+	*ret_why = error == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(error);
 	if (error == json_tokener_success) {
 		while (end < len && strchr(" \t\r\n", text[end]) && text[end])
 			end++;
@@ -41,8 +40,7 @@ const char *ul_json_string(struct json_object *obj, const char *key)
 	struct json_object *member;
 	const char *text;
 
-	if (!json_object_is_type(obj, json_type_object) ||
-	    !json_object_object_get_ex(obj, key, &member) ||
+	if (!json_object_is_type(obj, json_type_object) || !json_object_object_get_ex(obj, key, &member) ||
 	    !json_object_is_type(member, json_type_string))
 		return NULL;
 	text = json_object_get_string(member);
@@ -54,8 +52,7 @@ bool ul_json_uint(struct json_object *obj, const char *key, uint64_t *ret)
 	struct json_object *member;
 	int64_t value;
 
-	if (!json_object_is_type(obj, json_type_object) ||
-	    !json_object_object_get_ex(obj, key, &member) ||
+	if (!json_object_is_type(obj, json_type_object) || !json_object_object_get_ex(obj, key, &member) ||
 	    !json_object_is_type(member, json_type_int))
 		return false;
 	value = json_object_get_int64(member);
@@ -70,8 +67,7 @@ bool ul_json_bool(struct json_object *obj, const char *key, bool *ret)
 {
 	struct json_object *member;
 
-	if (!json_object_is_type(obj, json_type_object) ||
-	    !json_object_object_get_ex(obj, key, &member) ||
+	if (!json_object_is_type(obj, json_type_object) || !json_object_object_get_ex(obj, key, &member) ||
 	    !json_object_is_type(member, json_type_boolean))
 		return false;
 	*ret = json_object_get_boolean(member);

@@ -60,8 +60,7 @@ bool ul_names_has(const struct ul_names *names, const char *text)
 
 bool ul_names_find(const struct ul_names *names, const char *text)
 {
-	return names->n > 0 &&
-	       bsearch(&text, names->at, names->n, sizeof(*names->at), ul_names_compare);
+	return names->n > 0 && bsearch(&text, names->at, names->n, sizeof(*names->at), ul_names_compare);
 }
 
 void ul_names_free(struct ul_names *names)

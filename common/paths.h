@@ -5,10 +5,9 @@
 #pragma once
 
 /* In the initramfs. Written by `underlay initrd build` (or the NixOS module), read by underlay-init. */
-#define UL_PATH_CONF  "/etc/underlay/underlay.conf" /* the policy */
-#define UL_PATH_CERTS "/etc/verity.d"               /* *.crt: PEM, trusted to sign root hashes */
-#define UL_PATH_MODULES_LOAD \
-	"/etc/underlay/modules" /* modules to load, one name a line, in order */
+#define UL_PATH_CONF         "/etc/underlay/underlay.conf" /* the policy */
+#define UL_PATH_CERTS        "/etc/verity.d"               /* *.crt: PEM, trusted to sign root hashes */
+#define UL_PATH_MODULES_LOAD "/etc/underlay/modules"       /* modules to load, one name a line, in order */
 
 /* In the lower, from its root. Written by `underlay image build`, read by underlay-init. */
 #define UL_LOWER_STORE    "nix/store"
@@ -27,6 +26,6 @@
 #define UL_PATH_STORE       "/nix/store"     /* the overlay */
 #define UL_PATH_VAR         "/nix/var"
 #define UL_PATH_RUN         "/run/underlay"
-#define UL_PATH_HOST        "/run/underlay/host" /* filesystem whose file the lower is; read-only */
+#define UL_PATH_HOST        "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
 #define UL_PATH_STATE       "/run/underlay/state.json" /* what the boot did */
 #define UL_PATH_NIX_CONF    "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */

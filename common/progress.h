@@ -15,8 +15,7 @@ struct ul_progress {
 	void (*report)(struct ul_progress *self, const char *what, uint64_t done, uint64_t total);
 };
 
-static inline void ul_progress_report(struct ul_progress *p, const char *what, uint64_t done,
-				      uint64_t total)
+static inline void ul_progress_report(struct ul_progress *p, const char *what, uint64_t done, uint64_t total)
 {
 	if (p && p->report)
 		p->report(p, what, done, total);

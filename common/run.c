@@ -71,21 +71,20 @@ static const char *last_line(struct ul_buffer *messages)
 	return start ? start + 1 : text;
 }
 
-static int explain(const char *const argv[], const char *what, int status,
-		   struct ul_buffer *messages, struct ul_error *err)
+static int explain(const char *const argv[], const char *what, int status, struct ul_buffer *messages,
+		   struct ul_error *err)
 {
 	const char *said = last_line(messages);
 
 	if (WIFSIGNALED(status))
-		return ul_error_set(err, UL_E_SYSTEM, what, argv[0], NULL,
-				    "it was killed by signal %d (%s)", WTERMSIG(status),
-				    strsignal(WTERMSIG(status)));
-	return ul_error_set(err, UL_E_SYSTEM, what, argv[0], NULL, "it ended with status %d%s%s",
-			    WEXITSTATUS(status), *said ? ": " : "", said);
+		return ul_error_set(err, UL_E_SYSTEM, what, argv[0], NULL, "it was killed by signal %d (%s)",
+				    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return ul_error_set(err, UL_E_SYSTEM, what, argv[0], NULL, "it ended with status %d%s%s", WEXITSTATUS(status),
+			    *said ? ": " : "", said);
 }
 
-int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output,
-	   int *ret_status, struct ul_error *err)
+int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output, int *ret_status,
+	   struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer messages = {0};
 	int out[2], errors[2], failed[2], status, exec_errno = 0;
@@ -116,8 +115,7 @@ int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_out
 	if (pid < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, argv[0], NULL, EAGAIN);
 	if (exec_errno == ENOENT)
-		return ul_error_set(err, UL_E_SYSTEM, what, argv[0], "Install it.",
-				    "the program is not installed");
+		return ul_error_set(err, UL_E_SYSTEM, what, argv[0], "Install it.", "the program is not installed");
 	if (exec_errno)
 		return ul_error_errno(err, UL_E_SYSTEM, what, argv[0], NULL, exec_errno);
 	if (ret_status && WIFEXITED(status)) {

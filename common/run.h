@@ -12,8 +12,8 @@
  * says so. *ret_status (may be NULL) is the exit status; where it is given, a non-zero exit status is
  * no failure (fsck's bits mean things).
  */
-int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output,
-	   int *ret_status, struct ul_error *err);
+int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output, int *ret_status,
+	   struct ul_error *err);
 
 /*
  * Where a program is: PATH's directories, then the usual ones. false: it is not there. buf has PATH_MAX bytes.

@@ -11,15 +11,13 @@ int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const c
 	if (code == SQLITE_NOMEM)
 		return ul_error_nomem(err, work);
 	if (code == SQLITE_FULL)
-		return ul_error_set(err, UL_E_SYSTEM, work, object, "Make room there.",
-				    "no space left");
+		return ul_error_set(err, UL_E_SYSTEM, work, object, "Make room there.", "no space left");
 	return ul_error_set(err, UL_E_DATABASE, work, object, NULL, "%s", sqlite3_errmsg(db));
 }
 
 char *ul_sqlite_immutable_uri(const char *path)
 {
-	static const char prefix[] = "file:", suffix[] = "?immutable=1",
-			  digits[] = "0123456789abcdef";
+	static const char prefix[] = "file:", suffix[] = "?immutable=1", digits[] = "0123456789abcdef";
 	char *uri = malloc(sizeof(prefix) + 3 * strlen(path) + sizeof(suffix)), *at = uri;
 
 	if (!uri)

@@ -20,9 +20,7 @@ unsigned int ul_workers_count(unsigned int wanted)
 	cpu_set_t set;
 
 	if (wanted == 0)
-		wanted = sched_getaffinity(0, sizeof(set), &set) == 0
-				 ? (unsigned int)CPU_COUNT(&set)
-				 : 1;
+		wanted = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
 	return wanted < 1 ? 1 : wanted > WORKERS_MAX ? WORKERS_MAX : wanted;
 }
 
@@ -52,8 +50,7 @@ static bool start_elsewhere(pthread_attr_t *attr, cpu_set_t *allowed)
 	CPU_CLR(cpu, &others);
 	CPU_ZERO(&here);
 	CPU_SET(cpu, &here);
-	return CPU_COUNT(&others) > 0 &&
-	       pthread_attr_setaffinity_np(attr, sizeof(others), &others) == 0 &&
+	return CPU_COUNT(&others) > 0 && pthread_attr_setaffinity_np(attr, sizeof(others), &others) == 0 &&
 	       sched_setaffinity(0, sizeof(here), &here) == 0;
 }
 
@@ -74,12 +71,9 @@ void ul_workers_run(unsigned int n, void (*work)(void *context, unsigned int i),
 	pthread_attr_init(&attr);
 	elsewhere = n > 1 && start_elsewhere(&attr, &allowed);
 	for (unsigned int i = 1; i < n; i++) {
-		workers[i] = (struct worker){.work = work,
-					     .context = context,
-					     .i = i,
-					     .allowed = elsewhere ? &allowed : NULL};
-		if (pthread_create(&workers[i].thread, elsewhere ? &attr : NULL, start,
-				   &workers[i]) != 0)
+		workers[i] = (struct worker){
+			.work = work, .context = context, .i = i, .allowed = elsewhere ? &allowed : NULL};
+		if (pthread_create(&workers[i].thread, elsewhere ? &attr : NULL, start, &workers[i]) != 0)
 			break;
 		started++;
 	}

@@ -8,7 +8,8 @@
 #ifdef __clang__
 __attribute__((no_sanitize("coverage")))
 #endif
-static inline uint32_t test_crc32(const uint8_t *data, size_t len)
+static inline uint32_t
+test_crc32(const uint8_t *data, size_t len)
 {
 	uint32_t crc = UINT32_MAX;
 

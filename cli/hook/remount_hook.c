@@ -22,7 +22,6 @@ int main(int argc, char **argv)
 	}
 	if (cli_remount_overlay(argv[1], &err) == 0)
 		return 0;
-	fprintf(stderr, "underlay-remount: %s\n",
-		ul_error_sentence(&err, sentence, sizeof(sentence)));
+	fprintf(stderr, "underlay-remount: %s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 	return ul_code_exit_status(err.code);
 }

@@ -104,17 +104,15 @@ static int compare_path(struct comparison *c, sqlite3_stmt *rows, const struct u
 static int compare_paths(struct comparison *c)
 {
 	ul_autostatement sqlite3_stmt *rows = NULL;
-	int r = prepare(
-		c,
-		"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
-		" from ValidPaths order by path",
-		&rows);
+	int r = prepare(c,
+			"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+			" from ValidPaths order by path",
+			&rows);
 
 	for (uint32_t k = 0; r == 0 && k < c->source.n_batches; k++) {
 		struct ul_batch batch;
 
-		r = ul_manifest_read_batch(c->reader, k, UL_COL_NAME | UL_COL_NAR | UL_COL_META,
-					   &batch, c->err);
+		r = ul_manifest_read_batch(c->reader, k, UL_COL_NAME | UL_COL_NAR | UL_COL_META, &batch, c->err);
 		for (uint32_t i = 0; r == 0 && i < batch.n; i++) {
 			struct ul_db_row row;
 
@@ -127,8 +125,7 @@ static int compare_paths(struct comparison *c)
 		return r;
 	r = step(c, rows);
 	if (r > 0)
-		r = differ(c, "%s is valid there and not in the manifest",
-			   (const char *)sqlite3_column_text(rows, 1));
+		r = differ(c, "%s is valid there and not in the manifest", (const char *)sqlite3_column_text(rows, 1));
 	return r;
 }
 
@@ -161,8 +158,7 @@ static int64_t number_of(const struct comparison *c, int64_t id)
 	return found ? (int64_t)found->number : -1;
 }
 
-static int compare_refs_of(struct comparison *c, sqlite3_stmt *rows, uint32_t number,
-			   const uint32_t *refs, uint64_t n)
+static int compare_refs_of(struct comparison *c, sqlite3_stmt *rows, uint32_t number, const uint32_t *refs, uint64_t n)
 {
 	uint64_t seen = 0;
 	int r;
@@ -192,8 +188,7 @@ static int compare_refs_of(struct comparison *c, sqlite3_stmt *rows, uint32_t nu
 	return 0;
 }
 
-static int compare_count(struct comparison *c, const char *sql, uint64_t expected,
-			 const char *table)
+static int compare_count(struct comparison *c, const char *sql, uint64_t expected, const char *table)
 {
 	ul_autostatement sqlite3_stmt *count = NULL;
 	int r = prepare(c, sql, &count);
@@ -235,17 +230,15 @@ static int compare_outputs(struct comparison *c)
 		sqlite3_bind_int64(rows, 1, c->ids[output->drv]);
 		sqlite3_bind_text(rows, 2, output->id, -1, SQLITE_STATIC);
 		r = step(c, rows);
-		if (r >= 0 &&
-		    (r == 0 || !same_text(rows, 0, output->path, (int)strlen(output->path))))
-			r = differ(c, "output %s of path number %" PRIu32 " differs", output->id,
-				   output->drv);
+		if (r >= 0 && (r == 0 || !same_text(rows, 0, output->path, (int)strlen(output->path))))
+			r = differ(c, "output %s of path number %" PRIu32 " differs", output->id, output->drv);
 		else if (r > 0)
 			r = 0;
 		sqlite3_reset(rows);
 	}
 	return r < 0 ? r
-		     : compare_count(c, "select count(*) from DerivationOutputs",
-				     c->source.n_outputs, "DerivationOutputs");
+		     : compare_count(c, "select count(*) from DerivationOutputs", c->source.n_outputs,
+				     "DerivationOutputs");
 }
 
 /* Columns: id, outputPath, signatures, and how many references. */
@@ -282,8 +275,7 @@ static int compare_realisation(struct comparison *c, sqlite3_stmt *rows, sqlite3
 	sqlite3_reset(rows);
 	return 0;
 different:
-	return differ(c, "realisation %s!%s differs", realisation->drv_path,
-		      realisation->output_name);
+	return differ(c, "realisation %s!%s differs", realisation->drv_path, realisation->output_name);
 }
 
 static int compare_realisations(struct comparison *c)
@@ -291,10 +283,8 @@ static int compare_realisations(struct comparison *c)
 	ul_autostatement sqlite3_stmt *rows = NULL, *ref = NULL;
 	int r;
 
-	if (sqlite3_table_column_metadata(c->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL,
-					  NULL) != SQLITE_OK)
-		return c->source.n_realisations == 0 ? 0
-						     : differ(c, "it has no table of realisations");
+	if (sqlite3_table_column_metadata(c->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+		return c->source.n_realisations == 0 ? 0 : differ(c, "it has no table of realisations");
 	r = prepare(c,
 		    "select id, outputPath, signatures, (select count(*) from RealisationsRefs"
 		    " where referrer = id) from Realisations where drvPath = ? and outputName = ?",
@@ -308,8 +298,7 @@ static int compare_realisations(struct comparison *c)
 	for (uint32_t i = 0; r == 0 && i < c->source.n_realisations; i++)
 		r = compare_realisation(c, rows, ref, &c->source.realisations[i]);
 	return r < 0 ? r
-		     : compare_count(c, "select count(*) from Realisations",
-				     c->source.n_realisations, "Realisations");
+		     : compare_count(c, "select count(*) from Realisations", c->source.n_realisations, "Realisations");
 }
 
 /* A log that has not been moved into the file yet is read; it needs a lock, so only then. */
@@ -322,8 +311,7 @@ static int open_database(struct comparison *c)
 	if (!uri || asprintf(&log, "%s-wal", c->name) < 0)
 		return ul_error_nomem(c->err, what);
 	logged = stat(log, &st) == 0 && st.st_size > 0;
-	if (sqlite3_open_v2(logged ? c->name : uri, &c->db,
-			    SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI),
+	if (sqlite3_open_v2(logged ? c->name : uri, &c->db, SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI),
 			    NULL) != SQLITE_OK)
 		return fail(c);
 	ul_sqlite_harden(c->db);

@@ -17,8 +17,7 @@ static const char what[] = "writing Nix's database";
 
 static int fail_errno(struct ul_error *err, const char *dir, const char *name, int errnum)
 {
-	const char *todo =
-		errnum == ENOSPC ? "Make room there, or give the machine more memory." : NULL;
+	const char *todo = errnum == ENOSPC ? "Make room there, or give the machine more memory." : NULL;
 	char object[256];
 
 	snprintf(object, sizeof(object), "%s/%s", dir, name);
@@ -60,9 +59,8 @@ static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
 	return r;
 }
 
-static int write_database(const struct ul_db_source *s, int dirfd, const char *dir,
-			  const char *name, const struct ul_db_options *options,
-			  struct ul_error *err)
+static int write_database(const struct ul_db_source *s, int dirfd, const char *dir, const char *name,
+			  const struct ul_db_options *options, struct ul_error *err)
 {
 	ul_autoclose int fd = -1;
 	int r;
@@ -77,8 +75,8 @@ static int write_database(const struct ul_db_source *s, int dirfd, const char *d
 	return r;
 }
 
-static int build(const struct ul_db_source *s, int dirfd, const char *dir,
-		 const struct ul_db_options *options, struct ul_error *err)
+static int build(const struct ul_db_source *s, int dirfd, const char *dir, const struct ul_db_options *options,
+		 struct ul_error *err)
 {
 	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
 	int r = remove_files(dirfd, &name, 1);
@@ -105,8 +103,8 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir,
 	return r;
 }
 
-int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir,
-		const struct ul_db_options *options, struct ul_error *err)
+int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct ul_db_options *options,
+		struct ul_error *err)
 {
 	static const struct ul_db_options defaults;
 	ul_autoclose int fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -16,8 +16,8 @@
  * options may be NULL: all defaults. On failure no db.sqlite is left behind, or, if durable, the one
  * that was there before. Errors: -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM.
  */
-int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir,
-		const struct ul_db_options *options, struct ul_error *err);
+int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct ul_db_options *options,
+		struct ul_error *err);
 
 /*
  * Whether the database (read-only, immutable) holds exactly what the manifest says, row for row. 0, or

@@ -76,8 +76,8 @@ static int insert_paths(struct oracle *o)
 	for (uint32_t k = 0; r == 0 && k < o->source->n_batches; k++) {
 		struct ul_batch batch;
 
-		r = ul_db_source_read_batch(o->source, o->reader, k,
-					    UL_COL_NAME | UL_COL_NAR | UL_COL_META, &batch, o->err);
+		r = ul_db_source_read_batch(o->source, o->reader, k, UL_COL_NAME | UL_COL_NAR | UL_COL_META, &batch,
+					    o->err);
 		for (uint32_t i = 0; r == 0 && i < batch.n; i++) {
 			struct ul_db_row row;
 
@@ -116,8 +116,7 @@ static int insert_refs(struct oracle *o)
 		r = ul_db_source_read_batch(o->source, o->reader, k, UL_COL_REFS, &batch, o->err);
 		for (uint32_t i = 0; r == 0 && i < batch.n; i++) {
 			sqlite3_bind_int64(statement, 1, (int64_t)batch.first + i + 1);
-			for (uint64_t j = batch.ref_off[i]; r == 0 && j < batch.ref_off[i + 1];
-			     j++) {
+			for (uint64_t j = batch.ref_off[i]; r == 0 && j < batch.ref_off[i + 1]; j++) {
 				sqlite3_bind_int64(statement, 2, (int64_t)batch.refs[j] + 1);
 				r = insert(o, statement);
 			}
@@ -175,8 +174,7 @@ static int open_database(struct oracle *o, int dirfd)
 	char path[64 + NAME_MAX];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, o->name);
-	if (sqlite3_open_v2(path, &o->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_open_v2(path, &o->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
 		return fail(o);
 	/* The caller sees to a file that is whole or not there, so no journal and no fsync. */
 	return run(o, "pragma page_size = 4096; pragma journal_mode = off;"
@@ -206,8 +204,8 @@ static int write_all(struct oracle *o)
 	return r;
 }
 
-int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name,
-		       const struct ul_db_options *options, struct ul_error *err)
+int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name, const struct ul_db_options *options,
+		       struct ul_error *err)
 {
 	struct oracle o = {.source = s, .name = name, .err = err};
 	int r;

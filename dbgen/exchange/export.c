@@ -38,8 +38,8 @@ static void print_registration(const struct printer *p, const struct ul_batch *b
 	char text[UL_STORE_PATH_SIZE], hash[2 * UL_NAR_HASH_SIZE + 1];
 
 	ul_hex_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
-	fprintf(p->out, "%s\n%s\n%" PRIu64 "\n", ul_name_table_path(p->names, b->first + i, text),
-		hash, b->nar_size[i]);
+	fprintf(p->out, "%s\n%s\n%" PRIu64 "\n", ul_name_table_path(p->names, b->first + i, text), hash,
+		b->nar_size[i]);
 	print_deriver(p, b, i);
 	fprintf(p->out, "\n%" PRIu64 "\n", b->ref_off[i + 1] - b->ref_off[i]);
 	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
@@ -75,8 +75,7 @@ static void print_json_deriver(const struct printer *p, const struct ul_batch *b
 	size_t len = c->off[i + 1] - c->off[i];
 
 	if (len > 0 && c->bytes[c->off[i]] != '/') {
-		snprintf(text, sizeof(text), "%s/%.*s", p->store_dir, (int)len,
-			 c->bytes + c->off[i]);
+		snprintf(text, sizeof(text), "%s/%.*s", p->store_dir, (int)len, c->bytes + c->off[i]);
 		print_json_text(p->out, text, strlen(text));
 	} else {
 		print_json_optional(p->out, c, i);
@@ -115,8 +114,7 @@ static void print_json(const struct printer *p, const struct ul_batch *b, uint32
 	print_json_optional(p->out, &b->ca, i);
 	fputs(",\"deriver\":", p->out);
 	print_json_deriver(p, b, i);
-	fprintf(p->out, ",\"narHash\":\"sha256-%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash,
-		b->nar_size[i]);
+	fprintf(p->out, ",\"narHash\":\"sha256-%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash, b->nar_size[i]);
 	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
 		if (k > b->ref_off[i])
 			fputc(',', p->out);
@@ -148,8 +146,7 @@ static void print_record(const struct printer *p, const struct ul_batch *b, uint
 
 	ul_nix32_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
 	fprintf(p->out, "%s%s\n%-14ssha256:%s\n%-14s%" PRIu64 " bytes\n", p->printed ? "\n" : "",
-		ul_name_table_path(p->names, b->first + i, text), "  NAR hash", hash, "  NAR size",
-		b->nar_size[i]);
+		ul_name_table_path(p->names, b->first + i, text), "  NAR hash", hash, "  NAR size", b->nar_size[i]);
 	if (b->deriver.off[i] < b->deriver.off[i + 1]) {
 		fprintf(p->out, "%-14s", "  deriver");
 		print_deriver(p, b, i);
@@ -168,8 +165,8 @@ static void print_record(const struct printer *p, const struct ul_batch *b, uint
 }
 
 /* Print these paths (numbers: n of them, in this order), or all (numbers: NULL). */
-static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
-		       print_fn print, struct ul_error *err)
+static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, print_fn print,
+		       struct ul_error *err)
 {
 	struct printer p = {.store_dir = ul_manifest_store_dir(m), .out = out};
 	struct ul_batch_reader *reader = ul_batch_reader_new(m);
@@ -182,8 +179,7 @@ static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t 
 		uint32_t number = numbers ? numbers[at] : at;
 
 		if (number < b.first || number - b.first >= b.n)
-			r = ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL,
-						   &b, err);
+			r = ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &b, err);
 		if (r == 0)
 			print(&p, &b, number - b.first);
 		p.printed++;
@@ -226,14 +222,12 @@ int ul_export_path_info(struct ul_manifest *m, FILE *out, struct ul_error *err)
 	return print_json_object(m, NULL, ul_manifest_n_paths(m), out, err);
 }
 
-int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
-			   struct ul_error *err)
+int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err)
 {
 	return print_json_object(m, numbers, n, out, err);
 }
 
-int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
-			 struct ul_error *err)
+int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err)
 {
 	int r = print_paths(m, numbers, n, out, print_record, err);
 

@@ -12,7 +12,5 @@ int ul_export_registration(struct ul_manifest *m, FILE *out, struct ul_error *er
 int ul_export_path_info(struct ul_manifest *m, FILE *out, struct ul_error *err);
 
 /* The same of some paths, by number; and for people to read. */
-int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
-			   struct ul_error *err);
-int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
-			 struct ul_error *err);
+int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err);
+int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err);

@@ -42,15 +42,14 @@ struct ids {
 
 static int fail_sqlite(const struct source *s)
 {
-	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
-			    "Open it with Nix first, or give another source.", "%s",
-			    s->db ? sqlite3_errmsg(s->db) : "out of memory");
+	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Open it with Nix first, or give another source.",
+			    "%s", s->db ? sqlite3_errmsg(s->db) : "out of memory");
 }
 
 static int fail_row(const struct source *s, const char *object, const char *why)
 {
-	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
-			    "Repair it with `nix-store --verify`.", "%s: %s", object, why);
+	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Repair it with `nix-store --verify`.", "%s: %s",
+			    object, why);
 }
 
 /* ---- opening ---- */
@@ -78,8 +77,8 @@ static int make_uri(struct ul_buffer *b, const char *path, const char *query)
 	int r = ul_buffer_printf(b, "file:%s", path[0] == '/' ? "//" : "");
 
 	for (const unsigned char *p = (const unsigned char *)path; *p && r == 0; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-			     (*p >= '0' && *p <= '9') || strchr("/._-", *p);
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+			     strchr("/._-", *p);
 
 		r = plain ? ul_buffer_append(b, p, 1) : ul_buffer_printf(b, "%%%02x", *p);
 	}
@@ -92,8 +91,8 @@ static int open_uri(struct source *s, const char *path, const char *query, int f
 
 	if (make_uri(&uri, path, query) < 0 || !ul_buffer_string(&uri))
 		return ul_error_nomem(s->err, READING);
-	if (sqlite3_open_v2((const char *)uri.data, &s->db,
-			    flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2((const char *)uri.data, &s->db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) !=
+	    SQLITE_OK)
 		return fail_sqlite(s);
 	ul_sqlite_harden(s->db);
 	return 0;
@@ -110,8 +109,7 @@ static int copy_file(const struct source *s, const char *from, const char *to)
 	if (!block)
 		return ul_error_nomem(s->err, READING);
 	if (in < 0 || out < 0)
-		return ul_error_errno(s->err, UL_E_SYSTEM, READING, in < 0 ? from : to, NULL,
-				      errno);
+		return ul_error_errno(s->err, UL_E_SYSTEM, READING, in < 0 ? from : to, NULL, errno);
 	while (r == 0 && (n = read(in, block, 1 << 16)) > 0)
 		r = ul_write_full(out, block, (size_t)n);
 	if (r == 0 && n < 0)
@@ -163,11 +161,9 @@ static int open_source(struct source *s)
 	if (stat(s->path, &st) < 0)
 		return ul_error_errno(s->err, UL_E_DATABASE, READING, s->path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, NULL,
-				    "it is no regular file");
+		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, NULL, "it is no regular file");
 	if (has_content(s->path, "-journal", &journal_exists))
-		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path,
-				    "Open it with Nix first.",
+		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Open it with Nix first.",
 				    "a transaction was interrupted and is not undone yet");
 	if (!wal)
 		return open_uri(s, s->path, "mode=ro&immutable=1", SQLITE_OPEN_READONLY);
@@ -255,8 +251,7 @@ static int compare_ids(const void *a, const void *b)
 
 static const char *path_of(const struct ids *ids, int64_t id)
 {
-	const int64_t *found =
-		ids->n ? bsearch(&id, ids->id, ids->n, sizeof(*ids->id), compare_ids) : NULL;
+	const int64_t *found = ids->n ? bsearch(&id, ids->id, ids->n, sizeof(*ids->id), compare_ids) : NULL;
 
 	return found ? ids->path[found - ids->id] : NULL;
 }
@@ -271,9 +266,7 @@ static int read_ids(const struct source *s, struct ids *ids)
 		if (!text_of(q, 1, &path) || !path)
 			r = fail_row(s, "ValidPaths", "a path is no text");
 		else
-			r = add_id(ids, sqlite3_column_int64(q, 0), path)
-				    ? 0
-				    : ul_error_nomem(s->err, READING);
+			r = add_id(ids, sqlite3_column_int64(q, 0), path) ? 0 : ul_error_nomem(s->err, READING);
 	}
 	return finish(q, r);
 }
@@ -315,8 +308,7 @@ static int take_refs(const struct source *s, const struct ids *ids, struct refs 
 	return 0;
 }
 
-static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt *q,
-		     const struct refs *refs)
+static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt *q, const struct refs *refs)
 {
 	struct ul_path_info info = {.path = NULL};
 	const char *hash;
@@ -341,11 +333,10 @@ static int read_paths(const struct source *s, struct ul_builder *b, const struct
 {
 	struct refs refs = {.q = NULL};
 	sqlite3_stmt *q = NULL;
-	int r = prepare(
-		s,
-		"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
-		" from ValidPaths order by id",
-		&q);
+	int r = prepare(s,
+			"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+			" from ValidPaths order by id",
+			&q);
 
 	if (r == 0)
 		r = prepare(s, "select referrer, reference from Refs order by referrer", &refs.q);
@@ -394,13 +385,11 @@ static int add_realisation(struct ul_builder *b, const char *const t[4], struct 
 static int add_realisation_ref(struct ul_builder *b, const char *const t[4], struct ul_error *err)
 {
 	if (!t[3])
-		return ul_error_set(err, UL_E_DATABASE, READING, t[0], NULL,
-				    "a realisation's output has no name");
+		return ul_error_set(err, UL_E_DATABASE, READING, t[0], NULL, "a realisation's output has no name");
 	return ul_builder_add_realisation_ref(b, t[0], t[1], t[2], t[3], err);
 }
 
-static int read_table(const struct source *s, struct ul_builder *b, const char *table,
-		      const char *sql, add_fn add)
+static int read_table(const struct source *s, struct ul_builder *b, const char *table, const char *sql, add_fn add)
 {
 	const char *text[4] = {NULL};
 	sqlite3_stmt *q = NULL;

@@ -31,9 +31,8 @@ struct reader {
 
 static int refuse(const struct reader *r, const char *path, const char *why)
 {
-	return ul_error_set(r->err, UL_E_INPUT, READING, r->name,
-			    "Give what `nix path-info --json` wrote.", "%s%s%s", path ? path : "",
-			    path ? ": " : "", why);
+	return ul_error_set(r->err, UL_E_INPUT, READING, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
+			    path ? path : "", path ? ": " : "", why);
 }
 
 /* A JSON string without NULs; NULL: it is none. */
@@ -77,8 +76,7 @@ static const char *hash_of(struct json_object *v, const char **ret_algorithm)
 	return *ret_algorithm ? ul_json_string(v, "hash") : NULL;
 }
 
-static int read_nar(struct reader *r, struct json_object *v, const char *path,
-		    struct ul_path_info *info)
+static int read_nar(struct reader *r, struct json_object *v, const char *path, struct ul_path_info *info)
 {
 	const char *algorithm, *hash;
 	struct json_object *member;
@@ -114,8 +112,7 @@ static bool render_ca(struct json_object *v, char *out, size_t size)
 	return false;
 }
 
-static int read_ca(struct reader *r, struct json_object *v, const char *path,
-		   struct ul_path_info *info)
+static int read_ca(struct reader *r, struct json_object *v, const char *path, struct ul_path_info *info)
 {
 	struct json_object *member;
 
@@ -134,17 +131,15 @@ static int read_ca(struct reader *r, struct json_object *v, const char *path,
 /* One signature, "KEY:BASE64" or {"keyName": ..., "sig": ...}, behind those before. */
 static bool put_sig(struct reader *r, struct json_object *v)
 {
-	const char *text = string_of(v), *key = ul_json_string(v, "keyName"),
-		   *sig = ul_json_string(v, "sig"), *space = r->sigs.len ? " " : "";
+	const char *text = string_of(v), *key = ul_json_string(v, "keyName"), *sig = ul_json_string(v, "sig"),
+		   *space = r->sigs.len ? " " : "";
 
 	if (text && *text)
 		return ul_buffer_printf(&r->sigs, "%s%s", space, text) == 0;
-	return key && sig && *key && *sig &&
-	       ul_buffer_printf(&r->sigs, "%s%s:%s", space, key, sig) == 0;
+	return key && sig && *key && *sig && ul_buffer_printf(&r->sigs, "%s%s:%s", space, key, sig) == 0;
 }
 
-static int read_sigs(struct reader *r, struct json_object *v, const char *path,
-		     struct ul_path_info *info)
+static int read_sigs(struct reader *r, struct json_object *v, const char *path, struct ul_path_info *info)
 {
 	struct json_object *member;
 
@@ -161,8 +156,7 @@ static int read_sigs(struct reader *r, struct json_object *v, const char *path,
 }
 
 /* registrationTime and ultimate: may be absent, the former null. */
-static int read_flags(struct reader *r, struct json_object *v, const char *path,
-		      struct ul_path_info *info)
+static int read_flags(struct reader *r, struct json_object *v, const char *path, struct ul_path_info *info)
 {
 	struct json_object *member;
 	uint64_t seconds = 0;
@@ -171,8 +165,7 @@ static int read_flags(struct reader *r, struct json_object *v, const char *path,
 	    !ul_json_uint(v, "registrationTime", &seconds))
 		return refuse(r, path, "its registrationTime is no possible one");
 	info->registered = (int64_t)seconds;
-	if (json_object_object_get_ex(v, "ultimate", &member) &&
-	    !ul_json_bool(v, "ultimate", &info->ultimate))
+	if (json_object_object_get_ex(v, "ultimate", &member) && !ul_json_bool(v, "ultimate", &info->ultimate))
 		return refuse(r, path, "its \"ultimate\" is no boolean");
 	return 0;
 }
@@ -184,8 +177,7 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 	int res = 0;
 
 	r->refs.len = 0;
-	if (!json_object_object_get_ex(v, "references", &member) ||
-	    !json_object_is_type(member, json_type_array))
+	if (!json_object_object_get_ex(v, "references", &member) || !json_object_is_type(member, json_type_array))
 		return refuse(r, path, "its references are missing or no array");
 	for (size_t i = 0; i < json_object_array_length(member) && res == 0; i++) {
 		const char *text = string_of(json_object_array_get_idx(member, i));
@@ -202,8 +194,7 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 }
 
 /* Add a path whose texts are in place: path, deriver, then references. */
-static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver,
-	       size_t n_refs)
+static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver, size_t n_refs)
 {
 	const char *base = (const char *)r->texts.data;
 	size_t *offsets = (size_t *)(void *)r->refs.data;
@@ -292,8 +283,7 @@ static int read_versioned(struct reader *r, struct json_object *top, struct json
 	return read_object(r, info);
 }
 
-int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, const char *name,
-			struct ul_error *err)
+int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err)
 {
 	struct reader r = {.b = b, .name = name, .err = err};
 	ul_autojson struct json_object *top = NULL;

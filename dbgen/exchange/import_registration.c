@@ -21,8 +21,7 @@ struct reader {
 static int refuse(const struct reader *r, const char *why)
 {
 	return ul_error_set(r->err, UL_E_INPUT, READING, r->name,
-			    "Give what `nix-store --dump-db` or closureInfo wrote.", "line %lu: %s",
-			    r->line, why);
+			    "Give what `nix-store --dump-db` or closureInfo wrote.", "line %lu: %s", r->line, why);
 }
 
 /* The next line, terminated; NULL (explained): there is none, or not all of it. */
@@ -56,8 +55,8 @@ static int next_number(struct reader *r, uint64_t max, const char *what, uint64_
 	if (!*line || strspn(line, "0123456789") != strlen(line))
 		return refuse(r, what);
 	for (; *line; line++)
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(*line - '0'), &v) || v > max)
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*line - '0'), &v) ||
+		    v > max)
 			return refuse(r, what);
 	*ret = v;
 	return 0;
@@ -67,8 +66,7 @@ static int read_refs(struct reader *r, struct ul_path_info *info)
 {
 	uint64_t n = 0;
 	/* A reference takes more than two bytes: so much and no more is believed of the count. */
-	int res = next_number(r, (uint64_t)(r->end - r->at) / 2,
-			      "the number of references is no possible one", &n);
+	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is no possible one", &n);
 
 	if (res < 0)
 		return res;
@@ -113,8 +111,7 @@ static int read_record(struct reader *r, struct ul_builder *b)
 	return res < 0 ? res : ul_builder_add(b, &info, r->err);
 }
 
-int ul_import_registration(struct ul_builder *b, const char *text, size_t len, const char *name,
-			   struct ul_error *err)
+int ul_import_registration(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err)
 {
 	ul_autofree char *copy = malloc(len + 1);
 	struct reader r = {.at = copy, .name = name, .err = err};

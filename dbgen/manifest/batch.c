@@ -65,14 +65,13 @@ void ul_batch_reader_free(struct ul_batch_reader *r)
 	free(r);
 }
 
-static int bad(const struct ul_batch_reader *r, const struct ul_batch *b, const char *what,
-	       struct ul_error *err)
+static int bad(const struct ul_batch_reader *r, const struct ul_batch *b, const char *what, struct ul_error *err)
 {
 	return ul_manifest_bad(r->m, err, "batch %u: %s", b->first / UL_MANIFEST_BATCH, what);
 }
 
-static int load(struct ul_batch_reader *r, const struct ul_batch *b, enum ul_section s,
-		struct ul_buffer *buf, struct ul_cursor *ret, struct ul_error *err)
+static int load(struct ul_batch_reader *r, const struct ul_batch *b, enum ul_section s, struct ul_buffer *buf,
+		struct ul_cursor *ret, struct ul_error *err)
 {
 	struct ul_section_entry e = ul_manifest_section(r->m, b->first / UL_MANIFEST_BATCH, s);
 	const uint8_t *bytes;
@@ -105,33 +104,28 @@ static int read_names(struct ul_batch_reader *r, struct ul_batch *b, struct ul_e
 	if (!good || at != (size_t)(c.end - text) || !ul_store_name_chars((const char *)text, at))
 		return bad(r, b, "a name is not possible", err);
 	for (uint32_t i = 0; i < b->n; i++)
-		if (text[r->name_off[i]] == '.' &&
-		    !ul_store_name_valid((const char *)text + r->name_off[i], len[i]))
+		if (text[r->name_off[i]] == '.' && !ul_store_name_valid((const char *)text + r->name_off[i], len[i]))
 			return bad(r, b, "a name is not possible", err);
 	b->name = (struct ul_text_column){r->name_off, (const char *)text};
 	return 0;
 }
 
-static int compare_names(const struct ul_text_column *a, uint32_t i, const struct ul_text_column *b,
-			 uint32_t k)
+static int compare_names(const struct ul_text_column *a, uint32_t i, const struct ul_text_column *b, uint32_t k)
 {
 	size_t len_a = a->off[i + 1] - a->off[i], len_b = b->off[k + 1] - b->off[k];
-	int order =
-		memcmp(a->bytes + a->off[i], b->bytes + b->off[k], len_a < len_b ? len_a : len_b);
+	int order = memcmp(a->bytes + a->off[i], b->bytes + b->off[k], len_a < len_b ? len_a : len_b);
 
 	return order ? order : (len_a > len_b) - (len_a < len_b);
 }
 
 /* The same digest ends the batch before: its name must come first. Never so in a real store. */
-static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b,
-			    struct ul_error *err)
+static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_batch_reader *other = ul_batch_reader_new(r->m);
 	struct ul_batch before = {.first = b->first - UL_MANIFEST_BATCH, .n = UL_MANIFEST_BATCH};
 	int res = other ? read_names(other, &before, err) : ul_error_nomem(err, READING);
 
-	if (res == 0 && before.name.off &&
-	    compare_names(&before.name, before.n - 1, &b->name, 0) >= 0)
+	if (res == 0 && before.name.off && compare_names(&before.name, before.n - 1, &b->name, 0) >= 0)
 		res = bad(r, b, "paths are out of order", err);
 	ul_batch_reader_free(other);
 	return res;
@@ -216,9 +210,8 @@ static bool read_ultimate(struct ul_batch_reader *r, struct ul_cursor *c, uint32
 }
 
 /* One deriver from its kind, own name and the digest column. Returns where the text ends; NULL: bad. */
-static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c,
-			  struct ul_cursor *digests, uint8_t kind, const char *own, size_t own_len,
-			  char *at)
+static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c, struct ul_cursor *digests,
+			  uint8_t kind, const char *own, size_t own_len, char *at)
 {
 	const uint8_t *digest, *suffix = (const uint8_t *)".drv", *literal;
 	size_t shared = own_len, suffix_len = 4;
@@ -226,8 +219,7 @@ static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c
 	if (kind == UL_DERIVER_LITERAL) {
 		suffix_len = ul_take_bounded(c, UL_DERIVER_MAX);
 		literal = ul_take(c, suffix_len);
-		if (!literal || suffix_len == 0 || *literal != '/' ||
-		    !ul_text_clean(literal, suffix_len))
+		if (!literal || suffix_len == 0 || *literal != '/' || !ul_text_clean(literal, suffix_len))
 			return NULL;
 		memcpy(at, literal, suffix_len);
 		return at + suffix_len;
@@ -250,8 +242,7 @@ static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c
 	return at + shared + suffix_len;
 }
 
-static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b,
-			 struct ul_error *err)
+static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b, struct ul_error *err)
 {
 	const uint8_t *kinds = ul_take(c, b->n);
 	struct ul_cursor digests;
@@ -262,8 +253,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 		return res;
 	/* Literals cannot be longer than what is left of the section. */
 	r->deriver_text.len = 0;
-	if (ul_buffer_reserve(&r->deriver_text,
-			      (size_t)b->n * UL_BASE_NAME_MAX + (size_t)(c->end - c->at)) < 0)
+	if (ul_buffer_reserve(&r->deriver_text, (size_t)b->n * UL_BASE_NAME_MAX + (size_t)(c->end - c->at)) < 0)
 		return ul_error_nomem(err, READING);
 	start = at = (char *)r->deriver_text.data;
 	for (uint32_t i = 0; kinds && b->name.off && i < b->n && at; i++) {
@@ -271,8 +261,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 		if (kinds[i] > UL_DERIVER_LITERAL)
 			at = NULL;
 		else if (kinds[i] != UL_DERIVER_NONE)
-			at = deriver_text(&r->pairs, c, &digests, kinds[i],
-					  b->name.bytes + b->name.off[i],
+			at = deriver_text(&r->pairs, c, &digests, kinds[i], b->name.bytes + b->name.off[i],
 					  b->name.off[i + 1] - b->name.off[i], at);
 	}
 	if (!kinds || !at || digests.at != digests.end)
@@ -290,8 +279,7 @@ static bool read_keys(struct ul_cursor *c, struct keys *ret)
 	for (unsigned int i = 0; i < ret->n; i++) {
 		ret->len[i] = ul_take_u8(c);
 		ret->name[i] = ul_take(c, ret->len[i]);
-		if (!ret->name[i] || ret->len[i] == 0 ||
-		    !ul_text_clean(ret->name[i], ret->len[i]) ||
+		if (!ret->name[i] || ret->len[i] == 0 || !ul_text_clean(ret->name[i], ret->len[i]) ||
 		    memchr(ret->name[i], ' ', ret->len[i]))
 			return false;
 	}
@@ -323,8 +311,7 @@ static char *sig_text(const struct ul_text_pairs *pairs, struct ul_cursor *c, st
 	return at + len + 1 + UL_MANIFEST_SIG_TEXT;
 }
 
-static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b,
-		     struct ul_error *err)
+static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_cursor raw;
 	const uint8_t *codes;
@@ -358,8 +345,7 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 	return 0;
 }
 
-static int read_ca(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b,
-		   struct ul_error *err)
+static int read_ca(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b, struct ul_error *err)
 {
 	uint32_t at = 0;
 
@@ -430,8 +416,7 @@ static bool read_ref_list(struct ul_cursor *c, uint64_t n, uint32_t n_paths, uin
 
 static int read_refs(struct ul_batch_reader *r, struct ul_batch *b, struct ul_error *err)
 {
-	uint64_t expected = ul_get_le64(r->m->index +
-					(size_t)(b->first / UL_MANIFEST_BATCH) * UL_MANIFEST_INDEX);
+	uint64_t expected = ul_get_le64(r->m->index + (size_t)(b->first / UL_MANIFEST_BATCH) * UL_MANIFEST_INDEX);
 	struct ul_cursor c;
 	uint64_t total = 0;
 	uint32_t *out;
@@ -463,8 +448,8 @@ static int read_refs(struct ul_batch_reader *r, struct ul_batch *b, struct ul_er
 	return 0;
 }
 
-int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int columns,
-			   struct ul_batch *ret, struct ul_error *err)
+int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int columns, struct ul_batch *ret,
+			   struct ul_error *err)
 {
 	struct ul_batch b = {.first = k * UL_MANIFEST_BATCH};
 	struct ul_cursor digests;

@@ -60,13 +60,12 @@ static void *grown(void *array, size_t *size, size_t n, size_t item)
 	return p;
 }
 
-#define GROW(b, field)                                                               \
-	__extension__({                                                              \
-		void *grown_ = grown((b)->field, &(b)->field##_size, (b)->n_##field, \
-				     sizeof(*(b)->field));                           \
-		if (grown_)                                                          \
-			(b)->field = grown_;                                         \
-		grown_ != NULL;                                                      \
+#define GROW(b, field)                                                                                     \
+	__extension__({                                                                                    \
+		void *grown_ = grown((b)->field, &(b)->field##_size, (b)->n_##field, sizeof(*(b)->field)); \
+		if (grown_)                                                                                \
+			(b)->field = grown_;                                                               \
+		grown_ != NULL;                                                                            \
 	})
 
 static int refuse(struct ul_error *err, const char *path, const char *why)
@@ -131,15 +130,14 @@ static size_t find_slot(const struct ul_builder *b, const uint8_t *digest, const
 }
 
 /* A full store path's digest and name. */
-static int parse_path(const struct ul_builder *b, const char *path, uint8_t *digest,
-		      const char **ret_name, struct ul_error *err)
+static int parse_path(const struct ul_builder *b, const char *path, uint8_t *digest, const char **ret_name,
+		      struct ul_error *err)
 {
 	const char *base = ul_store_base_of(b->store_dir, path);
 	size_t dir_len = strlen(b->store_dir);
 
 	if (!base && (strncmp(path, b->store_dir, dir_len) != 0 || path[dir_len] != '/'))
-		return ul_error_set(err, UL_E_INPUT, ADDING, path,
-				    "Name the store directory with --store-dir.",
+		return ul_error_set(err, UL_E_INPUT, ADDING, path, "Name the store directory with --store-dir.",
 				    "it does not lie in the store directory %s", b->store_dir);
 	if (!base || !ul_store_base_parse(base, strlen(base), digest))
 		return refuse(err, path, "it is no valid store path");
@@ -188,16 +186,15 @@ static uint32_t look_up(const struct ul_builder *b, const char *path)
 /* ---- records ---- */
 
 /* Copy an optional text. */
-static int keep_optional(struct ul_builder *b, const char *text, const char **ret,
-			 struct ul_error *err)
+static int keep_optional(struct ul_builder *b, const char *text, const char **ret, struct ul_error *err)
 {
 	*ret = text && *text ? keep_text(b, text, strlen(text)) : NULL;
 	return text && *text && !*ret ? ul_error_nomem(err, ADDING) : 0;
 }
 
 /* The deriver as the manifest keeps it: its base name if it is of this store directory. */
-static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver,
-			 const char **ret, struct ul_error *err)
+static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver, const char **ret,
+			 struct ul_error *err)
 {
 	size_t dir_len = strlen(b->store_dir), len = deriver ? strlen(deriver) : 0;
 	uint8_t digest[UL_DIGEST_SIZE];
@@ -225,8 +222,7 @@ static int check_info(const struct ul_path_info *info, struct ul_error *err)
 	if (sigs > UL_SIGS_MAX)
 		return refuse(err, info->path, "its signatures are longer than 16383 bytes");
 	if (sigs > 0 && !ul_sigs_clean(info->sigs, sigs))
-		return refuse(err, info->path,
-			      "its signatures hold odd characters or stray spaces");
+		return refuse(err, info->path, "its signatures hold odd characters or stray spaces");
 	if (ca > UL_CA_MAX)
 		return refuse(err, info->path, "its content address is longer than 1023 bytes");
 	if (!ul_text_clean(info->ca, ca))
@@ -244,8 +240,8 @@ static int compare_u32(const void *a, const void *b)
 }
 
 /* References as sorted entries without repetition, at the end of b->refs. */
-static int add_refs(struct ul_builder *b, const struct ul_path_info *info,
-		    struct ul_builder_record *record, struct ul_error *err)
+static int add_refs(struct ul_builder *b, const struct ul_path_info *info, struct ul_builder_record *record,
+		    struct ul_error *err)
 {
 	uint32_t *refs;
 	size_t n = 0, first = b->n_refs;
@@ -301,9 +297,8 @@ static const char *difference(const struct ul_builder *b, const struct ul_builde
 		return "registration times";
 	if (x->ultimate != y->ultimate)
 		return "\"ultimate\" flags";
-	if (x->n_refs != y->n_refs ||
-	    (x->n_refs > 0 && memcmp(b->refs + x->first_ref, b->refs + y->first_ref,
-				     x->n_refs * sizeof(*b->refs)) != 0))
+	if (x->n_refs != y->n_refs || (x->n_refs > 0 && memcmp(b->refs + x->first_ref, b->refs + y->first_ref,
+							       x->n_refs * sizeof(*b->refs)) != 0))
 		return "references";
 	return NULL;
 }
@@ -318,8 +313,7 @@ static int merge(struct ul_builder *b, const struct ul_path_info *info, uint32_t
 	b->n_refs = record->first_ref;
 	if (!what)
 		return 0;
-	return ul_error_set(err, UL_E_INPUT, ADDING, info->path,
-			    "Give it once, or make the sources agree.",
+	return ul_error_set(err, UL_E_INPUT, ADDING, info->path, "Give it once, or make the sources agree.",
 			    "it is given twice with different %s", what);
 }
 
@@ -366,8 +360,8 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 /* ---- the small tables ---- */
 
 /* A text of 1 to max bytes of printable ASCII, copied. */
-static int keep_checked(struct ul_builder *b, const char *object, const char *text, size_t max,
-			const char *what, const char **ret, struct ul_error *err)
+static int keep_checked(struct ul_builder *b, const char *object, const char *text, size_t max, const char *what,
+			const char **ret, struct ul_error *err)
 {
 	size_t len = strlen(text);
 
@@ -378,8 +372,8 @@ static int keep_checked(struct ul_builder *b, const char *object, const char *te
 	return *ret ? 0 : ul_error_nomem(err, ADDING);
 }
 
-int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id,
-			      const char *path, struct ul_error *err)
+int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id, const char *path,
+			      struct ul_error *err)
 {
 	struct ul_builder_drv_output row = {.name = ""};
 	int r = intern(b, drv, &row.drv, err);
@@ -398,21 +392,18 @@ int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char 
 }
 
 int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const char *output_name,
-			       const char *output_path, const char *signatures,
-			       struct ul_error *err)
+			       const char *output_path, const char *signatures, struct ul_error *err)
 {
 	struct ul_builder_realisation row = {.number = UINT32_MAX};
 	size_t sigs_len = signatures ? strlen(signatures) : 0;
 	int r = intern(b, output_path, &row.output, err);
 
 	if (r == 0)
-		r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX,
-				 "a realisation's derivation", &row.drv_path, err);
+		r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, "a realisation's derivation", &row.drv_path,
+				 err);
 	if (r == 0)
-		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, "an output's name",
-				 &row.output_name, err);
-	if (r == 0 && sigs_len > 0 &&
-	    (sigs_len > UL_SIGS_MAX || !ul_sigs_clean(signatures, sigs_len)))
+		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, "an output's name", &row.output_name, err);
+	if (r == 0 && sigs_len > 0 && (sigs_len > UL_SIGS_MAX || !ul_sigs_clean(signatures, sigs_len)))
 		r = refuse(err, drv_path, "a realisation's signatures are not possible");
 	if (r == 0)
 		r = keep_optional(b, signatures, &row.signatures, err);
@@ -424,22 +415,19 @@ int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const
 	return 0;
 }
 
-int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path,
-				   const char *output_name, const char *ref_drv,
-				   const char *ref_output, struct ul_error *err)
+int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, const char *output_name,
+				   const char *ref_drv, const char *ref_output, struct ul_error *err)
 {
 	struct ul_builder_realisation_ref row = {NULL, NULL, NULL, NULL};
 	static const char what[] = "a realisation's reference";
 	int r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, what, &row.drv, err);
 
 	if (r == 0)
-		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, what, &row.output,
-				 err);
+		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, what, &row.output, err);
 	if (r == 0)
 		r = keep_checked(b, drv_path, ref_drv, UL_DRV_TEXT_MAX, what, &row.ref_drv, err);
 	if (r == 0)
-		r = keep_checked(b, drv_path, ref_output, UL_OUTPUT_ID_MAX, what, &row.ref_output,
-				 err);
+		r = keep_checked(b, drv_path, ref_output, UL_OUTPUT_ID_MAX, what, &row.ref_output, err);
 	if (r < 0)
 		return r;
 	if (!GROW(b, realisation_refs))
@@ -468,8 +456,7 @@ static void mark_closure(struct ul_builder *b, uint32_t *stack, size_t n)
 	}
 }
 
-int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n,
-			struct ul_error *err)
+int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err)
 {
 	ul_autofree uint32_t *stack = calloc(b->n_entries + 1, sizeof(*stack));
 	size_t depth = 0;

@@ -14,8 +14,7 @@ struct frame {
 	uint32_t entry, followed;
 };
 
-static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to,
-			struct ul_error *err)
+static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to, struct ul_error *err)
 {
 	char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
@@ -26,8 +25,7 @@ static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to,
 }
 
 /* Depth first from one path; the stack has room for every path once. */
-static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, struct frame *stack,
-		  struct ul_error *err)
+static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, struct frame *stack, struct ul_error *err)
 {
 	size_t depth = 0;
 
@@ -54,8 +52,7 @@ static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, st
 	return 0;
 }
 
-int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n,
-			    struct ul_error *err)
+int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n, struct ul_error *err)
 {
 	ul_autofree uint8_t *state = calloc(b->n_entries + 1, sizeof(*state));
 	ul_autofree struct frame *stack = calloc(n + 1, sizeof(*stack));

@@ -56,8 +56,7 @@ struct ul_builder {
 	struct ul_builder_realisation *realisations;
 	struct ul_builder_realisation_ref *realisation_refs;
 	size_t n_entries, n_records, n_refs, n_drv_outputs, n_realisations, n_realisation_refs;
-	size_t entries_size, records_size, refs_size, drv_outputs_size, realisations_size,
-		realisation_refs_size;
+	size_t entries_size, records_size, refs_size, drv_outputs_size, realisations_size, realisation_refs_size;
 	uint32_t *table; /* open addressing; index of an entry plus one, 0: free */
 	size_t table_size;
 	struct ul_builder_chunk *chunks; /* texts */
@@ -74,8 +73,7 @@ static inline bool ul_builder_keeps(const struct ul_builder *b, const struct ul_
 char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry *e, char *out);
 
 /* No path but itself leads back to a path. The closure of order[0 .. n) has been checked. */
-int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n,
-			    struct ul_error *err);
+int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n, struct ul_error *err);
 
 /*
  * Encoding (encode.c): the sections of the paths order[first .. first + n], appended to
@@ -84,17 +82,16 @@ int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, s
 struct ul_encoder;
 struct ul_encoder *ul_encoder_new(void);
 void ul_encoder_free(struct ul_encoder *e);
-int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order,
-		    const uint32_t *number, uint32_t first, uint32_t n, struct ul_buffer *data,
-		    uint8_t *row, struct ul_error *err);
+int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order, const uint32_t *number,
+		    uint32_t first, uint32_t n, struct ul_buffer *data, uint8_t *row, struct ul_error *err);
 
 /* Compress what the caller built, append it to data and fill a section entry. */
-int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress,
-		      struct ul_buffer *data, uint8_t *entry, struct ul_error *err);
+int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress, struct ul_buffer *data,
+		      uint8_t *entry, struct ul_error *err);
 int ul_put_varint(struct ul_buffer *b, uint64_t v);
 
 /* The tail (encode_tail.c); the tables are sorted in place. *ret_n: rows that were kept. */
-int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
-			  uint32_t *ret_n, struct ul_error *err);
-int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
-			   uint32_t *ret_n, struct ul_error *err);
+int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+			  struct ul_error *err);
+int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+			   struct ul_error *err);

@@ -36,8 +36,8 @@ static size_t sort_entries(const struct ul_builder *b, uint32_t *order, uint32_t
 }
 
 /* Every reference of what is written must be written too. */
-static int check_closure(const struct ul_builder *b, const uint32_t *order, size_t n,
-			 uint64_t *ret_refs, struct ul_error *err)
+static int check_closure(const struct ul_builder *b, const uint32_t *order, size_t n, uint64_t *ret_refs,
+			 struct ul_error *err)
 {
 	uint64_t refs = 0;
 
@@ -46,16 +46,13 @@ static int check_closure(const struct ul_builder *b, const uint32_t *order, size
 		const struct ul_builder_record *record = &b->records[e->record];
 
 		for (uint32_t k = 0; k < record->n_refs; k++) {
-			const struct ul_builder_entry *to =
-				&b->entries[b->refs[record->first_ref + k]];
+			const struct ul_builder_entry *to = &b->entries[b->refs[record->first_ref + k]];
 			char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
 			if (to->record != UL_NO_RECORD)
 				continue;
-			return ul_error_set(err, UL_E_INPUT, "checking the closure",
-					    ul_builder_path(b, e, from_text),
-					    "Give the whole closure.",
-					    "it refers to %s, which is not given",
+			return ul_error_set(err, UL_E_INPUT, "checking the closure", ul_builder_path(b, e, from_text),
+					    "Give the whole closure.", "it refers to %s, which is not given",
 					    ul_builder_path(b, to, to_text));
 		}
 		refs += record->n_refs;
@@ -65,8 +62,8 @@ static int check_closure(const struct ul_builder *b, const uint32_t *order, size
 }
 
 /* Header and index with zeros, to be filled when all else is known. */
-static int reserve_head(const struct ul_builder *b, uint32_t n_batches, struct ul_buffer *out,
-			uint32_t *ret_head_len, struct ul_error *err)
+static int reserve_head(const struct ul_builder *b, uint32_t n_batches, struct ul_buffer *out, uint32_t *ret_head_len,
+			struct ul_error *err)
 {
 	size_t dir_len = strlen(b->store_dir);
 	uint32_t head_len = (uint32_t)((UL_MANIFEST_HEAD + dir_len + 7) / 8 * 8);
@@ -87,8 +84,8 @@ static int reserve_head(const struct ul_builder *b, uint32_t n_batches, struct u
 }
 
 static int write_batches(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order,
-			 const uint32_t *number, uint32_t n, uint32_t head_len,
-			 struct ul_buffer *out, struct ul_error *err)
+			 const uint32_t *number, uint32_t n, uint32_t head_len, struct ul_buffer *out,
+			 struct ul_error *err)
 {
 	uint8_t row[UL_MANIFEST_INDEX];
 	int r = 0;
@@ -98,19 +95,17 @@ static int write_batches(struct ul_encoder *e, const struct ul_builder *b, const
 
 		r = ul_encode_batch(e, b, order, number, first, count, out, row, err);
 		if (r == 0)
-			memcpy(out->data + head_len + (size_t)k * UL_MANIFEST_INDEX, row,
-			       sizeof(row));
+			memcpy(out->data + head_len + (size_t)k * UL_MANIFEST_INDEX, row, sizeof(row));
 	}
 	return r;
 }
 
-typedef int (*tail_fn)(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
-		       uint32_t *ret_n, struct ul_error *err);
+typedef int (*tail_fn)(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+		       struct ul_error *err);
 
 /* One of the tail's sections: its rows, their count and the section entry. */
-static int write_tail(struct ul_encoder *e, struct ul_builder *b, const uint32_t *number,
-		      tail_fn encode, size_t count_offset, size_t entry_offset,
-		      struct ul_buffer *out, struct ul_error *err)
+static int write_tail(struct ul_encoder *e, struct ul_builder *b, const uint32_t *number, tail_fn encode,
+		      size_t count_offset, size_t entry_offset, struct ul_buffer *out, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer raw = {0};
 	uint8_t entry[UL_MANIFEST_ENTRY];
@@ -154,8 +149,7 @@ int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_err
 	int r;
 
 	if (!ul_store_dir_valid(b->store_dir))
-		return ul_error_set(err, UL_E_INPUT, WRITING, b->store_dir,
-				    "Give an absolute path such as /nix/store.",
+		return ul_error_set(err, UL_E_INPUT, WRITING, b->store_dir, "Give an absolute path such as /nix/store.",
 				    "it is no usable store directory");
 	if (!order || !number)
 		return ul_error_nomem(err, WRITING);
@@ -164,19 +158,17 @@ int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_err
 	if (r == 0)
 		r = ul_builder_check_cycles(b, order, n, err);
 	if (r == 0)
-		r = reserve_head(b, (n + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH, &out,
-				 &head_len, err);
+		r = reserve_head(b, (n + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH, &out, &head_len, err);
 	if (r < 0)
 		return r;
 	e = ul_encoder_new();
-	r = e ? write_batches(e, b, order, number, n, head_len, &out, err)
-	      : ul_error_nomem(err, WRITING);
+	r = e ? write_batches(e, b, order, number, n, head_len, &out, err) : ul_error_nomem(err, WRITING);
 	if (r == 0)
-		r = write_tail(e, b, number, ul_encode_drv_outputs, UL_HEAD_N_DRV_OUTPUTS,
-			       UL_HEAD_DRV_OUTPUTS, &out, err);
+		r = write_tail(e, b, number, ul_encode_drv_outputs, UL_HEAD_N_DRV_OUTPUTS, UL_HEAD_DRV_OUTPUTS, &out,
+			       err);
 	if (r == 0)
-		r = write_tail(e, b, number, ul_encode_realisations, UL_HEAD_N_REALISATIONS,
-			       UL_HEAD_REALISATIONS, &out, err);
+		r = write_tail(e, b, number, ul_encode_realisations, UL_HEAD_N_REALISATIONS, UL_HEAD_REALISATIONS, &out,
+			       err);
 	ul_encoder_free(e);
 	if (r < 0)
 		return r;

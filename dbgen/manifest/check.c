@@ -140,13 +140,11 @@ static char *difference(const struct item *item, const uint8_t hash[32], uint64_
 	int n;
 
 	if (item->size != 0 && item->size != size) {
-		n = asprintf(&text, "its NAR has %" PRIu64 " bytes, the manifest says %" PRIu64,
-			     size, item->size);
+		n = asprintf(&text, "its NAR has %" PRIu64 " bytes, the manifest says %" PRIu64, size, item->size);
 	} else {
 		ul_nix32_encode(hash, 32, is);
 		ul_nix32_encode(item->hash, 32, wanted);
-		n = asprintf(&text, "its NAR hash is sha256:%s, the manifest says sha256:%s", is,
-			     wanted);
+		n = asprintf(&text, "its NAR hash is sha256:%s, the manifest says sha256:%s", is, wanted);
 	}
 	return n < 0 ? NULL : text;
 }
@@ -158,14 +156,12 @@ static char *difference(const struct item *item, const uint8_t hash[32], uint64_
 static bool is_finding(int r, const struct ul_error *err)
 {
 	return r == -UL_E_CHECK ||
-	       (r == -UL_E_SYSTEM &&
-		(err->errnum == EIO || err->errnum == ENOENT || err->errnum == ELOOP ||
-		 err->errnum == ENOTDIR || err->errnum == EBADMSG || err->errnum == EUCLEAN));
+	       (r == -UL_E_SYSTEM && (err->errnum == EIO || err->errnum == ENOENT || err->errnum == ELOOP ||
+				      err->errnum == ENOTDIR || err->errnum == EBADMSG || err->errnum == EUCLEAN));
 }
 
 /* 0, or the negative code of a failure that ends the check. */
-static int check_item(struct check *c, struct ul_nar_hasher *hasher, uint32_t i,
-		      struct ul_error *err)
+static int check_item(struct check *c, struct ul_nar_hasher *hasher, uint32_t i, struct ul_error *err)
 {
 	struct item *item = &c->items[i];
 	uint8_t hash[32];
@@ -180,8 +176,7 @@ static int check_item(struct check *c, struct ul_nar_hasher *hasher, uint32_t i,
 	r = ul_nar_hasher_run(hasher, c->dirfd, name_of(c, i), hash, &size, err);
 	if (r < 0 && !is_finding(r, err))
 		return r;
-	if (r == 0 && memcmp(hash, item->hash, sizeof(hash)) == 0 &&
-	    (item->size == 0 || item->size == size))
+	if (r == 0 && memcmp(hash, item->hash, sizeof(hash)) == 0 && (item->size == 0 || item->size == size))
 		return 0;
 	item->state = STATE_BAD;
 	if (r == 0)
@@ -287,14 +282,12 @@ static int list_store(int dirfd, struct listing *l, struct ul_error *err)
 
 /* ---- telling ---- */
 
-static int tell(struct check *c, struct ul_check_result *result, enum ul_check_finding kind,
-		const char *name, const char *detail, struct ul_error *err)
+static int tell(struct check *c, struct ul_check_result *result, enum ul_check_finding kind, const char *name,
+		const char *detail, struct ul_error *err)
 {
 	ul_autofree char *path = NULL;
 
-	*(kind == UL_CHECK_BAD       ? &result->bad
-	  : kind == UL_CHECK_MISSING ? &result->missing
-				     : &result->extra) += 1;
+	*(kind == UL_CHECK_BAD ? &result->bad : kind == UL_CHECK_MISSING ? &result->missing : &result->extra) += 1;
 	if (!c->options->found)
 		return 0;
 	path = ul_path_join(ul_manifest_store_dir(c->m), name);
@@ -305,8 +298,7 @@ static int tell(struct check *c, struct ul_check_result *result, enum ul_check_f
 }
 
 /* Two sorted lists, the manifest's and the directory's, become one. */
-static int tell_all(struct check *c, const struct listing *l, struct ul_check_result *result,
-		    struct ul_error *err)
+static int tell_all(struct check *c, const struct listing *l, struct ul_check_result *result, struct ul_error *err)
 {
 	uint32_t i = 0;
 	size_t k = 0;
@@ -316,15 +308,13 @@ static int tell_all(struct check *c, const struct listing *l, struct ul_check_re
 		int order = i == c->n ? 1 : k == l->n ? -1 : strcmp(name_of(c, i), l->names[k]);
 
 		if (order > 0) {
-			r = tell(c, result, UL_CHECK_EXTRA, l->names[k++],
-				 "the manifest does not list it", err);
+			r = tell(c, result, UL_CHECK_EXTRA, l->names[k++], "the manifest does not list it", err);
 			continue;
 		}
 		if (c->items[i].state == STATE_BAD)
 			r = tell(c, result, UL_CHECK_BAD, name_of(c, i), c->items[i].detail, err);
 		if (c->items[i].state == STATE_MISSING)
-			r = tell(c, result, UL_CHECK_MISSING, name_of(c, i),
-				 "the store does not hold it", err);
+			r = tell(c, result, UL_CHECK_MISSING, name_of(c, i), "the store does not hold it", err);
 		i++;
 		k += order == 0;
 	}
@@ -346,10 +336,7 @@ static int run_workers(struct check *c, struct ul_error *err)
 int ul_store_check(struct ul_manifest *m, int store_dirfd, const struct ul_check_options *options,
 		   struct ul_check_result *ret, struct ul_error *err)
 {
-	struct check c = {.m = m,
-			  .dirfd = store_dirfd,
-			  .options = options,
-			  .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct check c = {.m = m, .dirfd = store_dirfd, .options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
 	struct ul_check_result result = {0};
 	struct listing l = {0};
 	int r = make_list(&c, err);

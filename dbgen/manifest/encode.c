@@ -111,11 +111,9 @@ static int put_nar(struct ul_encoder *e, const struct span *s)
 	for (uint32_t i = 0; i < s->n && r == 0; i++) {
 		const struct ul_builder_record *record = record_of(s, i);
 
-		r = ul_buffer_append(&e->section[UL_SECTION_DIGEST], entry_of(s, i)->digest,
-				     UL_DIGEST_SIZE);
+		r = ul_buffer_append(&e->section[UL_SECTION_DIGEST], entry_of(s, i)->digest, UL_DIGEST_SIZE);
 		if (r == 0)
-			r = ul_buffer_append(&e->section[UL_SECTION_NAR_HASH], record->nar_hash,
-					     UL_NAR_HASH_SIZE);
+			r = ul_buffer_append(&e->section[UL_SECTION_NAR_HASH], record->nar_hash, UL_NAR_HASH_SIZE);
 		if (r == 0)
 			r = ul_put_varint(&e->section[UL_SECTION_NAR_SIZE],
 					  record->nar_size >> 3 | record->nar_size << 61);
@@ -138,11 +136,7 @@ static int put_registered(struct ul_encoder *e, const struct span *s)
 		greatest = t > greatest ? t : greatest;
 	}
 	range = (uint64_t)greatest - (uint64_t)least;
-	width = range == 0            ? 0
-		: range <= UINT8_MAX  ? 1
-		: range <= UINT16_MAX ? 2
-		: range <= UINT32_MAX ? 4
-				      : 8;
+	width = range == 0 ? 0 : range <= UINT8_MAX ? 1 : range <= UINT16_MAX ? 2 : range <= UINT32_MAX ? 4 : 8;
 	ul_put_le64(head, (uint64_t)least);
 	head[8] = width;
 	r = ul_buffer_append(out, head, sizeof(head));
@@ -242,11 +236,9 @@ static uint8_t sig_code(struct key_table *keys, const char *sigs, uint8_t raw[UL
 	key_len = colon ? (size_t)(colon - sigs) : 0;
 	if (key_len == 0 || key_len > UINT8_MAX || memchr(sigs, ' ', key_len) ||
 	    strlen(colon + 1) != UL_MANIFEST_SIG_TEXT ||
-	    !ul_base64_decode(colon + 1, UL_MANIFEST_SIG_TEXT, raw, &raw_len) ||
-	    raw_len != UL_MANIFEST_SIG)
+	    !ul_base64_decode(colon + 1, UL_MANIFEST_SIG_TEXT, raw, &raw_len) || raw_len != UL_MANIFEST_SIG)
 		return UL_MANIFEST_SIG_OTHER;
-	while (k < keys->n &&
-	       (keys->len[k] != key_len || memcmp(keys->name[k], sigs, key_len) != 0))
+	while (k < keys->n && (keys->len[k] != key_len || memcmp(keys->name[k], sigs, key_len) != 0))
 		k++;
 	if (k == UL_MANIFEST_KEYS)
 		return UL_MANIFEST_SIG_OTHER;
@@ -312,8 +304,8 @@ static int compare_u32(const void *a, const void *b)
 }
 
 /* One path's references as ascending numbers; e->packed is scratch. */
-static int put_ref_list(struct ul_encoder *e, const struct ul_builder *b,
-			const struct ul_builder_record *record, const uint32_t *number)
+static int put_ref_list(struct ul_encoder *e, const struct ul_builder *b, const struct ul_builder_record *record,
+			const uint32_t *number)
 {
 	uint32_t *list;
 
@@ -331,8 +323,7 @@ static int put_ref_list(struct ul_encoder *e, const struct ul_builder *b,
 }
 
 /* Returns 0 or -ENOMEM. */
-static int put_refs(struct ul_encoder *e, const struct span *s, const uint32_t *number,
-		    uint64_t *ret_n)
+static int put_refs(struct ul_encoder *e, const struct span *s, const uint32_t *number, uint64_t *ret_n)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_REFS];
 	uint64_t n = 0;
@@ -351,15 +342,14 @@ static int put_refs(struct ul_encoder *e, const struct span *s, const uint32_t *
 	return r;
 }
 
-int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress,
-		      struct ul_buffer *data, uint8_t *entry, struct ul_error *err)
+int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress, struct ul_buffer *data,
+		      uint8_t *entry, struct ul_error *err)
 {
 	size_t stored = raw->len;
 	const uint8_t *from = raw->data;
 
 	if (raw->len > UL_MANIFEST_MAX_RAW)
-		return ul_error_set(err, UL_E_INPUT, WRITING, NULL, NULL,
-				    "one batch of paths holds more than %u bytes",
+		return ul_error_set(err, UL_E_INPUT, WRITING, NULL, NULL, "one batch of paths holds more than %u bytes",
 				    UL_MANIFEST_MAX_RAW);
 	if (compress && raw->len > 0) {
 		size_t bound = ZSTD_compressBound(raw->len);
@@ -367,11 +357,9 @@ int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool co
 		e->packed.len = 0;
 		if (ul_buffer_reserve(&e->packed, bound) < 0)
 			return ul_error_nomem(err, WRITING);
-		stored = ZSTD_compressCCtx(e->zstd, e->packed.data, bound, raw->data, raw->len,
-					   UL_MANIFEST_LEVEL);
+		stored = ZSTD_compressCCtx(e->zstd, e->packed.data, bound, raw->data, raw->len, UL_MANIFEST_LEVEL);
 		if (ZSTD_isError(stored))
-			return ul_error_set(err, UL_E_MEMORY, WRITING, NULL, NULL, "%s",
-					    ZSTD_getErrorName(stored));
+			return ul_error_set(err, UL_E_MEMORY, WRITING, NULL, NULL, "%s", ZSTD_getErrorName(stored));
 		from = e->packed.data;
 		/* Stored as it is: what shrinks by little, and what shrinks past the allowed ratio. */
 		if (stored > raw->len - raw->len / UL_MANIFEST_MIN_GAIN ||
@@ -388,9 +376,8 @@ int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool co
 	return 0;
 }
 
-int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order,
-		    const uint32_t *number, uint32_t first, uint32_t n, struct ul_buffer *data,
-		    uint8_t *row, struct ul_error *err)
+int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order, const uint32_t *number,
+		    uint32_t first, uint32_t n, struct ul_buffer *data, uint8_t *row, struct ul_error *err)
 {
 	static const bool compressed[UL_SECTION_COUNT] = {
 		[UL_SECTION_NAR_SIZE] = true,
@@ -417,7 +404,7 @@ int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint
 		return ul_error_nomem(err, WRITING);
 	ul_put_le64(row, n_refs);
 	for (unsigned int i = 0; i < UL_SECTION_COUNT && r == 0; i++)
-		r = ul_encode_section(e, &e->section[i], compressed[i], data,
-				      row + 8 + (size_t)i * UL_MANIFEST_ENTRY, err);
+		r = ul_encode_section(e, &e->section[i], compressed[i], data, row + 8 + (size_t)i * UL_MANIFEST_ENTRY,
+				      err);
 	return r;
 }

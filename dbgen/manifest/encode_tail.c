@@ -17,14 +17,12 @@ static int compare_drv_outputs(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
-static bool same_output(const struct ul_builder_drv_output *x,
-			const struct ul_builder_drv_output *y)
+static bool same_output(const struct ul_builder_drv_output *x, const struct ul_builder_drv_output *y)
 {
 	return !memcmp(x->digest, y->digest, UL_DIGEST_SIZE) && !strcmp(x->name, y->name);
 }
 
-static int put_drv_output(struct ul_buffer *raw, const struct ul_builder_drv_output *row,
-			  uint32_t step)
+static int put_drv_output(struct ul_buffer *raw, const struct ul_builder_drv_output *row, uint32_t step)
 {
 	uint8_t id_len = (uint8_t)strlen(row->id), name_len = (uint8_t)strlen(row->name);
 	int r = ul_put_varint(raw, step);
@@ -50,8 +48,8 @@ static int number_drv_outputs(struct ul_builder *b, const uint32_t *number, stru
 		const struct ul_builder_entry *e = &b->entries[row.drv];
 
 		if (!ul_builder_keeps(b, e) && !b->restricted)
-			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path),
-					    NULL, "an output of it is given, but not itself");
+			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path), NULL,
+					    "an output of it is given, but not itself");
 		if (!ul_builder_keeps(b, e))
 			continue;
 		row.drv = number[row.drv];
@@ -61,8 +59,8 @@ static int number_drv_outputs(struct ul_builder *b, const uint32_t *number, stru
 	return 0;
 }
 
-int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
-			  uint32_t *ret_n, struct ul_error *err)
+int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+			  struct ul_error *err)
 {
 	const struct ul_builder_drv_output *before = NULL;
 	uint32_t n = 0;
@@ -71,8 +69,7 @@ int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct u
 	if (r < 0)
 		return r;
 	if (b->n_drv_outputs > 1)
-		qsort(b->drv_outputs, b->n_drv_outputs, sizeof(*b->drv_outputs),
-		      compare_drv_outputs);
+		qsort(b->drv_outputs, b->n_drv_outputs, sizeof(*b->drv_outputs), compare_drv_outputs);
 	for (size_t i = 0; i < b->n_drv_outputs; i++) {
 		const struct ul_builder_drv_output *row = &b->drv_outputs[i];
 		bool repeated = before && compare_drv_outputs(before, row) == 0;
@@ -93,8 +90,7 @@ int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct u
 	return 0;
 }
 
-static int compare_texts(const char *a_drv, const char *a_output, const char *b_drv,
-			 const char *b_output)
+static int compare_texts(const char *a_drv, const char *a_output, const char *b_drv, const char *b_output)
 {
 	int order = strcmp(a_drv, b_drv);
 
@@ -120,8 +116,8 @@ static int keep_realisations(struct ul_builder *b, size_t *ret_n, struct ul_erro
 		if (ul_builder_keeps(b, e))
 			b->realisations[n++] = b->realisations[i];
 		else if (!b->restricted)
-			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path),
-					    NULL, "a realisation of it is given, but not itself");
+			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path), NULL,
+					    "a realisation of it is given, but not itself");
 	}
 	*ret_n = n;
 	return 0;
@@ -145,8 +141,7 @@ static int sort_realisations(struct ul_builder *b, struct ul_error *err)
 			last = &b->realisations[b->n_realisations - 1];
 		if (last && compare_realisations(last, row) == 0) {
 			if (last->output == row->output &&
-			    !strcmp(last->signatures ? last->signatures : "",
-				    row->signatures ? row->signatures : ""))
+			    !strcmp(last->signatures ? last->signatures : "", row->signatures ? row->signatures : ""))
 				continue;
 			return ul_error_set(err, UL_E_INPUT, WRITING, row->drv_path, NULL,
 					    "the realisation of its output \"%s\" is given twice "
@@ -163,8 +158,7 @@ static uint32_t realisation_number(const struct ul_builder *b, const char *drv, 
 {
 	struct ul_builder_realisation key = {.drv_path = drv, .output_name = output};
 	const struct ul_builder_realisation *found =
-		b->n_realisations ? bsearch(&key, b->realisations, b->n_realisations, sizeof(key),
-					    compare_realisations)
+		b->n_realisations ? bsearch(&key, b->realisations, b->n_realisations, sizeof(key), compare_realisations)
 				  : NULL;
 
 	return found ? found->number : UINT32_MAX;
@@ -185,8 +179,7 @@ static int compare_edges(const void *a, const void *b)
 }
 
 /* A reference to a realisation that nobody gave is an error, unless a closure left it out. */
-static int find_edges(const struct ul_builder *b, struct edge *edges, size_t *ret_n,
-		      struct ul_error *err)
+static int find_edges(const struct ul_builder *b, struct edge *edges, size_t *ret_n, struct ul_error *err)
 {
 	size_t n = 0, kept = 0;
 
@@ -220,8 +213,8 @@ static int put_text(struct ul_buffer *raw, const char *text)
 	return r < 0 || len == 0 ? r : ul_buffer_append(raw, text, len);
 }
 
-static int put_realisation(struct ul_buffer *raw, const struct ul_builder_realisation *row,
-			   uint32_t output, const struct edge *edges, size_t n)
+static int put_realisation(struct ul_buffer *raw, const struct ul_builder_realisation *row, uint32_t output,
+			   const struct edge *edges, size_t n)
 {
 	uint8_t name_len = (uint8_t)strlen(row->output_name);
 	int r = put_text(raw, row->drv_path);
@@ -236,8 +229,8 @@ static int put_realisation(struct ul_buffer *raw, const struct ul_builder_realis
 	return r;
 }
 
-int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw,
-			   uint32_t *ret_n, struct ul_error *err)
+int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+			   struct ul_error *err)
 {
 	ul_autofree struct edge *edges = calloc(b->n_realisation_refs + 1, sizeof(*edges));
 	size_t n_edges = 0, at = 0;
@@ -255,8 +248,8 @@ int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct 
 
 		while (at < n_edges && edges[at].from == i)
 			at++;
-		if (put_realisation(raw, &b->realisations[i], number[b->realisations[i].output],
-				    edges + first, at - first) < 0)
+		if (put_realisation(raw, &b->realisations[i], number[b->realisations[i].output], edges + first,
+				    at - first) < 0)
 			return ul_error_nomem(err, WRITING);
 	}
 	*ret_n = (uint32_t)b->n_realisations;

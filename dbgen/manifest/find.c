@@ -34,8 +34,7 @@ static int has_name(struct ul_manifest *m, uint32_t i, const char *name, struct 
 		return ul_error_nomem(err, "reading the manifest");
 	if (i < b->first || i - b->first >= b->n) {
 		b->n = 0;
-		r = ul_manifest_read_batch(m->find_reader, i / UL_MANIFEST_BATCH, UL_COL_NAME, b,
-					   err);
+		r = ul_manifest_read_batch(m->find_reader, i / UL_MANIFEST_BATCH, UL_COL_NAME, b, err);
 		if (r < 0)
 			return r;
 	}
@@ -55,8 +54,7 @@ bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name)
 	return i < m->n_paths && memcmp(ul_manifest_digest(m, i), digest, UL_DIGEST_SIZE) == 0;
 }
 
-int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number,
-		     struct ul_error *err)
+int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number, struct ul_error *err)
 {
 	uint8_t digest[UL_DIGEST_SIZE];
 	int r = 0;

@@ -54,13 +54,11 @@ static inline uint32_t ul_manifest_batch_n(const struct ul_manifest *m, uint32_t
 static inline const uint8_t *ul_manifest_digest(const struct ul_manifest *m, uint32_t i)
 {
 	/* The digests are a batch's first section, stored as they are: checked when opened. */
-	return m->data + m->batch_offset[i / UL_MANIFEST_BATCH] +
-	       (size_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE;
+	return m->data + m->batch_offset[i / UL_MANIFEST_BATCH] + (size_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE;
 }
 
 /* The entry of a section of batch k. */
-struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k,
-					    enum ul_section s);
+struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k, enum ul_section s);
 
 /* -UL_E_MANIFEST with the manifest's name as the object. */
 int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)

@@ -30,8 +30,7 @@ struct ul_text_column {
 struct ul_batch {
 	uint32_t first;
 	uint32_t n;
-	const uint8_t
-		*digest; /* n * 20: the hash part, bytes reversed so that memcmp is path order */
+	const uint8_t *digest;         /* n * 20: the hash part, bytes reversed so that memcmp is path order */
 	struct ul_text_column name;    /* what follows "HASH-" */
 	const uint8_t *nar_hash;       /* n * 32, SHA-256 of the NAR */
 	const uint64_t *nar_size;      /* bytes; 0: not known */
@@ -42,7 +41,7 @@ struct ul_batch {
 	struct ul_text_column sigs;    /* as in Nix's database: joined by single spaces */
 	struct ul_text_column ca;      /* "fixed:r:sha256:...", "text:sha256:..." */
 	const uint64_t *ref_off;       /* n + 1 entries, from 0: references of i are */
-	const uint32_t *refs; /* refs[ref_off[i] .. ref_off[i + 1]), ascending path numbers */
+	const uint32_t *refs;          /* refs[ref_off[i] .. ref_off[i + 1]), ascending path numbers */
 };
 
 /* A row of DerivationOutputs: the derivation (a path of the manifest), output name, output path. */
@@ -69,12 +68,10 @@ struct ul_realisation {
  * totals are checked here, each batch's checksum when it is read. *ret: free with ul_manifest_close.
  * Errors: -UL_E_MANIFEST, -UL_E_VERSION, -UL_E_MEMORY.
  */
-int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret,
-			    struct ul_error *err);
+int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
 /* The same of a file, mapped. name is for messages. */
-int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
-			  struct ul_error *err);
+int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 
 void ul_manifest_close(struct ul_manifest *m);
 
@@ -108,8 +105,8 @@ enum {
  * from several threads with a reader each. Every value is checked: references are in range and
  * ascending, names are valid store path names, digests ascend.
  */
-int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int columns,
-			   struct ul_batch *ret, struct ul_error *err);
+int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int columns, struct ul_batch *ret,
+			   struct ul_error *err);
 
 /* How many references the paths of batch k have; from the index, without decoding. */
 uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
@@ -124,17 +121,16 @@ void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
  * Find a path's number by its digest and name ("HASH-name" base name). Reads O(log n) of the manifest,
  * not all of it. 1: found, 0: not in the manifest, negative: error.
  */
-int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number,
-		     struct ul_error *err);
+int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number, struct ul_error *err);
 
 /* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. */
 bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name);
 
 /* Tables of the tail; decoded at the first call, owned by the manifest, sorted by (drv, id). */
-int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret,
-			    uint32_t *ret_n, struct ul_error *err);
-int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret,
-			     uint32_t *ret_n, struct ul_error *err);
+int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret, uint32_t *ret_n,
+			    struct ul_error *err);
+int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret, uint32_t *ret_n,
+			     struct ul_error *err);
 
 /* What a look through the whole manifest counts; it checks every batch and table on the way. */
 struct ul_manifest_totals {
@@ -171,22 +167,19 @@ const char *ul_builder_store_dir(const struct ul_builder *b);
 
 /* Errors: -UL_E_INPUT (no valid store path, another store directory, too long), -UL_E_MEMORY. */
 int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct ul_error *err);
-int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id,
-			      const char *path, struct ul_error *err);
+int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id, const char *path,
+			      struct ul_error *err);
 int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const char *output_name,
-			       const char *output_path, const char *signatures,
-			       struct ul_error *err);
+			       const char *output_path, const char *signatures, struct ul_error *err);
 /* Realisation (drv_path, output_name) refers to the realisation (ref_drv, ref_output). */
-int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path,
-				   const char *output_name, const char *ref_drv,
-				   const char *ref_output, struct ul_error *err);
+int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, const char *output_name,
+				   const char *ref_drv, const char *ref_output, struct ul_error *err);
 
 /*
  * Keep only the closure of these full paths (and what they refer to). A root that was not added is
  * -UL_E_INPUT. To be called once, before ul_builder_finish.
  */
-int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n,
-			struct ul_error *err);
+int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err);
 
 /*
  * Forget what depends on the machine that the store is on, not on the paths: deriver, signatures,
@@ -206,5 +199,4 @@ struct ul_buffer;
 int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_error *err);
 
 /* Path i of a batch that was read with UL_COL_NAME, as "DIR/HASH-name". */
-void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i,
-			char out[UL_STORE_PATH_SIZE]);
+void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i, char out[UL_STORE_PATH_SIZE]);

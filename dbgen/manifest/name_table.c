@@ -67,8 +67,7 @@ void ul_name_table_free(struct ul_name_table *t)
 	free(t);
 }
 
-char *ul_name_table_path(const struct ul_name_table *t, uint32_t number,
-			 char out[UL_STORE_PATH_SIZE])
+char *ul_name_table_path(const struct ul_name_table *t, uint32_t number, char out[UL_STORE_PATH_SIZE])
 {
 	size_t name_len = t->off[number + 1] - t->off[number];
 	char *at = out + t->dir_len;

@@ -11,5 +11,4 @@ int ul_name_table_new(struct ul_manifest *m, struct ul_name_table **ret, struct 
 void ul_name_table_free(struct ul_name_table *t);
 
 /* "DIR/HASH-name" of a path; returns out. */
-char *ul_name_table_path(const struct ul_name_table *t, uint32_t number,
-			 char out[UL_STORE_PATH_SIZE]);
+char *ul_name_table_path(const struct ul_name_table *t, uint32_t number, char out[UL_STORE_PATH_SIZE]);

@@ -41,8 +41,7 @@ static struct ul_section_entry parse_entry(const uint8_t *p)
 	};
 }
 
-struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k,
-					    enum ul_section s)
+struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k, enum ul_section s)
 {
 	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX + 8;
 	struct ul_section_entry e = parse_entry(row + (size_t)s * UL_MANIFEST_ENTRY);
@@ -63,8 +62,7 @@ static void populate(const struct ul_manifest *m, const struct ul_section_entry 
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), start = e->offset / page * page;
 
 	if (m->mapped && e->stored_len >= POPULATE_MIN)
-		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start,
-			MADV_POPULATE_READ);
+		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start, MADV_POPULATE_READ);
 #endif
 }
 
@@ -76,8 +74,8 @@ int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct u
 
 	populate(m, e);
 	if (ul_checksum(stored, e->stored_len) != e->checksum)
-		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)",
-				       e->stored_len, (unsigned long long)e->offset);
+		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)", e->stored_len,
+				       (unsigned long long)e->offset);
 	if (e->raw_len == e->stored_len) {
 		*ret = stored;
 		return 0;
@@ -97,13 +95,11 @@ static bool entry_lengths_sane(const struct ul_section_entry *e)
 {
 	uint64_t justified = UL_MANIFEST_FREE_RAW + (uint64_t)e->stored_len * UL_MANIFEST_MAX_RATIO;
 
-	return e->raw_len <= UL_MANIFEST_MAX_RAW && e->stored_len <= e->raw_len &&
-	       e->raw_len <= justified;
+	return e->raw_len <= UL_MANIFEST_MAX_RAW && e->stored_len <= e->raw_len && e->raw_len <= justified;
 }
 
 /* Whether the sections of batch k can be what they must be; adds up what they take. */
-static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uint64_t *n_refs,
-			   struct ul_error *err)
+static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uint64_t *n_refs, struct ul_error *err)
 {
 	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX;
 	uint32_t n = ul_manifest_batch_n(m, k);
@@ -179,8 +175,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 				    ul_get_le32(d + UL_HEAD_VERSION), UL_MANIFEST_VERSION);
 	head_len = ul_get_le32(d + UL_HEAD_LEN);
 	dir_len = ul_get_le32(d + UL_HEAD_DIR_LEN);
-	if (dir_len > UL_STORE_DIR_MAX || head_len > m->len ||
-	    head_len != (UL_MANIFEST_HEAD + dir_len + 7) / 8 * 8)
+	if (dir_len > UL_STORE_DIR_MAX || head_len > m->len || head_len != (UL_MANIFEST_HEAD + dir_len + 7) / 8 * 8)
 		return ul_manifest_bad(m, err, "its header is damaged");
 	copy = malloc(head_len);
 	if (!copy)
@@ -229,8 +224,7 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 	return 0;
 }
 
-static int open_named(const void *data, size_t len, const char *name, struct ul_manifest **ret,
-		      struct ul_error *err)
+static int open_named(const void *data, size_t len, const char *name, struct ul_manifest **ret, struct ul_error *err)
 {
 	struct ul_manifest *m = calloc(1, sizeof(*m));
 	uint64_t head_len = 0;
@@ -255,14 +249,12 @@ static int open_named(const void *data, size_t len, const char *name, struct ul_
 	return 0;
 }
 
-int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret,
-			    struct ul_error *err)
+int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err)
 {
 	return open_named(data, len, "manifest", ret, err);
 }
 
-int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
-			  struct ul_error *err)
+int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err)
 {
 	ul_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	void *mapped = NULL;
@@ -272,8 +264,7 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return ul_error_errno(err, UL_E_MANIFEST, READING, path, REMAKE, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_MANIFEST, READING, path, REMAKE,
-				    "it is no regular file");
+		return ul_error_set(err, UL_E_MANIFEST, READING, path, REMAKE, "it is no regular file");
 	if (st.st_size > 0) {
 		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (mapped == MAP_FAILED)

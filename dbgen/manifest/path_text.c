@@ -3,8 +3,7 @@
 
 #include "dbgen/manifest/manifest.h"
 
-void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i,
-			char out[UL_STORE_PATH_SIZE])
+void ul_store_path_text(const char *store_dir, const struct ul_batch *b, uint32_t i, char out[UL_STORE_PATH_SIZE])
 {
 	size_t name = b->name.off[i + 1] - b->name.off[i];
 	char *at = stpcpy(out, store_dir);

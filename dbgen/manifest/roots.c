@@ -16,8 +16,8 @@ static void cleanup_reader(struct ul_batch_reader **r)
 #define autoreader UL_CLEANUP(cleanup_reader)
 
 /* referenced[i]: another path refers to path i. */
-static int mark_referenced(struct ul_manifest *m, struct ul_batch_reader *reader,
-			   uint8_t *referenced, struct ul_error *err)
+static int mark_referenced(struct ul_manifest *m, struct ul_batch_reader *reader, uint8_t *referenced,
+			   struct ul_error *err)
 {
 	for (uint32_t k = 0; k < ul_manifest_n_batches(m); k++) {
 		struct ul_batch batch;
@@ -33,8 +33,8 @@ static int mark_referenced(struct ul_manifest *m, struct ul_batch_reader *reader
 	return 0;
 }
 
-static int list_batch(const char *store_dir, const struct ul_batch *batch,
-		      const uint8_t *referenced, struct ul_buffer *to, struct ul_error *err)
+static int list_batch(const char *store_dir, const struct ul_batch *batch, const uint8_t *referenced,
+		      struct ul_buffer *to, struct ul_error *err)
 {
 	size_t prefix = strlen(store_dir) + 1;
 	char path[UL_STORE_PATH_SIZE];
@@ -43,8 +43,7 @@ static int list_batch(const char *store_dir, const struct ul_batch *batch,
 		if (referenced[batch->first + i])
 			continue;
 		ul_store_path_text(store_dir, batch, i, path);
-		if (ul_buffer_append(to, path + prefix, strlen(path) - prefix) < 0 ||
-		    ul_buffer_append(to, "\n", 1) < 0)
+		if (ul_buffer_append(to, path + prefix, strlen(path) - prefix) < 0 || ul_buffer_append(to, "\n", 1) < 0)
 			return ul_error_nomem(err, WHAT);
 	}
 	return 0;

@@ -41,8 +41,8 @@ static const uint8_t *take_text(struct ul_cursor *c, size_t len)
 	return bytes;
 }
 
-static char *put_store_path(struct texts *t, const char *store_dir, const uint8_t *digest,
-			    const uint8_t *name, size_t name_len)
+static char *put_store_path(struct texts *t, const char *store_dir, const uint8_t *digest, const uint8_t *name,
+			    size_t name_len)
 {
 	char path[UL_STORE_PATH_SIZE], *at = path;
 	size_t dir_len = strlen(store_dir);
@@ -71,9 +71,8 @@ static int compare_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_
 	return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, struct texts *t,
-			   struct ul_drv_output *row, struct drv_output_key *before,
-			   struct ul_error *err)
+static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, struct texts *t, struct ul_drv_output *row,
+			   struct drv_output_key *before, struct ul_error *err)
 {
 	uint32_t step = ul_take_bounded(c, UL_MANIFEST_MAX_PATHS);
 	struct drv_output_key key = {.drv = before->drv + step, .id_len = ul_take_u8(c)};
@@ -85,10 +84,8 @@ static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, str
 	digest = ul_take(c, UL_DIGEST_SIZE);
 	name_len = ul_take_u8(c);
 	name = ul_take(c, name_len);
-	if (c->bad || key.id_len == 0 || key.drv >= m->n_paths ||
-	    !ul_store_name_valid((const char *)name, name_len) ||
-	    (before->id && step == 0 &&
-	     compare_bytes(before->id, before->id_len, key.id, key.id_len) >= 0))
+	if (c->bad || key.id_len == 0 || key.drv >= m->n_paths || !ul_store_name_valid((const char *)name, name_len) ||
+	    (before->id && step == 0 && compare_bytes(before->id, before->id_len, key.id, key.id_len) >= 0))
 		return ul_manifest_bad(m, err, "a derivation output is not possible");
 	*before = key;
 	made.drv = key.drv;
@@ -145,14 +142,12 @@ static bool key_ascends(const struct realisation_key *before, const struct reali
 		return true;
 	order = compare_bytes(before->drv, before->drv_len, key->drv, key->drv_len);
 	if (order == 0)
-		order = compare_bytes(before->output, before->output_len, key->output,
-				      key->output_len);
+		order = compare_bytes(before->output, before->output_len, key->output, key->output_len);
 	return order < 0;
 }
 
 /* References of one realisation, behind those before; *n_refs is how many there are by now. */
-static void read_realisation_refs(struct ul_cursor *c, uint32_t n_rows, uint32_t n, uint32_t *out,
-				  size_t *n_refs)
+static void read_realisation_refs(struct ul_cursor *c, uint32_t n_rows, uint32_t n, uint32_t *out, size_t *n_refs)
 {
 	uint64_t last = 0;
 
@@ -166,8 +161,8 @@ static void read_realisation_refs(struct ul_cursor *c, uint32_t n_rows, uint32_t
 }
 
 static int read_realisation(const struct ul_manifest *m, struct ul_cursor *c, struct texts *t,
-			    struct ul_realisation *row, uint32_t *refs, size_t *n_refs,
-			    struct realisation_key *before, struct ul_error *err)
+			    struct ul_realisation *row, uint32_t *refs, size_t *n_refs, struct realisation_key *before,
+			    struct ul_error *err)
 {
 	struct realisation_key key;
 	const uint8_t *sigs;
@@ -183,8 +178,7 @@ static int read_realisation(const struct ul_manifest *m, struct ul_cursor *c, st
 	sigs = ul_take(c, sigs_len);
 	n = ul_take_bounded(c, UL_MANIFEST_MAX_RAW);
 	if (c->bad || key.drv_len == 0 || key.output_len == 0 || output >= m->n_paths ||
-	    (sigs_len > 0 && !ul_sigs_clean((const char *)sigs, sigs_len)) ||
-	    !key_ascends(before, &key))
+	    (sigs_len > 0 && !ul_sigs_clean((const char *)sigs, sigs_len)) || !key_ascends(before, &key))
 		return ul_manifest_bad(m, err, "a realisation is not possible");
 	*before = key;
 	made = (struct ul_realisation){
@@ -204,8 +198,7 @@ static int read_realisation(const struct ul_manifest *m, struct ul_cursor *c, st
 }
 
 static int scan_realisations(const struct ul_manifest *m, struct ul_cursor c, struct texts *t,
-			     struct ul_realisation *rows, uint32_t *refs, size_t *ret_n_refs,
-			     struct ul_error *err)
+			     struct ul_realisation *rows, uint32_t *refs, size_t *ret_n_refs, struct ul_error *err)
 {
 	struct realisation_key before = {NULL, NULL, 0, 0};
 	size_t n_refs = 0;
@@ -233,8 +226,7 @@ static int decode_realisations(struct ul_manifest *m, struct ul_cursor c, struct
 	tables->realisations = calloc((size_t)m->n_realisations + 1, sizeof(*tables->realisations));
 	t = (struct texts){tables->realisation_texts, 0};
 	if (t.out && tables->realisation_refs && tables->realisations)
-		return scan_realisations(m, c, &t, tables->realisations, tables->realisation_refs,
-					 &n_refs, err);
+		return scan_realisations(m, c, &t, tables->realisations, tables->realisation_refs, &n_refs, err);
 	free(tables->realisation_texts);
 	free(tables->realisation_refs);
 	free(tables->realisations);
@@ -246,15 +238,13 @@ static int decode_realisations(struct ul_manifest *m, struct ul_cursor c, struct
 
 /* Decompress a table and hand it to its decoder. */
 static int decode(struct ul_manifest *m, unsigned int table,
-		  int (*decoder)(struct ul_manifest *m, struct ul_cursor c, struct ul_error *err),
-		  struct ul_error *err)
+		  int (*decoder)(struct ul_manifest *m, struct ul_cursor c, struct ul_error *err), struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer buf = {0};
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
 	const uint8_t *bytes = NULL;
 	struct ul_cursor c;
-	int r = zstd ? ul_section_load(m, zstd, &m->tail[table], &buf, &bytes, err)
-		     : ul_error_nomem(err, READING);
+	int r = zstd ? ul_section_load(m, zstd, &m->tail[table], &buf, &bytes, err) : ul_error_nomem(err, READING);
 
 	ZSTD_freeDCtx(zstd);
 	if (r < 0)
@@ -263,8 +253,8 @@ static int decode(struct ul_manifest *m, unsigned int table,
 	return decoder(m, c, err);
 }
 
-int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret,
-			    uint32_t *ret_n, struct ul_error *err)
+int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret, uint32_t *ret_n,
+			    struct ul_error *err)
 {
 	int r = 0;
 
@@ -279,8 +269,8 @@ int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **
 	return 0;
 }
 
-int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret,
-			     uint32_t *ret_n, struct ul_error *err)
+int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret, uint32_t *ret_n,
+			     struct ul_error *err)
 {
 	int r = 0;
 

@@ -61,8 +61,7 @@ static int gather_refs(struct gathering *g, const struct ul_rc_row *row)
 
 	free_refs(g);
 	for (uint32_t i = 0; r == 0 && i < row->n_refs; i++) {
-		const struct ul_rc_row *to =
-			ul_rc_rows_find(g->rows, ul_rc_row_refs(g->rows, row)[i]);
+		const struct ul_rc_row *to = ul_rc_rows_find(g->rows, ul_rc_row_refs(g->rows, row)[i]);
 		const char *base = ul_rc_text(g->rows, to->base);
 		char *path = ul_path_join(g->c->store_dir, base);
 
@@ -120,9 +119,8 @@ static int add_rows(struct gathering *g, sqlite3 *db, bool prune)
 	int r = 0;
 
 	/* Where the table is not there, or none, there are no outputs: the statement stays NULL. */
-	(void)sqlite3_prepare_v2(db,
-				 "select id, path from DerivationOutputs where drv = ? group by id",
-				 -1, &outputs, NULL);
+	(void)sqlite3_prepare_v2(db, "select id, path from DerivationOutputs where drv = ? group by id", -1, &outputs,
+				 NULL);
 	for (size_t i = 0; r == 0 && i < ul_rc_n_rows(g->rows); i++) {
 		const struct ul_rc_row *row = &ul_rc_row_list(g->rows)[i];
 
@@ -148,8 +146,7 @@ static int add_wanted(struct gathering *g)
 
 		r = ul_rc_lower_info(&g->c->lower, base, &info, g->c->err);
 		if (r == 0)
-			return ul_error_set(g->c->err, UL_E_DATABASE, ul_rc_what, base,
-					    "Build the image again.",
+			return ul_error_set(g->c->err, UL_E_DATABASE, ul_rc_what, base, "Build the image again.",
 					    "the lower's database lacks a path of its manifest");
 		if (r > 0)
 			r = ul_builder_add(g->builder, &info, g->c->err);
@@ -177,12 +174,11 @@ static int add_realisations(struct gathering *g, sqlite3 *db)
 	ul_autostatement sqlite3_stmt *q = NULL;
 	int r = 0;
 
-	if (sqlite3_prepare_v2(
-		    db,
-		    "select drvPath, outputName, outputPath, signatures from Realisations"
-		    " where drvPath is not null and outputName is not null"
-		    " group by drvPath, outputName",
-		    -1, &q, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db,
+			       "select drvPath, outputName, outputPath, signatures from Realisations"
+			       " where drvPath is not null and outputName is not null"
+			       " group by drvPath, outputName",
+			       -1, &q, NULL) != SQLITE_OK)
 		return 0;
 	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
 		const char *drv = (const char *)sqlite3_column_text(q, 0);
@@ -236,20 +232,17 @@ static bool is_sound(sqlite3 *db)
 	ul_autostatement sqlite3_stmt *q = NULL;
 
 	return sqlite3_prepare_v2(db, "pragma integrity_check(1)", -1, &q, NULL) == SQLITE_OK &&
-	       sqlite3_step(q) == SQLITE_ROW &&
-	       !strcmp((const char *)sqlite3_column_text(q, 0), "ok");
+	       sqlite3_step(q) == SQLITE_ROW && !strcmp((const char *)sqlite3_column_text(q, 0), "ok");
 }
 
-static bool must_be_written(const struct ul_rc *c, const struct ul_rc_rows *rows, bool intact,
-			    bool prune)
+static bool must_be_written(const struct ul_rc *c, const struct ul_rc_rows *rows, bool intact, bool prune)
 {
 	if (!intact || rows->damaged || !c->schema_right)
 		return true;
 	for (size_t i = 0; i < ul_rc_n_rows(rows); i++) {
 		const struct ul_rc_row *row = &ul_rc_row_list(rows)[i];
 
-		if (row->fate != UL_RC_KEPT || row->differs || row->stripped ||
-		    (prune && row->lower))
+		if (row->fate != UL_RC_KEPT || row->differs || row->stripped || (prune && row->lower))
 			return true;
 	}
 	return false;
@@ -294,8 +287,7 @@ static int agree(struct ul_rc *c, sqlite3 **db, bool intact, struct ul_rc_rows *
 	if (r == 0)
 		r = ul_rc_rows_report(c, rows);
 	for (size_t i = 0; i < ul_rc_n_rows(rows); i++)
-		c->report->upper_paths += ul_rc_row_list(rows)[i].fate == UL_RC_KEPT &&
-					  !ul_rc_row_list(rows)[i].lower;
+		c->report->upper_paths += ul_rc_row_list(rows)[i].fate == UL_RC_KEPT && !ul_rc_row_list(rows)[i].lower;
 	if (r < 0 || c->o->dry_run)
 		return r;
 	c->report->database_kept = !must_be_written(c, rows, intact, prune);

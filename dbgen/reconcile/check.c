@@ -8,8 +8,7 @@
 #include "dbgen/store/nar.h"
 #include "dbgen/reconcile/internal.h"
 
-int ul_rc_check_nar(struct ul_rc *c, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE],
-		    uint64_t size)
+int ul_rc_check_nar(struct ul_rc *c, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE], uint64_t size)
 {
 	uint8_t found[UL_NAR_HASH_SIZE];
 	uint64_t found_size = 0;
@@ -21,8 +20,7 @@ int ul_rc_check_nar(struct ul_rc *c, const char *base, const uint8_t hash[UL_NAR
 		*c->err = err;
 		return r;
 	}
-	return r == 0 && (size == 0 || size == found_size) &&
-	       !memcmp(hash, found, UL_NAR_HASH_SIZE);
+	return r == 0 && (size == 0 || size == found_size) && !memcmp(hash, found, UL_NAR_HASH_SIZE);
 }
 
 int ul_rc_remove_broken(struct ul_rc *c, const char *base)

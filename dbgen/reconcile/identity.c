@@ -114,10 +114,8 @@ int ul_rc_identity_write(struct ul_rc *c)
 	if (c->before.known && c->before.rebuild == rebuild && c->before.checked_id == c->max_id &&
 	    !strcmp(c->before.identity, identity))
 		return 0;
-	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) ||
-	    !ul_json_add_string(obj, "identity", identity) ||
-	    !ul_json_add_string(obj, "name", lower->name) ||
-	    !ul_json_add_string(obj, "version", lower->version) ||
+	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_string(obj, "identity", identity) ||
+	    !ul_json_add_string(obj, "name", lower->name) || !ul_json_add_string(obj, "version", lower->version) ||
 	    !ul_json_add_string(obj, "database", rebuild ? "rebuild" : "attach") ||
 	    !ul_json_add_uint(obj, "checkedId", (uint64_t)c->max_id))
 		return ul_rc_nomem(c);
@@ -146,8 +144,7 @@ int ul_rc_mark_write(struct ul_rc *c, int64_t max_id)
 {
 	ul_autojson struct json_object *obj = json_object_new_object();
 
-	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) ||
-	    !ul_json_add_uint(obj, "maxId", (uint64_t)max_id))
+	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_uint(obj, "maxId", (uint64_t)max_id))
 		return ul_rc_nomem(c);
 	return write_json(c, CLEAN, obj);
 }

@@ -40,16 +40,16 @@ struct ul_rc {
 	const char *store_dir;
 	struct ul_rc_identity before;
 	struct ul_rc_lower lower;
-	int store_fd;             /* the upper's store/ */
-	int db_fd;                /* the database's directory; -1: there is none */
-	int quarantine_fd;        /* quarantine/, -1: nothing was opened yet */
-	int run_fd;               /* the directory of this run in it, -1: nothing was moved yet */
-	char run_name[64];        /* "00000007-20260101T000000Z" */
-	struct ul_buffer names;   /* texts of the entries of store/ */
-	struct ul_buffer entries; /* const char *: sorted, those that stay */
-	bool marked;              /* the clean mark is there, */
-	int64_t marked_id;        /* made at this id */
-	uint64_t lost;            /* paths of the upper that go because what they refer to went */
+	int store_fd;                         /* the upper's store/ */
+	int db_fd;                            /* the database's directory; -1: there is none */
+	int quarantine_fd;                    /* quarantine/, -1: nothing was opened yet */
+	int run_fd;                           /* the directory of this run in it, -1: nothing was moved yet */
+	char run_name[64];                    /* "00000007-20260101T000000Z" */
+	struct ul_buffer names;               /* texts of the entries of store/ */
+	struct ul_buffer entries;             /* const char *: sorted, those that stay */
+	bool marked;                          /* the clean mark is there, */
+	int64_t marked_id;                    /* made at this id */
+	uint64_t lost;                        /* paths of the upper that go because what they refer to went */
 	char lost_name[UL_BASE_NAME_MAX + 1]; /* the first of them */
 	bool desperate;                       /* there is no space: the whole quarantine may go */
 	bool shadowed;                        /* something with a sealed name was moved away */
@@ -71,8 +71,8 @@ int ul_rc_upper_error(struct ul_rc *c, int r);
 /* ---- report.c ---- */
 
 /* Count and remember. why is printf's. 0 or -UL_E_MEMORY. */
-int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name,
-		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* ---- identity.c ---- */
 
@@ -124,8 +124,7 @@ bool ul_rc_has_entry(const struct ul_rc *c, const char *base);
 
 /* ---- lower.c ---- */
 
-int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *from,
-		     struct ul_error *err);
+int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *from, struct ul_error *err);
 void ul_rc_lower_close(struct ul_rc_lower *l);
 
 /* 1: the lower has this path; 0: not. */
@@ -134,12 +133,10 @@ int ul_rc_lower_has(struct ul_rc_lower *l, const char *base, struct ul_error *er
 /*
  * All of it. 1, 0 or negative. The texts stay until the next call. References come in path order.
  */
-int ul_rc_lower_info(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret,
-		     struct ul_error *err);
+int ul_rc_lower_info(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err);
 
 /* Give the derivation outputs of a path to the builder. */
-int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_builder *b,
-			struct ul_error *err);
+int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_builder *b, struct ul_error *err);
 
 /* ---- open.c: the database as a file ---- */
 
@@ -170,7 +167,7 @@ enum ul_rc_fate {
 
 struct ul_rc_row {
 	int64_t id;
-	size_t base; /* offset in texts; the base name, or the whole text where malformed */
+	size_t base;              /* offset in texts; the base name, or the whole text where malformed */
 	size_t deriver, sigs, ca; /* offsets in texts; 0: none */
 	size_t first_ref;         /* in refs */
 	uint32_t n_refs;
@@ -206,8 +203,7 @@ static inline const char *ul_rc_text(const struct ul_rc_rows *rows, size_t offse
 	return (const char *)rows->texts.data + offset;
 }
 
-static inline const int64_t *ul_rc_row_refs(const struct ul_rc_rows *rows,
-					    const struct ul_rc_row *row)
+static inline const int64_t *ul_rc_row_refs(const struct ul_rc_rows *rows, const struct ul_rc_row *row)
 {
 	return (const int64_t *)(const void *)rows->refs.data + row->first_ref;
 }
@@ -231,8 +227,7 @@ int ul_rc_rows_report(struct ul_rc *c, const struct ul_rc_rows *rows);
 /* ---- check.c: half-written paths ---- */
 
 /* The NAR of an entry of store/. 1: right; 0: not; negative. size: bytes, 0: not known. */
-int ul_rc_check_nar(struct ul_rc *c, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE],
-		    uint64_t size);
+int ul_rc_check_nar(struct ul_rc *c, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE], uint64_t size);
 
 /* Take the files of a path out of the way of its next build. */
 int ul_rc_remove_broken(struct ul_rc *c, const char *base);

@@ -43,13 +43,11 @@ static int open_database(struct ul_rc_lower *l, struct ul_error *err)
 			    " where r.referrer = ? order by v.path",
 			    &l->refs, err);
 	if (r == 0)
-		r = prepare(l, "select id, path from DerivationOutputs where drv = ?", &l->outputs,
-			    err);
+		r = prepare(l, "select id, path from DerivationOutputs where drv = ?", &l->outputs, err);
 	return r;
 }
 
-int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *from,
-		     struct ul_error *err)
+int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *from, struct ul_error *err)
 {
 	*l = (struct ul_rc_lower){.manifest = from->manifest, .name = from->database};
 	if (l->name)
@@ -77,8 +75,7 @@ void ul_rc_lower_close(struct ul_rc_lower *l)
 static bool keep(struct ul_rc_lower *l, const char *text, size_t len, size_t *ret)
 {
 	*ret = l->texts.len;
-	return ul_buffer_append(&l->texts, text, len) == 0 &&
-	       ul_buffer_append(&l->texts, "", 1) == 0;
+	return ul_buffer_append(&l->texts, text, len) == 0 && ul_buffer_append(&l->texts, "", 1) == 0;
 }
 
 static bool keep_path(struct ul_rc_lower *l, const char *base, size_t *ret)
@@ -86,8 +83,7 @@ static bool keep_path(struct ul_rc_lower *l, const char *base, size_t *ret)
 	const char *dir = ul_manifest_store_dir(l->manifest);
 
 	*ret = l->texts.len;
-	return ul_buffer_append(&l->texts, dir, strlen(dir)) == 0 &&
-	       ul_buffer_append(&l->texts, "/", 1) == 0 &&
+	return ul_buffer_append(&l->texts, dir, strlen(dir)) == 0 && ul_buffer_append(&l->texts, "/", 1) == 0 &&
 	       ul_buffer_append(&l->texts, base, strlen(base) + 1) == 0;
 }
 
@@ -149,8 +145,7 @@ static bool keep_column(struct ul_rc_lower *l, int column, size_t *ret)
 	return !text || !*text || keep(l, text, strlen(text), ret);
 }
 
-static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret,
-			    struct ul_error *err)
+static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	struct offsets o = {0};
 	const char *hash;
@@ -166,8 +161,7 @@ static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_p
 	    !ul_hex_decode(hash + 7, strlen(hash + 7), ret->nar_hash, UL_NAR_HASH_SIZE))
 		return ul_error_set(err, UL_E_DATABASE, what, l->name, "Build the image again.",
 				    "the hash of %s is none", base);
-	if (!keep_column(l, 2, &o.deriver) || !keep_column(l, 5, &o.sigs) ||
-	    !keep_column(l, 6, &o.ca))
+	if (!keep_column(l, 2, &o.deriver) || !keep_column(l, 5, &o.sigs) || !keep_column(l, 6, &o.ca))
 		return ul_error_nomem(err, what);
 	sqlite3_reset(l->refs);
 	sqlite3_bind_int64(l->refs, 1, sqlite3_column_int64(l->row, 7));
@@ -191,8 +185,7 @@ static int read_batch(struct ul_rc_lower *l, uint32_t number, struct ul_error *e
 	if (l->batch.n > 0 && number >= l->batch.first && number - l->batch.first < l->batch.n)
 		return 0;
 	l->batch.n = 0;
-	return ul_manifest_read_batch(l->reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &l->batch,
-				      err);
+	return ul_manifest_read_batch(l->reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &l->batch, err);
 }
 
 static int keep_refs(struct ul_rc_lower *l, uint32_t i, struct ul_error *err)
@@ -206,20 +199,17 @@ static int keep_refs(struct ul_rc_lower *l, uint32_t i, struct ul_error *err)
 		int r = 0;
 
 		if (names.n == 0 || number < names.first || number - names.first >= names.n)
-			r = ul_manifest_read_batch(l->names, number / UL_MANIFEST_BATCH,
-						   UL_COL_NAME, &names, err);
+			r = ul_manifest_read_batch(l->names, number / UL_MANIFEST_BATCH, UL_COL_NAME, &names, err);
 		if (r < 0)
 			return r;
-		ul_store_path_text(ul_manifest_store_dir(l->manifest), &names, number - names.first,
-				   path);
+		ul_store_path_text(ul_manifest_store_dir(l->manifest), &names, number - names.first, path);
 		if (!keep(l, path, strlen(path), &at) || !keep_ref(l, at))
 			return ul_error_nomem(err, what);
 	}
 	return 0;
 }
 
-static bool keep_text(struct ul_rc_lower *l, const struct ul_text_column *column, uint32_t i,
-		      size_t *ret)
+static bool keep_text(struct ul_rc_lower *l, const struct ul_text_column *column, uint32_t i, size_t *ret)
 {
 	uint32_t len = column->off[i + 1] - column->off[i];
 
@@ -242,8 +232,7 @@ static bool keep_deriver(struct ul_rc_lower *l, uint32_t i, size_t *ret)
 	return keep_path(l, base, ret);
 }
 
-static int info_of_manifest(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret,
-			    struct ul_error *err)
+static int info_of_manifest(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	const struct ul_batch *b = &l->batch;
 	struct offsets o = {0};
@@ -256,13 +245,12 @@ static int info_of_manifest(struct ul_rc_lower *l, const char *base, struct ul_p
 	if (r < 0)
 		return r;
 	i = number - b->first;
-	*ret = (struct ul_path_info){.registered = b->registered[i],
-				     .nar_size = b->nar_size[i],
-				     .ultimate = b->ultimate[i] != 0};
+	*ret = (struct ul_path_info){
+		.registered = b->registered[i], .nar_size = b->nar_size[i], .ultimate = b->ultimate[i] != 0};
 	memcpy(ret->nar_hash, b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE);
 	l->texts.len = l->list.len = 0;
-	if (!keep_path(l, base, &o.path) || !keep_deriver(l, i, &o.deriver) ||
-	    !keep_text(l, &b->sigs, i, &o.sigs) || !keep_text(l, &b->ca, i, &o.ca))
+	if (!keep_path(l, base, &o.path) || !keep_deriver(l, i, &o.deriver) || !keep_text(l, &b->sigs, i, &o.sigs) ||
+	    !keep_text(l, &b->ca, i, &o.ca))
 		return ul_error_nomem(err, what);
 	r = keep_refs(l, i, err);
 	if (r < 0)
@@ -282,14 +270,13 @@ int ul_rc_lower_has(struct ul_rc_lower *l, const char *base, struct ul_error *er
 	return ul_manifest_has_digest(l->manifest, base) ? find_row(l, base, err) : 0;
 }
 
-int ul_rc_lower_info(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret,
-		     struct ul_error *err)
+int ul_rc_lower_info(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	return l->db ? info_of_database(l, base, ret, err) : info_of_manifest(l, base, ret, err);
 }
 
-static int outputs_of_manifest(struct ul_rc_lower *l, uint32_t number, const char *path,
-			       struct ul_builder *b, struct ul_error *err)
+static int outputs_of_manifest(struct ul_rc_lower *l, uint32_t number, const char *path, struct ul_builder *b,
+			       struct ul_error *err)
 {
 	const struct ul_drv_output *list;
 	uint32_t n = 0, low = 0, high;
@@ -308,8 +295,7 @@ static int outputs_of_manifest(struct ul_rc_lower *l, uint32_t number, const cha
 	return r;
 }
 
-int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_builder *b,
-			struct ul_error *err)
+int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_builder *b, struct ul_error *err)
 {
 	ul_autofree char *path = ul_path_join(ul_manifest_store_dir(l->manifest), base);
 	uint32_t number = 0;
@@ -328,9 +314,7 @@ int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_build
 	sqlite3_reset(l->outputs);
 	sqlite3_bind_int64(l->outputs, 1, sqlite3_column_int64(l->row, 7));
 	while (r == 0 && (code = sqlite3_step(l->outputs)) == SQLITE_ROW)
-		r = ul_builder_add_drv_output(b, path,
-					      (const char *)sqlite3_column_text(l->outputs, 0),
-					      (const char *)sqlite3_column_text(l->outputs, 1),
-					      err);
+		r = ul_builder_add_drv_output(b, path, (const char *)sqlite3_column_text(l->outputs, 0),
+					      (const char *)sqlite3_column_text(l->outputs, 1), err);
 	return r < 0 ? r : code == SQLITE_DONE ? 0 : fail(l, err);
 }

@@ -120,9 +120,8 @@ static int check_version(struct ul_rc *c)
 	int64_t size;
 	int r = check_file(c, SCHEMA, &size);
 
-	c->schema_right = r == 0 && size >= 2 && size <= 3 &&
-			  ul_read_file(c->db_fd, SCHEMA, 16, &text) == 0 && text.len >= 2 &&
-			  !memcmp(text.data, UL_DB_SCHEMA_VERSION, 2);
+	c->schema_right = r == 0 && size >= 2 && size <= 3 && ul_read_file(c->db_fd, SCHEMA, 16, &text) == 0 &&
+			  text.len >= 2 && !memcmp(text.data, UL_DB_SCHEMA_VERSION, 2);
 	return r;
 }
 
@@ -214,8 +213,7 @@ static bool schema_is_nix(sqlite3 *db)
 
 	for (size_t i = 0; i < ul_db_n_objects; i++)
 		required += is_required(&ul_db_objects[i]);
-	if (sqlite3_prepare_v2(db, "select type, name, tbl_name, sql from sqlite_schema", -1, &rows,
-			       NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select type, name, tbl_name, sql from sqlite_schema", -1, &rows, NULL) != SQLITE_OK)
 		return false;
 	while (harmless && (code = sqlite3_step(rows)) == SQLITE_ROW) {
 		const char *type = (const char *)sqlite3_column_text(rows, 0);
@@ -234,8 +232,8 @@ static bool schema_is_nix(sqlite3 *db)
 
 static bool is_upper_trouble(int code)
 {
-	return code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_BUSY ||
-	       code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_LOCKED;
+	return code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_READONLY ||
+	       code == SQLITE_CANTOPEN || code == SQLITE_LOCKED;
 }
 
 static int fail_sqlite(struct ul_rc *c, sqlite3 *db)
@@ -246,11 +244,9 @@ static int fail_sqlite(struct ul_rc *c, sqlite3 *db)
 		return ul_rc_nomem(c);
 	if (code == SQLITE_BUSY)
 		return ul_error_set(c->err, UL_E_UPPER, ul_rc_what, c->db_path,
-				    "Stop Nix first, or reconcile at the next boot.",
-				    "another program uses it");
-	return ul_error_set(c->err, UL_E_UPPER, ul_rc_what, c->db_path,
-			    code == SQLITE_FULL ? "Make room there." : NULL, "%s",
-			    sqlite3_errmsg(db));
+				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
+	return ul_error_set(c->err, UL_E_UPPER, ul_rc_what, c->db_path, code == SQLITE_FULL ? "Make room there." : NULL,
+			    "%s", sqlite3_errmsg(db));
 }
 
 /* Bring the log home. 0, or SQLite's code. */
@@ -269,9 +265,7 @@ static int checkpoint(struct ul_rc *c, sqlite3 *db)
 static int open_database(struct ul_rc *c, sqlite3 **ret, bool *ret_intact)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(c->db_path, &db,
-				   SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL),
-	    r = 0;
+	int code = sqlite3_open_v2(c->db_path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL), r = 0;
 
 	if (code == SQLITE_OK) {
 		/* An empty log is SQLite's own of this moment: it takes that away again. */

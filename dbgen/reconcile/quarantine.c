@@ -43,12 +43,10 @@ static bool take_flags_off(int dirfd, const char *name)
 	struct stat st;
 	int flags = 0;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 		return false;
 	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ||
-	    !(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
+	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 || !(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
 		return false;
 	flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
@@ -129,8 +127,7 @@ static int open_quarantine(struct ul_rc *c, bool create)
 	for (int i = 0; c->quarantine_fd < 0 && i < 3; i++) {
 		int r;
 
-		c->quarantine_fd = openat(c->o->upper_fd, QUARANTINE,
-					  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		c->quarantine_fd = openat(c->o->upper_fd, QUARANTINE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (c->quarantine_fd >= 0 || (errno == ENOENT && !create))
 			return 0;
 		if (errno == ENOENT) {
@@ -161,11 +158,9 @@ static int open_run(struct ul_rc *c)
 	snprintf(c->run_name, sizeof(c->run_name), "%0*lu-%s", NUMBER_DIGITS,
 		 (last_number(c->quarantine_fd) + 1) % 100000000UL, stamp);
 	if (mkdirat(c->quarantine_fd, c->run_name, 0700) < 0 &&
-	    (!take_flags_off(c->quarantine_fd, ".") ||
-	     mkdirat(c->quarantine_fd, c->run_name, 0700) < 0))
+	    (!take_flags_off(c->quarantine_fd, ".") || mkdirat(c->quarantine_fd, c->run_name, 0700) < 0))
 		return ul_rc_fail_upper(c, c->run_name, errno);
-	c->run_fd = openat(c->quarantine_fd, c->run_name,
-			   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	c->run_fd = openat(c->quarantine_fd, c->run_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return c->run_fd < 0 ? ul_rc_fail_upper(c, c->run_name, errno) : 0;
 }
 
@@ -232,8 +227,7 @@ static uint64_t count_bytes(int fd, unsigned int depth, unsigned int *left)
 		uint64_t below = 0;
 		int child;
 
-		if (is_dot(entry->d_name) ||
-		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (is_dot(entry->d_name) || fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if ((*left)-- == 0 || depth == MAX_DEPTH) {
 			*left = 0;
@@ -241,12 +235,10 @@ static uint64_t count_bytes(int fd, unsigned int depth, unsigned int *left)
 			break;
 		}
 		if (S_ISDIR(st.st_mode)) {
-			child = openat(dirfd(dir), entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			below = child < 0 ? 0 : count_bytes(child, depth + 1, left);
 		}
-		if (below == UINT64_MAX ||
-		    __builtin_add_overflow(sum, below + (uint64_t)st.st_blocks * 512, &sum))
+		if (below == UINT64_MAX || __builtin_add_overflow(sum, below + (uint64_t)st.st_blocks * 512, &sum))
 			sum = UINT64_MAX;
 	}
 	closedir(dir);
@@ -294,8 +286,8 @@ static bool flatten(struct emptying *e, const char *name)
 		e->left--;
 		if (unlinkat(fd, entry->d_name, 0) == 0)
 			continue;
-		if (errno == EISDIR || (take_flags_off(fd, entry->d_name) &&
-					unlinkat(fd, entry->d_name, 0) < 0 && errno == EISDIR))
+		if (errno == EISDIR ||
+		    (take_flags_off(fd, entry->d_name) && unlinkat(fd, entry->d_name, 0) < 0 && errno == EISDIR))
 			move_to_trash(e, fd, entry->d_name);
 	}
 	closedir(dir);
@@ -345,8 +337,7 @@ static int list_runs(struct emptying *e, struct ul_buffer *runs)
 	while (r == 0 && (entry = readdir(dir))) {
 		char *name;
 
-		if (is_dot(entry->d_name) || !strcmp(entry->d_name, TRASH) ||
-		    !strcmp(entry->d_name, c->run_name))
+		if (is_dot(entry->d_name) || !strcmp(entry->d_name, TRASH) || !strcmp(entry->d_name, c->run_name))
 			continue;
 		if (!is_run(entry->d_name)) {
 			move_to_trash(e, c->quarantine_fd, entry->d_name);
@@ -368,10 +359,8 @@ static bool is_old(const struct ul_rc *c, const char *name)
 {
 	struct stat st;
 
-	return c->o->quarantine_age > 0 &&
-	       fstatat(c->quarantine_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       time(NULL) > st.st_mtime &&
-	       (uint64_t)(time(NULL) - st.st_mtime) > c->o->quarantine_age;
+	return c->o->quarantine_age > 0 && fstatat(c->quarantine_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       time(NULL) > st.st_mtime && (uint64_t)(time(NULL) - st.st_mtime) > c->o->quarantine_age;
 }
 
 static bool space_is_low(const struct ul_rc *c)
@@ -400,8 +389,7 @@ static size_t count_too_many(const struct ul_rc *c, char *const *runs, size_t n)
 		if (is_old(c, runs[i - 1]))
 			return i;
 		if (c->o->quarantine_size > 0 &&
-		    (__builtin_add_overflow(sum, size_of(c, runs[i - 1]), &sum) ||
-		     sum > c->o->quarantine_size))
+		    (__builtin_add_overflow(sum, size_of(c, runs[i - 1]), &sum) || sum > c->o->quarantine_size))
 			return i;
 	}
 	return 0;
@@ -435,9 +423,7 @@ int ul_rc_discard(struct ul_rc *c, int dirfd, const char *name)
 		return ul_rc_quarantine(c, dirfd, name);
 	move_to_trash(&e, dirfd, name);
 	close(e.trash_fd);
-	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-		       ? ul_rc_quarantine(c, dirfd, name)
-		       : 0;
+	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? ul_rc_quarantine(c, dirfd, name) : 0;
 }
 
 int ul_rc_quarantine_empty(struct ul_rc *c)

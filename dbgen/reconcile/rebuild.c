@@ -32,8 +32,8 @@ static int compare_texts(const void *a, const void *b)
 
 static bool is_broken(const struct rebuild *b, const char *base)
 {
-	return b->broken.len > 0 && bsearch(&base, b->broken.data, b->broken.len / sizeof(char *),
-					    sizeof(char *), compare_texts);
+	return b->broken.len > 0 &&
+	       bsearch(&base, b->broken.data, b->broken.len / sizeof(char *), sizeof(char *), compare_texts);
 }
 
 /* ---- may the old one stay? ---- */
@@ -51,10 +51,8 @@ static bool row_agrees(struct ul_rc *c, sqlite3_stmt *q, uint32_t number)
 	sqlite3_reset(q);
 	sqlite3_bind_int64(q, 1, (int64_t)number + 1);
 	if (reader && ul_db_row_buffer_init(&buffer, c->store_dir, &err) == 0 &&
-	    ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &batch, &err) ==
-		    0 &&
-	    ul_db_row(&buffer, &batch, number - batch.first, &row, &err) == 0 &&
-	    sqlite3_step(q) == SQLITE_ROW)
+	    ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &batch, &err) == 0 &&
+	    ul_db_row(&buffer, &batch, number - batch.first, &row, &err) == 0 && sqlite3_step(q) == SQLITE_ROW)
 		agrees = sqlite3_column_bytes(q, 0) == row.path_len &&
 			 !memcmp(sqlite3_column_text(q, 0), row.path, (size_t)row.path_len) &&
 			 sqlite3_column_bytes(q, 1) == row.hash_len &&
@@ -70,11 +68,9 @@ static bool samples_agree(struct ul_rc *c, sqlite3 *db)
 	uint32_t n = ul_manifest_n_paths(c->o->lower.manifest);
 	ul_autostatement sqlite3_stmt *q = NULL;
 
-	if (sqlite3_prepare_v2(db, "select path, hash from ValidPaths where id = ?", -1, &q,
-			       NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select path, hash from ValidPaths where id = ?", -1, &q, NULL) != SQLITE_OK)
 		return false;
-	return n == 0 ||
-	       (row_agrees(c, q, 0) && row_agrees(c, q, n / 2) && row_agrees(c, q, n - 1));
+	return n == 0 || (row_agrees(c, q, 0) && row_agrees(c, q, n / 2) && row_agrees(c, q, n - 1));
 }
 
 /* Every path of the upper is there. */
@@ -84,16 +80,14 @@ static bool upper_is_there(struct ul_rc *c, sqlite3 *db)
 	bool there = true;
 	int code = SQLITE_DONE;
 
-	if (sqlite3_prepare_v2(db, "select path from ValidPaths where id > ?", -1, &q, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select path from ValidPaths where id > ?", -1, &q, NULL) != SQLITE_OK)
 		return false;
 	sqlite3_bind_int64(q, 1, ul_manifest_n_paths(c->o->lower.manifest));
 	while (there && (code = sqlite3_step(q)) == SQLITE_ROW) {
 		const char *path = (const char *)sqlite3_column_text(q, 0);
 		const char *base = path ? ul_store_base_of(c->store_dir, path) : NULL;
 
-		there = base && (ul_rc_has_entry(c, base) ||
-				 ul_manifest_has_digest(c->o->lower.manifest, base));
+		there = base && (ul_rc_has_entry(c, base) || ul_manifest_has_digest(c->o->lower.manifest, base));
 		c->report->upper_paths++;
 	}
 	return there && code == SQLITE_DONE;
@@ -101,9 +95,8 @@ static bool upper_is_there(struct ul_rc *c, sqlite3 *db)
 
 static bool may_stay(struct ul_rc *c, sqlite3 *db, bool intact)
 {
-	return db && intact && c->schema_right && !c->report->lower_changed &&
-	       c->report->was_clean && !c->shadowed && !c->o->check_always &&
-	       samples_agree(c, db) && upper_is_there(c, db);
+	return db && intact && c->schema_right && !c->report->lower_changed && c->report->was_clean && !c->shadowed &&
+	       !c->o->check_always && samples_agree(c, db) && upper_is_there(c, db);
 }
 
 /* ---- half-written paths ---- */
@@ -119,8 +112,7 @@ static int check_row(struct rebuild *b, sqlite3_stmt *q)
 
 	/* Rows that are none, and rows without files, fall without being looked into. */
 	if (!base || !hash || strncmp(hash, "sha256:", 7) != 0 ||
-	    !ul_hex_decode(hash + 7, strlen(hash + 7), wanted, sizeof(wanted)) ||
-	    !ul_rc_has_entry(b->c, base))
+	    !ul_hex_decode(hash + 7, strlen(hash + 7), wanted, sizeof(wanted)) || !ul_rc_has_entry(b->c, base))
 		return 0;
 	r = ul_rc_check_nar(b->c, base, wanted, (uint64_t)sqlite3_column_int64(q, 2));
 	if (r != 0)
@@ -138,15 +130,14 @@ static int find_broken(struct rebuild *b, sqlite3 *db)
 	ul_autostatement sqlite3_stmt *q = NULL;
 	int r = 0;
 
-	if (sqlite3_prepare_v2(db, "select path, hash, narSize from ValidPaths where id > ?", -1,
-			       &q, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select path, hash, narSize from ValidPaths where id > ?", -1, &q, NULL) !=
+	    SQLITE_OK)
 		return 0;
 	sqlite3_bind_int64(q, 1, b->c->before.checked_id);
 	while (r == 0 && sqlite3_step(q) == SQLITE_ROW)
 		r = check_row(b, q);
 	if (b->broken.len > 0)
-		qsort(b->broken.data, b->broken.len / sizeof(char *), sizeof(char *),
-		      compare_texts);
+		qsort(b->broken.data, b->broken.len / sizeof(char *), sizeof(char *), compare_texts);
 	return r;
 }
 
@@ -188,8 +179,7 @@ static int make_directory(struct ul_rc *c)
 		if (mkdirat(fd, parts[i], 0755) < 0 && errno != EEXIST)
 			next = -1;
 		else
-			next = openat(fd, parts[i],
-				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			next = openat(fd, parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		error = errno;
 		if (fd != c->o->upper_fd)
 			close(fd);
@@ -205,11 +195,8 @@ static int make_directory(struct ul_rc *c)
 static int build(struct rebuild *b, const char *merge_from)
 {
 	struct ul_rc *c = b->c;
-	struct ul_db_options options = {.durable = true,
-					.merge_from = merge_from,
-					.exists = exists,
-					.dropped = dropped,
-					.user = b};
+	struct ul_db_options options = {
+		.durable = true, .merge_from = merge_from, .exists = exists, .dropped = dropped, .user = b};
 	struct ul_db_source source;
 	int r;
 
@@ -217,8 +204,7 @@ static int build(struct rebuild *b, const char *merge_from)
 		r = ul_db_source_open(&source, c->o->lower.manifest, &options, c->err);
 		ul_db_source_close(&source);
 	} else {
-		r = ul_rc_upper_error(c, ul_db_build(c->o->lower.manifest, c->db_fd, ".", &options,
-						     c->err));
+		r = ul_rc_upper_error(c, ul_db_build(c->o->lower.manifest, c->db_fd, ".", &options, c->err));
 	}
 	return r < 0 ? r : b->failure;
 }
@@ -252,8 +238,7 @@ static int salvage(struct rebuild *b, char **ret_path)
 		if (mkdirat(c->o->upper_fd, SALVAGE, 0700) < 0)
 			r = ul_rc_fail_upper(c, SALVAGE, errno);
 		else
-			r = ul_rc_upper_error(c, ul_db_build(m, c->o->upper_fd, SALVAGE, NULL,
-							     c->err));
+			r = ul_rc_upper_error(c, ul_db_build(m, c->o->upper_fd, SALVAGE, NULL, c->err));
 		*ret_path = r == 0 ? ul_path_join(dir, "db.sqlite") : NULL;
 	}
 	ul_manifest_close(m);

@@ -22,8 +22,7 @@ static const char room[] = "Make room on the upper.";
 
 int ul_rc_fail_upper(struct ul_rc *c, const char *object, int errnum)
 {
-	return ul_error_errno(c->err, UL_E_UPPER, ul_rc_what, object,
-			      errnum == ENOSPC ? room : NULL, errnum);
+	return ul_error_errno(c->err, UL_E_UPPER, ul_rc_what, object, errnum == ENOSPC ? room : NULL, errnum);
 }
 
 int ul_rc_nomem(struct ul_rc *c)
@@ -47,9 +46,8 @@ static int begin(struct ul_rc *c)
 	char *identity = c->report->identity;
 	int r = ul_rc_lower_open(&c->lower, &o->lower, c->err);
 
-	if (r == 0 &&
-	    (size_t)snprintf(c->db_path, sizeof(c->db_path), "%s/" UL_RC_DB_DIR "/db.sqlite",
-			     o->upper_path) >= sizeof(c->db_path))
+	if (r == 0 && (size_t)snprintf(c->db_path, sizeof(c->db_path), "%s/" UL_RC_DB_DIR "/db.sqlite",
+				       o->upper_path) >= sizeof(c->db_path))
 		r = ul_rc_fail_upper(c, o->upper_path, ENAMETOOLONG);
 	if (r == 0)
 		r = ul_rc_identity_read(c);
@@ -118,8 +116,8 @@ static int make_room(struct ul_rc *c, int r)
 
 static int write_report(struct ul_rc *c)
 {
-	ul_autojson struct json_object *obj = ul_reconcile_report_json(
-		c->report, c->o->lower.name, c->o->lower.version, UL_RECONCILE_LISTED);
+	ul_autojson struct json_object *obj =
+		ul_reconcile_report_json(c->report, c->o->lower.name, c->o->lower.version, UL_RECONCILE_LISTED);
 	const char *text = NULL;
 	time_t now = time(NULL);
 	char stamp[32] = "";
@@ -129,8 +127,7 @@ static int write_report(struct ul_rc *c)
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "time", stamp))
-		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
-								   JSON_C_TO_STRING_NOSLASHESCAPE);
+		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
 		return ul_rc_nomem(c);
 	r = ul_rc_make_way(c, c->o->upper_fd, REPORT_JSON);
@@ -179,8 +176,8 @@ static int run(struct ul_rc *c)
 	return r < 0 ? r : finish(c);
 }
 
-static int run_with(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret,
-		    struct ul_rc *c, struct ul_error *err)
+static int run_with(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_rc *c,
+		    struct ul_error *err)
 {
 	int r;
 
@@ -217,16 +214,14 @@ static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 		r = ul_error_set(err, UL_E_RECONCILE, ul_rc_what, c.lost_name,
 				 "Build it anew on the new image, or set [reconcile] vanished = "
 				 "invalidate.",
-				 "it and %" PRIu64
-				 " more paths of the upper refer to paths that this "
+				 "it and %" PRIu64 " more paths of the upper refer to paths that this "
 				 "lower does not have",
 				 c.lost - 1);
 	ul_reconcile_report_free(&report);
 	return r;
 }
 
-int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret,
-		 struct ul_error *err)
+int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err)
 {
 	struct ul_error ignored;
 	struct ul_rc c;
@@ -241,8 +236,7 @@ int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_repor
 
 /* ---- the clean mark ---- */
 
-int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_marked,
-			    struct ul_error *err)
+int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_marked, struct ul_error *err)
 {
 	struct ul_reconcile_options o = {.upper_fd = upper_fd, .upper_path = upper_path};
 	struct ul_reconcile_report report = {0};
@@ -260,8 +254,7 @@ int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_mark
 		r = sqlite3_open_v2(c.db_path, &db, SQLITE_OPEN_READWRITE, NULL);
 		if (r == SQLITE_OK)
 			ul_sqlite_harden(db);
-		r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
-				    ul_rc_db_max_id(db, &max_id) < 0
+		r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK || ul_rc_db_max_id(db, &max_id) < 0
 			    ? ul_sqlite_error(err, db, "setting the clean mark", c.db_path)
 			    : 0;
 		/* The last one to close the database brings its log home. */

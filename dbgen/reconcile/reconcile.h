@@ -60,9 +60,8 @@ enum ul_reconcile_mode { UL_RECONCILE_ATTACH, UL_RECONCILE_REBUILD };
 /* The lower, opened and verified by the caller. */
 struct ul_reconcile_lower {
 	struct ul_manifest *manifest;
-	const char *
-		database; /* its own db.sqlite, sealed like it; NULL: rows come from the manifest */
-	const char *identity; /* root hash in hex; NULL: the manifest's checksum stands for it */
+	const char *database;       /* its own db.sqlite, sealed like it; NULL: rows come from the manifest */
+	const char *identity;       /* root hash in hex; NULL: the manifest's checksum stands for it */
 	const char *name, *version; /* for lower.json and messages; NULL: unknown */
 };
 
@@ -102,13 +101,11 @@ struct ul_reconcile_report {
 	bool database_kept; /* nothing was to change in it */
 	char identity[160]; /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
-	uint64_t checked; /* paths whose NAR hash was computed */
-	uint64_t
-		upper_paths; /* rows of paths that only the upper has, afterwards; attach mode only */
-	uint64_t emptied;    /* quarantines that were removed for good */
-	uint64_t database_us; /* time that the database took */
-	struct ul_buffer
-		list; /* struct ul_reconcile_item, owned; the first UL_RECONCILE_LISTED of each action */
+	uint64_t checked;      /* paths whose NAR hash was computed */
+	uint64_t upper_paths;  /* rows of paths that only the upper has, afterwards; attach mode only */
+	uint64_t emptied;      /* quarantines that were removed for good */
+	uint64_t database_us;  /* time that the database took */
+	struct ul_buffer list; /* struct ul_reconcile_item, owned; the first UL_RECONCILE_LISTED of each action */
 };
 
 #define UL_RECONCILE_LISTED 10000 /* items of one action that are kept by name; all are counted */
@@ -116,8 +113,7 @@ struct ul_reconcile_report {
 void ul_reconcile_report_free(struct ul_reconcile_report *r);
 
 /* What it holds, as items and their number. */
-const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r,
-						   size_t *ret_n);
+const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r, size_t *ret_n);
 
 /* "quarantined", "invalidated", ...: the member of report.json. */
 const char *ul_reconcile_action_name(enum ul_reconcile_action action);
@@ -127,8 +123,8 @@ const char *ul_reconcile_action_name(enum ul_reconcile_action action);
  * lower may be NULL. NULL: no memory.
  */
 struct json_object;
-struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name,
-					     const char *version, size_t most);
+struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name, const char *version,
+					     size_t most);
 
 /* Anything that a report should be written for. */
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r);
@@ -139,12 +135,10 @@ bool ul_reconcile_did_something(const struct ul_reconcile_report *r);
  * (no space, an I/O error, something that cannot be moved); -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_CORRUPT: of the lower;
  * -UL_E_MEMORY.
  */
-int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret,
-		 struct ul_error *err);
+int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err);
 
 /*
  * The clean mark, for the end of a system's run: sync the filesystem of upper_fd, then write `clean`. *ret_marked:
  * false where this upper was never reconciled (a tmpfs), so that there is nothing to mark.
  */
-int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_marked,
-			    struct ul_error *err);
+int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_marked, struct ul_error *err);

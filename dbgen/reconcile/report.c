@@ -28,8 +28,7 @@ const char *ul_reconcile_action_name(enum ul_reconcile_action action)
 	return action_names[action];
 }
 
-const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r,
-						   size_t *ret_n)
+const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r, size_t *ret_n)
 {
 	*ret_n = r->list.len / sizeof(struct ul_reconcile_item);
 	return (const struct ul_reconcile_item *)(const void *)r->list.data;
@@ -59,8 +58,7 @@ static char *escaped(const char *name)
 	return text;
 }
 
-int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name,
-		 const char *format, ...)
+int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name, const char *format, ...)
 {
 	struct ul_reconcile_item item = {.action = action};
 	struct ul_reconcile_report *report = c->report;
@@ -103,15 +101,14 @@ static struct json_object *item_json(const struct ul_reconcile_item *item)
 {
 	struct json_object *obj = json_object_new_object();
 
-	if (obj && ul_json_add_string(obj, "name", item->name) &&
-	    ul_json_add_string(obj, "why", item->why))
+	if (obj && ul_json_add_string(obj, "name", item->name) && ul_json_add_string(obj, "why", item->why))
 		return obj;
 	json_object_put(obj);
 	return NULL;
 }
 
-static bool add_list(const struct ul_reconcile_report *r, struct json_object *obj,
-		     enum ul_reconcile_action action, size_t most)
+static bool add_list(const struct ul_reconcile_report *r, struct json_object *obj, enum ul_reconcile_action action,
+		     size_t most)
 {
 	struct json_object *list = json_object_new_array();
 	size_t n, taken = 0;
@@ -149,24 +146,22 @@ static struct json_object *lower_json(const char *identity, const char *name, co
 {
 	struct json_object *obj = json_object_new_object();
 
-	if (obj && ul_json_add_string(obj, "identity", identity) &&
-	    ul_json_add_string(obj, "name", name) && ul_json_add_string(obj, "version", version))
+	if (obj && ul_json_add_string(obj, "identity", identity) && ul_json_add_string(obj, "name", name) &&
+	    ul_json_add_string(obj, "version", version))
 		return obj;
 	json_object_put(obj);
 	return NULL;
 }
 
-struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name,
-					     const char *version, size_t most)
+struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name, const char *version,
+					     size_t most)
 {
 	struct json_object *obj = json_object_new_object();
 	bool ok = obj && put(obj, "lower", lower_json(r->identity, name, version)) &&
-		  ul_json_add_bool(obj, "lowerChanged", r->lower_changed) &&
-		  ul_json_add_bool(obj, "first", r->first) &&
+		  ul_json_add_bool(obj, "lowerChanged", r->lower_changed) && ul_json_add_bool(obj, "first", r->first) &&
 		  ul_json_add_bool(obj, "clean", r->was_clean) &&
 		  ul_json_add_bool(obj, "databaseKept", r->database_kept) &&
-		  ul_json_add_uint(obj, "checked", r->checked) &&
-		  ul_json_add_uint(obj, "emptied", r->emptied) &&
+		  ul_json_add_uint(obj, "checked", r->checked) && ul_json_add_uint(obj, "emptied", r->emptied) &&
 		  put(obj, "counts", counts_json(r));
 
 	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)

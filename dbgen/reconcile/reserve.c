@@ -28,8 +28,7 @@ static uint64_t size_of_reserve(const struct ul_rc *c)
 
 bool ul_rc_reserve_release(struct ul_rc *c)
 {
-	return size_of_reserve(c) > 0 && unlinkat(c->o->upper_fd, RESERVE, 0) == 0 &&
-	       syncfs(c->o->upper_fd) == 0;
+	return size_of_reserve(c) > 0 && unlinkat(c->o->upper_fd, RESERVE, 0) == 0 && syncfs(c->o->upper_fd) == 0;
 }
 
 void ul_rc_reserve_keep(struct ul_rc *c)
@@ -48,8 +47,7 @@ void ul_rc_reserve_keep(struct ul_rc *c)
 	if (fstatat(c->o->upper_fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    ul_rc_discard(c, c->o->upper_fd, RESERVE) < 0)
 		return;
-	fd = openat(c->o->upper_fd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0600);
+	fd = openat(c->o->upper_fd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0 && posix_fallocate(fd, 0, (off_t)wanted) != 0)
 		(void)unlinkat(c->o->upper_fd, RESERVE, 0);
 }

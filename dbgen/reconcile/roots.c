@@ -70,8 +70,7 @@ static int walk(struct walk *w, int fd, const char *path, unsigned int depth)
 		if (S_ISLNK(st.st_mode)) {
 			r = look_at_link(w, fd, entry->d_name, path);
 		} else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) {
-			child = openat(fd, entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			snprintf(below, sizeof(below), "%.3800s/%.255s", path, entry->d_name);
 			if (child >= 0)
 				r = walk(w, child, below, depth + 1);
@@ -85,10 +84,8 @@ int ul_rc_roots(struct ul_rc *c)
 {
 	static const char *const tops[] = {"gcroots", "profiles"};
 	struct walk w = {.c = c, .left = MAX_ENTRIES};
-	ul_autoclose int var =
-		openat(c->o->upper_fd, "var", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	ul_autoclose int nix =
-		var < 0 ? -1 : openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int var = openat(c->o->upper_fd, "var", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int nix = var < 0 ? -1 : openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = 0;
 
 	for (size_t i = 0; nix >= 0 && r == 0 && i < UL_ARRAY_SIZE(tops); i++) {

@@ -22,8 +22,7 @@
 static bool keep_text(struct ul_rc_rows *rows, const char *text, size_t len, size_t *ret)
 {
 	*ret = rows->texts.len;
-	return ul_buffer_append(&rows->texts, text, len) == 0 &&
-	       ul_buffer_append(&rows->texts, "", 1) == 0;
+	return ul_buffer_append(&rows->texts, text, len) == 0 && ul_buffer_append(&rows->texts, "", 1) == 0;
 }
 
 static bool is_clean(const char *text, size_t len)
@@ -60,8 +59,7 @@ static bool deriver_is_clean(struct ul_rc *c, const char *text)
 }
 
 /* Columns: id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
-static bool read_row(struct ul_rc *c, struct ul_rc_rows *rows, sqlite3_stmt *q,
-		     struct ul_rc_row *row)
+static bool read_row(struct ul_rc *c, struct ul_rc_rows *rows, sqlite3_stmt *q, struct ul_rc_row *row)
 {
 	const char *path = (const char *)sqlite3_column_text(q, 1), *base = NULL;
 	const char *hash = (const char *)sqlite3_column_text(q, 2);
@@ -79,8 +77,7 @@ static bool read_row(struct ul_rc *c, struct ul_rc_rows *rows, sqlite3_stmt *q,
 	    !ul_hex_decode(hash + 7, strlen(hash + 7), row->nar_hash, UL_NAR_HASH_SIZE)) {
 		row->fate = UL_RC_MALFORMED;
 		path = path ? path : "";
-		return keep_text(rows, base ? base : path, strnlen(base ? base : path, 300),
-				 &row->base);
+		return keep_text(rows, base ? base : path, strnlen(base ? base : path, 300), &row->base);
 	}
 	if (!keep_text(rows, base, strlen(base), &row->base) ||
 	    !keep_optional(rows, q, 4, UL_DERIVER_MAX, is_clean, row, &row->deriver) ||
@@ -102,8 +99,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* One walk over the table, from either end. *ret_damaged: it did not come to the other one. */
-static int read_table(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows, const char *sql,
-		      bool down, int64_t until, bool *ret_damaged)
+static int read_table(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows, const char *sql, bool down, int64_t until,
+		      bool *ret_damaged)
 {
 	ul_autostatement sqlite3_stmt *q = NULL;
 	int64_t last = 0;
@@ -127,8 +124,7 @@ static int read_table(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows, con
 			break;
 		first = false;
 		last = id;
-		if (!read_row(c, rows, q, &row) ||
-		    ul_buffer_append(&rows->list, &row, sizeof(row)) < 0)
+		if (!read_row(c, rows, q, &row) || ul_buffer_append(&rows->list, &row, sizeof(row)) < 0)
 			return ul_rc_nomem(c);
 	}
 	if (code == SQLITE_NOMEM)
@@ -149,16 +145,15 @@ static int read_rows(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows)
 	if (r < 0 || !rows->damaged)
 		return r;
 	n = ul_rc_n_rows(rows);
-	r = read_table(c, db, rows, COLUMNS " desc", true,
-		       n > 0 ? ul_rc_row_list(rows)[n - 1].id : INT64_MIN, &damaged);
+	r = read_table(c, db, rows, COLUMNS " desc", true, n > 0 ? ul_rc_row_list(rows)[n - 1].id : INT64_MIN,
+		       &damaged);
 	if (r == 0 && rows->list.len > 0)
 		qsort(rows->list.data, ul_rc_n_rows(rows), sizeof(struct ul_rc_row), by_id);
 	return r;
 #undef COLUMNS
 }
 
-static int read_refs(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row *row,
-		     sqlite3_stmt *q)
+static int read_refs(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row *row, sqlite3_stmt *q)
 {
 	int code;
 
@@ -196,9 +191,8 @@ int ul_rc_rows_load(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *ret)
 	r = read_rows(c, db, ret);
 	if (r < 0)
 		return r;
-	if (sqlite3_prepare_v2(db,
-			       "select reference from Refs where referrer = ? order by reference",
-			       -1, &q, NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v2(db, "select reference from Refs where referrer = ? order by reference", -1, &q, NULL) !=
+	    SQLITE_OK) {
 		ret->damaged = true;
 		for (size_t i = 0; i < ul_rc_n_rows(ret); i++)
 			ul_rc_row_list(ret)[i].fate = UL_RC_MALFORMED;
@@ -221,9 +215,9 @@ struct ul_rc_row *ul_rc_rows_find(const struct ul_rc_rows *rows, int64_t id)
 {
 	const struct ul_rc_row key = {.id = id};
 
-	return rows->list.len == 0 ? NULL
-				   : bsearch(&key, rows->list.data, ul_rc_n_rows(rows),
-					     sizeof(struct ul_rc_row), by_id);
+	return rows->list.len == 0
+		       ? NULL
+		       : bsearch(&key, rows->list.data, ul_rc_n_rows(rows), sizeof(struct ul_rc_row), by_id);
 }
 
 /* ---- what the lower says ---- */
@@ -233,8 +227,8 @@ static int compare_texts(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool same_refs(const struct ul_rc *c, const struct ul_rc_rows *rows,
-		      const struct ul_rc_row *row, const struct ul_path_info *info)
+static bool same_refs(const struct ul_rc *c, const struct ul_rc_rows *rows, const struct ul_rc_row *row,
+		      const struct ul_path_info *info)
 {
 	ul_autofree const char **refs = NULL;
 	size_t dir = strlen(c->store_dir) + 1;
@@ -294,8 +288,7 @@ static int compare_with_lower(struct ul_rc *c, struct ul_rc_rows *rows, struct u
 	if (r < 0)
 		return r;
 	/* What Nix copies is all but the registration time, which some versions set anew. */
-	row->differs = r == 0 || row->stripped ||
-		       memcmp(row->nar_hash, info.nar_hash, UL_NAR_HASH_SIZE) != 0 ||
+	row->differs = r == 0 || row->stripped || memcmp(row->nar_hash, info.nar_hash, UL_NAR_HASH_SIZE) != 0 ||
 		       row->nar_size != info.nar_size || (row->ultimate != 0) != info.ultimate ||
 		       !same_text(rows, row->deriver, info.deriver) ||
 		       !same_sigs(ul_rc_text(rows, row->sigs), info.sigs ? info.sigs : "") ||
@@ -355,8 +348,7 @@ static int find_doubles(struct ul_rc *c, struct ul_rc_rows *rows)
 		return ul_rc_nomem(c);
 	for (size_t i = 0; i < n; i++)
 		if (ul_rc_row_list(rows)[i].fate == UL_RC_KEPT)
-			list[kept++] =
-				(struct named){ul_rc_text(rows, ul_rc_row_list(rows)[i].base), i};
+			list[kept++] = (struct named){ul_rc_text(rows, ul_rc_row_list(rows)[i].base), i};
 	qsort(list, kept, sizeof(*list), compare_texts);
 	for (size_t i = 1; i < kept; i++)
 		if (!strcmp(list[i - 1].base, list[i].base)) {
@@ -384,8 +376,7 @@ static int drop_referrers(struct ul_rc *c, struct ul_rc_rows *rows)
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < n; i++) {
 			for (uint32_t k = 0; k < list[i].n_refs && !list[i].lower; k++) {
-				const struct ul_rc_row *to =
-					ul_rc_rows_find(rows, ul_rc_row_refs(rows, &list[i])[k]);
+				const struct ul_rc_row *to = ul_rc_rows_find(rows, ul_rc_row_refs(rows, &list[i])[k]);
 
 				if (!to && list[i].fate == UL_RC_KEPT)
 					list[i].fate = UL_RC_REFERENCE;
@@ -449,8 +440,7 @@ int ul_rc_rows_report(struct ul_rc *c, const struct ul_rc_rows *rows)
 		if (row->fate != UL_RC_KEPT)
 			r = ul_rc_report_invalid(c, base, (enum ul_rc_fate)row->fate);
 		else if (row->differs)
-			r = ul_rc_report(c, UL_RECONCILE_UPDATED, base,
-					 "the lower says otherwise of it");
+			r = ul_rc_report(c, UL_RECONCILE_UPDATED, base, "the lower says otherwise of it");
 	}
 	return r;
 }

@@ -59,9 +59,7 @@ static unsigned char type_of(int fd, const struct dent *d)
 
 	if (d->type != DT_UNKNOWN)
 		return d->type;
-	return fstatat(fd, d->name, &st, AT_SYMLINK_NOFOLLOW) < 0
-		       ? DT_UNKNOWN
-		       : (unsigned char)IFTODT(st.st_mode);
+	return fstatat(fd, d->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? DT_UNKNOWN : (unsigned char)IFTODT(st.st_mode);
 }
 
 static int read_entries(struct ul_rc *c, struct ul_buffer *found)
@@ -115,8 +113,8 @@ static bool is_whiteout(const struct ul_rc *c, const char *name, unsigned char t
 {
 	struct stat st;
 
-	return type == DT_CHR && fstatat(c->store_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISCHR(st.st_mode) && st.st_rdev == 0;
+	return type == DT_CHR && fstatat(c->store_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == 0;
 }
 
 /* *ret_stays: it is neither sealed nor of a type that no store path has. */
@@ -139,15 +137,13 @@ static int judge(struct ul_rc *c, const char *name, unsigned char type, bool *re
 		r = ul_rc_report(c, UL_RECONCILE_WHITEOUT, name, "the lower does not have it");
 		if (r < 0 || c->o->dry_run)
 			return r;
-		return unlinkat(c->store_fd, name, 0) < 0 ? ul_rc_quarantine(c, c->store_fd, name)
-							  : 0;
+		return unlinkat(c->store_fd, name, 0) < 0 ? ul_rc_quarantine(c, c->store_fd, name) : 0;
 	}
 	if (type == DT_DIR || type == DT_REG || type == DT_LNK) {
 		*ret_stays = true;
 		return 0;
 	}
-	r = ul_rc_report(c, UL_RECONCILE_QUARANTINED, name, "%s, which no store path is",
-			 type_name(type));
+	r = ul_rc_report(c, UL_RECONCILE_QUARANTINED, name, "%s, which no store path is", type_name(type));
 	return r < 0 ? r : ul_rc_quarantine(c, c->store_fd, name);
 }
 
@@ -186,8 +182,8 @@ static int compare_entry(const void *key, const void *entry)
 
 bool ul_rc_has_entry(const struct ul_rc *c, const char *base)
 {
-	return c->entries.len > 0 && bsearch(base, c->entries.data, c->entries.len / sizeof(char *),
-					     sizeof(char *), compare_entry);
+	return c->entries.len > 0 &&
+	       bsearch(base, c->entries.data, c->entries.len / sizeof(char *), sizeof(char *), compare_entry);
 }
 
 /* ---- store/ and work/ themselves ---- */
@@ -215,8 +211,7 @@ static int clean_attributes(struct ul_rc *c)
 
 			if (strncmp(at, prefixes[i], len) != 0 || is_harmless(at + len))
 				continue;
-			r = ul_rc_report(c, UL_RECONCILE_NOTE, STORE,
-					 "its attribute %s was removed", at);
+			r = ul_rc_report(c, UL_RECONCILE_NOTE, STORE, "its attribute %s was removed", at);
 			if (r == 0 && !c->o->dry_run && fremovexattr(c->store_fd, at) < 0)
 				r = ul_rc_fail_upper(c, STORE, errno);
 		}
@@ -253,8 +248,7 @@ static int open_store(struct ul_rc *c)
 		return r;
 	if (mkdirat(c->o->upper_fd, STORE, 0755) < 0 && errno != EEXIST)
 		return ul_rc_fail_upper(c, STORE, errno);
-	c->store_fd =
-		openat(c->o->upper_fd, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	c->store_fd = openat(c->o->upper_fd, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return c->store_fd < 0 ? ul_rc_fail_upper(c, STORE, errno) : 0;
 }
 

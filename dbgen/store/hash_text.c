@@ -24,8 +24,7 @@ static bool parse_digits(const char *text, size_t len, uint8_t *out, size_t size
 		return ul_hex_decode(text, len, out, size);
 	if (len == ul_nix32_length(size))
 		return ul_nix32_decode(text, len, out, size);
-	if (len != ul_base64_length(size) || !ul_base64_decode(text, len, padded, &decoded) ||
-	    decoded != size)
+	if (len != ul_base64_length(size) || !ul_base64_decode(text, len, padded, &decoded) || decoded != size)
 		return false;
 	memcpy(out, padded, size);
 	return true;
@@ -37,8 +36,7 @@ static int take_algorithm(const char **text, size_t *len)
 	for (size_t i = 0; i < UL_ARRAY_SIZE(algorithms); i++) {
 		size_t n = strlen(algorithms[i].name);
 
-		if (*len > n && !memcmp(*text, algorithms[i].name, n) &&
-		    ((*text)[n] == ':' || (*text)[n] == '-')) {
+		if (*len > n && !memcmp(*text, algorithms[i].name, n) && ((*text)[n] == ':' || (*text)[n] == '-')) {
 			*text += n + 1;
 			*len -= n + 1;
 			return (int)i;

@@ -22,8 +22,7 @@
 #define BUFFER_SIZE (256 * 1024) /* bytes: large reads that stay in a core's cache */
 #define BIG_FILE    (128 * 1024) /* bytes: from here on the kernel is told to read ahead further */
 #define AHEAD       24           /* files of a directory that are opened before their turn */
-#define AHEAD_BYTES \
-	(512 * 1024) /* of each, asked for; the kernel reads a longer one ahead by itself */
+#define AHEAD_BYTES (512 * 1024) /* of each, asked for; the kernel reads a longer one ahead by itself */
 
 static const char what[] = "hashing a store path";
 
@@ -112,8 +111,7 @@ static int failed(struct ul_nar_hasher *h, int errnum, struct ul_error *err)
 
 static int changed(struct ul_nar_hasher *h, struct ul_error *err)
 {
-	return ul_error_set(err, UL_E_CHECK, what, h->path,
-			    "Check again when nothing writes there.",
+	return ul_error_set(err, UL_E_CHECK, what, h->path, "Check again when nothing writes there.",
 			    "it changed while it was read");
 }
 
@@ -228,8 +226,7 @@ static int sort_names(struct frame *f)
 	if (!f->entries)
 		return ENOMEM;
 	for (size_t i = 0; i < f->n; i++) {
-		f->entries[i] =
-			(struct entry){.name = at + 1, .type = (unsigned char)*at, .fd = -1};
+		f->entries[i] = (struct entry){.name = at + 1, .type = (unsigned char)*at, .fd = -1};
 		at += strlen(at + 1) + 2;
 	}
 	qsort(f->entries, f->n, sizeof(*f->entries), by_bytes);
@@ -302,8 +299,7 @@ static int push(struct ul_nar_hasher *h, struct ul_error *err)
 	int fd, r;
 
 	if (h->depth == h->stack_size) {
-		struct frame *more =
-			reallocarray(h->stack, h->stack_size * 2 + 16, sizeof(*h->stack));
+		struct frame *more = reallocarray(h->stack, h->stack_size * 2 + 16, sizeof(*h->stack));
 
 		if (!more)
 			return ul_error_nomem(err, what);
@@ -409,8 +405,8 @@ static int walk(struct ul_nar_hasher *h, struct ul_error *err)
 	return r;
 }
 
-int ul_nar_hasher_run(struct ul_nar_hasher *h, int dirfd, const char *path, uint8_t ret_hash[32],
-		      uint64_t *ret_size, struct ul_error *err)
+int ul_nar_hasher_run(struct ul_nar_hasher *h, int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size,
+		      struct ul_error *err)
 {
 	size_t len = strlen(path);
 	int r;
@@ -428,8 +424,7 @@ int ul_nar_hasher_run(struct ul_nar_hasher *h, int dirfd, const char *path, uint
 		return r;
 	flush(h);
 	if (h->failed || !EVP_DigestFinal_ex(h->ctx, ret_hash, NULL))
-		return ul_error_set(err, UL_E_SYSTEM, what, path, NULL,
-				    "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, path, NULL, "libcrypto computed no digest");
 	*ret_size = h->size;
 	return 0;
 }
@@ -460,15 +455,13 @@ void ul_nar_hasher_free(struct ul_nar_hasher *h)
 	free(h);
 }
 
-void ul_nar_hasher_watch(struct ul_nar_hasher *h, void (*hashed)(void *user, uint64_t bytes),
-			 void *user)
+void ul_nar_hasher_watch(struct ul_nar_hasher *h, void (*hashed)(void *user, uint64_t bytes), void *user)
 {
 	h->hashed = hashed;
 	h->user = user;
 }
 
-int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size,
-		struct ul_error *err)
+int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size, struct ul_error *err)
 {
 	struct ul_nar_hasher *h = ul_nar_hasher_new();
 	int r;

@@ -22,8 +22,7 @@
  * metadata only the executable bit counts. *ret_size: bytes of the NAR. Other kinds of files are
  * -UL_E_CHECK, unreadable ones -UL_E_SYSTEM.
  */
-int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size,
-		struct ul_error *err);
+int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size, struct ul_error *err);
 
 /* The same for many objects, with buffers that are kept; one per thread. NULL: no memory. */
 struct ul_nar_hasher;
@@ -31,8 +30,7 @@ struct ul_nar_hasher *ul_nar_hasher_new(void);
 void ul_nar_hasher_free(struct ul_nar_hasher *h);
 
 /* Have `hashed` told, now and then, how many more bytes of NARs were hashed. */
-void ul_nar_hasher_watch(struct ul_nar_hasher *h, void (*hashed)(void *user, uint64_t bytes),
-			 void *user);
+void ul_nar_hasher_watch(struct ul_nar_hasher *h, void (*hashed)(void *user, uint64_t bytes), void *user);
 
-int ul_nar_hasher_run(struct ul_nar_hasher *h, int dirfd, const char *path, uint8_t ret_hash[32],
-		      uint64_t *ret_size, struct ul_error *err);
+int ul_nar_hasher_run(struct ul_nar_hasher *h, int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size,
+		      struct ul_error *err);

@@ -11,7 +11,7 @@
 #define UL_DIGEST_SIZE   20  /* bytes of the hash part of a store path (32 digits of base-32) */
 #define UL_NAR_HASH_SIZE 32  /* SHA-256 */
 #define UL_NAME_MAX      211 /* Nix's limit of a store path's name, bytes */
-#define UL_HASH_DIGITS   32 /* of a store path's hash part */
+#define UL_HASH_DIGITS   32  /* of a store path's hash part */
 #define UL_BASE_NAME_MAX (UL_HASH_DIGITS + 1 + UL_NAME_MAX)
 #define UL_STORE_DIR_MAX 255 /* bytes of a store directory's path */
 

@@ -18,8 +18,8 @@ void ul_text_pairs_init(struct ul_text_pairs *t);
 static inline void ul_pairs_digest(const struct ul_text_pairs *t, const uint8_t *digest, char *out)
 {
 	for (unsigned int group = 0; group < 4; group++, digest += 5, out += 8) {
-		uint64_t v = (uint64_t)digest[0] << 32 | (uint64_t)digest[1] << 24 |
-			     (uint64_t)digest[2] << 16 | (uint64_t)digest[3] << 8 | digest[4];
+		uint64_t v = (uint64_t)digest[0] << 32 | (uint64_t)digest[1] << 24 | (uint64_t)digest[2] << 16 |
+			     (uint64_t)digest[3] << 8 | digest[4];
 
 		memcpy(out, t->base32[v >> 30], 2);
 		memcpy(out + 2, t->base32[v >> 20 & 1023], 2);

@@ -46,9 +46,8 @@ struct ul_lower {
 	char registration[160];       /* from what, for the log */
 	char *system;                 /* store path that is started; owned */
 	char *remount_hook;           /* Nix's, in that system; owned; NULL: it has none */
-	uint64_t
-		mended; /* times that error correction mended a block, until the system was started */
-	bool mended_exact; /* by the kernel's count; else at least so often, by its log */
+	uint64_t mended;              /* times that error correction mended a block, until the system was started */
+	bool mended_exact;            /* by the kernel's count; else at least so often, by its log */
 };
 
 /* A slot that was not used. */
@@ -60,10 +59,10 @@ struct ul_refusal {
 
 /* The writable layer. Whatever lies on a persistent one is hostile: the disk may have been written elsewhere. */
 struct ul_upper {
-	bool persistent; /* false: a tmpfs, lost at the next boot */
-	bool fresh;      /* prepared in this boot: nothing of an earlier one is on it */
-	bool fallback;   /* the policy wants a persistent one; `why` tells what became of it */
-	bool mounted; /* stage upper ran: it has nothing to do when the next slot runs it again */
+	bool persistent;     /* false: a tmpfs, lost at the next boot */
+	bool fresh;          /* prepared in this boot: nothing of an earlier one is on it */
+	bool fallback;       /* the policy wants a persistent one; `why` tells what became of it */
+	bool mounted;        /* stage upper ran: it has nothing to do when the next slot runs it again */
 	uint32_t n_mended;   /* directories, attributes and files that were not what they must be */
 	bool was_clean;      /* the last shutdown left the clean mark (stage reconcile fills it) */
 	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
@@ -124,9 +123,7 @@ struct ul_boot {
 	bool files_found;           /* the filesystem with the image files is mounted */
 	char *files[UL_BOOT_FILES]; /* their paths, newest name first */
 	size_t n_files;
-	int loops
-		[2 *
-		 UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
+	int loops[2 * UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
 	size_t n_loops;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
 	struct ul_lower lowers[UL_BOOT_LOWERS];
@@ -138,7 +135,7 @@ struct ul_boot {
 	struct ul_reconcile_report reconcile; /* of a persistent upper */
 	bool reconciled;                      /* stage reconcile filled it */
 	uint32_t n_gcroots;
-	char *profile; /* system of the upper's profile, which is started; owned; NULL: the image's */
+	char *profile;               /* system of the upper's profile, which is started; owned; NULL: the image's */
 	struct ul_error profile_why; /* why it is not, where the policy wants it */
 
 	/* ---- the record ---- */
@@ -212,8 +209,7 @@ void ul_lower_title(const struct ul_lower *lower, char *buf, size_t size);
 char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);
 
 /* The same of a path from the lower's root ("nix/store"). */
-char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path,
-		    char *buf);
+char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path, char *buf);
 
 /*
  * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: attach is what

@@ -27,12 +27,10 @@ static bool worth_a_look(const struct ul_boot *b, const char *name)
 			return false;
 	snprintf(path, sizeof(path), "%s/block/%s/size", b->sys_dir, name);
 	/* sysfs calls every file 4096 bytes long. */
-	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 &&
-	       text.data[0] != '0';
+	return ul_read_file(AT_FDCWD, path, 4096, &text) == 0 && text.len > 0 && text.data[0] != '0';
 }
 
-int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const char *disk),
-			 void *context)
+int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const char *disk), void *context)
 {
 	ul_autofree char *path = ul_path_join(b->sys_dir, "block");
 	DIR *dir = path ? opendir(path) : NULL;
@@ -84,8 +82,7 @@ bool ul_devices_wait(struct ul_boot *b, struct ul_wait *w)
 	if (now - w->told_us >= REPORT_US) {
 		w->told_us = now;
 		ul_log(UL_LOG_INFO, "%s: waiting for %s (%.0f s of %.0f s)", w->stage, w->wanted,
-		       (double)(now - w->begin_us) / 1e6,
-		       (double)(w->deadline_us - w->begin_us) / 1e6);
+		       (double)(now - w->begin_us) / 1e6, (double)(w->deadline_us - w->begin_us) / 1e6);
 	}
 	sleep_for_devices(b, w->deadline_us - now);
 	return true;

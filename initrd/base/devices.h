@@ -20,8 +20,7 @@ struct ul_wait {
  * Call fn with the path of each disk that may hold something of ours: not memory disks, device-mapper's or loop
  * devices without a file. Ends early with what fn returns where that is not 0. No disk driver yet: 0.
  */
-int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const char *disk),
-			 void *context);
+int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const char *disk), void *context);
 
 /*
  * Sleep until a device appears, or a second passes: names that udev makes, and events that were lost. Drivers that

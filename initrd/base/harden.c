@@ -13,6 +13,5 @@
 
 bool ul_refuse_new_code(void)
 {
-	return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT, 0UL, 0UL, 0UL) ==
-	       0;
+	return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT, 0UL, 0UL, 0UL) == 0;
 }

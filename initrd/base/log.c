@@ -62,8 +62,7 @@ void ul_log(enum ul_log_level level, const char *format, ...)
 	/* Facility 3 (daemon), so that nobody takes it for a message of the kernel. */
 	n = snprintf(line, sizeof(line), "<%d>underlay: %s\n", 3 << 3 | (int)level, escaped);
 	/* The kernel cuts a record at some 1,000 bytes and shortens it by itself. */
-	bool shown = sink.kmsg >= 0 && write(sink.kmsg, line, (size_t)n) == n &&
-		     (int)level < sink.kernel_level;
+	bool shown = sink.kmsg >= 0 && write(sink.kmsg, line, (size_t)n) == n && (int)level < sink.kernel_level;
 	if (shown)
 		return;
 	n = snprintf(line, sizeof(line), "underlay: %s\n", escaped);

@@ -14,9 +14,8 @@ int ul_uevent_parse(const char *message, size_t len, struct ul_uevent *ret)
 		const char *key;
 		const char **field;
 	} fields[] = {
-		{"ACTION=", &event.action},       {"DEVPATH=", &event.devpath},
-		{"SUBSYSTEM=", &event.subsystem}, {"DEVNAME=", &event.devname},
-		{"MODALIAS=", &event.modalias},
+		{"ACTION=", &event.action},   {"DEVPATH=", &event.devpath},   {"SUBSYSTEM=", &event.subsystem},
+		{"DEVNAME=", &event.devname}, {"MODALIAS=", &event.modalias},
 	};
 	const char *end = message + len;
 
@@ -39,8 +38,7 @@ int ul_uevent_open(int *ret_fd, struct ul_error *err)
 {
 	static const char what[] = "listening for device events";
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	ul_autoclose int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-				     NETLINK_KOBJECT_UEVENT);
+	ul_autoclose int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	int size = 1 << 20;
 
 	if (fd < 0)
@@ -59,10 +57,8 @@ int ul_uevent_receive(int fd, char buf[UL_UEVENT_MAX], struct ul_uevent *ret)
 	for (;;) {
 		struct sockaddr_nl from = {0};
 		struct iovec part = {.iov_base = buf, .iov_len = UL_UEVENT_MAX};
-		struct msghdr message = {.msg_name = &from,
-					 .msg_namelen = sizeof(from),
-					 .msg_iov = &part,
-					 .msg_iovlen = 1};
+		struct msghdr message = {
+			.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &part, .msg_iovlen = 1};
 		ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)

@@ -39,8 +39,7 @@ char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf)
 	return buf;
 }
 
-char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path,
-		    char *buf)
+char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path, char *buf)
 {
 	snprintf(buf, PATH_MAX, "%s%s/%s", b->root, lower->mount, path);
 	return buf;
@@ -56,8 +55,7 @@ void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size)
 	char text[400];
 
 	snprintf(text, sizeof(text), "%s%s%s on %s", slot->name[0] ? slot->name : "an image",
-		 slot->version[0] ? " " : "", slot->version,
-		 slot->data.device ? slot->data.device : slot->disk);
+		 slot->version[0] ? " " : "", slot->version, slot->data.device ? slot->data.device : slot->disk);
 	ul_escape_text(buf, size, text);
 }
 
@@ -107,8 +105,7 @@ void ul_lower_release(struct ul_boot *b, struct ul_lower *lower)
 	free(lower->system);
 	free(lower->remount_hook);
 	if (lower->filesystem && umount2(ul_boot_path(b, lower->mount, path), MNT_DETACH) < 0)
-		ul_log(UL_LOG_WARNING, "lower: unmounting the refused image: %s: %s.", path,
-		       strerror(errno));
+		ul_log(UL_LOG_WARNING, "lower: unmounting the refused image: %s: %s.", path, strerror(errno));
 	if (lower->mapping[0] && ul_verity_deactivate(lower->mapping, &err) < 0)
 		ul_log(UL_LOG_WARNING, "verify: %s: %s: %s.", err.what, err.object, err.why);
 	if (lower->sealed)
@@ -166,8 +163,7 @@ static int run_one(struct ul_boot *b, const struct ul_stage *stage, struct ul_er
 	start = ul_now_us() - start;
 	if (t)
 		t->took_us += start;
-	ul_log(UL_LOG_DEBUG, "%s: %s after %.3f ms", stage->name, r < 0 ? "failed" : "done",
-	       (double)start / 1000);
+	ul_log(UL_LOG_DEBUG, "%s: %s after %.3f ms", stage->name, r < 0 ? "failed" : "done", (double)start / 1000);
 	return r;
 }
 

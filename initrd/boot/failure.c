@@ -29,8 +29,7 @@ void ul_failure_report(struct ul_boot *b)
 	char sentence[1200], after[64] = "";
 
 	if (!b->failure_logged)
-		ul_log(UL_LOG_ERROR, "%s: %s", stage,
-		       ul_error_sentence(e, sentence, sizeof(sentence)));
+		ul_log(UL_LOG_ERROR, "%s: %s", stage, ul_error_sentence(e, sentence, sizeof(sentence)));
 	ul_last_failure_keep(b);
 	if (b->pid1)
 		snprintf(after, sizeof(after), "; %s in %g s", verbs[b->policy.action],
@@ -40,8 +39,7 @@ void ul_failure_report(struct ul_boot *b)
 
 static void sleep_us(uint64_t us)
 {
-	struct timespec left = {.tv_sec = (time_t)(us / 1000000),
-				.tv_nsec = (long)(us % 1000000) * 1000};
+	struct timespec left = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
 
 	while (nanosleep(&left, &left) < 0)
 		;

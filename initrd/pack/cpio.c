@@ -41,8 +41,7 @@ static size_t lower_bound(const struct ul_cpio *c, const char *path)
 	return low;
 }
 
-static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry *wanted,
-		    struct ul_error *err)
+static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry *wanted, struct ul_error *err)
 {
 	const char *other = S_ISDIR(have->mode) ? "a directory"
 			    : *have->source     ? have->source
@@ -50,14 +49,11 @@ static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry
 
 	if (S_ISDIR(have->mode) && S_ISDIR(wanted->mode))
 		return 0;
-	if (have->mode == wanted->mode && have->len == wanted->len &&
-	    have->major == wanted->major && have->minor == wanted->minor &&
-	    (wanted->len == 0 || !memcmp(have->data, wanted->data, wanted->len)))
+	if (have->mode == wanted->mode && have->len == wanted->len && have->major == wanted->major &&
+	    have->minor == wanted->minor && (wanted->len == 0 || !memcmp(have->data, wanted->data, wanted->len)))
 		return 0;
-	return ul_error_set(err, UL_E_EXISTS, ADDING,
-			    *wanted->source ? wanted->source : wanted->path,
-			    "Give one of the two another path.", "/%s is taken by %s", have->path,
-			    other);
+	return ul_error_set(err, UL_E_EXISTS, ADDING, *wanted->source ? wanted->source : wanted->path,
+			    "Give one of the two another path.", "/%s is taken by %s", have->path, other);
 }
 
 /* Takes a copy of everything in *wanted. */
@@ -70,8 +66,8 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 		return conflict(&c->entries[at], wanted, err);
 	if (e.len > UL_CPIO_FILE_MAX || c->bytes + e.len > UL_CPIO_TOTAL_MAX)
 		return ul_error_set(err, UL_E_INPUT, ADDING, *e.source ? e.source : e.path, NULL,
-				    "with its %zu bytes the initramfs would be larger than %u MiB",
-				    e.len, UL_CPIO_TOTAL_MAX >> 20);
+				    "with its %zu bytes the initramfs would be larger than %u MiB", e.len,
+				    UL_CPIO_TOTAL_MAX >> 20);
 	if (c->count == c->size) {
 		size_t size = c->size ? c->size * 2 : 64;
 		struct ul_cpio_entry *entries = reallocarray(c->entries, size, sizeof(e));
@@ -100,24 +96,21 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 }
 
 /* e has no path yet, and a source or NULL. path is absolute, an entry's own is not. */
-static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *e,
-	       struct ul_error *err)
+static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *e, struct ul_error *err)
 {
 	char parent[PATH_SIZE], empty[] = "";
 	struct ul_cpio_entry whole = *e;
 
 	if (!plain_path(path))
-		return ul_error_set(
-			err, UL_E_USAGE, ADDING, path,
-			"Give an absolute path without \".\", \"..\" and double slashes.",
-			"no path in an initramfs can be that");
+		return ul_error_set(err, UL_E_USAGE, ADDING, path,
+				    "Give an absolute path without \".\", \"..\" and double slashes.",
+				    "no path in an initramfs can be that");
 	snprintf(parent, sizeof(parent), "%s", path + 1);
 	whole.path = parent;
 	if (!whole.source)
 		whole.source = empty;
 	for (char *slash = strchr(parent, '/'); slash; slash = strchr(slash + 1, '/')) {
-		struct ul_cpio_entry dir = {
-			.path = parent, .source = whole.source, .mode = S_IFDIR | 0755};
+		struct ul_cpio_entry dir = {.path = parent, .source = whole.source, .mode = S_IFDIR | 0755};
 		int r;
 
 		*slash = '\0';
@@ -136,15 +129,13 @@ static void pad(struct ul_buffer *b, size_t start, size_t multiple)
 }
 
 /* ret has been given room enough by the caller. */
-static void write_record(struct ul_buffer *ret, size_t start, const struct ul_cpio_entry *e,
-			 uint32_t inode)
+static void write_record(struct ul_buffer *ret, size_t start, const struct ul_cpio_entry *e, uint32_t inode)
 {
 	size_t name = strlen(e->path) + 1;
 
 	ret->len += (size_t)sprintf((char *)ret->data + ret->len,
-				    "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x",
-				    inode, e->mode, 0, 0, S_ISDIR(e->mode) ? 2 : 1, 0, e->len, 0, 0,
-				    e->major, e->minor, name, 0);
+				    "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x", inode, e->mode, 0,
+				    0, S_ISDIR(e->mode) ? 2 : 1, 0, e->len, 0, 0, e->major, e->minor, name, 0);
 	memcpy(ret->data + ret->len, e->path, name);
 	ret->len += name;
 	pad(ret, start, 4);
@@ -161,16 +152,16 @@ int ul_cpio_add_dir(struct ul_cpio *c, const char *path, mode_t permissions, str
 	return add(c, path, &e, err);
 }
 
-int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major,
-		     unsigned minor, struct ul_error *err)
+int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major, unsigned minor,
+		     struct ul_error *err)
 {
 	struct ul_cpio_entry e = {.mode = S_IFCHR | permissions, .major = major, .minor = minor};
 
 	return add(c, path, &e, err);
 }
 
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data,
-		     size_t len, enum ul_cpio_kind kind, const char *source, struct ul_error *err)
+int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
+		     enum ul_cpio_kind kind, const char *source, struct ul_error *err)
 {
 	struct ul_cpio_entry e = {.mode = S_IFREG | permissions,
 				  .data = (uint8_t *)data,

@@ -61,10 +61,10 @@ struct ul_cpio {
  * equal bytes and mode, else -UL_E_EXISTS that names both sources. Data is copied.
  */
 int ul_cpio_add_dir(struct ul_cpio *c, const char *path, mode_t permissions, struct ul_error *err);
-int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major,
-		     unsigned minor, struct ul_error *err);
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data,
-		     size_t len, enum ul_cpio_kind kind, const char *source, struct ul_error *err);
+int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major, unsigned minor,
+		     struct ul_error *err);
+int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
+		     enum ul_cpio_kind kind, const char *source, struct ul_error *err);
 
 /* The entry of that path (absolute), or NULL. */
 const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *path);

@@ -25,8 +25,7 @@ static bool inside(const struct reader *r, uint64_t offset, uint64_t len)
 }
 
 /* A NUL-terminated string at offset that ends before the end of its area; NULL: there is none. */
-static const char *text_at(const struct reader *r, uint64_t area, uint64_t area_len,
-			   uint64_t offset)
+static const char *text_at(const struct reader *r, uint64_t area, uint64_t area_len, uint64_t offset)
 {
 	const char *at;
 
@@ -83,15 +82,14 @@ static Elf64_Phdr segment(const struct reader *r, const Elf64_Ehdr *h, size_t i)
 }
 
 /* The file offset of len bytes at a virtual address, by the loaded segments. false: not loaded. */
-static bool file_offset(const struct reader *r, const Elf64_Ehdr *h, uint64_t address, uint64_t len,
-			uint64_t *ret)
+static bool file_offset(const struct reader *r, const Elf64_Ehdr *h, uint64_t address, uint64_t len, uint64_t *ret)
 {
 	for (size_t i = 0; i < h->e_phnum; i++) {
 		Elf64_Phdr p = segment(r, h, i);
 		uint64_t into = address - p.p_vaddr;
 
-		if (p.p_type != PT_LOAD || address < p.p_vaddr || into > p.p_filesz ||
-		    len > p.p_filesz - into || !inside(r, p.p_offset, p.p_filesz))
+		if (p.p_type != PT_LOAD || address < p.p_vaddr || into > p.p_filesz || len > p.p_filesz - into ||
+		    !inside(r, p.p_offset, p.p_filesz))
 			continue;
 		*ret = p.p_offset + into;
 		return true;
@@ -101,8 +99,7 @@ static bool file_offset(const struct reader *r, const Elf64_Ehdr *h, uint64_t ad
 
 static Elf64_Dyn dynamic_entry(const struct reader *r, uint64_t at)
 {
-	return (Elf64_Dyn){.d_tag = (int64_t)ul_get_le64(r->data + at),
-			   .d_un.d_val = ul_get_le64(r->data + at + 8)};
+	return (Elf64_Dyn){.d_tag = (int64_t)ul_get_le64(r->data + at), .d_un.d_val = ul_get_le64(r->data + at + 8)};
 }
 
 /* Where the strings of the dynamic section are. */
@@ -111,8 +108,7 @@ struct strings {
 	uint64_t len;
 };
 
-static int find_strings(const struct reader *r, const Elf64_Ehdr *h, uint64_t start, size_t count,
-			struct strings *ret)
+static int find_strings(const struct reader *r, const Elf64_Ehdr *h, uint64_t start, size_t count, struct strings *ret)
 {
 	uint64_t address = 0, len = 0;
 	bool have = false;
@@ -137,8 +133,7 @@ static int find_strings(const struct reader *r, const Elf64_Ehdr *h, uint64_t st
 	return 0;
 }
 
-static int take_entry(const struct reader *r, const struct strings *s, Elf64_Dyn d,
-		      struct ul_elf *elf)
+static int take_entry(const struct reader *r, const struct strings *s, Elf64_Dyn d, struct ul_elf *elf)
 {
 	char **path = d.d_tag == DT_RPATH ? &elf->rpath : &elf->runpath;
 	const char *text;
@@ -163,8 +158,7 @@ static int take_entry(const struct reader *r, const struct strings *s, Elf64_Dyn
 	return *path ? 0 : ul_error_nomem(r->err, "reading an ELF file");
 }
 
-static int read_dynamic(const struct reader *r, const Elf64_Ehdr *h, const Elf64_Phdr *p,
-			struct ul_elf *elf)
+static int read_dynamic(const struct reader *r, const Elf64_Ehdr *h, const Elf64_Phdr *p, struct ul_elf *elf)
 {
 	size_t count = (size_t)(p->p_filesz / sizeof(Elf64_Dyn));
 	struct strings strings;
@@ -234,8 +228,7 @@ bool ul_elf_is(const uint8_t *data, size_t len)
 	return len >= EI_NIDENT && !memcmp(data, ELFMAG, SELFMAG);
 }
 
-int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret,
-		 struct ul_error *err)
+int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret, struct ul_error *err)
 {
 	struct reader r = {data, len, name, err};
 	ul_autoelf struct ul_elf elf = {0};
@@ -256,8 +249,8 @@ int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_el
 	return 0;
 }
 
-int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name,
-		   const uint8_t **ret, size_t *ret_len, struct ul_error *err)
+int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, const uint8_t **ret,
+		   size_t *ret_len, struct ul_error *err)
 {
 	struct reader r = {data, len, name, err};
 	Elf64_Shdr names;

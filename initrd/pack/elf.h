@@ -34,15 +34,14 @@ bool ul_elf_is(const uint8_t *data, size_t len);
  * Parse a whole file. name is for messages. Returns 0; -UL_E_INPUT: malformed, or not 64-bit
  * little-endian; -UL_E_MEMORY.
  */
-int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret,
-		 struct ul_error *err);
+int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret, struct ul_error *err);
 
 /*
  * Find the section of that name. *ret and *ret_len point into data; both are NULL and 0 where the
  * file has none. Returns 0 or -UL_E_INPUT.
  */
-int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name,
-		   const uint8_t **ret, size_t *ret_len, struct ul_error *err);
+int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, const uint8_t **ret,
+		   size_t *ret_len, struct ul_error *err);
 
 /*
  * Drop what no loader reads: everything behind the last segment (symbols, debug information) and the

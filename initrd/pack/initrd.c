@@ -53,8 +53,7 @@ static int add_base(struct ul_cpio *c, struct ul_error *err)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(base); i++)
-		r = base[i].major ? ul_cpio_add_node(c, base[i].path, base[i].mode, base[i].major,
-						     base[i].minor, err)
+		r = base[i].major ? ul_cpio_add_node(c, base[i].path, base[i].mode, base[i].major, base[i].minor, err)
 				  : ul_cpio_add_dir(c, base[i].path, base[i].mode, err);
 	return r;
 }
@@ -65,8 +64,7 @@ static int read_input(const char *path, size_t max, struct ul_buffer *ret, struc
 
 	if (r == -ENOMEM)
 		return ul_error_nomem(err, "reading for the initramfs");
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", path, NULL, -r)
-		     : 0;
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", path, NULL, -r) : 0;
 }
 
 static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
@@ -77,19 +75,17 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 	if (r < 0)
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
-		return ul_error_set(err, UL_E_INPUT, "packing the init", path,
-				    "Give the program underlay-init.", "it is no program");
+		return ul_error_set(err, UL_E_INPUT, "packing the init", path, "Give the program underlay-init.",
+				    "it is no program");
 	r = ul_pack_libs(c, bytes.data, bytes.len, path, "", err);
 	if (r < 0)
 		return r;
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c, UL_START_NEXT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path,
-				err);
+	return ul_cpio_add_file(c, UL_START_NEXT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path, err);
 }
 
 /* Programs of the same build, which lie beside underlay-init and want no libraries. */
-static int add_beside(struct ul_cpio *c, const char *init, const char *name, const char *to,
-		      struct ul_error *err)
+static int add_beside(struct ul_cpio *c, const char *init, const char *name, const char *to, struct ul_error *err)
 {
 	const char *slash = strrchr(init, '/');
 	ul_autobuffer struct ul_buffer bytes = {0};
@@ -102,8 +98,8 @@ static int add_beside(struct ul_cpio *c, const char *init, const char *name, con
 	if (r < 0)
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
-		return ul_error_set(err, UL_E_INPUT, "packing the init", path,
-				    "Install it beside underlay-init.", "it is no program");
+		return ul_error_set(err, UL_E_INPUT, "packing the init", path, "Install it beside underlay-init.",
+				    "it is no program");
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
 	return ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path, err);
 }
@@ -112,17 +108,14 @@ static int add_beside(struct ul_cpio *c, const char *init, const char *name, con
  * A misspelt setting would show at the first boot only, by a machine that refuses to start. Who wants to see that,
  * as a test of the boot may, packs the file by --add.
  */
-static int add_config(struct ul_cpio *c, const char *path, struct ul_policy *policy,
-		      struct ul_error *err)
+static int add_config(struct ul_cpio *c, const char *path, struct ul_policy *policy, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	int r = read_input(path, UL_CONFIG_MAX, &bytes, err);
 
 	if (r == 0)
 		r = ul_policy_parse(policy, (const char *)bytes.data, bytes.len, path, err);
-	return r < 0 ? r
-		     : ul_cpio_add_file(c, UL_PATH_CONF, 0644, bytes.data, bytes.len,
-					UL_CPIO_CONFIG, path, err);
+	return r < 0 ? r : ul_cpio_add_file(c, UL_PATH_CONF, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path, err);
 }
 
 /* A typing error here would show at the first boot only, as "unknown signer". */
@@ -134,8 +127,7 @@ static int check_certificate(const struct ul_buffer *bytes, const char *path, st
 
 	if (!cert)
 		r = ul_error_set(err, UL_E_INPUT, "packing a certificate", path,
-				 "Give an X.509 certificate in PEM form.",
-				 "it holds no such certificate");
+				 "Give an X.509 certificate in PEM form.", "it holds no such certificate");
 	X509_free(cert);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -170,18 +162,16 @@ static int add_file(struct ul_cpio *c, const struct ul_initrd_file *f, struct ul
 	if (r < 0)
 		return r;
 	if (stat(f->from, &st) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", f->from, NULL,
-				      errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", f->from, NULL, errno);
 	r = ul_pack_libs(c, bytes.data, bytes.len, f->from, "", err);
 	/* The umask and the owner of the build machine's file are nobody's business. */
 	return r < 0 ? r
-		     : ul_cpio_add_file(c, f->to, st.st_mode & 0111 ? 0755 : 0644, bytes.data,
-					bytes.len, UL_CPIO_ADDED, f->from, err);
+		     : ul_cpio_add_file(c, f->to, st.st_mode & 0111 ? 0755 : 0644, bytes.data, bytes.len, UL_CPIO_ADDED,
+					f->from, err);
 }
 
 /* Of an image that is a file: the loop device, and the filesystems that it may be on (initrd/stages/find_file.c). */
-static const char *const for_files[] = {"loop",      "vfat",     "nls_cp437",
-					"nls_ascii", "nls_utf8", "isofs"};
+static const char *const for_files[] = {"loop", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "isofs"};
 
 /* The modules that the caller wants, and those that the policy will load. */
 struct wants {
@@ -189,8 +179,8 @@ struct wants {
 	size_t count;
 };
 
-static int collect_wants(const struct ul_initrd_options *o, const struct ul_policy *policy,
-			 struct wants *ret, struct ul_error *err)
+static int collect_wants(const struct ul_initrd_options *o, const struct ul_policy *policy, struct wants *ret,
+			 struct ul_error *err)
 {
 	size_t count = o->want_count;
 	struct ul_share share = {0};
@@ -209,26 +199,23 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (size_t i = 0; i < o->want_count; i++)
 		ret->rows[ret->count++] = o->wants[i];
 	for (char **name = policy->modules; name && *name; name++)
-		ret->rows[ret->count++] = (struct ul_module_want){
-			*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
-	for (char **name = policy->filesystems; name && *name; name++)
-		ret->rows[ret->count++] = (struct ul_module_want){*name, UL_MODULE_BY_NAME, false,
-								  "the policy's [lower] names it"};
-	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i);
-	     i++)
 		ret->rows[ret->count++] =
-			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name,
-						UL_MODULE_BY_NAME, true,
+			(struct ul_module_want){*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
+	for (char **name = policy->filesystems; name && *name; name++)
+		ret->rows[ret->count++] =
+			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
+	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i); i++)
+		ret->rows[ret->count++] =
+			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name, UL_MODULE_BY_NAME, true,
 						"the policy's [upper] permits it"};
 	for (size_t i = 0; policy->file && *policy->file && i < UL_ARRAY_SIZE(for_files); i++)
-		ret->rows[ret->count++] =
-			(struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
-						"the policy's [image] file may need it"};
+		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
+								  "the policy's [image] file may need it"};
 	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
 		if (share.kind->modules[i])
-			ret->rows[ret->count++] = (struct ul_module_want){
-				share.kind->modules[i], UL_MODULE_BY_NAME, true,
-				"the policy's [lower] share is mounted by it"};
+			ret->rows[ret->count++] =
+				(struct ul_module_want){share.kind->modules[i], UL_MODULE_BY_NAME, true,
+							"the policy's [lower] share is mounted by it"};
 	return 0;
 }
 
@@ -237,9 +224,8 @@ static void wants_free(struct wants *w)
 	free(w->rows);
 }
 
-static int add_modules(struct ul_cpio *c, const struct ul_initrd_options *o,
-		       const struct ul_policy *policy, struct ul_module_report *report,
-		       struct ul_error *err)
+static int add_modules(struct ul_cpio *c, const struct ul_initrd_options *o, const struct ul_policy *policy,
+		       struct ul_module_report *report, struct ul_error *err)
 {
 	UL_CLEANUP(wants_free) struct wants wants = {0};
 	int r = collect_wants(o, policy, &wants, err);
@@ -247,8 +233,8 @@ static int add_modules(struct ul_cpio *c, const struct ul_initrd_options *o,
 	return r < 0 ? r : ul_pack_modules(c, o->modules_dir, wants.rows, wants.count, report, err);
 }
 
-static int collect(struct ul_cpio *c, const struct ul_initrd_options *o,
-		   struct ul_initrd_report *report, struct ul_error *err)
+static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct ul_initrd_report *report,
+		   struct ul_error *err)
 {
 	UL_CLEANUP(ul_policy_free) struct ul_policy policy;
 	int r = add_base(c, err);
@@ -290,8 +276,8 @@ static size_t configure(ZSTD_CCtx *z, int level, size_t len)
 	return status;
 }
 
-static int compress(const struct ul_buffer *in, int level, struct ul_progress *progress,
-		    struct ul_buffer *ret, struct ul_error *err)
+static int compress(const struct ul_buffer *in, int level, struct ul_progress *progress, struct ul_buffer *ret,
+		    struct ul_error *err)
 {
 	size_t bound = ZSTD_compressBound(in->len), status;
 	ZSTD_CCtx *z = ZSTD_createCCtx();
@@ -311,13 +297,11 @@ static int compress(const struct ul_buffer *in, int level, struct ul_progress *p
 		from.size = in->len - from.size > STEP ? from.size + STEP : in->len;
 		last = from.size == in->len;
 		if (!ZSTD_isError(status))
-			status = ZSTD_compressStream2(z, &to, &from,
-						      last ? ZSTD_e_end : ZSTD_e_continue);
+			status = ZSTD_compressStream2(z, &to, &from, last ? ZSTD_e_end : ZSTD_e_continue);
 		ul_progress_report(progress, "compressing", from.pos, in->len);
 	} while (!ZSTD_isError(status) && from.size < in->len);
 	if (ZSTD_isError(status))
-		r = ul_error_set(err, UL_E_SYSTEM, COMPRESSING, "libzstd", NULL, "%s",
-				 ZSTD_getErrorName(status));
+		r = ul_error_set(err, UL_E_SYSTEM, COMPRESSING, "libzstd", NULL, "%s", ZSTD_getErrorName(status));
 	ret->len = to.pos;
 	ZSTD_freeCCtx(z);
 	return r;
@@ -333,9 +317,8 @@ static void count(const struct ul_cpio *c, struct ul_initrd_report *report)
 	}
 }
 
-int ul_initrd_build(const struct ul_initrd_options *options, const char *output,
-		    struct ul_progress *progress, struct ul_initrd_report *ret,
-		    struct ul_error *err)
+int ul_initrd_build(const struct ul_initrd_options *options, const char *output, struct ul_progress *progress,
+		    struct ul_initrd_report *ret, struct ul_error *err)
 {
 	UL_CLEANUP(ul_initrd_report_free) struct ul_initrd_report report = {0};
 	ul_autobuffer struct ul_buffer archive = {0}, packed = {0};
@@ -365,9 +348,8 @@ int ul_initrd_build(const struct ul_initrd_options *options, const char *output,
 const char *ul_cpio_kind_name(enum ul_cpio_kind kind)
 {
 	static const char *const names[UL_CPIO_KINDS] = {
-		[UL_CPIO_BASE] = "base",         [UL_CPIO_INIT] = "init",
-		[UL_CPIO_LIBRARY] = "libraries", [UL_CPIO_MODULE] = "modules",
-		[UL_CPIO_CONFIG] = "policy",     [UL_CPIO_ADDED] = "added",
+		[UL_CPIO_BASE] = "base",      [UL_CPIO_INIT] = "init",     [UL_CPIO_LIBRARY] = "libraries",
+		[UL_CPIO_MODULE] = "modules", [UL_CPIO_CONFIG] = "policy", [UL_CPIO_ADDED] = "added",
 	};
 
 	return names[kind];

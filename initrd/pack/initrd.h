@@ -27,8 +27,8 @@ struct ul_initrd_file {
 };
 
 struct ul_initrd_options {
-	const char *init;   /* underlay-init; underlay-start, which becomes /init, lies beside it */
-	const char *config; /* becomes UL_PATH_CONF; NULL: none, the built-in policy holds */
+	const char *init;         /* underlay-init; underlay-start, which becomes /init, lies beside it */
+	const char *config;       /* becomes UL_PATH_CONF; NULL: none, the built-in policy holds */
 	const char *const *certs; /* PEM files for UL_PATH_CERTS */
 	size_t cert_count;
 	const char *modules_dir; /* NULL: no modules */
@@ -51,9 +51,8 @@ struct ul_initrd_report {
 };
 
 /* Build, and replace the file `output`. Returns 0 or the failure's code. */
-int ul_initrd_build(const struct ul_initrd_options *options, const char *output,
-		    struct ul_progress *progress, struct ul_initrd_report *ret,
-		    struct ul_error *err);
+int ul_initrd_build(const struct ul_initrd_options *options, const char *output, struct ul_progress *progress,
+		    struct ul_initrd_report *ret, struct ul_error *err);
 
 /* A word for a kind of entry: "libraries". */
 const char *ul_cpio_kind_name(enum ul_cpio_kind kind);

@@ -57,8 +57,8 @@ static int write_values(const struct ul_kmod_pair *pairs, size_t count, struct u
  * Write the subtree of the sorted range, whose keys agree in their first `depth` characters; children
  * first, since a node holds their offsets. Recursion is as deep as the longest key at most.
  */
-static int write_node(const struct ul_kmod_pair *pairs, size_t count, size_t depth,
-		      struct ul_buffer *ret, uint32_t *ret_reference)
+static int write_node(const struct ul_kmod_pair *pairs, size_t count, size_t depth, struct ul_buffer *ret,
+		      uint32_t *ret_reference)
 {
 	size_t prefix = common_prefix(pairs, count, depth), end = depth + prefix, here = 0;
 	uint32_t children[128] = {0}, reference;

@@ -17,15 +17,12 @@ static const struct {
 	uint16_t machine;
 	const char *const dirs[7];
 } default_dirs[] = {
-	{EM_X86_64,
-	 {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
-	  "/usr/lib"}},
+	{EM_X86_64, {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}},
 	{EM_AARCH64,
-	 {"/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
-	  "/usr/lib"}},
+	 {"/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}},
 	{EM_RISCV,
-	 {"/lib/riscv64-linux-gnu", "/usr/lib/riscv64-linux-gnu", "/lib64/lp64d",
-	  "/usr/lib64/lp64d", "/lib", "/usr/lib"}},
+	 {"/lib/riscv64-linux-gnu", "/usr/lib/riscv64-linux-gnu", "/lib64/lp64d", "/usr/lib64/lp64d", "/lib",
+	  "/usr/lib"}},
 	{EM_NONE, {"/lib64", "/usr/lib64", "/lib", "/usr/lib"}},
 };
 
@@ -82,8 +79,7 @@ static int include_ld_conf(struct closure *c, const char *pattern, const char *f
 
 	if (pattern[0] == '/')
 		below = strdup(pattern);
-	else if (asprintf(&below, "%.*s%s", (int)(strrchr(from, '/') - from + 1), from, pattern) <
-		 0)
+	else if (asprintf(&below, "%.*s%s", (int)(strrchr(from, '/') - from + 1), from, pattern) < 0)
 		below = NULL;
 	full = below ? ul_path_join(*c->sysroot ? c->sysroot : "/", below) : NULL;
 	if (!full)
@@ -147,8 +143,7 @@ static int collect_search_dirs(struct closure *c, const char *interpreter)
 }
 
 /* Read dir/name if it is a library of this machine. 1: it is; 0: it is not there, or another's. */
-static int try_library(const struct closure *c, const char *dir, const char *name,
-		       struct found *ret)
+static int try_library(const struct closure *c, const char *dir, const char *name, struct found *ret)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	ul_autofree char *path = ul_path_join(dir, name);
@@ -163,9 +158,8 @@ static int try_library(const struct closure *c, const char *dir, const char *nam
 	if (r < 0)
 		return ul_error_errno(c->err, UL_E_SYSTEM, WORK, path, NULL, -r);
 	d = bytes.data;
-	if (!ul_elf_is(d, bytes.len) || bytes.len < sizeof(Elf64_Ehdr) ||
-	    d[EI_CLASS] != ELFCLASS64 || d[EI_DATA] != ELFDATA2LSB ||
-	    (d[18] | d[19] << 8) != c->machine)
+	if (!ul_elf_is(d, bytes.len) || bytes.len < sizeof(Elf64_Ehdr) || d[EI_CLASS] != ELFCLASS64 ||
+	    d[EI_DATA] != ELFDATA2LSB || (d[18] | d[19] << 8) != c->machine)
 		return 0;
 	*ret = (struct found){.path = ul_steal(path), .bytes = bytes};
 	bytes = (struct ul_buffer){0};
@@ -197,8 +191,8 @@ static void simplify(char *path)
 }
 
 /* One directory of a search path, $ORIGIN put in. Empty, relative or with other tokens: skipped. */
-static int try_search_part(const struct closure *c, const char *part, size_t len, const char *by,
-			   const char *name, struct found *ret)
+static int try_search_part(const struct closure *c, const char *part, size_t len, const char *by, const char *name,
+			   struct found *ret)
 {
 	ul_autofree char *text = strndup(part, len), *dir = NULL;
 	bool origin = false;
@@ -226,8 +220,8 @@ static int try_search_part(const struct closure *c, const char *part, size_t len
 	return r;
 }
 
-static int try_search_path(const struct closure *c, const char *search, const char *by,
-			   const char *name, struct found *ret)
+static int try_search_path(const struct closure *c, const char *search, const char *by, const char *name,
+			   struct found *ret)
 {
 	int r = 0;
 
@@ -301,8 +295,7 @@ static int add_library(struct closure *c, const char *name, struct found *f)
 	if (!path)
 		return ul_error_nomem(c->err, WORK);
 	f->bytes.len = ul_elf_strip(f->bytes.data, f->bytes.len);
-	return ul_cpio_add_file(c->cpio, path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY,
-				f->path, c->err);
+	return ul_cpio_add_file(c->cpio, path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY, f->path, c->err);
 }
 
 /* Find library i of the queue, add it, queue what it needs. The loader is among them and is done. */
@@ -344,11 +337,10 @@ static int add_loader(struct closure *c, const char *interpreter)
 	int r = read_below(c, interpreter, UL_CPIO_FILE_MAX, &bytes);
 
 	if (r < 0)
-		return ul_error_errno(c->err, UL_E_INPUT, "reading the loader of the program",
-				      interpreter, NULL, -r);
+		return ul_error_errno(c->err, UL_E_INPUT, "reading the loader of the program", interpreter, NULL, -r);
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c->cpio, interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY,
-				interpreter, c->err);
+	return ul_cpio_add_file(c->cpio, interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY, interpreter,
+				c->err);
 }
 
 static void closure_free(struct closure *c)
@@ -363,8 +355,8 @@ static void closure_free(struct closure *c)
 	free(c->system_dir);
 }
 
-int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const char *path,
-		 const char *sysroot, struct ul_error *err)
+int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const char *path, const char *sysroot,
+		 struct ul_error *err)
 {
 	UL_CLEANUP(closure_free)
 	struct closure c = {.cpio = cpio, .sysroot = sysroot, .main_path = path, .err = err};

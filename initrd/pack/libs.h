@@ -28,5 +28,5 @@
  * programs and files that are no ELF files need nothing. Returns 0, -UL_E_INPUT (a library is
  * missing or malformed: the sentence says who needs it), -UL_E_SYSTEM, -UL_E_MEMORY, -UL_E_EXISTS.
  */
-int ul_pack_libs(struct ul_cpio *c, const uint8_t *data, size_t len, const char *path,
-		 const char *sysroot, struct ul_error *err);
+int ul_pack_libs(struct ul_cpio *c, const uint8_t *data, size_t len, const char *path, const char *sysroot,
+		 struct ul_error *err);

@@ -19,14 +19,12 @@ const struct ul_module_want ul_module_defaults[] = {
 	/* Filesystems of the lower and of the upper: which of them shows when the device is probed. */
 	{"erofs", BY_NAME, false, "the sealed image may be of this filesystem"},
 	{"squashfs", BY_NAME, false, "the sealed image may be of this filesystem"},
-	{"ext4", BY_NAME, false,
-	 "the writable layer, or the sealed image, may be of this filesystem"},
+	{"ext4", BY_NAME, false, "the writable layer, or the sealed image, may be of this filesystem"},
 	{"dm_crypt", BY_NAME, false, "the writable layer may be encrypted"},
 
 	/* What a failed boot leaves for the next one. */
 	{"efivarfs", BY_NAME, false, "the report of a failed boot is kept in an EFI variable"},
-	{"ramoops", BY_NAME, false,
-	 "the report of a failed boot is kept in memory that a restart spares"},
+	{"ramoops", BY_NAME, false, "the report of a failed boot is kept in memory that a restart spares"},
 
 	/* Disks of virtual machines. */
 	{"virtio_pci", BY_ALIAS, false, "virtual machines attach their devices by it"},

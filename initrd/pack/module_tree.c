@@ -145,8 +145,7 @@ static int read_builtin(struct ul_module_tree *tree, const char *path)
 	return 0;
 }
 
-static int read_side_file(const struct ul_module_tree *tree, const char *name,
-			  struct ul_buffer *ret)
+static int read_side_file(const struct ul_module_tree *tree, const char *name, struct ul_buffer *ret)
 {
 	ul_autofree char *path = ul_path_join(tree->dir, name);
 	int r = path ? ul_read_file(AT_FDCWD, path, UL_BUILTIN_MAX, ret) : -ENOMEM;
@@ -198,8 +197,7 @@ void ul_module_tree_free(struct ul_module_tree *tree)
 	*tree = (struct ul_module_tree){0};
 }
 
-const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree,
-						 const char *name)
+const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree, const char *name)
 {
 	ul_autofree char *wanted = strdup(name);
 	size_t low = 0, high = tree->count;
@@ -215,8 +213,7 @@ const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tr
 		else
 			high = mid;
 	}
-	return low < tree->count && !strcmp(tree->files[low].name, wanted) ? &tree->files[low]
-									   : NULL;
+	return low < tree->count && !strcmp(tree->files[low].name, wanted) ? &tree->files[low] : NULL;
 }
 
 bool ul_module_tree_builtin(const struct ul_module_tree *tree, const char *name)
@@ -252,8 +249,7 @@ char *ul_module_tree_alias(const struct ul_module_tree *tree, const char *alias)
 		const char *eol = memchr(at, '\n', (size_t)(end - at));
 		size_t line = (size_t)((eol ? eol : end) - at);
 
-		if (line > 7 + len && !memcmp(at, "alias ", 6) && !memcmp(at + 6, alias, len) &&
-		    at[6 + len] == ' ')
+		if (line > 7 + len && !memcmp(at, "alias ", 6) && !memcmp(at + 6, alias, len) && at[6 + len] == ' ')
 			return strndup(at + 7 + len, line - 7 - len);
 		at += line + 1;
 	}
@@ -317,8 +313,7 @@ static int take_vermagic(const char *text, size_t len, struct ul_module *m)
 
 static int take_info(const char *text, size_t len, struct ul_module *m)
 {
-	static const char *const keys[] = {
-		"depends=", "alias=", "softdep=", "weakdep=", "vermagic="};
+	static const char *const keys[] = {"depends=", "alias=", "softdep=", "weakdep=", "vermagic="};
 	size_t key = 0, skip;
 
 	while (key < UL_ARRAY_SIZE(keys) && strncmp(text, keys[key], strlen(keys[key])) != 0)
@@ -350,8 +345,8 @@ int ul_modinfo_parse(const uint8_t *info, size_t len, struct ul_module *m, struc
 		size_t n = strnlen(at, (size_t)(end - at));
 
 		if (n == (size_t)(end - at))
-			return ul_error_set(err, UL_E_INPUT, "reading a kernel module", m->path,
-					    NULL, "its .modinfo does not end with a NUL");
+			return ul_error_set(err, UL_E_INPUT, "reading a kernel module", m->path, NULL,
+					    "its .modinfo does not end with a NUL");
 		if (take_info(at, n, m) < 0)
 			return ul_error_nomem(err, READING);
 		at += n + 1;
@@ -359,11 +354,10 @@ int ul_modinfo_parse(const uint8_t *info, size_t len, struct ul_module *m, struc
 	return 0;
 }
 
-int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_file *file,
-		   struct ul_module *ret, struct ul_error *err)
+int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_file *file, struct ul_module *ret,
+		   struct ul_error *err)
 {
-	const char *ko =
-		strstr(strrchr(file->path, '/') ? strrchr(file->path, '/') : file->path, ".ko");
+	const char *ko = strstr(strrchr(file->path, '/') ? strrchr(file->path, '/') : file->path, ".ko");
 	UL_CLEANUP(ul_module_free) struct ul_module m = {.name = strdup(file->name)};
 	ul_autofree char *full = ul_path_join(tree->dir, file->path);
 	const uint8_t *info;

@@ -46,8 +46,7 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 void ul_module_tree_free(struct ul_module_tree *tree);
 
 /* The file of that name ('-' and '_' are one character); NULL: the tree has none. */
-const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree,
-						 const char *name);
+const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree, const char *name);
 
 /* Is a module of that name, or one that has it as an alias, built into the kernel? */
 bool ul_module_tree_builtin(const struct ul_module_tree *tree, const char *name);
@@ -56,8 +55,8 @@ bool ul_module_tree_builtin(const struct ul_module_tree *tree, const char *name)
 char *ul_module_tree_alias(const struct ul_module_tree *tree, const char *alias);
 
 /* Read and uncompress (.ko, .ko.xz, .ko.zst). Returns 0, -UL_E_INPUT, -UL_E_SYSTEM, -UL_E_MEMORY. */
-int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_file *file,
-		   struct ul_module *ret, struct ul_error *err);
+int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_file *file, struct ul_module *ret,
+		   struct ul_error *err);
 
 /* Parse .modinfo (NUL-terminated "key=value" texts) into m. Returns 0, -UL_E_INPUT, -UL_E_MEMORY. */
 int ul_modinfo_parse(const uint8_t *info, size_t len, struct ul_module *m, struct ul_error *err);

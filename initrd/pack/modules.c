@@ -41,8 +41,8 @@ static int set_add(struct set *s, const struct ul_module_file *file)
 	if (set_find(s, file->name))
 		return 0;
 	if (s->count == SET_MAX)
-		return ul_error_set(s->err, UL_E_INPUT, PACKING, s->tree->dir, NULL,
-				    "more than %d modules are wanted", SET_MAX);
+		return ul_error_set(s->err, UL_E_INPUT, PACKING, s->tree->dir, NULL, "more than %d modules are wanted",
+				    SET_MAX);
 	if (s->count == s->size) {
 		size_t size = s->size ? s->size * 2 : 64;
 		struct ul_module *modules = reallocarray(s->modules, size, sizeof(*modules));
@@ -125,8 +125,7 @@ static int add_depends(struct set *s, size_t i)
 	return r;
 }
 
-static int add_wanted(struct set *s, const struct ul_module_want *w,
-		      struct ul_module_report *report)
+static int add_wanted(struct set *s, const struct ul_module_want *w, struct ul_module_report *report)
 {
 	const struct ul_module_file *file = ul_module_tree_find(s->tree, w->name);
 	int r;
@@ -142,8 +141,7 @@ static int add_wanted(struct set *s, const struct ul_module_want *w,
 				    "needed because %s",
 				    s->tree->dir, w->why);
 	r = set_add(s, file);
-	if (r == 0 && w->how == UL_MODULE_ALWAYS &&
-	    ul_words_add_once(&report->listed, file->name) < 0)
+	if (r == 0 && w->how == UL_MODULE_ALWAYS && ul_words_add_once(&report->listed, file->name) < 0)
 		r = nomem(s);
 	return r;
 }
@@ -155,9 +153,8 @@ static int check_kernel(struct set *s, struct ul_module_report *report)
 		if (strcmp(s->modules[i].kernel, s->modules[0].kernel) != 0)
 			return ul_error_set(s->err, UL_E_INPUT, PACKING, s->tree->dir,
 					    "Give the directory of one kernel.",
-					    "%s is for kernel %s, but %s is for %s",
-					    s->modules[0].name, s->modules[0].kernel,
-					    s->modules[i].name, s->modules[i].kernel);
+					    "%s is for kernel %s, but %s is for %s", s->modules[0].name,
+					    s->modules[0].kernel, s->modules[i].name, s->modules[i].kernel);
 	if (s->count > 0 && !(report->kernel = strdup(s->modules[0].kernel)))
 		return nomem(s);
 	return 0;
@@ -199,16 +196,15 @@ static char *dep_line(const struct set *s, const struct ul_module *m)
 	return ul_buffer_string(&line) ? strdup((char *)line.data) : NULL;
 }
 
-static int add_index(struct ul_cpio *c, const char *dir, const char *name,
-		     struct ul_kmod_pair *pairs, size_t count, struct ul_error *err)
+static int add_index(struct ul_cpio *c, const char *dir, const char *name, struct ul_kmod_pair *pairs, size_t count,
+		     struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	ul_autofree char *path = ul_path_join(dir, name);
 	int r = path ? ul_kmod_index_write(pairs, count, &bytes) : -ENOMEM;
 
 	if (r == -EINVAL)
-		return ul_error_set(err, UL_E_INPUT, PACKING, name, NULL,
-				    "a module's name or alias is no plain text");
+		return ul_error_set(err, UL_E_INPUT, PACKING, name, NULL, "a module's name or alias is no plain text");
 	if (r < 0)
 		return ul_error_nomem(err, PACKING);
 	return ul_cpio_add_file(c, path, 0644, bytes.data, bytes.len, UL_CPIO_MODULE, "", err);
@@ -245,8 +241,8 @@ static int add_alias_index(struct ul_cpio *c, struct set *s, const char *dir)
 	for (size_t i = 0; i < s->count; i++)
 		for (size_t k = 0; k < s->modules[i].aliases.count; k++) {
 			ul_module_normalise(s->modules[i].aliases.list[k]);
-			pairs[count++] = (struct ul_kmod_pair){s->modules[i].aliases.list[k],
-							       s->modules[i].name, (uint32_t)i};
+			pairs[count++] =
+				(struct ul_kmod_pair){s->modules[i].aliases.list[k], s->modules[i].name, (uint32_t)i};
 		}
 	return add_index(c, dir, "modules.alias.bin", pairs, count, s->err);
 }
@@ -291,13 +287,10 @@ static int add_softdeps(struct ul_cpio *c, struct set *s, const char *dir)
 		if (r == 0)
 			r = ul_buffer_append(&text, "\n", 1);
 	}
-	return r < 0 ? nomem(s)
-		     : ul_cpio_add_file(c, path, 0644, text.data, text.len, UL_CPIO_MODULE, "",
-					s->err);
+	return r < 0 ? nomem(s) : ul_cpio_add_file(c, path, 0644, text.data, text.len, UL_CPIO_MODULE, "", s->err);
 }
 
-static int add_files(struct ul_cpio *c, struct set *s, const char *dir,
-		     struct ul_module_report *report)
+static int add_files(struct ul_cpio *c, struct set *s, const char *dir, struct ul_module_report *report)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		const struct ul_module *m = &s->modules[i];
@@ -306,8 +299,7 @@ static int add_files(struct ul_cpio *c, struct set *s, const char *dir,
 
 		if (!path || ul_words_add(&report->packed, m->name, strlen(m->name)) < 0)
 			return nomem(s);
-		r = ul_cpio_add_file(c, path, 0644, m->data.data, m->data.len, UL_CPIO_MODULE,
-				     m->path, s->err);
+		r = ul_cpio_add_file(c, path, 0644, m->data.data, m->data.len, UL_CPIO_MODULE, m->path, s->err);
 		if (r < 0)
 			return r;
 	}
@@ -322,8 +314,7 @@ static int add_list(struct ul_cpio *c, const struct ul_module_report *report, st
 	for (size_t i = 0; i < report->listed.count; i++)
 		if (ul_buffer_printf(&text, "%s\n", report->listed.list[i]) < 0)
 			return ul_error_nomem(err, PACKING);
-	return ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, text.data, text.len, UL_CPIO_CONFIG,
-				"", err);
+	return ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, text.data, text.len, UL_CPIO_CONFIG, "", err);
 }
 
 static int lay(struct ul_cpio *c, struct set *s, struct ul_module_report *report)
@@ -356,8 +347,8 @@ static void set_free(struct set *s)
 	free(s->modules);
 }
 
-int ul_pack_modules(struct ul_cpio *c, const char *dir, const struct ul_module_want *wants,
-		    size_t count, struct ul_module_report *ret, struct ul_error *err)
+int ul_pack_modules(struct ul_cpio *c, const char *dir, const struct ul_module_want *wants, size_t count,
+		    struct ul_module_report *ret, struct ul_error *err)
 {
 	ul_automoduletree struct ul_module_tree tree = {0};
 	ul_automodulereport struct ul_module_report report = {0};

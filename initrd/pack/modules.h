@@ -33,8 +33,8 @@ struct ul_module_report {
  * Add the modules, their indexes and the list of modules to load to c. Returns 0; -UL_E_MODULE: a
  * required module, or the dependency of a module, is missing; -UL_E_INPUT; -UL_E_SYSTEM; -UL_E_MEMORY.
  */
-int ul_pack_modules(struct ul_cpio *c, const char *dir, const struct ul_module_want *wants,
-		    size_t count, struct ul_module_report *ret, struct ul_error *err);
+int ul_pack_modules(struct ul_cpio *c, const char *dir, const struct ul_module_want *wants, size_t count,
+		    struct ul_module_report *ret, struct ul_error *err);
 
 void ul_module_report_free(struct ul_module_report *r);
 

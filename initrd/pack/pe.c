@@ -72,8 +72,7 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 	return 0;
 }
 
-int ul_pe_parse(const void *data, size_t len, const char *name, struct ul_pe *ret,
-		struct ul_error *err)
+int ul_pe_parse(const void *data, size_t len, const char *name, struct ul_pe *ret, struct ul_error *err)
 {
 	struct ul_pe pe = {.data = data, .len = len, .name = name};
 	int r = parse_headers(&pe, err);
@@ -157,16 +156,15 @@ static void find_end(const struct ul_pe *pe, uint64_t *ret_file, uint64_t *ret_m
 	for (size_t i = 0; i < pe->n_sections; i++) {
 		const struct ul_pe_section *s = &pe->sections[i];
 		uint64_t file = (uint64_t)s->offset + s->file_size;
-		uint64_t memory = (uint64_t)s->address +
-				  (s->memory_size > s->file_size ? s->memory_size : s->file_size);
+		uint64_t memory =
+			(uint64_t)s->address + (s->memory_size > s->file_size ? s->memory_size : s->file_size);
 
 		*ret_file = file > *ret_file ? file : *ret_file;
 		*ret_memory = memory > *ret_memory ? memory : *ret_memory;
 	}
 }
 
-static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n,
-		      struct ul_error *err)
+static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n, struct ul_error *err)
 {
 	uint64_t room = pe->headers_size;
 
@@ -175,19 +173,18 @@ static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, 
 	for (size_t i = 0; i < n; i++)
 		if (ul_pe_find(pe, add[i].name))
 			return ul_error_set(err, UL_E_INPUT, "appending to a PE file", pe->name,
-					    "Give systemd's stub as it is packaged.",
-					    "it has a section %s already", add[i].name);
+					    "Give systemd's stub as it is packaged.", "it has a section %s already",
+					    add[i].name);
 	for (size_t i = 0; i < pe->n_sections; i++)
 		if (pe->sections[i].file_size && pe->sections[i].offset < room)
 			room = pe->sections[i].offset;
-	if (pe->n_sections + n > UL_PE_SECTIONS_MAX ||
-	    pe->table + (pe->n_sections + n) * ROW > room)
+	if (pe->n_sections + n > UL_PE_SECTIONS_MAX || pe->table + (pe->n_sections + n) * ROW > room)
 		return malformed(pe->name, "its headers have no room for more sections", err);
 	return 0;
 }
 
-static void put_row(uint8_t *row, const struct ul_pe_addition *add, uint32_t address,
-		    uint32_t offset, uint32_t file_size)
+static void put_row(uint8_t *row, const struct ul_pe_addition *add, uint32_t address, uint32_t offset,
+		    uint32_t file_size)
 {
 	memset(row, 0, ROW);
 	memcpy(row, add->name, strnlen(add->name, 8));
@@ -221,8 +218,7 @@ static int pad(struct ul_buffer *b, size_t len)
 }
 
 /* The section's bytes, padded to where the next may begin. -ENOMEM */
-static int append_data(const struct ul_pe *pe, const struct ul_pe_addition *add,
-		       struct ul_buffer *out)
+static int append_data(const struct ul_pe *pe, const struct ul_pe_addition *add, struct ul_buffer *out)
 {
 	int r = ul_buffer_append(out, add->data, add->len);
 
@@ -230,8 +226,7 @@ static int append_data(const struct ul_pe *pe, const struct ul_pe_addition *add,
 }
 
 /* The numbers of the optional header that grow with the sections. */
-static void put_sizes(const struct ul_pe *pe, struct ul_buffer *out, uint32_t data, uint32_t code,
-		      uint32_t image_size)
+static void put_sizes(const struct ul_pe *pe, struct ul_buffer *out, uint32_t data, uint32_t code, uint32_t image_size)
 {
 	uint8_t *o = out->data + pe->optional;
 
@@ -243,11 +238,10 @@ static void put_sizes(const struct ul_pe *pe, struct ul_buffer *out, uint32_t da
 	ul_put_le32(o + 64, checksum(out->data, out->len));
 }
 
-int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n,
-		 struct ul_buffer *ret, struct ul_error *err)
+int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n, struct ul_buffer *ret,
+		 struct ul_error *err)
 {
-	uint32_t align =
-		pe->section_alignment > MEMORY_ALIGN ? pe->section_alignment : MEMORY_ALIGN;
+	uint32_t align = pe->section_alignment > MEMORY_ALIGN ? pe->section_alignment : MEMORY_ALIGN;
 	uint64_t file, memory, total, room, sums[2] = {0};
 	ul_autobuffer struct ul_buffer out = {0};
 	int r = check_room(pe, add, n, err);
@@ -276,16 +270,15 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		r = append_data(pe, &add[i], &out);
 		if (r < 0)
 			break;
-		put_row(out.data + pe->table + (pe->n_sections + i) * ROW, &add[i],
-			(uint32_t)memory, (uint32_t)offset, (uint32_t)(out.len - offset));
+		put_row(out.data + pe->table + (pe->n_sections + i) * ROW, &add[i], (uint32_t)memory, (uint32_t)offset,
+			(uint32_t)(out.len - offset));
 		memory += add[i].len;
 		sums[add[i].flags == UL_PE_CODE] += out.len - offset;
 	}
 	if (r < 0)
 		return ul_error_nomem(err, "appending to a PE file");
 	ul_put_le16(out.data + pe->header + 6, (uint16_t)(pe->n_sections + n));
-	put_sizes(pe, &out, (uint32_t)sums[0], (uint32_t)sums[1],
-		  (uint32_t)align_up(memory, align));
+	put_sizes(pe, &out, (uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)align_up(memory, align));
 	*ret = out;
 	out = (struct ul_buffer){0};
 	return 0;

@@ -69,8 +69,7 @@ struct ul_pe_addition {
 };
 
 /* Read the headers of data. -UL_E_INPUT: it is no PE32+ file whose parts lie inside it. */
-int ul_pe_parse(const void *data, size_t len, const char *name, struct ul_pe *ret,
-		struct ul_error *err);
+int ul_pe_parse(const void *data, size_t len, const char *name, struct ul_pe *ret, struct ul_error *err);
 
 /* The first section of that name; NULL. */
 const struct ul_pe_section *ul_pe_find(const struct ul_pe *pe, const char *name);
@@ -82,15 +81,14 @@ size_t ul_pe_section_len(const struct ul_pe_section *s);
  * The file with n sections more, in this order, appended to *ret (which is empty). -UL_E_INPUT: the file has one
  * of that name, is signed (a signature would not hold any more), has no room for the table, or would pass 2 GiB.
  */
-int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n,
-		 struct ul_buffer *ret, struct ul_error *err);
+int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_t n, struct ul_buffer *ret,
+		 struct ul_error *err);
 
 /*
  * The next signature (PKCS#7 in DER) of the certificate table: *at is 0 before the first. false: there is none.
  * Entries of other kinds are passed over; one whose length is impossible ends the walk.
  */
-bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_der,
-		     size_t *ret_len);
+bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_der, size_t *ret_len);
 
 /* "x86-64"; "unknown" */
 const char *ul_pe_machine_name(uint16_t machine);

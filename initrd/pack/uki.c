@@ -68,8 +68,7 @@ static void kernel_version(const struct ul_buffer *kernel, char *buf, size_t siz
 	buf[len] = '\0';
 }
 
-static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct ul_pe *ret,
-		       struct ul_error *err)
+static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct ul_pe *ret, struct ul_error *err)
 {
 	int r = read_part(o->kernel, UL_UKI_PART_MAX, &p->kernel, err);
 
@@ -81,8 +80,7 @@ static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct u
 				    "it is no kernel that UEFI can start");
 	if (o->uname && strlen(o->uname) >= sizeof(p->uname))
 		return ul_error_set(err, UL_E_INPUT, building, o->kernel, NULL,
-				    "the kernel's version is longer than %zu bytes",
-				    sizeof(p->uname) - 1);
+				    "the kernel's version is longer than %zu bytes", sizeof(p->uname) - 1);
 	if (o->uname)
 		snprintf(p->uname, sizeof(p->uname), "%s", o->uname);
 	else
@@ -90,8 +88,8 @@ static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct u
 	return 0;
 }
 
-static int read_stub(const struct ul_uki_options *o, const struct ul_pe *kernel, struct parts *p,
-		     const char **ret_path, struct ul_pe *ret, struct ul_error *err)
+static int read_stub(const struct ul_uki_options *o, const struct ul_pe *kernel, struct parts *p, const char **ret_path,
+		     struct ul_pe *ret, struct ul_error *err)
 {
 	const char *path = o->stub;
 	int r;
@@ -101,8 +99,7 @@ static int read_stub(const struct ul_uki_options *o, const struct ul_pe *kernel,
 			path = stubs[i].stub;
 	if (!path)
 		return ul_error_set(err, UL_E_INPUT, building, o->kernel, "Give one by --stub.",
-				    "no stub is known for its architecture (0x%04x)",
-				    kernel->machine);
+				    "no stub is known for its architecture (0x%04x)", kernel->machine);
 	r = ul_read_file(AT_FDCWD, path, STUB_MAX, &p->stub);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, building, path,
@@ -111,10 +108,8 @@ static int read_stub(const struct ul_uki_options *o, const struct ul_pe *kernel,
 				      -r);
 	r = ul_pe_parse(p->stub.data, p->stub.len, path, ret, err);
 	if (r == 0 && ret->machine != kernel->machine)
-		return ul_error_set(err, UL_E_INPUT, building, path,
-				    "Give the stub of the kernel's architecture.",
-				    "the stub is for %s, the kernel for %s",
-				    ul_pe_machine_name(ret->machine),
+		return ul_error_set(err, UL_E_INPUT, building, path, "Give the stub of the kernel's architecture.",
+				    "the stub is for %s, the kernel for %s", ul_pe_machine_name(ret->machine),
 				    ul_pe_machine_name(kernel->machine));
 	*ret_path = path;
 	return r;
@@ -133,8 +128,7 @@ static int read_initrds(const struct ul_uki_options *o, struct parts *p, struct 
 		r = read_part(o->initrds[i], UL_UKI_PART_MAX, &p->initrd, err);
 	}
 	if (r == 0 && p->initrd.len == 0)
-		return ul_error_set(err, UL_E_INPUT, building, o->initrds[0], NULL,
-				    "the initramfs is empty");
+		return ul_error_set(err, UL_E_INPUT, building, o->initrds[0], NULL, "the initramfs is empty");
 	return r;
 }
 
@@ -142,8 +136,7 @@ static int read_os_release(const struct ul_uki_options *o, struct parts *p, stru
 {
 	if (o->os_release)
 		return read_part(o->os_release, OS_RELEASE_MAX, &p->os_release, err);
-	if (ul_buffer_printf(&p->os_release,
-			     "ID=underlay\nNAME=\"Underlay\"\nPRETTY_NAME=\"Underlay%s%s%s\"\n",
+	if (ul_buffer_printf(&p->os_release, "ID=underlay\nNAME=\"Underlay\"\nPRETTY_NAME=\"Underlay%s%s%s\"\n",
 			     p->uname[0] ? " (Linux " : "", p->uname, p->uname[0] ? ")" : "") < 0)
 		return ul_error_nomem(err, building);
 	return 0;
@@ -175,8 +168,8 @@ static int check_cmdline(const char *text, struct ul_error *err)
 	return r;
 }
 
-int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
-		 struct ul_uki_report *ret_report, struct ul_error *err)
+int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret, struct ul_uki_report *ret_report,
+		 struct ul_error *err)
 {
 	UL_CLEANUP(parts_free) struct parts p = {.cmdline = o->cmdline};
 	struct ul_pe_addition add[5];
@@ -198,8 +191,7 @@ int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
 		r = read_initrds(o, &p, err);
 	if (r < 0)
 		return r;
-	add[n++] =
-		(struct ul_pe_addition){".osrel", p.os_release.data, p.os_release.len, UL_PE_DATA};
+	add[n++] = (struct ul_pe_addition){".osrel", p.os_release.data, p.os_release.len, UL_PE_DATA};
 	add[n++] = (struct ul_pe_addition){".cmdline", p.cmdline, strlen(p.cmdline), UL_PE_DATA};
 	if (p.uname[0])
 		add[n++] = (struct ul_pe_addition){".uname", p.uname, strlen(p.uname), UL_PE_DATA};
@@ -208,9 +200,8 @@ int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
 	r = ul_pe_append(&stub, add, n, ret, err);
 	if (r < 0)
 		return r;
-	*ret_report = (struct ul_uki_report){.machine = ul_pe_machine_name(stub.machine),
-					     .kernel = p.kernel.len,
-					     .initrd = p.initrd.len};
+	*ret_report = (struct ul_uki_report){
+		.machine = ul_pe_machine_name(stub.machine), .kernel = p.kernel.len, .initrd = p.initrd.len};
 	snprintf(ret_report->stub, sizeof(ret_report->stub), "%s", stub_path);
 	snprintf(ret_report->uname, sizeof(ret_report->uname), "%s", p.uname);
 	return 0;
@@ -219,8 +210,7 @@ int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
 /* ---- signing ---- */
 
 /* A file in memory that a child can open as /proc/self/fd/N. -UL_E_SYSTEM. */
-static int memory_file(const char *name, const void *data, size_t len, int *ret_fd, char path[32],
-		       struct ul_error *err)
+static int memory_file(const char *name, const void *data, size_t len, int *ret_fd, char path[32], struct ul_error *err)
 {
 	ul_autoclose int fd = memfd_create(name, 0);
 	int r = fd < 0 ? -errno : ul_write_full(fd, data, len);
@@ -232,14 +222,13 @@ static int memory_file(const char *name, const void *data, size_t len, int *ret_
 	return 0;
 }
 
-int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const char *cert_path,
-		struct ul_buffer *ret, struct ul_error *err)
+int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const char *cert_path, struct ul_buffer *ret,
+		struct ul_error *err)
 {
 	ul_autoclose int in = -1, key = -1, out = -1;
 	ul_autobuffer struct ul_buffer pem = {0};
 	char in_path[32], key_path[32], out_path[32];
-	const char *argv[] = {"sbsign",   "--key",  key_path, "--cert", cert_path,
-			      "--output", out_path, in_path,  NULL};
+	const char *argv[] = {"sbsign", "--key", key_path, "--cert", cert_path, "--output", out_path, in_path, NULL};
 	struct ul_pe pe;
 	int r = ul_signer_export_key(signer, &pem, err);
 
@@ -260,8 +249,7 @@ int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const c
 		return ul_error_errno(err, UL_E_SYSTEM, signing, "sbsign's output", NULL, -r);
 	r = ul_pe_parse(ret->data, ret->len, "sbsign's output", &pe, err);
 	if (r == 0 && pe.certificates_size == 0)
-		r = ul_error_set(err, UL_E_SYSTEM, signing, "sbsign's output", NULL,
-				 "it is not signed");
+		r = ul_error_set(err, UL_E_SYSTEM, signing, "sbsign's output", NULL, "it is not signed");
 	return r;
 }
 
@@ -272,7 +260,7 @@ int ul_uki_verify(const char *path, const char *cert_path, struct ul_error *err)
 
 	if (r == 0 && status)
 		r = ul_error_set(err, UL_E_SIGNATURE, "checking the UKI's signature", path,
-				 "Sign it (underlay uki sign).",
-				 "none of its signatures is by %s over these bytes", cert_path);
+				 "Sign it (underlay uki sign).", "none of its signatures is by %s over these bytes",
+				 cert_path);
 	return r;
 }

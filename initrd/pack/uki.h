@@ -21,17 +21,16 @@
 #include "verity/format/signature.h"
 
 #define UL_UKI_PART_MAX    (512u << 20) /* bytes of kernel, of one initramfs */
-#define UL_UKI_CMDLINE_MAX 2047 /* bytes; COMMAND_LINE_SIZE less its NUL, on x86 and aarch64 */
+#define UL_UKI_CMDLINE_MAX 2047         /* bytes; COMMAND_LINE_SIZE less its NUL, on x86 and aarch64 */
 
 struct ul_uki_options {
 	const char *kernel;
 	const char *const *initrds; /* one behind the other: an early one with microcode first */
 	size_t initrd_count;
-	const char *cmdline; /* text; NULL or empty: a blank */
-	const char
-		*os_release; /* a file; NULL: a text that names Underlay and the kernel's version */
-	const char *uname;   /* NULL: what the kernel says of itself */
-	const char *stub;    /* NULL: systemd's, for the kernel's architecture */
+	const char *cmdline;    /* text; NULL or empty: a blank */
+	const char *os_release; /* a file; NULL: a text that names Underlay and the kernel's version */
+	const char *uname;      /* NULL: what the kernel says of itself */
+	const char *stub;       /* NULL: systemd's, for the kernel's architecture */
 };
 
 /* What was built. Plain data. */
@@ -45,16 +44,16 @@ struct ul_uki_report {
  * The unsigned image, appended to *ret. -UL_E_INPUT: a part is not what it should be; -UL_E_CMDLINE: the
  * command line is too long, or has an `underlay.` parameter that no policy lets pass; -UL_E_SYSTEM.
  */
-int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret,
-		 struct ul_uki_report *ret_report, struct ul_error *err);
+int ul_uki_build(const struct ul_uki_options *o, struct ul_buffer *ret, struct ul_uki_report *ret_report,
+		 struct ul_error *err);
 
 /*
  * Sign an image for Secure Boot by sbsign; appended to *ret. The key goes to sbsign through memory: no
  * unencrypted copy of it touches a disk. cert_path: the signer's certificate, PEM. A signature that is there
  * already stays, a second one is put behind it.
  */
-int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const char *cert_path,
-		struct ul_buffer *ret, struct ul_error *err);
+int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const char *cert_path, struct ul_buffer *ret,
+		struct ul_error *err);
 
 /* Whether a signature of the file is by the certificate (asks sbverify). -UL_E_SIGNATURE: none is. */
 int ul_uki_verify(const char *path, const char *cert_path, struct ul_error *err);

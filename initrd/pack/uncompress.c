@@ -49,8 +49,8 @@ static int read_xz(const struct ul_buffer *in, const char *path, size_t max, str
 	return r;
 }
 
-static int read_zstd(const struct ul_buffer *in, const char *path, size_t max,
-		     struct ul_buffer *ret, struct ul_error *err)
+static int read_zstd(const struct ul_buffer *in, const char *path, size_t max, struct ul_buffer *ret,
+		     struct ul_error *err)
 {
 	ZSTD_DCtx *context = ZSTD_createDCtx();
 	ZSTD_inBuffer from = {in->data, in->len, 0};
@@ -83,14 +83,13 @@ static int read_zstd(const struct ul_buffer *in, const char *path, size_t max,
 
 int ul_read_uncompressed(const char *path, size_t max, struct ul_buffer *ret, struct ul_error *err)
 {
-	static const uint8_t xz[] = {0xfd, '7', 'z', 'X', 'Z', 0},
-			     zstd[] = {0x28, 0xb5, 0x2f, 0xfd}, gzip[] = {0x1f, 0x8b};
+	static const uint8_t xz[] = {0xfd, '7', 'z', 'X', 'Z', 0}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd},
+			     gzip[] = {0x1f, 0x8b};
 	ul_autobuffer struct ul_buffer file = {0};
 	int r = ul_read_file(AT_FDCWD, path, max, &file);
 
 	if (r < 0)
-		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, "reading",
-				      path, NULL, -r);
+		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, "reading", path, NULL, -r);
 	if (file.len >= sizeof(xz) && !memcmp(file.data, xz, sizeof(xz)))
 		return read_xz(&file, path, max, ret, err);
 	if (file.len >= sizeof(zstd) && !memcmp(file.data, zstd, sizeof(zstd)))

@@ -24,9 +24,7 @@ static int add_program(struct ul_cpio *c, const char *name, const char *from, st
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, from, NULL, -r);
 	r = ul_pack_libs(c, bytes.data, bytes.len, from, "", err);
 	snprintf(to, sizeof(to), "/sbin/%s", name);
-	return r < 0 ? r
-		     : ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_ADDED, from,
-					err);
+	return r < 0 ? r : ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_ADDED, from, err);
 }
 
 static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_error *err)
@@ -35,14 +33,12 @@ static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_e
 
 	if (ul_find_program(fs->mkfs, from))
 		return add_program(c, fs->mkfs, from, err);
-	snprintf(todo, sizeof(todo), "Install it (in Debian: %s), or set [upper] prepare = no.",
-		 fs->package);
+	snprintf(todo, sizeof(todo), "Install it (in Debian: %s), or set [upper] prepare = no.", fs->package);
 	return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->mkfs, todo,
 			    "this machine does not have the program, and the policy formats");
 }
 
-int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_words *missing,
-		  struct ul_error *err)
+int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_words *missing, struct ul_error *err)
 {
 	const struct ul_upper_fs *fs;
 	char from[PATH_MAX];

@@ -52,8 +52,8 @@ int ul_cmdline_parse(const char *text, size_t len, struct ul_cmdline *ret, struc
 	size_t n = 0;
 
 	if (len > UL_CMDLINE_MAX)
-		return ul_error_set(err, UL_E_CMDLINE, what, NULL, "Shorten it.",
-				    "it is longer than %d bytes", UL_CMDLINE_MAX);
+		return ul_error_set(err, UL_E_CMDLINE, what, NULL, "Shorten it.", "it is longer than %d bytes",
+				    UL_CMDLINE_MAX);
 	if (memchr(text, '\0', len))
 		return ul_error_set(err, UL_E_CMDLINE, what, NULL, NULL, "it holds a NUL byte");
 	copy = strndup(text, len);
@@ -89,8 +89,7 @@ bool ul_cmdline_is(const char *name, const char *pattern)
 	for (;; name++, pattern++) {
 		if (*pattern == '*' && !pattern[1])
 			return true;
-		if (*name != *pattern &&
-		    !((*name == '-' || *name == '_') && (*pattern == '-' || *pattern == '_')))
+		if (*name != *pattern && !((*name == '-' || *name == '_') && (*pattern == '-' || *pattern == '_')))
 			return false;
 		if (!*name)
 			return true;

@@ -63,29 +63,25 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 
 	for (char **word = p->upper_filesystems; word && *word; word++)
 		if (!ul_upper_fs_find(*word))
-			return ul_error_set(err, UL_E_CONFIG, what, name,
-					    "Write ext4, xfs, btrfs or f2fs.",
+			return ul_error_set(err, UL_E_CONFIG, what, name, "Write ext4, xfs, btrfs or f2fs.",
 					    "\"%.40s\" is no filesystem for an upper", *word);
 	if (p->upper_type != UL_UPPER_DISK)
 		return 0;
 	wrong = ul_upper_parse_name(p->upper_device ? p->upper_device : "", &device);
 	if (wrong)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, name,
-			"Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
-			"device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
+		return ul_error_set(err, UL_E_CONFIG, what, name,
+				    "Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
+				    "device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
 	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
 		return 0;
 	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, name, "Name the device by its partition.",
-			"prepare = format, but a filesystem that is not made yet has no "
-			"%s",
-			device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
+		return ul_error_set(err, UL_E_CONFIG, what, name, "Name the device by its partition.",
+				    "prepare = format, but a filesystem that is not made yet has no "
+				    "%s",
+				    device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
 	if (p->upper_label && strlen(p->upper_label) > fs->label_max)
 		return ul_error_set(err, UL_E_CONFIG, what, name, "Write a shorter one.",
-				    "label: %s has labels of %zu bytes at most", fs->name,
-				    fs->label_max);
+				    "label: %s has labels of %zu bytes at most", fs->name, fs->label_max);
 	return 0;
 }
 
@@ -123,35 +119,30 @@ static int check_share(const struct ul_policy *p, const char *conf, struct ul_er
 	const char *wrong = share ? ul_share_parse(p->lower_share, &parsed) : NULL;
 
 	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.",
-				    "\"%.100s\": %s", p->lower_share, wrong);
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.", "\"%.100s\": %s",
+				    p->lower_share, wrong);
 	if (share && !insecure)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, conf,
-			"Set [verify] mode = insecure, for development only, or unset share.",
-			"nothing can verify a shared directory, and the policy's mode "
-			"verifies");
+		return ul_error_set(err, UL_E_CONFIG, what, conf,
+				    "Set [verify] mode = insecure, for development only, or unset share.",
+				    "nothing can verify a shared directory, and the policy's mode "
+				    "verifies");
 	if (insecure && !share)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, conf,
-			"Set [lower] share, or another [verify] mode.",
-			"[verify] mode is insecure, and no shared directory is named; an "
-			"image is always verified");
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set [lower] share, or another [verify] mode.",
+				    "[verify] mode is insecure, and no shared directory is named; an "
+				    "image is always verified");
 	if (!insecure)
 		return 0;
 	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, conf, "Unset them, or share.",
-			"root-hash, rollback-min, corruption and read-error hold nothing "
-			"where [verify] mode is insecure");
+		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset them, or share.",
+				    "root-hash, rollback-min, corruption and read-error hold nothing "
+				    "where [verify] mode is insecure");
 	if ((p->file && *p->file) || (p->disks && p->disks[0]))
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset [image] disks and file.",
 				    "the lower is a shared directory or an image, not both");
 	return 0;
 }
 
-int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
-		    struct ul_error *err)
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err)
 {
 	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
 
@@ -159,9 +150,8 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 		return r;
 	if (p->root_hash && *p->root_hash) {
 		if (!parse_hash(p->root_hash, p->pinned, &p->pinned_len))
-			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name,
-					    NULL, "\"%.140s\" is not a root hash in hex",
-					    p->root_hash);
+			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name, NULL,
+					    "\"%.140s\" is not a root hash in hex", p->root_hash);
 		p->pin_trusted = true;
 	}
 	r = check_file(p, name, err);
@@ -202,15 +192,14 @@ static int check_allow(const struct ul_policy *p, struct ul_error *err)
 
 		if (row && row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
 			continue;
-		return ul_error_set(err, UL_E_CONFIG, "reading [cmdline] allow", UL_PATH_CONF,
-				    "Remove it.", "\"%.60s\" cannot be allowed: %s", *name,
+		return ul_error_set(err, UL_E_CONFIG, "reading [cmdline] allow", UL_PATH_CONF, "Remove it.",
+				    "\"%.60s\" cannot be allowed: %s", *name,
 				    row ? row->why : "there is no such parameter");
 	}
 	return 0;
 }
 
-static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char *todo,
-		  struct ul_error *err)
+static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char *todo, struct ul_error *err)
 {
 	char object[200];
 
@@ -220,8 +209,8 @@ static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char 
 			    todo ? todo : "Remove it from the kernel command line.", "%s", why);
 }
 
-static int apply_pin(struct ul_policy *p, const struct ul_param *row,
-		     const struct ul_cmdline_arg *arg, struct ul_error *err)
+static int apply_pin(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
+		     struct ul_error *err)
 {
 	uint8_t hash[UL_ROOT_HASH_MAX];
 	size_t len;
@@ -240,8 +229,8 @@ static int apply_pin(struct ul_policy *p, const struct ul_param *row,
 	return 0;
 }
 
-static int apply_strengthen(struct ul_policy *p, const struct ul_param *row,
-			    const struct ul_cmdline_arg *arg, struct ul_error *err)
+static int apply_strengthen(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
+			    struct ul_error *err)
 {
 	const struct ul_config_key *key = find_key(row);
 	struct ul_policy asked = {0};
@@ -264,8 +253,7 @@ static int apply_strengthen(struct ul_policy *p, const struct ul_param *row,
 	return 0;
 }
 
-static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
-	       struct ul_error *err)
+static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg, struct ul_error *err)
 {
 	const struct ul_config_key *key = find_key(row);
 
@@ -279,8 +267,8 @@ static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_
 	return 0;
 }
 
-static int apply_allowed(struct ul_policy *p, const struct ul_param *row,
-			 const struct ul_cmdline_arg *arg, struct ul_error *err)
+static int apply_allowed(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
+			 struct ul_error *err)
 {
 	bool is_init = !strcmp(row->name, "init");
 	char todo[160];
@@ -294,8 +282,7 @@ static int apply_allowed(struct ul_policy *p, const struct ul_param *row,
 		return p->wanted_init ? 0 : ul_error_nomem(err, "reading the command line");
 	}
 	if (!is_allowed(p, row)) {
-		snprintf(todo, sizeof(todo),
-			 "Remove it, or name it in [cmdline] allow of the initramfs' policy.");
+		snprintf(todo, sizeof(todo), "Remove it, or name it in [cmdline] allow of the initramfs' policy.");
 		return refuse(arg, row->why, todo, err);
 	}
 	if (row->key && !strcmp(row->key, "action") && arg->value && !strcmp(arg->value, "shell"))
@@ -339,27 +326,23 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 	bool by_user = p->verify_mode == UL_VERIFY_USER || p->verify_mode == UL_VERIFY_BOTH;
 
 	if (p->verify_mode == UL_VERIFY_PINNED && !p->pinned_len)
-		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF,
-				    "Set [verify] root-hash, or another mode.",
+		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF, "Set [verify] root-hash, or another mode.",
 				    "[verify] mode is pinned, but no root hash is");
 	if (p->verify_mode == UL_VERIFY_PINNED && !p->pin_trusted)
-		return ul_error_set(
-			err, UL_E_CMDLINE, what, UL_PATH_CONF,
-			"Set [verify] root-hash, or name usrhash in [cmdline] allow.",
-			"only the command line names a root hash, and it may not decide "
-			"what is trusted");
+		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
+				    "Set [verify] root-hash, or name usrhash in [cmdline] allow.",
+				    "only the command line names a root hash, and it may not decide "
+				    "what is trusted");
 	/* The policy itself demands none of this: see check_share. */
 	if (p->verify_mode == UL_POLICY_INSECURE && (p->pinned_len || p->rollback_min))
-		return ul_error_set(
-			err, UL_E_CMDLINE, what, UL_PATH_CONF,
-			"Remove the root hash and the rollback index from the kernel "
-			"command line.",
-			"the command line demands what nothing can hold where [verify] mode "
-			"is insecure");
+		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
+				    "Remove the root hash and the rollback index from the kernel "
+				    "command line.",
+				    "the command line demands what nothing can hold where [verify] mode "
+				    "is insecure");
 	if (by_user && n_certificates == 0)
-		return ul_error_set(
-			err, UL_E_CONFIG, what, UL_PATH_CERTS,
-			"Build the initramfs with --cert, or set another [verify] mode.",
-			"there is no certificate, so no signature can be trusted");
+		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CERTS,
+				    "Build the initramfs with --cert, or set another [verify] mode.",
+				    "there is no certificate, so no signature can be trusted");
 	return 0;
 }

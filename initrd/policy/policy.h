@@ -93,16 +93,15 @@ void ul_policy_init(struct ul_policy *p);
 void ul_policy_free(struct ul_policy *p);
 
 /* Read the configuration's text over the defaults. -UL_E_CONFIG. */
-int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name,
-		    struct ul_error *err);
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err);
 
 /* What a kernel parameter may do. */
 enum ul_param_rule {
 	UL_PARAM_FREE,       /* sets its setting: harmless, whoever does it */
 	UL_PARAM_STRENGTHEN, /* may demand more than the policy does, never less */
-	UL_PARAM_ALLOWED, /* sets its setting where [cmdline] allow names it; else it is refused */
-	UL_PARAM_REFUSED, /* no policy can allow it */
-	UL_PARAM_IGNORED, /* is for others and has no effect on this program */
+	UL_PARAM_ALLOWED,    /* sets its setting where [cmdline] allow names it; else it is refused */
+	UL_PARAM_REFUSED,    /* no policy can allow it */
+	UL_PARAM_IGNORED,    /* is for others and has no effect on this program */
 };
 
 struct ul_param {

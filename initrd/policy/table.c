@@ -24,10 +24,10 @@ static const char *const vanishing[] = {"invalidate", "refuse", NULL};
 static const char *const actions[] = {"reboot", "poweroff", "halt", "shell", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 
-#define ROW(s, k, kind_, f, c, lo, hi, w)                                                  \
-	{                                                                                  \
-		.section = (s), .key = (k), .kind = UL_CONFIG_##kind_, .offset = FIELD(f), \
-		.choices = (c), .min = (lo), .max = (hi), .why = (w)                       \
+#define ROW(s, k, kind_, f, c, lo, hi, w)                                                                  \
+	{                                                                                                  \
+		.section = (s), .key = (k), .kind = UL_CONFIG_##kind_, .offset = FIELD(f), .choices = (c), \
+		.min = (lo), .max = (hi), .why = (w)                                                       \
 	}
 
 const struct ul_config_key ul_policy_keys[] = {
@@ -39,8 +39,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	ROW("verify", "descriptor", ENUM, descriptor, descriptors, 0, 0,
 	    "optional: images without Underlay's signed descriptor are opened too; their dm-verity "
 	    "superblock is then read. Where mode is pinned none is asked for"),
-	ROW("verify", "rollback-min", UINT, rollback_min, NULL, 0, 0,
-	    "smallest rollback index that is accepted"),
+	ROW("verify", "rollback-min", UINT, rollback_min, NULL, 0, 0, "smallest rollback index that is accepted"),
 	ROW("verify", "corruption", ENUM, corruption, corruptions, 0, 0,
 	    "what dm-verity does at a corrupt block: an I/O error, a restart, a panic"),
 	ROW("verify", "read-error", ENUM, read_error, corruptions, 0, 0,
@@ -49,8 +48,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	ROW("image", "name", STRING, name, NULL, 0, 0, "name of the image to start; empty: any"),
 	ROW("image", "designator", ENUM, designator, designators, 0, 0,
 	    "partition types to look for: usr or root of the Discoverable Partitions"),
-	ROW("image", "disks", LIST, disks, NULL, 0, 0,
-	    "disks to look at, by name or path; empty: all"),
+	ROW("image", "disks", LIST, disks, NULL, 0, 0, "disks to look at, by name or path; empty: all"),
 	ROW("image", "file", STRING, file, NULL, 0, 0,
 	    "the image is a file: its path on the filesystem of file-device; * and ? in its name stand "
 	    "for several files, of which the newest version is taken first"),
@@ -63,8 +61,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "how long to wait for another disk when every image found was refused"),
 	ROW("modules", "load", LIST, modules, NULL, 0, 0,
 	    "kernel modules to load, in order, after those of /etc/underlay/modules"),
-	ROW("modules", "coldplug", BOOL, coldplug, NULL, 0, 0,
-	    "load the modules that the machine's devices ask for"),
+	ROW("modules", "coldplug", BOOL, coldplug, NULL, 0, 0, "load the modules that the machine's devices ask for"),
 	ROW("lower", "filesystems", LIST, filesystems, NULL, 0, 0,
 	    "filesystems the lower may have, of erofs, squashfs and ext4; empty: erofs and squashfs"),
 	ROW("lower", "manifest", ENUM, manifest, manifests, 0, 0,
@@ -76,8 +73,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	ROW("lower", "share", STRING, lower_share, NULL, 0, 0,
 	    "the lower is no image but a directory that the virtual machine's host shares: virtiofs:TAG "
 	    "or 9p:TAG; only where mode is insecure"),
-	ROW("root", "size", SIZE, root_size, NULL, 0, 0,
-	    "size of the tmpfs that is the root; 0: half of the memory"),
+	ROW("root", "size", SIZE, root_size, NULL, 0, 0, "size of the tmpfs that is the root; 0: half of the memory"),
 	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),
 	ROW("upper", "size", SIZE, upper_size, NULL, 0, 0,
 	    "size of the upper's tmpfs (0: half of the memory), or of the filesystem that is made on "
@@ -89,10 +85,8 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "made; empty: ext4"),
 	ROW("upper", "prepare", ENUM, upper_prepare, prepares, 0, 0,
 	    "format: make the filesystem where the device is empty"),
-	ROW("upper", "label", STRING, upper_label, NULL, 0, 0,
-	    "label of a filesystem that is made; empty: nix-upper"),
-	ROW("upper", "check", BOOL, upper_check, NULL, 0, 0,
-	    "run the filesystem's fsck before it is mounted"),
+	ROW("upper", "label", STRING, upper_label, NULL, 0, 0, "label of a filesystem that is made; empty: nix-upper"),
+	ROW("upper", "check", BOOL, upper_check, NULL, 0, 0, "run the filesystem's fsck before it is mounted"),
 	ROW("upper", "timeout", DURATION, upper_timeout_us, NULL, 1, 3600 * SECOND,
 	    "how long to wait for the device to appear"),
 	ROW("upper", "on-missing", ENUM, upper_missing, missings, 0, 0,
@@ -116,19 +110,15 @@ const struct ul_config_key ul_policy_keys[] = {
 	    "how long what was moved to the upper's quarantine is kept; 0: without end"),
 	ROW("reconcile", "quarantine-size", SIZE, quarantine_size, NULL, 0, 0,
 	    "how much the quarantine may hold before the oldest goes; 0: any amount"),
-	ROW("system", "path", STRING, system, NULL, 0, 0,
-	    "store path to start; empty: the one the image names"),
+	ROW("system", "path", STRING, system, NULL, 0, 0, "store path to start; empty: the one the image names"),
 	ROW("system", "from", ENUM, system_from, systems, 0, 0,
 	    "profile: start the system profile of the upper where it is valid, else the image's system"),
-	ROW("system", "init", STRING, init, NULL, 0, 0,
-	    "the program to start, below the system's path; empty: init"),
+	ROW("system", "init", STRING, init, NULL, 0, 0, "the program to start, below the system's path; empty: init"),
 	ROW("failure", "action", ENUM, action, actions, 0, 0, "what to do when the boot fails"),
-	ROW("failure", "delay", DURATION, delay_us, NULL, 0, 3600 * SECOND,
-	    "how long the message stands before that"),
+	ROW("failure", "delay", DURATION, delay_us, NULL, 0, 3600 * SECOND, "how long the message stands before that"),
 	ROW("failure", "remember", BOOL, remember, NULL, 0, 0,
 	    "keep the report of a failed boot in an EFI variable or pstore until the next good boot"),
-	ROW("cmdline", "allow", LIST, allow, NULL, 0, 0,
-	    "kernel parameters that may change their setting"),
+	ROW("cmdline", "allow", LIST, allow, NULL, 0, 0, "kernel parameters that may change their setting"),
 	ROW("log", "level", ENUM, log_level, levels, 0, 0, "how much is told on the console"),
 	{.key = NULL},
 };
@@ -136,12 +126,10 @@ const struct ul_config_key ul_policy_keys[] = {
 const struct ul_param ul_params[] = {
 	{"quiet", UL_PARAM_FREE, NULL, NULL,
 	 "shows warnings and errors only, as it does for the kernel; nothing is hidden from the log"},
-	{"underlay.log", UL_PARAM_FREE, "log", "level",
-	 "how much is told; no message holds a secret"},
+	{"underlay.log", UL_PARAM_FREE, "log", "level", "how much is told; no message holds a secret"},
 	{"usrhash", UL_PARAM_STRENGTHEN, "verify", "root-hash",
 	 "systemd's pin of a usr image: one more demand on what the signature already allows"},
-	{"roothash", UL_PARAM_STRENGTHEN, "verify", "root-hash",
-	 "systemd's pin of a root image: likewise"},
+	{"roothash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "systemd's pin of a root image: likewise"},
 	{"underlay.root-hash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "our word for the pin"},
 	{"underlay.rollback-min", UL_PARAM_STRENGTHEN, "verify", "rollback-min",
 	 "may raise the floor; a lower one would let an old image with known holes in"},
@@ -155,22 +143,19 @@ const struct ul_param ul_params[] = {
 	 "a module runs in the kernel, and drivers have holes"},
 	{"underlay.upper-size", UL_PARAM_ALLOWED, "upper", "size",
 	 "could take all memory, or leave too little to work"},
-	{"underlay.database", UL_PARAM_ALLOWED, "database", "mode",
-	 "the wrong mode leaves Nix without its paths"},
+	{"underlay.database", UL_PARAM_ALLOWED, "database", "mode", "the wrong mode leaves Nix without its paths"},
 	{"underlay.system", UL_PARAM_ALLOWED, "system", "path",
 	 "any program of the sealed store, a root shell too, could be started instead"},
 	{"init", UL_PARAM_ALLOWED, "system", "init",
 	 "the same; naming what is started anyway (as NixOS' boot loaders do) is always permitted"},
 	{"underlay.failure", UL_PARAM_ALLOWED, "failure", "action",
 	 "could keep a machine off; a shell is never granted by the command line"},
-	{"underlay.delay", UL_PARAM_ALLOWED, "failure", "delay",
-	 "could keep the machine from its failure action"},
+	{"underlay.delay", UL_PARAM_ALLOWED, "failure", "delay", "could keep the machine from its failure action"},
 	{"underlay.corruption", UL_PARAM_ALLOWED, "verify", "corruption",
 	 "neither error, restart nor panic is the stronger one for every machine"},
 	{"underlay.read-error", UL_PARAM_ALLOWED, "verify", "read-error",
 	 "likewise: none of the three is the stronger one for every machine"},
-	{"underlay.verify", UL_PARAM_REFUSED, "verify", "mode",
-	 "who decides what is trusted is the policy's alone"},
+	{"underlay.verify", UL_PARAM_REFUSED, "verify", "mode", "who decides what is trusted is the policy's alone"},
 	{"underlay.descriptor", UL_PARAM_REFUSED, "verify", "descriptor",
 	 "without the descriptor, unsigned bytes steer dm-verity"},
 	{"underlay.designator", UL_PARAM_REFUSED, "image", "designator",
@@ -179,8 +164,7 @@ const struct ul_param ul_params[] = {
 	 "each filesystem driver more is attack surface more"},
 	{"underlay.share", UL_PARAM_REFUSED, "lower", "share",
 	 "a shared directory is verified by nobody: only the initramfs' own policy may want one"},
-	{"underlay.allow", UL_PARAM_REFUSED, "cmdline", "allow",
-	 "the command line cannot grant itself anything"},
+	{"underlay.allow", UL_PARAM_REFUSED, "cmdline", "allow", "the command line cannot grant itself anything"},
 	{"underlay.*", UL_PARAM_REFUSED, NULL, NULL,
 	 "there is no such parameter; a misspelt one must not look as if it worked"},
 	{"dm_verity.require_signatures", UL_PARAM_STRENGTHEN, NULL, NULL,
@@ -190,8 +174,7 @@ const struct ul_param ul_params[] = {
 	 "keeps it out"},
 	{"rd.*", UL_PARAM_IGNORED, NULL, NULL,
 	 "dracut's and systemd's initramfs words; rd.break and rd.shell open no shell here"},
-	{"systemd.*", UL_PARAM_IGNORED, NULL, NULL,
-	 "systemd's; systemd.verity=no does not switch dm-verity off here"},
+	{"systemd.*", UL_PARAM_IGNORED, NULL, NULL, "systemd's; systemd.verity=no does not switch dm-verity off here"},
 	{"LD_*", UL_PARAM_IGNORED, NULL, NULL,
 	 "the kernel makes an environment of it, which /init clears before a library is loaded"},
 	{"GLIBC_TUNABLES", UL_PARAM_IGNORED, NULL, NULL, "likewise, and read by libc itself"},

@@ -8,8 +8,7 @@
 
 const struct ul_upper_fs ul_upper_filesystems[] = {
 	/* Nix's database is worth more than going on after an error. */
-	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs", 1024 + 96,
-	 0x20000},
+	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs", 1024 + 96, 0x20000},
 	/* Its log is replayed by the mount; xfs_repair without being asked is nobody's advice. */
 	{"xfs", "mkfs.xfs", NULL, NULL, "", 12, "xfsprogs", 0, 0},
 	/* Likewise: its developers advise against repairing unasked. */
@@ -42,9 +41,8 @@ const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_
  * No discarding: it would take the marker with it, and takes minutes on some disks; fstrim does it later. No
  * zeroing of inode tables and journals before the first boot goes on: the kernel does it, or reads them as zero.
  */
-void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device,
-			const char *label, const char *uuid, uint64_t size, char buf[96],
-			const char *args[UL_UPPER_ARGS])
+void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device, const char *label,
+			const char *uuid, uint64_t size, char buf[96], const char *args[UL_UPPER_ARGS])
 {
 	/* "LABEL" and so on stand for the parameters. */
 	static const struct {
@@ -52,8 +50,8 @@ void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const
 		const char *words[UL_UPPER_ARGS];
 	} commands[] = {
 		{"ext4",
-		 {"-F", "-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", "-L",
-		  "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},
+		 {"-F", "-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", "-L", "LABEL", "-U", "UUID",
+		  "DEVICE", "SIZE"}},
 		{"xfs", {"-f", "-q", "-K", "-L", "LABEL", "-m", "UUID", "-d", "SIZE", "DEVICE"}},
 		{"btrfs", {"-f", "-q", "-K", "-L", "LABEL", "-U", "UUID", "-b", "SIZE", "DEVICE"}},
 		{"f2fs", {"-f", "-q", "-t", "0", "-l", "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},
@@ -69,8 +67,7 @@ void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const
 		 !strcmp(fs->name, "ext4") ? "k" : "");
 	args[n++] = program;
 	for (size_t c = 0; c < UL_ARRAY_SIZE(commands); c++) {
-		for (const char *const *word = commands[c].words;
-		     !strcmp(commands[c].name, fs->name) && *word; word++)
+		for (const char *const *word = commands[c].words; !strcmp(commands[c].name, fs->name) && *word; word++)
 			args[n++] = !strcmp(*word, "LABEL")    ? label
 				    : !strcmp(*word, "UUID")   ? uuid_text
 				    : !strcmp(*word, "SIZE")   ? size_text

@@ -31,6 +31,5 @@ const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_
  * The command that makes it: size in bytes, what mkfs may use of the device. Texts point into the
  * parameters and into buf. args is ended by NULL.
  */
-void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device,
-			const char *label, const char *uuid, uint64_t size, char buf[96],
-			const char *args[UL_UPPER_ARGS]);
+void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device, const char *label,
+			const char *uuid, uint64_t size, char buf[96], const char *args[UL_UPPER_ARGS]);

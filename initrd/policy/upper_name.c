@@ -22,8 +22,7 @@ bool ul_upper_is_uuid(const char *text)
 	if (len != 36)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
-							    : !isxdigit((unsigned char)text[i]))
+		if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
 			return false;
 	return true;
 }
@@ -59,9 +58,8 @@ const char *ul_upper_parse_name(const char *text, struct ul_upper_name *ret)
 		return "a partition's type is a UUID, var, srv or linux-generic";
 	if (name.by == UL_UPPER_BY_PARTUUID && !ul_upper_is_uuid(value))
 		return "a partition's UUID has 32 digits and four dashes";
-	for (char *p = name.value; name.by != UL_UPPER_BY_PATH && name.by != UL_UPPER_BY_LABEL &&
-				   name.by != UL_UPPER_BY_PARTLABEL && *p;
-	     p++)
+	for (char *p = name.value;
+	     name.by != UL_UPPER_BY_PATH && name.by != UL_UPPER_BY_LABEL && name.by != UL_UPPER_BY_PARTLABEL && *p; p++)
 		*p = (char)tolower((unsigned char)*p);
 	*ret = name;
 	return NULL;

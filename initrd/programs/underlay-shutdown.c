@@ -37,8 +37,8 @@
 static void say(int level, const char *what, const char *object, const char *why)
 {
 	char line[512];
-	int n = snprintf(line, sizeof(line), "<%d>underlay: shutdown: %s%s%s%s%s\n", 3 << 3 | level,
-			 what, *object ? ": " : "", object, *why ? ": " : "", why);
+	int n = snprintf(line, sizeof(line), "<%d>underlay: shutdown: %s%s%s%s%s\n", 3 << 3 | level, what,
+			 *object ? ": " : "", object, *why ? ": " : "", why);
 	int kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	if (n >= (int)sizeof(line))
@@ -50,8 +50,8 @@ static void say(int level, const char *what, const char *object, const char *why
 
 static bool is_octal(const char *digits)
 {
-	return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' &&
-	       digits[2] >= '0' && digits[2] <= '7';
+	return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' && digits[2] >= '0' &&
+	       digits[2] <= '7';
 }
 
 /* The kernel writes space, tab, newline and backslash of a path as \ooo. */
@@ -83,8 +83,7 @@ static size_t list_mounts(struct ul_buffer *text, char **mounts)
 	size_t n = 0;
 	char *rest, *line;
 
-	if (ul_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO, text) < 0 ||
-	    !ul_buffer_string(text))
+	if (ul_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO, text) < 0 || !ul_buffer_string(text))
 		return 0;
 	rest = (char *)text->data;
 	/* "36 35 98:0 /root /mount/point options ..." */
@@ -183,8 +182,7 @@ int main(int argc, char **argv)
 	int how = RB_POWER_OFF;
 
 	if (getpid() != 1) {
-		fputs("underlay-shutdown: systemd starts this as the last process of a shutdown\n",
-		      stderr);
+		fputs("underlay-shutdown: systemd starts this as the last process of a shutdown\n", stderr);
 		return 2;
 	}
 	for (size_t i = 0; argc > 1 && i < UL_ARRAY_SIZE(verbs); i++)

@@ -12,8 +12,7 @@
 
 #include "initrd/layout/start.h"
 
-static const char failed[] =
-	"underlay: start: starting " UL_START_NEXT " failed. Build the initramfs again.\n";
+static const char failed[] = "underlay: start: starting " UL_START_NEXT " failed. Build the initramfs again.\n";
 
 _Noreturn void ul_start(char **arguments);
 
@@ -31,10 +30,7 @@ static long call(long number, const void *a, const void *b, const void *c)
 {
 	long result;
 
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "0"(number), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
+	__asm__ volatile("syscall" : "=a"(result) : "0"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
 	return result;
 }
 #elif defined(__aarch64__)

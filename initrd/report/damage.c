@@ -23,10 +23,8 @@ static void locate(const struct ul_lower *lower, uint64_t block, int fd)
 	struct ul_error err;
 	char text[400] = "";
 
-	(void)ul_locate_blocks(&lower->slot.data, lower->seal.d.data_block_size, &block, 1, &places,
-			       &err);
-	if (places.n > 0 && places.rows[0].kind != UL_PLACE_UNUSED &&
-	    places.rows[0].kind != UL_PLACE_UNKNOWN)
+	(void)ul_locate_blocks(&lower->slot.data, lower->seal.d.data_block_size, &block, 1, &places, &err);
+	if (places.n > 0 && places.rows[0].kind != UL_PLACE_UNUSED && places.rows[0].kind != UL_PLACE_UNKNOWN)
 		ul_place_text(&places.rows[0], text, sizeof(text));
 	(void)ul_write_full(fd, text, strlen(text));
 }
@@ -72,18 +70,15 @@ void ul_damage_explain(const struct ul_boot *b, const struct ul_lower *lower, st
 	if (!kmsg || !lower->has_slot || !lower->sealed || !lower->slot.data.device ||
 	    stat(lower->slot.data.device, &st) < 0 || !S_ISBLK(st.st_mode))
 		return;
-	snprintf(damage.device, sizeof(damage.device), "%u:%u", major(st.st_rdev),
-		 minor(st.st_rdev));
+	snprintf(damage.device, sizeof(damage.device), "%u:%u", major(st.st_rdev), minor(st.st_rdev));
 	if (!ul_damage_read_log(kmsg, &damage))
 		return;
 	if (damage.data.n > 0) {
 		locate_apart(lower, damage.data.numbers[0], place, sizeof(place));
-		snprintf(err->why + used, sizeof(err->why) - used,
-			 "; data block %llu is corrupt%s%s",
+		snprintf(err->why + used, sizeof(err->why) - used, "; data block %llu is corrupt%s%s",
 			 (unsigned long long)damage.data.numbers[0], *place ? ": " : "", place);
 	} else if (damage.hash.n > 0) {
-		snprintf(err->why + used, sizeof(err->why) - used,
-			 "; block %llu of the hash partition is corrupt",
+		snprintf(err->why + used, sizeof(err->why) - used, "; block %llu of the hash partition is corrupt",
 			 (unsigned long long)damage.hash.numbers[0]);
 	}
 }
@@ -103,9 +98,7 @@ void ul_damage_ask(struct ul_boot *b)
 		lower->mended = damage.mended;
 		lower->mended_exact = damage.mended_exact;
 		if (damage.mended)
-			ul_log(UL_LOG_WARNING,
-			       "verify: error correction mended blocks, %s%llu times until now",
-			       damage.mended_exact ? "" : "at least ",
-			       (unsigned long long)damage.mended);
+			ul_log(UL_LOG_WARNING, "verify: error correction mended blocks, %s%llu times until now",
+			       damage.mended_exact ? "" : "at least ", (unsigned long long)damage.mended);
 	}
 }

@@ -27,32 +27,26 @@ static const unsigned char efi_attributes[4] = {7};
 
 /* ---- the record ---- */
 
-static bool fill_record(struct json_object *obj, const struct ul_boot *b, unsigned long long when,
-			size_t sentence_max)
+static bool fill_record(struct json_object *obj, const struct ul_boot *b, unsigned long long when, size_t sentence_max)
 {
 	char sentence[1200];
 
-	ul_error_sentence(&b->failure, sentence,
-			  sentence_max < sizeof(sentence) ? sentence_max : sizeof(sentence));
-	return obj && ul_json_add_uint(obj, "format", 1) &&
-	       ul_json_add_uint(obj, "code", (uint64_t)b->failure.code) &&
+	ul_error_sentence(&b->failure, sentence, sentence_max < sizeof(sentence) ? sentence_max : sizeof(sentence));
+	return obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_uint(obj, "code", (uint64_t)b->failure.code) &&
 	       ul_json_add_string(obj, "name", ul_code_name(b->failure.code)) &&
 	       ul_json_add_string(obj, "stage", b->failed_stage ? b->failed_stage : "boot") &&
-	       ul_json_add_string(obj, "sentence", sentence) &&
-	       ul_json_add_uint(obj, "when", when) &&
+	       ul_json_add_string(obj, "sentence", sentence) && ul_json_add_uint(obj, "when", when) &&
 	       ul_json_add_string(obj, "underlay", UL_VERSION);
 }
 
-char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when,
-			     char buf[UL_LAST_FAILURE_MAX + 1])
+char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when, char buf[UL_LAST_FAILURE_MAX + 1])
 {
 	/* Quotation marks and backslashes take two bytes: cut the sentence until it fits. */
 	for (size_t max = sizeof(b->last_failure.sentence); max > 100; max -= 50) {
 		ul_autojson struct json_object *obj = json_object_new_object();
 		const char *text = fill_record(obj, b, when, max)
-					   ? json_object_to_json_string_ext(
-						     obj, JSON_C_TO_STRING_PLAIN |
-								  JSON_C_TO_STRING_NOSLASHESCAPE)
+					   ? json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN |
+											 JSON_C_TO_STRING_NOSLASHESCAPE)
 					   : NULL;
 
 		if (text && strlen(text) <= UL_LAST_FAILURE_MAX)
@@ -82,9 +76,8 @@ bool ul_last_failure_parse(const char *text, size_t len, struct ul_last_failure 
 	if (len > UL_LAST_FAILURE_MAX)
 		return false;
 	obj = ul_json_parse(text, len, &why);
-	if (!obj || !ul_json_uint(obj, "format", &format) || format != 1 ||
-	    !ul_json_uint(obj, "code", &code) || code > 9999 || !ul_json_uint(obj, "when", &when) ||
-	    !take_text(obj, "name", f.name, sizeof(f.name)) ||
+	if (!obj || !ul_json_uint(obj, "format", &format) || format != 1 || !ul_json_uint(obj, "code", &code) ||
+	    code > 9999 || !ul_json_uint(obj, "when", &when) || !take_text(obj, "name", f.name, sizeof(f.name)) ||
 	    !take_text(obj, "stage", f.stage, sizeof(f.stage)) ||
 	    !take_text(obj, "sentence", f.sentence, sizeof(f.sentence)) ||
 	    !take_text(obj, "underlay", f.underlay, sizeof(f.underlay)))
@@ -97,8 +90,8 @@ bool ul_last_failure_parse(const char *text, size_t len, struct ul_last_failure 
 
 static bool same(const struct ul_last_failure *a, const struct ul_last_failure *b)
 {
-	return a->code == b->code && !strcmp(a->stage, b->stage) &&
-	       !strcmp(a->sentence, b->sentence) && !strcmp(a->underlay, b->underlay);
+	return a->code == b->code && !strcmp(a->stage, b->stage) && !strcmp(a->sentence, b->sentence) &&
+	       !strcmp(a->underlay, b->underlay);
 }
 
 /* ---- in an EFI variable ---- */
@@ -114,9 +107,7 @@ static bool efi_file(struct ul_boot *b, char path[PATH_MAX])
 		return false;
 	(void)ul_modules_load(b, "efivarfs");
 	/* EBUSY: it is mounted. */
-	mounted =
-		mount("efivarfs", path, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 ||
-		errno == EBUSY;
+	mounted = mount("efivarfs", path, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 || errno == EBUSY;
 	snprintf(path + len, PATH_MAX - len, "/%s", UL_LAST_FAILURE_EFI);
 	return mounted;
 }
@@ -126,8 +117,7 @@ static bool efi_read(const char *path, struct ul_last_failure *ret)
 	ul_autobuffer struct ul_buffer bytes = {0};
 	size_t skip = sizeof(efi_attributes);
 
-	return ul_read_file(AT_FDCWD, path, UL_LAST_FAILURE_MAX + skip, &bytes) == 0 &&
-	       bytes.len > skip &&
+	return ul_read_file(AT_FDCWD, path, UL_LAST_FAILURE_MAX + skip, &bytes) == 0 && bytes.len > skip &&
 	       ul_last_failure_parse((const char *)bytes.data + skip, bytes.len - skip, ret);
 }
 
@@ -172,8 +162,8 @@ static bool wants_ramoops(const struct ul_boot *b)
 
 	if (b->cmdline)
 		return strstr(b->cmdline, "ramoops.") != NULL;
-	return path && ul_read_file(AT_FDCWD, path, UL_CMDLINE_MAX, &text) == 0 &&
-	       ul_buffer_string(&text) && strstr((const char *)text.data, "ramoops.");
+	return path && ul_read_file(AT_FDCWD, path, UL_CMDLINE_MAX, &text) == 0 && ul_buffer_string(&text) &&
+	       strstr((const char *)text.data, "ramoops.");
 }
 
 /* Whether the kernel has a backend now: its name is a parameter of pstore, "(null)" where it has none. */
@@ -229,8 +219,7 @@ static bool pstore_dir(struct ul_boot *b, char dir[PATH_MAX])
 	snprintf(dir, PATH_MAX, "%s/fs/pstore", b->sys_dir);
 	if (!has_pstore(b) || access(dir, F_OK) < 0)
 		return false;
-	return mount("pstore", dir, "pstore", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 ||
-	       errno == EBUSY;
+	return mount("pstore", dir, "pstore", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 || errno == EBUSY;
 }
 
 static bool pstore_find(struct ul_boot *b, struct ul_last_failure *ret)
@@ -243,8 +232,7 @@ static bool pstore_find(struct ul_boot *b, struct ul_last_failure *ret)
 	for (int i = 0; dir && i < PSTORE_FILES_MAX && (entry = readdir(dir)); i++) {
 		ul_autobuffer struct ul_buffer text = {0};
 
-		if (strncmp(entry->d_name, "dmesg-", 6) != 0 ||
-		    strlen(entry->d_name) >= sizeof(ret->pstore_file) ||
+		if (strncmp(entry->d_name, "dmesg-", 6) != 0 || strlen(entry->d_name) >= sizeof(ret->pstore_file) ||
 		    ul_read_file(dirfd(dir), entry->d_name, PSTORE_FILE_MAX, &text) < 0 ||
 		    !find_record((const char *)text.data, text.len, ret))
 			continue;
@@ -270,8 +258,7 @@ void ul_last_failure_keep(struct ul_boot *b)
 	ul_last_failure_format(b, (unsigned long long)now.tv_sec, record);
 	r = efi_keep(b, record);
 	if (r < 0)
-		ul_log(UL_LOG_WARNING, "failure: keeping the report in an EFI variable: %s.",
-		       strerror(-r));
+		ul_log(UL_LOG_WARNING, "failure: keeping the report in an EFI variable: %s.", strerror(-r));
 	if (r > 0)
 		return;
 	r = pstore_keep(b, record);
@@ -304,12 +291,10 @@ void ul_last_failure_clear(struct ul_boot *b)
 	if (!f->from)
 		return;
 	if (!strcmp(f->from, "efi"))
-		snprintf(path, sizeof(path), "%s/firmware/efi/efivars/%s", b->sys_dir,
-			 UL_LAST_FAILURE_EFI);
+		snprintf(path, sizeof(path), "%s/firmware/efi/efivars/%s", b->sys_dir, UL_LAST_FAILURE_EFI);
 	else
 		snprintf(path, sizeof(path), "%s/fs/pstore/%s", b->sys_dir, f->pstore_file);
 	make_mutable(path);
 	if (unlink(path) < 0)
-		ul_log(UL_LOG_WARNING, "failure: taking the last report away: %s: %s.", path,
-		       strerror(errno));
+		ul_log(UL_LOG_WARNING, "failure: taking the last report away: %s: %s.", path, strerror(errno));
 }

@@ -24,13 +24,11 @@
 
 #include "initrd/base/boot.h"
 
-#define UL_LAST_FAILURE_MAX \
-	900 /* with "underlay: record " it fits into one record of the kernel's log */
+#define UL_LAST_FAILURE_MAX 900 /* with "underlay: record " it fits into one record of the kernel's log */
 #define UL_LAST_FAILURE_EFI "UnderlayLastFailure-5f0b6a52-3d0c-4c62-9f0e-8b1de2c7a941"
 
 /* The record of b->failure, into buf. Returns buf. */
-char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when,
-			     char buf[UL_LAST_FAILURE_MAX + 1]);
+char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when, char buf[UL_LAST_FAILURE_MAX + 1]);
 
 /* The record in these bytes. false: it is none. */
 bool ul_last_failure_parse(const char *text, size_t len, struct ul_last_failure *ret);

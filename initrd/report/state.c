@@ -89,14 +89,12 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
 	}
 	if (ok && l->shared)
-		ok = ul_json_add_string(obj, "share", l->device) &&
-		     ul_json_add_string(obj, "verified", "insecure") &&
+		ok = ul_json_add_string(obj, "share", l->device) && ul_json_add_string(obj, "verified", "insecure") &&
 		     (!l->info.name || ul_json_add_string(obj, "name", l->info.name)) &&
 		     (!l->info.version || ul_json_add_string(obj, "version", l->info.version));
 	if (ok && l->filesystem)
 		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&
-		     ul_json_add_string(obj, "mount", l->mount) &&
-		     ul_json_add_string(obj, "store", l->store);
+		     ul_json_add_string(obj, "mount", l->mount) && ul_json_add_string(obj, "store", l->store);
 	if (ok && l->sealed && l->seal.d.fec_roots)
 		ok = put(obj, "fec", fec_json(l));
 	if (ok && l->mapping[0])
@@ -111,12 +109,11 @@ static struct json_object *error_json(const char *stage, const struct ul_error *
 	struct json_object *obj = json_object_new_object();
 	char sentence[1200];
 
-	return checked(
-		obj, obj && ul_json_add_string(obj, "stage", stage) &&
-			     ul_json_add_uint(obj, "code", (uint64_t)e->code) &&
-			     ul_json_add_string(obj, "name", ul_code_name(e->code)) &&
-			     ul_json_add_string(obj, "sentence",
-						ul_error_sentence(e, sentence, sizeof(sentence))));
+	return checked(obj,
+		       obj && ul_json_add_string(obj, "stage", stage) &&
+			       ul_json_add_uint(obj, "code", (uint64_t)e->code) &&
+			       ul_json_add_string(obj, "name", ul_code_name(e->code)) &&
+			       ul_json_add_string(obj, "sentence", ul_error_sentence(e, sentence, sizeof(sentence))));
 }
 
 static struct json_object *lowers_json(const struct ul_boot *b)
@@ -154,8 +151,7 @@ static struct json_object *timeline_json(const struct ul_boot *b)
 		const struct ul_stage_time *t = &b->times[i];
 		struct json_object *row = json_object_new_object();
 
-		ok = row && ul_json_add_string(row, "name", t->name) &&
-		     ul_json_add_uint(row, "startUs", t->start_us) &&
+		ok = row && ul_json_add_string(row, "name", t->name) && ul_json_add_uint(row, "startUs", t->start_us) &&
 		     ul_json_add_uint(row, "us", t->took_us);
 		ok = push(list, checked(row, ok));
 	}
@@ -170,15 +166,13 @@ static struct json_object *upper_json(const struct ul_upper *u)
 	bool ok = obj && ul_json_add_string(obj, "type", u->persistent ? "disk" : "tmpfs") &&
 		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
 		  ul_json_add_bool(obj, "persistent", u->persistent) &&
-		  ul_json_add_string(obj, "filesystem", u->filesystem) &&
-		  ul_json_add_bool(obj, "fresh", u->fresh) &&
+		  ul_json_add_string(obj, "filesystem", u->filesystem) && ul_json_add_bool(obj, "fresh", u->fresh) &&
 		  ul_json_add_uint(obj, "mended", u->n_mended);
 
 	if (ok && u->device[0])
 		ok = ul_json_add_string(obj, "device", u->device);
 	if (ok && u->fallback)
-		ok = ul_json_add_string(obj, "fallback",
-					ul_error_sentence(&u->why, sentence, sizeof(sentence)));
+		ok = ul_json_add_string(obj, "fallback", ul_error_sentence(&u->why, sentence, sizeof(sentence)));
 	return checked(obj, ok);
 }
 
@@ -191,8 +185,7 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 				     b->database == UL_DATABASE_ATTACH    ? "attach"
 				     : b->database == UL_DATABASE_REBUILD ? "rebuild"
 									  : "none") &&
-		  ul_json_add_string(db, "why", b->database_why) &&
-		  ul_json_add_uint(db, "us", b->database_us) &&
+		  ul_json_add_string(db, "why", b->database_why) && ul_json_add_uint(db, "us", b->database_us) &&
 		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);
 
 	if (ok && b->reconciled) {
@@ -200,8 +193,7 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 
 		ok = ul_json_add_bool(db, "kept", b->reconcile.database_kept) &&
 		     put(obj, "reconcile",
-			 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version,
-						  RECONCILED_NAMES));
+			 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version, RECONCILED_NAMES));
 	}
 	return put(obj, "database", checked(db, ok)) && ok;
 }
@@ -215,9 +207,7 @@ static bool add_system(const struct ul_boot *b, struct json_object *obj)
 		  ul_json_add_string(system, "from", b->profile ? "profile" : "image");
 
 	if (ok && b->profile_why.code)
-		ok = ul_json_add_string(system, "why",
-					ul_error_sentence(&b->profile_why, sentence,
-							  sizeof(sentence)));
+		ok = ul_json_add_string(system, "why", ul_error_sentence(&b->profile_why, sentence, sizeof(sentence)));
 	return put(obj, "system", checked(system, ok));
 }
 
@@ -236,22 +226,19 @@ static struct json_object *last_failure_json(const struct ul_last_failure *f)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj, obj && ul_json_add_string(obj, "from", f->from) &&
-				    ul_json_add_string(obj, "stage", f->stage) &&
-				    ul_json_add_uint(obj, "code", f->code) &&
-				    ul_json_add_string(obj, "name", f->name) &&
-				    ul_json_add_string(obj, "sentence", f->sentence) &&
-				    ul_json_add_uint(obj, "when", f->when) &&
-				    ul_json_add_string(obj, "underlay", f->underlay));
+	return checked(obj,
+		       obj && ul_json_add_string(obj, "from", f->from) && ul_json_add_string(obj, "stage", f->stage) &&
+			       ul_json_add_uint(obj, "code", f->code) && ul_json_add_string(obj, "name", f->name) &&
+			       ul_json_add_string(obj, "sentence", f->sentence) &&
+			       ul_json_add_uint(obj, "when", f->when) &&
+			       ul_json_add_string(obj, "underlay", f->underlay));
 }
 
-int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
-		    struct ul_error *err)
+int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret, struct ul_error *err)
 {
 	ul_autojson struct json_object *obj = json_object_new_object();
 	const char *text = NULL;
-	bool ok = obj && ul_json_add_uint(obj, "format", 1) &&
-		  ul_json_add_string(obj, "underlay", UL_VERSION) &&
+	bool ok = obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "underlay", UL_VERSION) &&
 		  ul_json_add_string(obj, "result", result) && put(obj, "lowers", lowers_json(b)) &&
 		  put(obj, "refused", refused_json(b));
 
@@ -265,10 +252,8 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	if (ok && b->last_failure.from)
 		ok = put(obj, "lastFailure", last_failure_json(&b->last_failure));
 	if (ok)
-		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
-								   JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 ||
-	    ul_buffer_append(ret, "\n", 1) < 0)
+		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 || ul_buffer_append(ret, "\n", 1) < 0)
 		return ul_error_nomem(err, "writing the state");
 	return 0;
 }

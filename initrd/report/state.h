@@ -29,8 +29,7 @@
 #include "common/buffer.h"
 #include "initrd/base/boot.h"
 
-int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret,
-		    struct ul_error *err);
+int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret, struct ul_error *err);
 
 /* Write it to b->run_dir/state.json. */
 int ul_state_write(const struct ul_boot *b, const char *result, struct ul_error *err);

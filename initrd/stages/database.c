@@ -61,27 +61,23 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 		bool can = nix_can_attach(version);
 
 		b->database = can ? UL_DATABASE_ATTACH : UL_DATABASE_REBUILD;
-		snprintf(b->database_why, sizeof(b->database_why), "Nix %s can%s attach", version,
-			 can ? "" : "not");
+		snprintf(b->database_why, sizeof(b->database_why), "Nix %s can%s attach", version, can ? "" : "not");
 		return;
 	}
 	snprintf(b->database_why, sizeof(b->database_why), "%s", why);
 }
 
 /* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
-static int check_attached(const struct ul_boot *b, const struct ul_lower *lower,
-			  struct ul_error *err)
+static int check_attached(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	static const char *const files[] = {UL_LOWER_DB "/db.sqlite", UL_LOWER_DB "/schema"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
-		ul_autoclose int fd =
-			open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
+		ul_autoclose int fd = open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0)
-			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database",
-					      path,
+			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database", path,
 					      "Build the image with a database, or set [database] "
 					      "mode = rebuild.",
 					      errno);
@@ -108,8 +104,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		return ul_error_errno(err, UL_E_DATABASE, "making the database's directory", path,
-				      NULL, -r);
+		return ul_error_errno(err, UL_E_DATABASE, "making the database's directory", path, NULL, -r);
 	return ul_db_build(lower->manifest, fd, path, NULL, err);
 }
 
@@ -117,8 +112,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
  * The store that Nix is to open. The lower is named as a store of its own, so its URL is escaped inside
  * the outer one.
  */
-static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
-			  struct ul_error *err)
+static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	const char *named = b->policy.remount_hook;
 	const char *hook = named && *named ? named : lower->remount_hook;
@@ -127,9 +121,7 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
 
 	if (r == 0)
-		r = ul_buffer_printf(
-			&text,
-			"# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
+		r = ul_buffer_printf(&text, "# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
 	/*
 	 * Nix syncs its database, and not the files that it registers there. All versions know this setting; it covers
 	 * builds and downloads alike.
@@ -154,8 +146,7 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	if (r == 0)
 		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration",
-				      UL_PATH_NIX_CONF, NULL, -r);
+		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration", UL_PATH_NIX_CONF, NULL, -r);
 	return 0;
 }
 
@@ -163,8 +154,8 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 static int open_state(const struct ul_boot *b)
 {
 	char path[PATH_MAX];
-	ul_autoclose int var = open(ul_boot_path(b, UL_PATH_VAR, path),
-				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int var =
+		open(ul_boot_path(b, UL_PATH_VAR, path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int fd;
 
 	if (var < 0 || (mkdirat(var, "nix", 0755) < 0 && errno != EEXIST))
@@ -182,8 +173,8 @@ static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
 	int r;
 
 	if (state < 0)
-		return ul_error_errno(err, UL_E_UPPER, "registering the collector's roots",
-				      UL_PATH_VAR "/nix", NULL, -state);
+		return ul_error_errno(err, UL_E_UPPER, "registering the collector's roots", UL_PATH_VAR "/nix", NULL,
+				      -state);
 	root = open(ul_lower_path(b, lower, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
@@ -217,7 +208,6 @@ int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 		       attach                                        ? "attached"
 		       : b->reconciled && b->reconcile.database_kept ? "kept"
 								     : "rebuilt",
-		       (double)b->database_us / 1000, ul_manifest_n_paths(lower->manifest),
-		       b->database_why);
+		       (double)b->database_us / 1000, ul_manifest_n_paths(lower->manifest), b->database_why);
 	return r;
 }

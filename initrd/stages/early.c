@@ -53,17 +53,14 @@ int ul_stage_early(struct ul_boot *b, struct ul_error *err)
 	(void)umask(0022);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(mounts); i++) {
 		if (mkdir(mounts[i].dir, 0755) < 0 && errno != EEXIST)
-			return ul_error_errno(err, UL_E_SYSTEM, "making a mount point",
-					      mounts[i].dir, NULL, errno);
+			return ul_error_errno(err, UL_E_SYSTEM, "making a mount point", mounts[i].dir, NULL, errno);
 		/* EBUSY: it is there already. */
-		if (mount(mounts[i].type, mounts[i].dir, mounts[i].type, mounts[i].flags,
-			  mounts[i].data) == 0 ||
+		if (mount(mounts[i].type, mounts[i].dir, mounts[i].type, mounts[i].flags, mounts[i].data) == 0 ||
 		    errno == EBUSY)
 			continue;
 		snprintf(object, sizeof(object), "%s on %s", mounts[i].type, mounts[i].dir);
 		return ul_error_errno(err, UL_E_SYSTEM, "mounting", object,
-				      errno == ENODEV ? "The kernel lacks this filesystem." : NULL,
-				      errno);
+				      errno == ENODEV ? "The kernel lacks this filesystem." : NULL, errno);
 	}
 	open_console();
 	/* By default the kernel drops what one program logs beyond ten lines in five seconds. */

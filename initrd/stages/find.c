@@ -84,8 +84,7 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 }
 
 /* dev_dir: where its partitions' devices are; NULL: it is a file. */
-static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s,
-		      struct ul_error *err)
+static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s, struct ul_error *err)
 {
 	static const char *const designators[] = {"usr", "root"};
 	size_t before = b->slots.n;
@@ -151,8 +150,8 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
 		char disk[PATH_MAX];
 
-		snprintf(disk, sizeof(disk), "%s%s%s", **name == '/' ? "" : b->dev_dir,
-			 **name == '/' ? "" : "/", *name);
+		snprintf(disk, sizeof(disk), "%s%s%s", **name == '/' ? "" : b->dev_dir, **name == '/' ? "" : "/",
+			 *name);
 		if (access(disk, F_OK) == 0)
 			r = probe_disk(b, disk, b->dev_dir, s, err);
 	}
@@ -171,9 +170,8 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	if (b->policy.disks && b->policy.disks[0])
 		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
 			 b->policy.disks[1] ? " (or another that the policy names)" : "");
-	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks,
-		 name && *name ? " named " : "", name && *name ? name : "",
-		 b->policy.designator ? "root" : "usr");
+	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name && *name ? " named " : "",
+		 name && *name ? name : "", b->policy.designator ? "root" : "usr");
 }
 
 /* The search is over: why there is no slot. */
@@ -199,11 +197,9 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 				    "Check the disk, and that the initramfs has its driver.",
 				    "no disk appeared in %g s", seconds);
 	if (s->n_other > 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
-				    "Install the image, or correct [image] name.",
+		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Install the image, or correct [image] name.",
 				    "there is only %s", s->other);
-	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted,
-			    "Write the image to a disk of this machine.",
+	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Write the image to a disk of this machine.",
 			    b->files_found ? "no file of %zu holds a signed image for this machine "
 					     "after %g s"
 					   : "no disk of %zu has such a partition after %g s",
@@ -216,8 +212,8 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 	char title[160];
 
 	if (b->n_lowers == UL_BOOT_LOWERS)
-		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL,
-				    "there are %d already", UL_BOOT_LOWERS);
+		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL, "there are %d already",
+				    UL_BOOT_LOWERS);
 	ul_slots_sort(&b->slots);
 	lower = &b->lowers[b->n_lowers++];
 	*lower = (struct ul_lower){.slot = b->slots.slots[0], .has_slot = true};

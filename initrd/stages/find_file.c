@@ -51,11 +51,10 @@ static const struct host_fs *probe(int fd, struct ul_device_names *names)
 	if (!p)
 		return NULL;
 	blkid_probe_enable_superblocks(p, 1);
-	blkid_probe_set_superblocks_flags(p, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL |
-						     BLKID_SUBLKS_UUID);
+	blkid_probe_set_superblocks_flags(p, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID);
 	if (blkid_probe_set_device(p, fd, 0, 0) == 0 &&
-	    blkid_probe_filter_superblocks_type(p, BLKID_FLTR_ONLYIN, only) == 0 &&
-	    blkid_do_safeprobe(p) == 0 && blkid_probe_lookup_value(p, "TYPE", &text, NULL) == 0)
+	    blkid_probe_filter_superblocks_type(p, BLKID_FLTR_ONLYIN, only) == 0 && blkid_do_safeprobe(p) == 0 &&
+	    blkid_probe_lookup_value(p, "TYPE", &text, NULL) == 0)
 		for (size_t i = 0; i < UL_ARRAY_SIZE(host_filesystems); i++)
 			if (!strcmp(text, host_filesystems[i].name))
 				found = &host_filesystems[i];
@@ -68,8 +67,7 @@ static const struct host_fs *probe(int fd, struct ul_device_names *names)
 	return found;
 }
 
-static bool identify(const struct ul_boot *b, int fd, const char *device,
-		     struct ul_device_names *ret)
+static bool identify(const struct ul_boot *b, int fd, const char *device, struct ul_device_names *ret)
 {
 	(void)b;
 	(void)device;
@@ -88,17 +86,15 @@ static int find_device(const struct ul_boot *b, char ret[128], struct ul_error *
 		return ul_error_set(err, UL_E_CONFIG, what, wanted, NULL, "%s", wrong);
 	ul_devices_named(b, &name, identify, &found);
 	if (found.n > 1)
-		return ul_error_set(err, UL_E_DEVICE, what, wanted,
-				    "Name one of them by its PARTUUID.",
-				    "%zu devices have this name, %s and %s among them", found.n,
-				    found.found[0], found.found[1]);
+		return ul_error_set(err, UL_E_DEVICE, what, wanted, "Name one of them by its PARTUUID.",
+				    "%zu devices have this name, %s and %s among them", found.n, found.found[0],
+				    found.found[1]);
 	if (found.n == 1)
 		snprintf(ret, 128, "%s", found.found[0]);
 	return found.n == 1;
 }
 
-static int mount_host(struct ul_boot *b, const char *device, const char *target,
-		      struct ul_error *err)
+static int mount_host(struct ul_boot *b, const char *device, const char *target, struct ul_error *err)
 {
 	ul_autoclose int fd = open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	const struct host_fs *fs = fd < 0 ? NULL : probe(fd, NULL);
@@ -107,20 +103,17 @@ static int mount_host(struct ul_boot *b, const char *device, const char *target,
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_DEVICE, what, device, NULL, errno);
 	if (!fs)
-		return ul_error_set(err, UL_E_FILESYSTEM, what, device,
-				    "Put the image on vfat, ext4 or ISO 9660.",
+		return ul_error_set(err, UL_E_FILESYSTEM, what, device, "Put the image on vfat, ext4 or ISO 9660.",
 				    "none of these filesystems is on it");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(fs->modules) && fs->modules[i]; i++)
 		(void)ul_modules_load(b, fs->modules[i]);
 	r = ul_mkdir_parents(AT_FDCWD, target, 0755);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, target, NULL, -r);
-	if (mount(device, target, fs->name, MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) ==
-	    0)
+	if (mount(device, target, fs->name, MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) == 0)
 		return 0;
 	if (errno == ENODEV)
-		return ul_error_set(err, UL_E_MODULE, what, fs->name,
-				    "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, fs->name, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	return ul_error_errno(err, UL_E_FILESYSTEM, what, device, NULL, errno);
 }
@@ -200,8 +193,8 @@ static int take(struct ul_boot *b, int dir_fd, const char *folder, const char *n
 static int take_files(struct ul_boot *b, const char *target, struct ul_error *err)
 {
 	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-					  RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+			       .resolve =
+				       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
 	ul_autoclose int root = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC), dir = -1;
 	UL_CLEANUP(names_free) struct names names = {0};
 	const char *file = b->policy.file;
@@ -225,11 +218,10 @@ static int take_files(struct ul_boot *b, const char *target, struct ul_error *er
 		if (take(b, dir, absolute, names.list[i]) < 0)
 			return ul_error_nomem(err, what);
 	if (b->n_files == 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, what, b->policy.file,
-				    "Put the image there, or correct [image] file.",
-				    names.n ? "no file of this name can be used"
-					    : "there is no file of this name on %s",
-				    b->policy.file_device);
+		return ul_error_set(
+			err, UL_E_NO_IMAGE, what, b->policy.file, "Put the image there, or correct [image] file.",
+			names.n ? "no file of this name can be used" : "there is no file of this name on %s",
+			b->policy.file_device);
 	return 0;
 }
 
@@ -269,17 +261,14 @@ static int attach(struct ul_boot *b, struct ul_extent *extent, struct ul_error *
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "opening the image's file", extent->device,
-				      NULL, errno);
+		return ul_error_errno(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL, errno);
 	if (!S_ISREG(st.st_mode) || b->n_loops == UL_ARRAY_SIZE(b->loops))
-		return ul_error_set(err, UL_E_DEVICE, "opening the image's file", extent->device,
-				    NULL, "it is no regular file, or one too many");
+		return ul_error_set(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL,
+				    "it is no regular file, or one too many");
 	(void)ul_modules_load(b, "loop");
-	r = ul_loop_attach(b->dev_dir, fd, extent->offset, extent->size, path,
-			   &b->loops[b->n_loops]);
+	r = ul_loop_attach(b->dev_dir, fd, extent->offset, extent->size, path, &b->loops[b->n_loops]);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "attaching the image's file", path, NULL,
-				      -r);
+		return ul_error_errno(err, UL_E_DEVICE, "attaching the image's file", path, NULL, -r);
 	b->n_loops++;
 	device = strdup(path);
 	if (!device)

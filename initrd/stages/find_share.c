@@ -24,17 +24,16 @@ static int try_mount(struct ul_boot *b, const struct ul_share *share, struct ul_
 	/* Again and again: the device may come after the module, and udev's initramfs may load it itself. */
 	for (size_t i = 0; i < UL_ARRAY_SIZE(kind->modules) && kind->modules[i]; i++)
 		(void)ul_modules_load(b, kind->modules[i]);
-	if (mount(share->tag, ul_boot_path(b, UL_PATH_LOWER, path), kind->name,
-		  MS_RDONLY | MS_NODEV | MS_NOSUID, kind->options) == 0)
+	if (mount(share->tag, ul_boot_path(b, UL_PATH_LOWER, path), kind->name, MS_RDONLY | MS_NODEV | MS_NOSUID,
+		  kind->options) == 0)
 		return 1;
 	if (errno == kind->no_such_tag)
 		return 0;
 	if (errno == ENODEV)
-		return ul_error_set(err, UL_E_MODULE, what, kind->name,
-				    "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, kind->name, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
-	return ul_error_errno(err, UL_E_FILESYSTEM, what, b->policy.lower_share,
-			      "Look at what the host says of it.", errno);
+	return ul_error_errno(err, UL_E_FILESYSTEM, what, b->policy.lower_share, "Look at what the host says of it.",
+			      errno);
 }
 
 static int wait_and_mount(struct ul_boot *b, const struct ul_share *share, struct ul_error *err)
@@ -52,8 +51,8 @@ static int wait_and_mount(struct ul_boot *b, const struct ul_share *share, struc
 	} while (ul_devices_wait(b, &wait));
 	return ul_error_set(err, UL_E_DEVICE, what, b->policy.lower_share,
 			    "Have the host share a directory with this tag.",
-			    "this machine has no %s device of the tag %s after %g s",
-			    share->kind->name, share->tag, (double)b->policy.timeout_us / 1e6);
+			    "this machine has no %s device of the tag %s after %g s", share->kind->name, share->tag,
+			    (double)b->policy.timeout_us / 1e6);
 }
 
 int ul_find_share(struct ul_boot *b, struct ul_error *err)
@@ -65,8 +64,7 @@ int ul_find_share(struct ul_boot *b, struct ul_error *err)
 	int r;
 
 	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, what, text, "Set [lower] share.", "%s",
-				    wrong);
+		return ul_error_set(err, UL_E_CONFIG, what, text, "Set [lower] share.", "%s", wrong);
 	if (b->n_refusals > 0) {
 		*err = b->refusals[0].err;
 		b->failed_stage = b->refusals[0].stage;

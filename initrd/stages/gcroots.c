@@ -19,8 +19,7 @@
 static const char what[] = "registering the collector's roots";
 
 /* The list, its lines ended by NUL instead of newlines: *ret_n of them. */
-static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list, uint32_t *ret_n,
-		     struct ul_error *err)
+static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list, uint32_t *ret_n, struct ul_error *err)
 {
 	int r = ul_read_file(lower_fd, UL_LOWER_ROOTS, UL_ROOTS_MAX, list);
 	uint8_t digest[UL_DIGEST_SIZE];
@@ -29,8 +28,8 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 	if (r == -ENOENT)
 		r = ul_roots_list(m, list, err);
 	else if (r < 0)
-		return ul_error_errno(err, r == -EIO ? UL_E_CORRUPT : UL_E_MANIFEST, what,
-				      UL_LOWER_ROOTS, "Build the image again.", -r);
+		return ul_error_errno(err, r == -EIO ? UL_E_CORRUPT : UL_E_MANIFEST, what, UL_LOWER_ROOTS,
+				      "Build the image again.", -r);
 	if (r < 0)
 		return r;
 	*ret_n = 0;
@@ -38,8 +37,7 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 		line = (char *)list->data + at;
 		end = memchr(line, '\n', list->len - at);
 		if (!end || !ul_store_base_parse(line, (size_t)(end - line), digest))
-			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS,
-					    "Build the image again.",
+			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.",
 					    "line %u is no name of a store path", *ret_n + 1);
 		*end = '\0';
 		(*ret_n)++;
@@ -131,8 +129,7 @@ static int put_in_place(int dirfd, const char *fresh, const char *name, bool dur
 	return ul_remove_tree(dirfd, fresh);
 }
 
-static int install(int dirfd, const char *name, const char *store_dir, const char *names,
-		   uint32_t n, bool durable)
+static int install(int dirfd, const char *name, const char *store_dir, const char *names, uint32_t n, bool durable)
 {
 	ul_autoclose int old = -1, fd = -1;
 	char fresh[NAME_MAX + 1];
@@ -154,8 +151,8 @@ static int install(int dirfd, const char *name, const char *store_dir, const cha
 	return r < 0 ? r : put_in_place(dirfd, fresh, name, durable);
 }
 
-int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name,
-		     bool durable, uint32_t *ret_n, struct ul_error *err)
+int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name, bool durable, uint32_t *ret_n,
+		     struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer list = {0};
 	ul_autoclose int roots = -1, fd = -1;
@@ -169,11 +166,9 @@ int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const ch
 		fd = open_made(roots, "underlay");
 	r = roots < 0 ? roots
 	    : fd < 0  ? fd
-		      : install(fd, name, ul_manifest_store_dir(m), (const char *)list.data, n,
-				durable);
+		      : install(fd, name, ul_manifest_store_dir(m), (const char *)list.data, n, durable);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, name,
-				      r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, name, r == -ENOSPC ? "Make room on the upper." : NULL, -r);
 	*ret_n = n;
 	return 0;
 }

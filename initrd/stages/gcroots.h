@@ -17,5 +17,5 @@
  * without roots; durable: synced before and after. Anything that is in the way, a symlink say, is renamed away, not followed.
  * *ret_n: how many roots. -UL_E_MANIFEST, -UL_E_UPPER, -UL_E_MEMORY.
  */
-int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name,
-		     bool durable, uint32_t *ret_n, struct ul_error *err);
+int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name, bool durable, uint32_t *ret_n,
+		     struct ul_error *err);

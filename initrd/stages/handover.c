@@ -41,8 +41,7 @@ static void warn(const char *object, int error)
 }
 
 /* A file below the directory that becomes the system's /run; its directories are made. */
-static void write_run(const struct ul_boot *b, const char *name, mode_t mode, const void *data,
-		      size_t len)
+static void write_run(const struct ul_boot *b, const char *name, mode_t mode, const void *data, size_t len)
 {
 	char path[PATH_MAX];
 	char *slash;
@@ -79,8 +78,7 @@ static void write_environment(const struct ul_boot *b)
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	ul_autofree char *path = ul_path_join(b->run_dir, "system.env");
 	ul_autobuffer struct ul_buffer text = {0};
-	int r = path ? ul_buffer_printf(&text, "UNDERLAY_SYSTEM=%s\nUNDERLAY_INIT=%s/%s\n", system,
-					system, init)
+	int r = path ? ul_buffer_printf(&text, "UNDERLAY_SYSTEM=%s\nUNDERLAY_INIT=%s/%s\n", system, system, init)
 		     : -ENOMEM;
 
 	if (r == 0)
@@ -125,23 +123,21 @@ static void leave_units(const struct ul_boot *b)
 	static const char keep[] = "# Written by underlay-init: underlay-shutdown unmounts this.\n"
 				   "[Unit]\n"
 				   "DefaultDependencies=no\n";
-	static const char unit[] =
-		"# Written by underlay-init: it ran in the initramfs as this unit.\n"
-		"[Unit]\n"
-		"Description=Sealed Nix Store\n"
-		"Documentation=man:underlay-init(8)\n"
-		"DefaultDependencies=no\n"
-		"RefuseManualStart=yes\n"
-		"IgnoreOnIsolate=yes\n"
-		"[Service]\n"
-		"Type=oneshot\n"
-		"RemainAfterExit=yes\n"
-		"ExecStart=/run/underlay/started-in-the-initramfs\n";
+	static const char unit[] = "# Written by underlay-init: it ran in the initramfs as this unit.\n"
+				   "[Unit]\n"
+				   "Description=Sealed Nix Store\n"
+				   "Documentation=man:underlay-init(8)\n"
+				   "DefaultDependencies=no\n"
+				   "RefuseManualStart=yes\n"
+				   "IgnoreOnIsolate=yes\n"
+				   "[Service]\n"
+				   "Type=oneshot\n"
+				   "RemainAfterExit=yes\n"
+				   "ExecStart=/run/underlay/started-in-the-initramfs\n";
 	char name[PATH_MAX];
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(mounts); i++) {
-		snprintf(name, sizeof(name), "systemd/system/%s.mount.d/50-underlay.conf",
-			 mounts[i]);
+		snprintf(name, sizeof(name), "systemd/system/%s.mount.d/50-underlay.conf", mounts[i]);
 		write_run(b, name, 0644, keep, strlen(keep));
 	}
 	if (!b->pid1)
@@ -157,8 +153,7 @@ static bool is_machine_id(const struct ul_buffer *text)
 
 	return text->len == MACHINE_ID_LEN + 1 && id[MACHINE_ID_LEN] == '\n' &&
 	       strspn(id, "0123456789abcdef") == MACHINE_ID_LEN &&
-	       ul_hex_decode(id, MACHINE_ID_LEN, raw, sizeof(raw)) &&
-	       memcmp(raw, zero, sizeof(raw)) != 0;
+	       ul_hex_decode(id, MACHINE_ID_LEN, raw, sizeof(raw)) && memcmp(raw, zero, sizeof(raw)) != 0;
 }
 
 static int make_machine_id(int upper_fd, struct ul_buffer *ret)

@@ -48,8 +48,8 @@ static bool is_permitted(const struct ul_boot *b, const struct filesystem *fs)
 	return (!list || !*list) && !fs->by_name;
 }
 
-static int detect(const struct ul_boot *b, const struct ul_lower *lower,
-		  const struct filesystem **ret, struct ul_error *err)
+static int detect(const struct ul_boot *b, const struct ul_lower *lower, const struct filesystem **ret,
+		  struct ul_error *err)
 {
 	static const char what[] = "reading the lower's filesystem";
 	ul_autoclose int fd = open(lower->device, O_RDONLY | O_CLOEXEC);
@@ -62,8 +62,7 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower,
 		int r = ul_pread_full(fd, magic, fs->magic_len, fs->offset);
 
 		if (r == -EIO)
-			return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
-					    "Write the image again.",
+			return ul_error_set(err, UL_E_CORRUPT, what, lower->device, "Write the image again.",
 					    "a block does not match the hash tree");
 		if (r < 0)
 			return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, -r);
@@ -71,13 +70,11 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower,
 			continue;
 		if (!is_permitted(b, fs))
 			return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, NULL,
-					    "it is %s, which [lower] filesystems does not permit",
-					    fs->name);
+					    "it is %s, which [lower] filesystems does not permit", fs->name);
 		*ret = fs;
 		return 0;
 	}
-	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
-			    "Build the image with erofs or squashfs.",
+	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, "Build the image with erofs or squashfs.",
 			    "it is no filesystem that is known here");
 }
 
@@ -102,26 +99,21 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 		return 0;
 	}
 	if (errno == ENODEV)
-		return ul_error_set(err, UL_E_MODULE, what, type,
-				    "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, type, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, what, lower->device,
-				    "Write the image again.",
+		return ul_error_set(err, UL_E_CORRUPT, what, lower->device, "Write the image again.",
 				    "a block does not match the hash tree");
 	/* dm-verity vouches for the bytes: so it is what they ask of the kernel. */
 	if (errno == EINVAL || errno == EOPNOTSUPP)
-		return ul_error_set(
-			err, UL_E_FILESYSTEM, what, lower->device,
-			"Build the image with another --compression, or take a newer "
-			"kernel.",
-			"this kernel cannot read this %s; its own log says what it lacks", type);
-	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.",
-			      errno);
+		return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
+				    "Build the image with another --compression, or take a newer "
+				    "kernel.",
+				    "this kernel cannot read this %s; its own log says what it lacks", type);
+	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
 }
 
-static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
-		     struct ul_error *err)
+static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
 	static const char what[] = "reading the image's description";
 	const char *name = b->policy.name;
@@ -136,8 +128,8 @@ static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_f
 		return r;
 	if (strcmp(lower->info.store_dir, UL_PATH_STORE) != 0)
 		return ul_error_set(err, UL_E_IMAGE_INFO, what, UL_LOWER_INFO, NULL,
-				    "it is for the store directory %s; only %s is started",
-				    lower->info.store_dir, UL_PATH_STORE);
+				    "it is for the store directory %s; only %s is started", lower->info.store_dir,
+				    UL_PATH_STORE);
 	/* The label that the slot was found by can be rewritten; this name is sealed. */
 	if (name && *name && strcmp(name, lower->info.name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", UL_LOWER_INFO,
@@ -151,16 +143,14 @@ static int open_manifest(struct ul_lower *lower, int root_fd, struct ul_error *e
 	int r;
 
 	if (faccessat(root_fd, UL_LOWER_MANIFEST, R_OK, 0) < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, errno),
-				      "opening the manifest", UL_LOWER_MANIFEST,
-				      "Build the image again.", errno);
+		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, errno), "opening the manifest",
+				      UL_LOWER_MANIFEST, "Build the image again.", errno);
 	r = ul_manifest_open_file(root_fd, UL_LOWER_MANIFEST, &lower->manifest, err);
 	if (r < 0)
 		return r;
 	if (strcmp(ul_manifest_store_dir(lower->manifest), lower->info.store_dir) != 0)
 		return ul_error_set(err, UL_E_MANIFEST, "opening the manifest", UL_LOWER_MANIFEST,
-				    "Build the image again.",
-				    "it is for the store directory %s, image.json for %s",
+				    "Build the image again.", "it is for the store directory %s, image.json for %s",
 				    ul_manifest_store_dir(lower->manifest), lower->info.store_dir);
 	return 0;
 }
@@ -174,37 +164,31 @@ static int find_hook(struct ul_lower *lower, int root_fd)
 	for (size_t i = 0; i < UL_ARRAY_SIZE(places); i++) {
 		if (ul_system_check(root_fd, lower->system, places[i], &err) < 0)
 			continue;
-		return asprintf(&lower->remount_hook, "%s/%s", lower->system, places[i]) < 0
-			       ? -ENOMEM
-			       : 0;
+		return asprintf(&lower->remount_hook, "%s/%s", lower->system, places[i]) < 0 ? -ENOMEM : 0;
 	}
 	return 0;
 }
 
-static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
-			struct ul_error *err)
+static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
 	static const char what[] = "looking for the system to start";
-	const char *system =
-		b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
+	const char *system = b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	char path[PATH_MAX];
 	int r;
 
 	if (!system)
-		return ul_error_set(
-			err, UL_E_NO_SYSTEM, what, lower->foreign ? lower->device : UL_LOWER_INFO,
-			lower->foreign ? "Set [system] path: only our own images name one."
-				       : "Build the image with --system, or set [system] path.",
-			"neither the image nor the policy names a system");
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, lower->foreign ? lower->device : UL_LOWER_INFO,
+				    lower->foreign ? "Set [system] path: only our own images name one."
+						   : "Build the image with --system, or set [system] path.",
+				    "neither the image nor the policy names a system");
 	r = ul_system_check(root_fd, system, init, err);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/%s", system, init);
 	if (b->policy.wanted_init && strcmp(b->policy.wanted_init, path) != 0)
-		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line",
-				    b->policy.wanted_init, "Remove init= from the command line.",
-				    "this image starts %s", path);
+		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line", b->policy.wanted_init,
+				    "Remove init= from the command line.", "this image starts %s", path);
 	lower->system = strdup(system);
 	if (!lower->system || find_hook(lower, root_fd) < 0)
 		return ul_error_nomem(err, what);
@@ -215,8 +199,7 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd,
  * The system's links lead to /nix/store: where the lower has its store elsewhere, they are followed from the new root,
  * in which it is bound to that place for as long.
  */
-static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int root_fd,
-				 struct ul_error *err)
+static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
 	ul_autoclose int new_root = -1;
 	char store[PATH_MAX], target[PATH_MAX];
@@ -228,12 +211,10 @@ static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int 
 	ul_boot_path(b, UL_PATH_STORE, target);
 	new_root = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (new_root < 0 || mount(store, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target,
-				      NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
 	r = check_system(b, lower, new_root, err);
 	if (umount2(target, MNT_DETACH) < 0 && r == 0)
-		r = ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target,
-				   NULL, errno);
+		r = ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
 	return r;
 }
 
@@ -265,8 +246,7 @@ int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 		       strcmp(lower->store, ".") ? lower->store : "",
 		       lower->manifest ? lower->registration : "no registration");
 	else if (r == 0)
-		ul_log(UL_LOG_INFO, "lower: %s with %u store paths, %.1f MB unpacked",
-		       lower->filesystem, ul_manifest_n_paths(lower->manifest),
-		       (double)lower->info.nar_size / 1e6);
+		ul_log(UL_LOG_INFO, "lower: %s with %u store paths, %.1f MB unpacked", lower->filesystem,
+		       ul_manifest_n_paths(lower->manifest), (double)lower->info.nar_size / 1e6);
 	return r;
 }

@@ -76,8 +76,7 @@ static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
 		int r = is_store(root_fd, places[i]);
 
 		if (r < 0)
-			return ul_error_errno(err, ul_corrupt_or(UL_E_FILESYSTEM, -r), what,
-					      places[i], NULL, -r);
+			return ul_error_errno(err, ul_corrupt_or(UL_E_FILESYSTEM, -r), what, places[i], NULL, -r);
 		if (r == 0)
 			continue;
 		lower->store = places[i];
@@ -89,33 +88,29 @@ static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
 
 /* ---- the manifest ---- */
 
-static int import(struct ul_lower *lower, const struct ul_buffer *text, const char *name,
-		  struct ul_error *err)
+static int import(struct ul_lower *lower, const struct ul_buffer *text, const char *name, struct ul_error *err)
 {
 	struct ul_builder *builder = ul_builder_new(UL_PATH_STORE);
 	struct ul_error why = {0};
-	int r = builder ? ul_import_registration(builder, (const char *)text->data, text->len, name,
-						 &why)
+	int r = builder ? ul_import_registration(builder, (const char *)text->data, text->len, name, &why)
 			: ul_error_nomem(&why, reading);
 
 	if (r == 0)
 		r = ul_builder_finish(builder, &lower->made, &why);
 	ul_builder_free(builder);
 	if (r == 0)
-		r = ul_manifest_open_memory(lower->made.data, lower->made.len, &lower->manifest,
-					    &why);
+		r = ul_manifest_open_memory(lower->made.data, lower->made.len, &lower->manifest, &why);
 	/* What the importers tell is meant for who builds a manifest: here the image's maker is at fault. */
 	if (r == -UL_E_INPUT)
-		return ul_error_set(err, UL_E_MANIFEST, reading, name, "Write another image.",
-				    "%s: %s", why.object, why.why);
+		return ul_error_set(err, UL_E_MANIFEST, reading, name, "Write another image.", "%s: %s", why.object,
+				    why.why);
 	if (r < 0 && err)
 		*err = why;
 	return r;
 }
 
 /* 1: the manifest is made; 0: there is no such file. */
-static int take_registration(struct ul_lower *lower, int root_fd, const char *path,
-			     struct ul_error *err)
+static int take_registration(struct ul_lower *lower, int root_fd, const char *path, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
 	int r = ul_read_file(root_fd, path, UL_REGISTRATION_MAX, &text);
@@ -123,8 +118,7 @@ static int take_registration(struct ul_lower *lower, int root_fd, const char *pa
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), reading, path, NULL,
-				      -r);
+		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), reading, path, NULL, -r);
 	r = import(lower, &text, path, err);
 	if (r < 0)
 		return r;
@@ -133,8 +127,7 @@ static int take_registration(struct ul_lower *lower, int root_fd, const char *pa
 	return 1;
 }
 
-static int find_registration(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
-			     struct ul_error *err)
+static int find_registration(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
 	const char *asked = b->policy.registration;
 	char in_store[PATH_MAX];
@@ -145,15 +138,13 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
 		if (!strncmp(asked, UL_LOWER_STORE "/", strlen(UL_LOWER_STORE "/"))) {
-			snprintf(in_store, sizeof(in_store), "%s%s", lower->store,
-				 asked + strlen(UL_LOWER_STORE));
+			snprintf(in_store, sizeof(in_store), "%s%s", lower->store, asked + strlen(UL_LOWER_STORE));
 			asked = in_store;
 		}
 		r = take_registration(lower, root_fd, asked, err);
 		if (r == 0)
 			return ul_error_set(err, UL_E_MANIFEST, reading, asked,
-					    "Correct [lower] registration, or unset it.",
-					    "the image does not have it");
+					    "Correct [lower] registration, or unset it.", "the image does not have it");
 		return r < 0 ? r : 0;
 	}
 	snprintf(in_store, sizeof(in_store), "%s/.nix-path-registration", lower->store);
@@ -167,9 +158,8 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 				    "Put a registration into the image, or set [lower] manifest = "
 				    "optional.",
 				    "it has neither a manifest nor a registration of its paths");
-	ul_log(UL_LOG_WARNING,
-	       "lower: the image registers no path: Nix will know none of its store, and must not "
-	       "collect garbage");
+	ul_log(UL_LOG_WARNING, "lower: the image registers no path: Nix will know none of its store, and must not "
+			       "collect garbage");
 	return 0;
 }
 
@@ -183,8 +173,7 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
 	if (name && *name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
-				    lower->shared ? "Unset [image] name."
-						  : "Pin its root hash, or unset [image] name.",
+				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
 				    "the policy wants %s, and nothing sealed in this image tells "
 				    "its name",
 				    name);
@@ -197,8 +186,7 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	return 0;
 }
 
-int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
-			  struct ul_error *err)
+int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
 	int r = find_store(lower, root_fd, err);
 

@@ -28,5 +28,4 @@ bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd);
  * store; -UL_E_NO_IMAGE: the policy wants a name, and nothing sealed has one; -UL_E_MANIFEST: no registration
  * where the policy requires one, or a wrong one.
  */
-int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd,
-			  struct ul_error *err);
+int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err);

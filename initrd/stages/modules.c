@@ -19,11 +19,10 @@
 #include "initrd/base/log.h"
 #include "initrd/layout/modules.h"
 
-static void ignore_log(void *data, int priority, const char *file, int line, const char *function,
-		       const char *format, va_list args)
+static void ignore_log(void *data, int priority, const char *file, int line, const char *function, const char *format,
+		       va_list args)
 {
-	(void)data, (void)priority, (void)file, (void)line, (void)function, (void)format,
-		(void)args;
+	(void)data, (void)priority, (void)file, (void)line, (void)function, (void)format, (void)args;
 }
 
 static int open_kmod(struct ul_boot *b, struct ul_error *err)
@@ -88,8 +87,7 @@ static bool was_started(const struct ul_boot *b, const char *name)
  * slow ones needs to be loaded at all: the system's own udev sees to them.
  */
 static const char *const quick_drivers[] = {
-	"virtio_pci",   "virtio_mmio", "virtio_blk", "virtio_scsi",
-	"xen_blkfront", "hv_storvsc",  "nvme",       "mmc_block",
+	"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "xen_blkfront", "hv_storvsc", "nvme", "mmc_block",
 };
 
 static bool is_quick(const char *name)
@@ -126,8 +124,7 @@ static void load_for_device(struct ul_boot *b, struct kmod_module *mod)
 
 	if (state == KMOD_MODULE_BUILTIN || state == KMOD_MODULE_LIVE)
 		return;
-	if (b->n_loading == UL_BOOT_LOADING || strlen(name) >= sizeof(l->name) ||
-	    was_started(b, name))
+	if (b->n_loading == UL_BOOT_LOADING || strlen(name) >= sizeof(l->name) || was_started(b, name))
 		return;
 	memcpy(l->name, name, strlen(name) + 1);
 	l->pid = 0;
@@ -185,8 +182,7 @@ static bool in_kernel(const struct ul_boot *b, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-static int load_required(struct ul_boot *b, const char *name, const char *from,
-			 struct ul_error *err)
+static int load_required(struct ul_boot *b, const char *name, const char *from, struct ul_error *err)
 {
 	int r = ul_modules_load(b, name);
 
@@ -195,8 +191,7 @@ static int load_required(struct ul_boot *b, const char *name, const char *from,
 	if (r == 0)
 		return ul_error_set(err, UL_E_MODULE, "loading a kernel module", name,
 				    "Build the initramfs with it, or take it off the list.",
-				    "%s wants it, but neither the initramfs nor the kernel has it",
-				    from);
+				    "%s wants it, but neither the initramfs nor the kernel has it", from);
 	return ul_error_errno(err, UL_E_MODULE, "loading a kernel module", name,
 			      "The module must be of this very kernel.", -r);
 }
@@ -215,12 +210,10 @@ static int load_list(struct ul_boot *b, struct ul_error *err)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CONFIG, "reading the list of modules", path, NULL,
-				      -r);
+		return ul_error_errno(err, UL_E_CONFIG, "reading the list of modules", path, NULL, -r);
 	if (!ul_buffer_string(&text))
 		return ul_error_nomem(err, "reading the list of modules");
-	for (char *line = strtok_r((char *)text.data, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
+	for (char *line = strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char *name = line + strspn(line, " \t");
 
 		name[strcspn(name, " \t\r#")] = '\0';
@@ -273,8 +266,7 @@ static void coldplug(struct ul_boot *b)
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		ul_autoclose int fd =
-			openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ul_autoclose int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd >= 0)
 			coldplug_bus(b, fd);

@@ -32,10 +32,8 @@ static int mount_inside(const struct ul_boot *b, const char *options)
 
 	if (old < 0 || cwd < 0 || chroot(b->root) < 0)
 		return -errno;
-	r = chdir("/") < 0 || mount("overlay", UL_PATH_STORE, "overlay", MS_NOSUID | MS_NODEV,
-				    options) < 0
-		    ? -errno
-		    : 0;
+	r = chdir("/") < 0 || mount("overlay", UL_PATH_STORE, "overlay", MS_NOSUID | MS_NODEV, options) < 0 ? -errno
+													    : 0;
 	if (fchdir(old) < 0 || chroot(".") < 0 || fchdir(cwd) < 0)
 		return -errno;
 	return r;
@@ -50,8 +48,7 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 		return ul_error_errno(err, UL_E_OVERLAY, WHAT, options, NULL, error);
 	return ul_error_set(err, UL_E_OVERLAY, WHAT, options,
 			    "The kernel's log says what it misses; the disk itself is whole.",
-			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device,
-			    strerror(error));
+			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
 
 /* A tmpfs has taken the upper's place: it wants a database too. */
@@ -74,21 +71,17 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 	/* The last one opened lies on top: lowerdir's first. */
 	at += (size_t)snprintf(options, sizeof(options), "lowerdir=");
 	for (size_t i = b->n_lowers; i > 0 && at < sizeof(options); i--)
-		at += (size_t)snprintf(options + at, sizeof(options) - at, "%s%s/%s",
-				       i == b->n_lowers ? "" : ":", b->lowers[i - 1].mount,
-				       b->lowers[i - 1].store);
+		at += (size_t)snprintf(options + at, sizeof(options) - at, "%s%s/%s", i == b->n_lowers ? "" : ":",
+				       b->lowers[i - 1].mount, b->lowers[i - 1].store);
 	if (at < sizeof(options))
-		at += (size_t)snprintf(options + at, sizeof(options) - at,
-				       ",upperdir=%s,workdir=%s,%s", UL_PATH_UPPER_STORE,
-				       UL_PATH_UPPER_WORK, OPTIONS);
+		at += (size_t)snprintf(options + at, sizeof(options) - at, ",upperdir=%s,workdir=%s,%s",
+				       UL_PATH_UPPER_STORE, UL_PATH_UPPER_WORK, OPTIONS);
 	if (at >= sizeof(options))
-		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL,
-				    "too many lowers for one mount");
+		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL, "too many lowers for one mount");
 	(void)ul_modules_load(b, "overlay");
 	r = mount_inside(b, options);
 	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay",
-				    "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay", "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	if (r == 0)
 		return 0;

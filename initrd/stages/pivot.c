@@ -47,8 +47,7 @@ static void empty_directory(int fd, dev_t dev)
 		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
 			continue;
 		if (S_ISDIR(st.st_mode)) {
-			child = openat(fd, entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (child >= 0)
 				empty_directory(child, dev);
 		}
@@ -63,8 +62,7 @@ static void empty_initramfs(int fd)
 	struct statfs fs;
 	struct stat st;
 
-	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 ||
-	    (fs.f_type != RAMFS_MAGIC && fs.f_type != TMPFS_MAGIC)) {
+	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 || (fs.f_type != RAMFS_MAGIC && fs.f_type != TMPFS_MAGIC)) {
 		close(fd);
 		return;
 	}
@@ -77,8 +75,7 @@ static int move_mounts(const struct ul_boot *b, struct ul_error *err)
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(api); i++)
 		if (mount(api[i], ul_boot_path(b, api[i], path), NULL, MS_MOVE, NULL) < 0)
-			return ul_error_errno(err, UL_E_PIVOT, "moving a mount to the new root",
-					      api[i], NULL, errno);
+			return ul_error_errno(err, UL_E_PIVOT, "moving a mount to the new root", api[i], NULL, errno);
 	return 0;
 }
 
@@ -86,14 +83,13 @@ static int switch_root(const struct ul_boot *b, struct ul_error *err)
 {
 	int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (old < 0 || chdir(b->root) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
-	    chroot(".") < 0 || chdir("/") < 0) {
+	if (old < 0 || chdir(b->root) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	    chdir("/") < 0) {
 		int error = errno;
 
 		if (old >= 0)
 			close(old);
-		return ul_error_errno(err, UL_E_PIVOT, "making the new root /", b->root, NULL,
-				      error);
+		return ul_error_errno(err, UL_E_PIVOT, "making the new root /", b->root, NULL, error);
 	}
 	empty_initramfs(old);
 	return 0;
@@ -127,8 +123,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return r;
 	snprintf(init, sizeof(init), "%s/%s", ul_boot_system(b), name);
-	ul_log(UL_LOG_INFO, "pivot: starting %s after %.0f ms", init,
-	       (double)(ul_now_us() - b->start_us) / 1000);
+	ul_log(UL_LOG_INFO, "pivot: starting %s after %.0f ms", init, (double)(ul_now_us() - b->start_us) / 1000);
 	r = ul_state_write(b, "booted", err);
 	if (r < 0)
 		return r;
@@ -137,8 +132,7 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	restore_process();
 	execve(init, arguments, environment);
 	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init,
-				    "Write the image again.",
+		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init, "Write the image again.",
 				    "a block of it or of its interpreter cannot be read");
 	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,
 			      "Its interpreter and libraries must be in the image too.", errno);

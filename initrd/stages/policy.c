@@ -36,8 +36,7 @@ static int read_configuration(struct ul_boot *b, struct ul_error *err)
 		return 0;
 	}
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CONFIG, "reading the policy", path,
-				      "Build the initramfs again.", -r);
+		return ul_error_errno(err, UL_E_CONFIG, "reading the policy", path, "Build the initramfs again.", -r);
 	return ul_policy_parse(&b->policy, (const char *)text.data, text.len, UL_PATH_CONF, err);
 }
 
@@ -55,8 +54,7 @@ static int read_cmdline(struct ul_boot *b, struct ul_error *err)
 	else
 		r = ul_read_file(AT_FDCWD, path, UL_CMDLINE_MAX, &text);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CMDLINE, "reading the kernel command line", path,
-				      NULL, -r);
+		return ul_error_errno(err, UL_E_CMDLINE, "reading the kernel command line", path, NULL, -r);
 	r = ul_cmdline_parse((const char *)text.data, text.len, &cmdline, err);
 	if (r == 0)
 		r = ul_policy_apply(&b->policy, &cmdline, err);

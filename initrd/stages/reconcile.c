@@ -32,8 +32,7 @@ static int check_empty(struct ul_boot *b, struct ul_error *err)
 		return ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, errno);
 	while (r == 0 && (errno = 0, entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = ul_error_set(err, UL_E_RECONCILE, what, entry->d_name, NULL,
-					 "a new upper must be empty");
+			r = ul_error_set(err, UL_E_RECONCILE, what, entry->d_name, NULL, "a new upper must be empty");
 	if (r == 0 && errno != 0)
 		r = ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, errno);
 	closedir(dir);
@@ -44,12 +43,10 @@ static void tell_item(const struct ul_reconcile_item *item)
 {
 	switch (item->action) {
 	case UL_RECONCILE_QUARANTINED:
-		ul_log(UL_LOG_WARNING, "reconcile: moved to quarantine: %s: %s", item->name,
-		       item->why);
+		ul_log(UL_LOG_WARNING, "reconcile: moved to quarantine: %s: %s", item->name, item->why);
 		break;
 	case UL_RECONCILE_INVALIDATED:
-		ul_log(UL_LOG_WARNING, "reconcile: not valid any more: %s: %s", item->name,
-		       item->why);
+		ul_log(UL_LOG_WARNING, "reconcile: not valid any more: %s: %s", item->name, item->why);
 		break;
 	case UL_RECONCILE_DANGLING:
 		ul_log(UL_LOG_WARNING, "reconcile: leads nowhere: %s: %s", item->name, item->why);
@@ -58,8 +55,8 @@ static void tell_item(const struct ul_reconcile_item *item)
 		ul_log(UL_LOG_WARNING, "reconcile: %s: %s", item->name, item->why);
 		break;
 	default:
-		ul_log(UL_LOG_DEBUG, "reconcile: %s: %s: %s",
-		       ul_reconcile_action_name(item->action), item->name, item->why);
+		ul_log(UL_LOG_DEBUG, "reconcile: %s: %s: %s", ul_reconcile_action_name(item->action), item->name,
+		       item->why);
 	}
 }
 
@@ -76,8 +73,7 @@ static void tell(const struct ul_reconcile_report *r)
 	       "reconcile: %s lower, %s shutdown: %llu quarantined, %llu invalidated, %llu updated, "
 	       "%llu checked; the database %s",
 	       r->lower_changed ? "another" : "the same", r->was_clean ? "clean" : "no clean",
-	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED],
-	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
 	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked,
 	       r->database_kept ? "stays" : "was written");
 }
@@ -90,9 +86,7 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	struct ul_reconcile_options o = {
 		.upper_fd = b->upper.fd,
 		.upper_path = ul_boot_path(b, UL_PATH_UPPER, upper),
-		.lower = {.manifest = lower->manifest,
-			  .name = lower->info.name,
-			  .version = lower->info.version},
+		.lower = {.manifest = lower->manifest, .name = lower->info.name, .version = lower->info.version},
 		.refuse = p->vanished == 1,
 		.check_always = p->database_check == 1,
 		.quarantine_age = p->quarantine_age_us / 1000000,
@@ -103,11 +97,10 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	if (!b->upper.persistent)
 		return check_empty(b, err);
 	if (!lower->manifest)
-		return ul_error_set(
-			err, UL_E_MANIFEST, "checking the upper against the lower", lower->device,
-			"Put a registration into the image, or set [upper] type = tmpfs.",
-			"an upper on a disk can only be compared with an image that "
-			"registers its paths");
+		return ul_error_set(err, UL_E_MANIFEST, "checking the upper against the lower", lower->device,
+				    "Put a registration into the image, or set [upper] type = tmpfs.",
+				    "an upper on a disk can only be compared with an image that "
+				    "registers its paths");
 	r = ul_database_decide(b, err);
 	if (r < 0)
 		return r;

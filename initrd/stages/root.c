@@ -42,8 +42,7 @@ static int is_mount_point(const char *path, bool *ret)
 
 	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &st) < 0)
 		return -errno;
-	*ret = st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT &&
-	       st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+	*ret = st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT && st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 	return 0;
 }
 
@@ -59,11 +58,9 @@ int ul_stage_root(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "making the new root", b->root, NULL, -r);
 	if (b->policy.root_size)
-		snprintf(options, sizeof(options), "mode=0755,size=%llu",
-			 (unsigned long long)b->policy.root_size);
+		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)b->policy.root_size);
 	if (!mounted && mount("tmpfs", b->root, "tmpfs", 0, options) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "mounting the new root's tmpfs", b->root,
-				      NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "mounting the new root's tmpfs", b->root, NULL, errno);
 	b->root_is_ours = !mounted;
 	for (size_t i = 0; i < UL_ARRAY_SIZE(dirs); i++) {
 		ul_boot_path(b, dirs[i].path, path);
@@ -77,8 +74,7 @@ int ul_stage_root(struct ul_boot *b, struct ul_error *err)
 				continue;
 			errno = ENOTDIR;
 		}
-		return ul_error_errno(err, UL_E_SYSTEM, "making a directory of the new root", path,
-				      NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "making a directory of the new root", path, NULL, errno);
 	}
 	return 0;
 }

@@ -52,8 +52,7 @@ static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
 					    path);
 		memmove(name, rest, strlen(rest) + 1);
 	}
-	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, "system", NULL, "more than %d links",
-			    HOPS_MAX);
+	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, "system", NULL, "more than %d links", HOPS_MAX);
 }
 
 static int give_up(void *unused)
@@ -75,13 +74,11 @@ static int database_has(const struct ul_boot *b, const char *path)
 	/* SQLite would wait for the other end of a pipe. */
 	if (lstat(file, &st) < 0 || !S_ISREG(st.st_mode))
 		return errno == ENOENT ? 0 : -1;
-	if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) ==
-		    SQLITE_OK &&
+	if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK &&
 	    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) == SQLITE_OK &&
 	    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL) == SQLITE_OK) {
 		sqlite3_progress_handler(db, STEPS_MAX, give_up, NULL);
-		if (sqlite3_prepare_v2(db, "SELECT 1 FROM ValidPaths WHERE path = ?", -1, &query,
-				       NULL) == SQLITE_OK &&
+		if (sqlite3_prepare_v2(db, "SELECT 1 FROM ValidPaths WHERE path = ?", -1, &query, NULL) == SQLITE_OK &&
 		    sqlite3_bind_text(query, 1, path, -1, SQLITE_STATIC) == SQLITE_OK) {
 			int step = sqlite3_step(query);
 
@@ -106,8 +103,7 @@ static int check_valid(struct ul_boot *b, const char *path, struct ul_error *err
 	if (has == 1)
 		return 0;
 	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, path, NULL, "%s",
-			    has == 0 ? "Nix's database does not call it valid"
-				     : "Nix's database cannot be read");
+			    has == 0 ? "Nix's database does not call it valid" : "Nix's database cannot be read");
 }
 
 static int choose(struct ul_boot *b, char path[PATH_MAX], struct ul_error *err)

@@ -23,8 +23,7 @@ bool ul_is_store_path(const char *path)
 
 int ul_open_in_root(int root_fd, const char *path)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 
 	return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 }
@@ -37,15 +36,13 @@ int ul_system_check(int root_fd, const char *system, const char *init, struct ul
 	struct stat st;
 
 	if (!ul_is_store_path(system))
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, system, NULL,
-				    "it is not a path of %s", UL_PATH_STORE);
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, system, NULL, "it is not a path of %s", UL_PATH_STORE);
 	snprintf(path, sizeof(path), "%s/%s", system, init);
 	fd = ul_open_in_root(root_fd, path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return ul_error_errno(err, errno == EIO ? UL_E_CORRUPT : UL_E_NO_SYSTEM, what, path,
 				      "Build the image with a system that has it.", errno);
 	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL,
-				    "it is not an executable file");
+		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL, "it is not an executable file");
 	return 0;
 }

@@ -23,20 +23,18 @@
 #include "initrd/upper/upper.h"
 
 /* What was found decides: 0: there is a filesystem to mount. */
-static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_upper_probe *found,
-		   struct ul_error *err)
+static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_upper_probe *found, struct ul_error *err)
 {
 	static const char what[] = "preparing the upper";
 	bool format = b->policy.upper_prepare == UL_UPPER_PREPARE_FORMAT;
 
 	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
-		return ul_error_set(
-			err, UL_E_UPPER, what, device,
-			"Take the feature off (of ext4: tune2fs -O ^casefold, where no "
-			"directory uses it), or make the filesystem anew.",
-			"its %s has the feature casefold, and the kernel lays no overlay "
-			"over such a one",
-			found->fs->name);
+		return ul_error_set(err, UL_E_UPPER, what, device,
+				    "Take the feature off (of ext4: tune2fs -O ^casefold, where no "
+				    "directory uses it), or make the filesystem anew.",
+				    "its %s has the feature casefold, and the kernel lays no overlay "
+				    "over such a one",
+				    found->fs->name);
 	if (found->content == UL_UPPER_FILESYSTEM)
 		return 0;
 	if (found->content == UL_UPPER_FOREIGN)
@@ -46,8 +44,7 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 					   : "Make the filesystem, or name another device.",
 				    "%s", found->holds);
 	if (found->content == UL_UPPER_HALF)
-		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted: again",
-		       device);
+		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted: again", device);
 	found->fs = ul_upper_fs_permitted(&b->policy, 0);
 	b->upper.fresh = true;
 	return ul_upper_format(fd, device, &b->policy, found, err);
@@ -67,12 +64,10 @@ static int open_device(const char *device, int *ret_fd, struct ul_error *err)
 		error = EROFS;
 	}
 	if (alone < 0 && error == EBUSY)
-		return ul_error_set(err, UL_E_UPPER, what, device, "Name another device.",
-				    "it is in use");
+		return ul_error_set(err, UL_E_UPPER, what, device, "Name another device.", "it is in use");
 	if (alone < 0 && (error == EACCES || error == EROFS || error == EPERM))
 		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Make the medium writable, or set [upper] type = tmpfs.",
-				    "it cannot be written");
+				    "Make the medium writable, or set [upper] type = tmpfs.", "it cannot be written");
 	if (alone < 0)
 		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", error);
 	/* mkfs and fsck want to be alone with it, too. */
@@ -88,8 +83,7 @@ static int open_root(struct ul_boot *b, struct ul_error *err)
 {
 	char path[PATH_MAX];
 
-	b->upper.fd = open(ul_boot_path(b, UL_PATH_UPPER, path),
-			   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	b->upper.fd = open(ul_boot_path(b, UL_PATH_UPPER, path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (b->upper.fd < 0)
 		return ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno);
 	return ul_upper_layout(b, err);
@@ -127,8 +121,7 @@ static int open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err)
 		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)size);
 	ul_boot_path(b, UL_PATH_UPPER, path);
 	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL,
-				      errno);
+		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL, errno);
 	b->upper.fresh = true;
 	snprintf(b->upper.filesystem, sizeof(b->upper.filesystem), "tmpfs");
 	return open_root(b, err);
@@ -148,9 +141,8 @@ static int fall_back(struct ul_boot *b, struct ul_error *err)
 	u->fallback = true;
 	u->why = *err;
 	ul_log(UL_LOG_WARNING, "upper: %s", ul_error_sentence(err, sentence, sizeof(sentence)));
-	ul_log(UL_LOG_WARNING,
-	       "upper: a tmpfs takes its place, as the policy says: what is written "
-	       "is lost at the next boot");
+	ul_log(UL_LOG_WARNING, "upper: a tmpfs takes its place, as the policy says: what is written "
+			       "is lost at the next boot");
 	/* [upper] size was meant for the disk. */
 	return open_tmpfs(b, 0, err);
 }

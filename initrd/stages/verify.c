@@ -24,8 +24,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	if (!d->name[0])
 		return 0;
 	if (name && *name && strcmp(name, d->name) != 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name",
-				    lower->slot.data.device,
+		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
 				    "Install the image that this machine is meant to start.",
 				    "its label says %s, but signed is the name %s", name, d->name);
 	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
@@ -49,9 +48,8 @@ static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 			 seal->kernel_by.serial, seal->kernel_by.issuer);
 		break;
 	case UL_VERIFY_BOTH:
-		snprintf(by_whom, sizeof(by_whom),
-			 "signed by %s, checked by the kernel too (key %s of %s)", seal->by.subject,
-			 seal->kernel_by.serial, seal->kernel_by.issuer);
+		snprintf(by_whom, sizeof(by_whom), "signed by %s, checked by the kernel too (key %s of %s)",
+			 seal->by.subject, seal->kernel_by.serial, seal->kernel_by.issuer);
 		break;
 	}
 
@@ -67,13 +65,9 @@ static void warn_insecure(const struct ul_lower *lower)
 
 	ul_log(UL_LOG_ERROR, "verify: %s", line);
 	ul_log(UL_LOG_ERROR, "verify: *** INSECURE: NOTHING OF THIS SYSTEM IS VERIFIED ***");
-	ul_log(UL_LOG_ERROR,
-	       "verify: The store is the directory that the host shares as %s: whoever",
-	       lower->device);
-	ul_log(UL_LOG_ERROR,
-	       "verify: writes to it there, now or later, decides what runs here as root.");
-	ul_log(UL_LOG_ERROR,
-	       "verify: The policy says [verify] mode = insecure: for development only.");
+	ul_log(UL_LOG_ERROR, "verify: The store is the directory that the host shares as %s: whoever", lower->device);
+	ul_log(UL_LOG_ERROR, "verify: writes to it there, now or later, decides what runs here as root.");
+	ul_log(UL_LOG_ERROR, "verify: The policy says [verify] mode = insecure: for development only.");
 	ul_log(UL_LOG_ERROR, "verify: %s", line);
 }
 
@@ -97,8 +91,8 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 
 	/* The two come together or not at all, whatever stage find did. */
 	if (insecure != lower->shared || insecure == lower->has_slot)
-		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", lower->device,
-				    NULL, "it is not what the policy's [verify] mode is for");
+		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", lower->device, NULL,
+				    "it is not what the policy's [verify] mode is for");
 	if (insecure) {
 		warn_insecure(lower);
 		return 0;
@@ -113,17 +107,15 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");
 	if (b->n_lowers > 1)
 		snprintf(mapping, sizeof(mapping), "underlay-%zu", b->n_lowers - 1);
-	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel,
-			       (enum ul_corruption_mode)p->corruption, err);
+	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel, (enum ul_corruption_mode)p->corruption,
+			       err);
 	if (r < 0)
 		return r;
 	if (by_kernel)
-		(void)ul_signature_claim(lower->seal.root_hash_signature.data,
-					 lower->seal.root_hash_signature.len,
+		(void)ul_signature_claim(lower->seal.root_hash_signature.data, lower->seal.root_hash_signature.len,
 					 &lower->seal.kernel_by);
 	memcpy(lower->mapping, mapping, sizeof(mapping));
-	r = ul_verity_set_read_error(mapping, &lower->seal, (enum ul_corruption_mode)p->read_error,
-				     err);
+	r = ul_verity_set_read_error(mapping, &lower->seal, (enum ul_corruption_mode)p->read_error, err);
 	if (r < 0)
 		return r;
 	snprintf(lower->device, sizeof(lower->device), "%s/mapper/%s", b->dev_dir, mapping);

@@ -37,8 +37,7 @@ static const char WHAT[] = "checking the upper";
 
 static bool read_superblock(int fd, uint64_t offset, uint8_t buf[EXT4_SUPERBLOCK])
 {
-	return ul_pread_full(fd, buf, EXT4_SUPERBLOCK, offset) == 0 &&
-	       ul_get_le16(buf + EXT4_MAGIC) == 0xef53;
+	return ul_pread_full(fd, buf, EXT4_SUPERBLOCK, offset) == 0 && ul_get_le16(buf + EXT4_MAGIC) == 0xef53;
 }
 
 /*
@@ -56,8 +55,7 @@ static bool find_copy(const char *device, char ret_block[16], char ret_size[16])
 	    ul_get_le32(first + EXT4_LOG_BLOCK_SIZE) > EXT4_LOG_MAX)
 		return false;
 	size = 1024U << ul_get_le32(first + EXT4_LOG_BLOCK_SIZE);
-	block = (uint64_t)ul_get_le32(first + EXT4_FIRST_DATA_BLOCK) +
-		ul_get_le32(first + EXT4_BLOCKS_PER_GROUP);
+	block = (uint64_t)ul_get_le32(first + EXT4_FIRST_DATA_BLOCK) + ul_get_le32(first + EXT4_BLOCKS_PER_GROUP);
 	if (!read_superblock(fd, block * size, copy) || ul_get_le16(copy + EXT4_GROUP) != 1 ||
 	    memcmp(copy + EXT4_UUID, first + EXT4_UUID, 16) != 0)
 		return false;
@@ -67,16 +65,15 @@ static bool find_copy(const char *device, char ret_block[16], char ret_size[16])
 }
 
 /* *status stays where there is no copy to start from. */
-static int check_from_copy(const char *program, const char *device, const struct ul_upper_fs *fs,
-			   int *status, struct ul_error *err)
+static int check_from_copy(const char *program, const char *device, const struct ul_upper_fs *fs, int *status,
+			   struct ul_error *err)
 {
 	char block[16], size[16];
 	const char *args[] = {program, fs->fsck_flag, "-b", block, "-B", size, device, NULL};
 
 	if (!find_copy(device, block, size))
 		return 0;
-	ul_log(UL_LOG_WARNING,
-	       "upper: %s does not believe the superblock of %s; it starts from the copy in block %s",
+	ul_log(UL_LOG_WARNING, "upper: %s does not believe the superblock of %s; it starts from the copy in block %s",
 	       fs->fsck, device, block);
 	return ul_run(args, WHAT, NULL, status, err);
 }
@@ -90,8 +87,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 	if (!fs->fsck)
 		return 0;
 	if (!ul_find_program(fs->fsck, program)) {
-		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked",
-		       fs->fsck, device);
+		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked", fs->fsck, device);
 		return 0;
 	}
 	r = ul_run(args, WHAT, NULL, &status, err);
@@ -103,10 +99,8 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 		return -UL_E_UPPER;
 	}
 	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
-		return ul_error_set(err, UL_E_UPPER, WHAT, device,
-				    "Repair it on another machine, or make it anew.",
-				    "%s cannot make it whole by itself (its status is %d)",
-				    fs->fsck, status);
+		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Repair it on another machine, or make it anew.",
+				    "%s cannot make it whole by itself (its status is %d)", fs->fsck, status);
 	if (status)
 		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
 	return 0;

@@ -84,8 +84,7 @@ static int look_at_disk(void *context, const char *disk)
 	s->disk = disk;
 	if (s->name->by != UL_UPPER_BY_LABEL && s->name->by != UL_UPPER_BY_UUID)
 		look_at_table(s, fd, st.st_rdev);
-	else if (ul_partition_devices(s->b->sys_dir, s->b->dev_dir, st.st_rdev, look_inside, s) ==
-		 0)
+	else if (ul_partition_devices(s->b->sys_dir, s->b->dev_dir, st.st_rdev, look_inside, s) == 0)
 		look_inside(s, disk);
 	return 0;
 }
@@ -99,8 +98,8 @@ static void look_at_path(struct search *s)
 		add(s, s->name->value);
 }
 
-void ul_devices_named(const struct ul_boot *b, const struct ul_upper_name *name,
-		      ul_identify_fn identify, struct ul_devices_found *ret)
+void ul_devices_named(const struct ul_boot *b, const struct ul_upper_name *name, ul_identify_fn identify,
+		      struct ul_devices_found *ret)
 {
 	struct search s = {.b = b, .name = name, .identify = identify, .found = ret};
 

@@ -10,8 +10,7 @@ struct ul_device_names {
 };
 
 /* false: no filesystem that is looked for. */
-typedef bool (*ul_identify_fn)(const struct ul_boot *b, int fd, const char *device,
-			       struct ul_device_names *ret);
+typedef bool (*ul_identify_fn)(const struct ul_boot *b, int fd, const char *device, struct ul_device_names *ret);
 
 struct ul_devices_found {
 	char found[2][128]; /* the first two */
@@ -20,5 +19,5 @@ struct ul_devices_found {
 };
 
 /* One round over the disks that are there now. */
-void ul_devices_named(const struct ul_boot *b, const struct ul_upper_name *name,
-		      ul_identify_fn identify, struct ul_devices_found *ret);
+void ul_devices_named(const struct ul_boot *b, const struct ul_upper_name *name, ul_identify_fn identify,
+		      struct ul_devices_found *ret);

@@ -12,15 +12,13 @@
 static const char WHAT[] = "looking for the upper";
 
 /* Its filesystem's label and UUID, of those that an upper may have. */
-static bool identify(const struct ul_boot *b, int fd, const char *device,
-		     struct ul_device_names *ret)
+static bool identify(const struct ul_boot *b, int fd, const char *device, struct ul_device_names *ret)
 {
 	struct ul_policy quick = {.upper_filesystems = b->policy.upper_filesystems};
 	struct ul_upper_probe found;
 	struct ul_error err;
 
-	if (ul_upper_probe(fd, device, &quick, &found, &err) < 0 ||
-	    found.content != UL_UPPER_FILESYSTEM)
+	if (ul_upper_probe(fd, device, &quick, &found, &err) < 0 || found.content != UL_UPPER_FILESYSTEM)
 		return false;
 	snprintf(ret->uuid, sizeof(ret->uuid), "%s", found.uuid);
 	snprintf(ret->label, sizeof(ret->label), "%s", found.label);
@@ -50,12 +48,10 @@ int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err)
 			return 0;
 		}
 		if (s.n > 1)
-			return ul_error_set(err, UL_E_UPPER, WHAT, wanted,
-					    "Name one of them by its PARTUUID.",
-					    "%zu devices have this name, %s and %s among them", s.n,
-					    s.found[0], s.found[1]);
+			return ul_error_set(err, UL_E_UPPER, WHAT, wanted, "Name one of them by its PARTUUID.",
+					    "%zu devices have this name, %s and %s among them", s.n, s.found[0],
+					    s.found[1]);
 	} while (ul_devices_wait(b, &wait));
-	return ul_error_set(err, UL_E_DEVICE, WHAT, wanted,
-			    "Check the disk, and that the initramfs has its driver.",
+	return ul_error_set(err, UL_E_DEVICE, WHAT, wanted, "Check the disk, and that the initramfs has its driver.",
 			    "it did not appear in %g s", (double)b->policy.upper_timeout_us / 1e6);
 }

@@ -29,10 +29,8 @@ static int make_uuid(char uuid[UL_UPPER_UUID])
 		return -errno;
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	snprintf(uuid, UL_UPPER_UUID,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
+	snprintf(uuid, UL_UPPER_UUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+		 b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 	return 0;
 }
 
@@ -79,13 +77,12 @@ static int check_result(int fd, const char *device, const struct ul_upper_fs *fs
 		return r;
 	if (made.content != UL_UPPER_FILESYSTEM || strcmp(made.uuid, uuid) != 0)
 		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Check the disk.",
-				    "%s ended well, but no %s of its making is there", fs->mkfs,
-				    fs->name);
+				    "%s ended well, but no %s of its making is there", fs->mkfs, fs->name);
 	return 0;
 }
 
-static int run_mkfs(const char *device, const struct ul_policy *p, const struct ul_upper_fs *fs,
-		    const char *uuid, uint64_t size, struct ul_error *err)
+static int run_mkfs(const char *device, const struct ul_policy *p, const struct ul_upper_fs *fs, const char *uuid,
+		    uint64_t size, struct ul_error *err)
 {
 	const char *label = p->upper_label && *p->upper_label ? p->upper_label : UL_UPPER_LABEL;
 	const char *args[UL_UPPER_ARGS];
@@ -93,26 +90,23 @@ static int run_mkfs(const char *device, const struct ul_policy *p, const struct 
 	int r;
 
 	if (!ul_find_program(fs->mkfs, program))
-		return ul_error_set(err, UL_E_UPPER, WHAT, fs->mkfs,
-				    "Build the initramfs with this policy.",
+		return ul_error_set(err, UL_E_UPPER, WHAT, fs->mkfs, "Build the initramfs with this policy.",
 				    "the initramfs does not have the program");
 	ul_upper_mkfs_args(fs, program, device, label, uuid, size, buf, args);
-	ul_log(UL_LOG_INFO, "upper: making %s on %s, %.1f MB", fs->name, device,
-	       (double)size / 1e6);
+	ul_log(UL_LOG_INFO, "upper: making %s on %s, %.1f MB", fs->name, device, (double)size / 1e6);
 	r = ul_run(args, WHAT, NULL, NULL, err);
 	if (r < 0 && err) {
 		/* The device is what the reader knows; the program's words say the rest. */
 		char why[sizeof(err->why)];
 
 		snprintf(why, sizeof(why), "%s: %.250s", fs->mkfs, err->why);
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Check the disk and its size.",
-				    "%s", why);
+		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Check the disk and its size.", "%s", why);
 	}
 	return r;
 }
 
-int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
-		    const struct ul_upper_probe *found, struct ul_error *err)
+int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const struct ul_upper_probe *found,
+		    struct ul_error *err)
 {
 	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
 	uint64_t room = ul_upper_marker_offset(found->size) - UL_UPPER_EDGE;
@@ -122,8 +116,7 @@ int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
 
 	if (size > room)
 		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Set a smaller [upper] size.",
-				    "%" PRIu64 " bytes are wanted, it has room for %" PRIu64, size,
-				    room);
+				    "%" PRIu64 " bytes are wanted, it has room for %" PRIu64, size, room);
 	/* Made again under the same UUID: the marker stands already, and fits what is half there. */
 	snprintf(uuid, sizeof(uuid), "%s", found->uuid);
 	if (found->content == UL_UPPER_HALF) {

@@ -60,8 +60,7 @@ static void clear_flags(int fd)
 /* Marks that the overlay itself leaves at each boot on the roots that it is given. */
 static bool is_usual(const char *name)
 {
-	static const char *const usual[] = {"trusted.overlay.uuid", "trusted.overlay.origin",
-					    "trusted.overlay.impure"};
+	static const char *const usual[] = {"trusted.overlay.uuid", "trusted.overlay.origin", "trusted.overlay.impure"};
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(usual); i++)
 		if (!strcmp(name, usual[i]))
@@ -139,12 +138,11 @@ static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t
 }
 
 /* Open parent/name as a directory that is right; make it where it is not there. */
-static int open_right(int parent, const char *name, const char *path, mode_t mode, gid_t gid,
-		      uint32_t *mended, int *ret_fd)
+static int open_right(int parent, const char *name, const char *path, mode_t mode, gid_t gid, uint32_t *mended,
+		      int *ret_fd)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
-		ul_autoclose int fd =
-			openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		ul_autoclose int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		int r = fd < 0 ? -errno : make_right(fd, path, mode, gid, mended);
 
 		if (r == 0) {
@@ -232,8 +230,7 @@ static int is_subvolume(int above, int fd)
 	return parent.st_dev != st.st_dev;
 }
 
-static int make_dir(struct ul_boot *b, const char *parent, const char *name, bool emptied,
-		    struct ul_error *err)
+static int make_dir(struct ul_boot *b, const char *parent, const char *name, bool emptied, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
 	/* The rows above made every part of it a directory of ours. */
@@ -244,8 +241,8 @@ static int make_dir(struct ul_boot *b, const char *parent, const char *name, boo
 	gid_t gid = 0;
 	int r = above < 0 ? -errno : 0;
 
-	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", *parent == '.' ? "" : "/",
-		 *parent == '.' ? "" : parent, name);
+	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", *parent == '.' ? "" : "/", *parent == '.' ? "" : parent,
+		 name);
 	if (!strcmp(name, "store"))
 		store_mode(b, &mode, &gid);
 	if (r == 0)
@@ -263,8 +260,7 @@ static int make_dir(struct ul_boot *b, const char *parent, const char *name, boo
 	if (r == 0 && fsync(above) < 0)
 		r = -errno;
 	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, path,
-				      -r == ENOSPC ? "Free some space on it." : "Check the disk.",
-				      -r)
+				      -r == ENOSPC ? "Free some space on it." : "Check the disk.", -r)
 		     : 0;
 }
 

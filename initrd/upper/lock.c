@@ -20,8 +20,8 @@
 
 bool ul_upper_is_medium(int error)
 {
-	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT ||
-	       error == EUCLEAN || error == ENOMEM;
+	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT || error == EUCLEAN ||
+	       error == ENOMEM;
 }
 
 int ul_upper_move_aside(int dirfd, const char *name)
@@ -31,8 +31,7 @@ int ul_upper_move_aside(int dirfd, const char *name)
 	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
 		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
 		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0) {
-			ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s",
-			       name, aside);
+			ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s", name, aside);
 			return fsync(dirfd) < 0 ? -errno : 0;
 		}
 		if (errno != EEXIST)
@@ -49,8 +48,7 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 	for (int attempt = 0; attempt < 2; attempt++) {
 		/* O_NONBLOCK: a pipe must not keep us waiting. */
 		ul_autoclose int fd =
-			openat(root_fd, "lock",
-			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+			openat(root_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 		struct stat st = {0};
 
 		r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
@@ -61,8 +59,7 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 			}
 			if (errno == EWOULDBLOCK)
 				return ul_error_set(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock",
-						    "Wait until it is done.",
-						    "another program is changing the upper");
+						    "Wait until it is done.", "another program is changing the upper");
 			r = -errno;
 			break;
 		}

@@ -17,28 +17,23 @@
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-static struct libmnt_context *new_context(const char *device, const char *target,
-					  const struct ul_upper_fs *fs)
+static struct libmnt_context *new_context(const char *device, const char *target, const struct ul_upper_fs *fs)
 {
 	struct libmnt_context *cxt = mnt_new_context();
 
-	if (cxt && mnt_context_disable_mtab(cxt, 1) == 0 &&
-	    mnt_context_disable_helpers(cxt, 1) == 0 &&
-	    mnt_context_disable_canonicalize(cxt, 1) == 0 &&
-	    mnt_context_enable_rwonly_mount(cxt, 1) == 0 &&
-	    mnt_context_set_optsmode(cxt, MNT_OMODE_NOTAB) == 0 &&
-	    mnt_context_set_source(cxt, device) == 0 && mnt_context_set_target(cxt, target) == 0 &&
-	    mnt_context_set_fstype(cxt, fs->name) == 0 &&
-	    mnt_context_set_options(cxt, fs->options) == 0 &&
-	    mnt_context_set_mflags(cxt, MS_NOSUID | MS_NODEV) == 0)
+	if (cxt && mnt_context_disable_mtab(cxt, 1) == 0 && mnt_context_disable_helpers(cxt, 1) == 0 &&
+	    mnt_context_disable_canonicalize(cxt, 1) == 0 && mnt_context_enable_rwonly_mount(cxt, 1) == 0 &&
+	    mnt_context_set_optsmode(cxt, MNT_OMODE_NOTAB) == 0 && mnt_context_set_source(cxt, device) == 0 &&
+	    mnt_context_set_target(cxt, target) == 0 && mnt_context_set_fstype(cxt, fs->name) == 0 &&
+	    mnt_context_set_options(cxt, fs->options) == 0 && mnt_context_set_mflags(cxt, MS_NOSUID | MS_NODEV) == 0)
 		return cxt;
 	mnt_free_context(cxt);
 	return NULL;
 }
 
 /* The reasons that a reader can do something about come before libmount's words, which list several. */
-static int explain(struct libmnt_context *cxt, int status, const char *device,
-		   const struct ul_upper_fs *fs, struct ul_error *err)
+static int explain(struct libmnt_context *cxt, int status, const char *device, const struct ul_upper_fs *fs,
+		   struct ul_error *err)
 {
 	static const char what[] = "mounting the upper";
 	int errnum = mnt_context_get_syscall_errno(cxt);
@@ -47,30 +42,24 @@ static int explain(struct libmnt_context *cxt, int status, const char *device,
 	(void)mnt_context_get_excode(cxt, status, words, sizeof(words));
 	switch (errnum) {
 	case ENODEV:
-		return ul_error_set(err, UL_E_MODULE, what, fs->name,
-				    "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, fs->name, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	case EROFS:
 	case EACCES:
 		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Make the medium writable, or set [upper] type = tmpfs.",
-				    "it cannot be written");
+				    "Make the medium writable, or set [upper] type = tmpfs.", "it cannot be written");
 	case EIO:
-		return ul_error_set(err, UL_E_UPPER, what, device, "Check the disk.",
-				    "it cannot be read (I/O error)");
+		return ul_error_set(err, UL_E_UPPER, what, device, "Check the disk.", "it cannot be read (I/O error)");
 	case EUCLEAN:
-		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Repair it on another machine, or make it anew.",
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
 				    "the %s on it is damaged", fs->name);
 	default:
-		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Repair it on another machine, or make it anew.", "%s",
-				    words[0] ? words : strerror(errnum));
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
+				    "%s", words[0] ? words : strerror(errnum));
 	}
 }
 
-int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs,
-		   struct ul_error *err)
+int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
 {
 	char target[PATH_MAX];
 	struct libmnt_context *cxt;
@@ -92,8 +81,7 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 	if (statvfs(target, &st) == 0 && st.f_flag & ST_RDONLY) {
 		(void)umount2(target, MNT_DETACH);
 		return ul_error_set(err, UL_E_UPPER, "mounting the upper", device,
-				    "Repair it on another machine, or make it anew.",
-				    "the kernel mounts it read-only");
+				    "Repair it on another machine, or make it anew.", "the kernel mounts it read-only");
 	}
 	return 0;
 }

@@ -42,9 +42,8 @@ static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 {
 	errno = 0;
 	if (blkid_probe_set_device(pr, fd, 0, 0) < 0 || blkid_probe_enable_superblocks(pr, 1) < 0 ||
-	    blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
-							  BLKID_SUBLKS_LABEL | BLKID_SUBLKS_USAGE |
-							  BLKID_SUBLKS_BADCSUM) < 0)
+	    blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
+							  BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM) < 0)
 		return -1;
 	if (only)
 		(void)blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)only);
@@ -110,8 +109,7 @@ static int probe_anything(int fd, struct ul_upper_probe *found)
 	if (table)
 		copy_value(pr, "PTTYPE", type, sizeof(type));
 	ul_escape_text(escaped, sizeof(escaped), type[0] ? type : "a");
-	snprintf(found->holds, sizeof(found->holds), "it holds %s%s", escaped,
-		 table ? " partition table" : "");
+	snprintf(found->holds, sizeof(found->holds), "it holds %s%s", escaped, table ? " partition table" : "");
 	return 0;
 }
 
@@ -123,8 +121,7 @@ static int is_blank(int fd, uint64_t offset)
 
 	if (r < 0)
 		return r;
-	return (bytes[0] == 0x00 || bytes[0] == 0xff) &&
-	       memcmp(bytes, bytes + 1, UL_UPPER_EDGE - 1) == 0;
+	return (bytes[0] == 0x00 || bytes[0] == 0xff) && memcmp(bytes, bytes + 1, UL_UPPER_EDGE - 1) == 0;
 }
 
 uint64_t ul_upper_marker_offset(uint64_t size)
@@ -166,8 +163,7 @@ static int probe_nothing(int fd, struct ul_upper_probe *found)
 		return 0;
 	}
 	snprintf(found->holds, sizeof(found->holds),
-		 "its %s MiB is not blank, so it holds something that nobody here knows",
-		 first ? "last" : "first");
+		 "its %s MiB is not blank, so it holds something that nobody here knows", first ? "last" : "first");
 	return 0;
 }
 
@@ -196,8 +192,8 @@ static int probe_for_format(int fd, struct ul_upper_probe *found, int permitted)
 	return r == 1 ? probe_nothing(fd, found) : 0;
 }
 
-int ul_upper_probe(int fd, const char *device, const struct ul_policy *p,
-		   struct ul_upper_probe *ret, struct ul_error *err)
+int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct ul_upper_probe *ret,
+		   struct ul_error *err)
 {
 	struct ul_upper_probe found = {.content = UL_UPPER_FOREIGN};
 	bool format = p->upper_prepare == UL_UPPER_PREPARE_FORMAT;
@@ -207,12 +203,10 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p,
 		return ul_error_errno(err, UL_E_UPPER, WHAT, device, NULL, -r);
 	if (found.size < UL_UPPER_SIZE_MIN)
 		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Give it a larger device.",
-				    "it has %llu bytes, an upper needs 16 MiB",
-				    (unsigned long long)found.size);
+				    "it has %llu bytes, an upper needs 16 MiB", (unsigned long long)found.size);
 	permitted = probe_permitted(fd, p, &found);
 	if (permitted == -1)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.",
-				      errno ? errno : EIO);
+		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", errno ? errno : EIO);
 	if (permitted == -2) {
 		found.content = UL_UPPER_FOREIGN;
 		snprintf(found.holds, sizeof(found.holds), "it holds signatures of two kinds");

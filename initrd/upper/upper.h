@@ -59,14 +59,14 @@ struct ul_upper_probe {
  * p->upper_prepare wants to know that there is nothing at all: then every prober of libblkid looks. -UL_E_UPPER: it
  * cannot be read.
  */
-int ul_upper_probe(int fd, const char *device, const struct ul_policy *p,
-		   struct ul_upper_probe *ret, struct ul_error *err);
+int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct ul_upper_probe *ret,
+		   struct ul_error *err);
 
 /* ---- making, checking and mounting ---- */
 
 /* Make the first permitted filesystem on a device that is empty or half made. Returns when it is on the medium. */
-int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
-		    const struct ul_upper_probe *found, struct ul_error *err);
+int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const struct ul_upper_probe *found,
+		    struct ul_error *err);
 
 /*
  * Run fsck where the initramfs has it; see check.c. -UL_E_UPPER: damaged beyond what it repairs unasked.
@@ -74,8 +74,7 @@ int ul_upper_format(int fd, const char *device, const struct ul_policy *p,
 int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
 
 /* Mount it nosuid,nodev and writable, or not at all. */
-int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs,
-		   struct ul_error *err);
+int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
 
 /*
  * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its

@@ -35,8 +35,7 @@ int main(int argc, char **argv)
 		ul_manifest_close(m);
 	}
 	if (r < 0) {
-		fprintf(stderr, "bench_build: %s\n",
-			ul_error_sentence(&err, sentence, sizeof(sentence)));
+		fprintf(stderr, "bench_build: %s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 		return 3;
 	}
 	printf("%.6f\n", now() - start);

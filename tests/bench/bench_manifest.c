@@ -74,8 +74,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		unsigned int columns;
-	} rows[] = {{"digests", 0},        {"names", UL_COL_NAME},
-		    {"nar", UL_COL_NAR},   {"names+meta", UL_COL_META},
+	} rows[] = {{"digests", 0},        {"names", UL_COL_NAME}, {"nar", UL_COL_NAR}, {"names+meta", UL_COL_META},
 		    {"refs", UL_COL_REFS}, {"all", UL_COL_ALL}};
 	struct ul_error err = {0};
 	struct ul_manifest *m;
@@ -92,8 +91,7 @@ int main(int argc, char **argv)
 
 		if (decode(m, rows[i].columns, &t) < 0)
 			return 3;
-		printf("%-12s %8.2f ms  %6.1f ns a path\n", rows[i].name, t * 1e3,
-		       t * 1e9 / ul_manifest_n_paths(m));
+		printf("%-12s %8.2f ms  %6.1f ns a path\n", rows[i].name, t * 1e3, t * 1e9 / ul_manifest_n_paths(m));
 	}
 	printf("%-12s %8.2f us each\n", "find absent", find_absent(m, 10000) * 1e6);
 	ul_manifest_close(m);

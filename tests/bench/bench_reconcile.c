@@ -31,8 +31,7 @@ static void check(int r, const struct ul_error *err)
 
 	if (r == 0)
 		return;
-	fprintf(stderr, "bench_reconcile: %s\n",
-		ul_error_sentence(err, sentence, sizeof(sentence)));
+	fprintf(stderr, "bench_reconcile: %s\n", ul_error_sentence(err, sentence, sizeof(sentence)));
 	exit(3);
 }
 
@@ -72,8 +71,7 @@ static const char *path_of(char kind, unsigned int i)
 	static unsigned int turn;
 	char *path = paths[turn++ % 4];
 
-	snprintf(path, sizeof(paths[0]), "/nix/store/%032u-%c", i * 2654435761U % 4000000000U,
-		 kind);
+	snprintf(path, sizeof(paths[0]), "/nix/store/%032u-%c", i * 2654435761U % 4000000000U, kind);
 	return path;
 }
 
@@ -134,15 +132,13 @@ static void make_upper(unsigned int n_entries, bool database)
 	for (unsigned int i = 0; i < n_entries; i++) {
 		char name[120];
 
-		snprintf(name, sizeof(name), "upper/store/%s",
-			 path_of('u', i) + strlen("/nix/store/"));
+		snprintf(name, sizeof(name), "upper/store/%s", path_of('u', i) + strlen("/nix/store/"));
 		done(mkdir(name, 0755), name);
 	}
 	for (unsigned int i = 0; i < SHARED; i++)
 		add(b, path_of('s', i), NULL, 0);
 	for (unsigned int i = 0; i < UPPER; i++) {
-		const char *refs[] = {path_of('s', i % SHARED), path_of('s', i * 7 % SHARED),
-				      path_of('u', i / 2)};
+		const char *refs[] = {path_of('s', i % SHARED), path_of('s', i * 7 % SHARED), path_of('u', i / 2)};
 
 		add(b, path_of('u', i), refs, 3);
 	}
@@ -187,9 +183,8 @@ static void mark(void)
 /* lower.json of another image on which the upper was last used. */
 static void forget(void)
 {
-	static const char text[] =
-		"{\"format\": 1, \"identity\": \"other\", \"database\": \"attach\", "
-		"\"checkedId\": 1000000}";
+	static const char text[] = "{\"format\": 1, \"identity\": \"other\", \"database\": \"attach\", "
+				   "\"checkedId\": 1000000}";
 
 	done(ul_write_file(AT_FDCWD, "upper/lower.json", 0644, text, strlen(text)), "lower.json");
 }
@@ -208,8 +203,8 @@ static void measure(size_t n, int rounds)
 		mark();
 		same[i] = reconcile(lower, "this", 0);
 	}
-	printf("  {\"lower\": %zu, \"upper\": %d, \"changed_ms\": %.2f, \"unchanged_ms\": %.2f},\n",
-	       n, UPPER, median(changed, rounds), median(same, rounds));
+	printf("  {\"lower\": %zu, \"upper\": %d, \"changed_ms\": %.2f, \"unchanged_ms\": %.2f},\n", n, UPPER,
+	       median(changed, rounds), median(same, rounds));
 	fflush(stdout);
 	ul_manifest_close(lower);
 }
@@ -223,8 +218,7 @@ static void measure_shadow(int rounds)
 	make_upper(ENTRIES, false);
 	for (int i = 0; i < rounds; i++)
 		times[i] = reconcile(lower, "this", 0);
-	printf("  {\"lower\": 100000, \"entries\": %d, \"no_shadow_ms\": %.2f}\n", ENTRIES,
-	       median(times, rounds));
+	printf("  {\"lower\": 100000, \"entries\": %d, \"no_shadow_ms\": %.2f}\n", ENTRIES, median(times, rounds));
 	ul_manifest_close(lower);
 }
 

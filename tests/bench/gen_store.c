@@ -35,8 +35,7 @@ static int write_store(const struct random_store *s, const char *output)
 			r = ul_error_errno(&err, UL_E_SYSTEM, "writing", output, NULL, -r);
 	}
 	if (r < 0)
-		fprintf(stderr, "gen_store: %s\n",
-			ul_error_sentence(&err, sentence, sizeof(sentence)));
+		fprintf(stderr, "gen_store: %s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 	return r < 0 ? 3 : 0;
 }
 
@@ -74,8 +73,7 @@ int main(int argc, char **argv)
 	}
 	if (!output || argc - optind != 2)
 		return usage();
-	s = random_store_new(strtoull(argv[optind], NULL, 10), strtoull(argv[optind + 1], NULL, 10),
-			     &o);
+	s = random_store_new(strtoull(argv[optind], NULL, 10), strtoull(argv[optind + 1], NULL, 10), &o);
 	if (!s)
 		return 3;
 	status = write_store(s, output);

@@ -43,8 +43,7 @@ void fuzz_want(int holds, const char *condition, const char *file, int line)
 	abort();
 }
 
-size_t fuzz_mutate_good(const void *good, size_t good_size, uint8_t *data, size_t size, size_t max,
-			unsigned int seed)
+size_t fuzz_mutate_good(const void *good, size_t good_size, uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
 	if (seed % 16 == 0 && max >= good_size) {
 		memcpy(data, good, good_size);
@@ -65,8 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_one(data, size);
 	counting = false;
 	if (peak > limit) {
-		fprintf(stderr, "%zu bytes of input made it allocate %zu, more than %zu\n", size,
-			peak, limit);
+		fprintf(stderr, "%zu bytes of input made it allocate %zu, more than %zu\n", size, peak, limit);
 		abort();
 	}
 	return 0;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct fuzz_memory {
-	size_t fixed; /* bytes that any input may cost, beside what it leaves behind for the next */
+	size_t fixed;    /* bytes that any input may cost, beside what it leaves behind for the next */
 	size_t per_byte; /* bytes for each byte of the input */
 };
 
@@ -30,5 +30,4 @@ void fuzz_want(int holds, const char *condition, const char *file, int line);
  * Mutation alone hardly finds an input of which many parts must be right at once: begin anew with a
  * good one now and then, and change that. The harness's custom mutator.
  */
-size_t fuzz_mutate_good(const void *good, size_t good_size, uint8_t *data, size_t size, size_t max,
-			unsigned int seed);
+size_t fuzz_mutate_good(const void *good, size_t good_size, uint8_t *data, size_t size, size_t max, unsigned int seed);

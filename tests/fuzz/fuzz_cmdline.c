@@ -15,10 +15,9 @@ const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 
 void fuzz_one(const uint8_t *data, size_t size)
 {
-	static const char conf[] =
-		"[verify]\nrollback-min = 5\n"
-		"[cmdline]\nallow = underlay.disks underlay.timeout underlay.failure\n"
-		"allow = underlay.delay underlay.database underlay.modules usrhash\n";
+	static const char conf[] = "[verify]\nrollback-min = 5\n"
+				   "[cmdline]\nallow = underlay.disks underlay.timeout underlay.failure\n"
+				   "allow = underlay.delay underlay.database underlay.modules usrhash\n";
 	struct ul_cmdline c = {0};
 	struct ul_policy p;
 	struct ul_error err;
@@ -28,8 +27,8 @@ void fuzz_one(const uint8_t *data, size_t size)
 		abort();
 	if (ul_cmdline_parse((const char *)data, size, &c, &err) == 0)
 		(void)ul_policy_apply(&p, &c, &err);
-	if (p.verify_mode != UL_VERIFY_USER || p.descriptor != 0 || p.rollback_min < 5 ||
-	    p.action == UL_FAIL_SHELL || p.designator != 0 || p.filesystems || p.system)
+	if (p.verify_mode != UL_VERIFY_USER || p.descriptor != 0 || p.rollback_min < 5 || p.action == UL_FAIL_SHELL ||
+	    p.designator != 0 || p.filesystems || p.system)
 		abort();
 	ul_cmdline_free(&c);
 	ul_policy_free(&p);

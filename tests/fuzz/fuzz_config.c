@@ -17,8 +17,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 
 	ul_policy_init(&p);
 	r = ul_policy_parse(&p, (const char *)data, size, "fuzz", &err);
-	if (r == 0 &&
-	    (p.timeout_us == 0 || p.action > UL_FAIL_SHELL || p.verify_mode > UL_POLICY_INSECURE))
+	if (r == 0 && (p.timeout_us == 0 || p.action > UL_FAIL_SHELL || p.verify_mode > UL_POLICY_INSECURE))
 		abort();
 	/* The word that permits it, and what it permits. */
 	if (r == 0 && (p.verify_mode == UL_POLICY_INSECURE) != (p.lower_share && *p.lower_share))

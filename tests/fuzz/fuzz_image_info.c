@@ -7,10 +7,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "verity/format/image_info.h"
 
-static const char good[] =
-	"{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
-	"\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"
-	"\"nixSchema\":10,\"database\":true}\n";
+static const char good[] = "{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
+			   "\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"
+			   "\"nixSchema\":10,\"database\":true}\n";
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
@@ -27,8 +26,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 
 	if (ul_image_info_parse((const char *)data, size, &info, &err) < 0)
 		return;
-	if (ul_version_compare(info.version, info.name) !=
-	    -ul_version_compare(info.name, info.version))
+	if (ul_version_compare(info.version, info.name) != -ul_version_compare(info.name, info.version))
 		abort();
 	if (ul_image_info_format(&info, &text, &err) < 0 ||
 	    ul_image_info_parse((const char *)text.data, text.len, &back, &err) < 0 ||

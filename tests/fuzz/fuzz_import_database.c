@@ -22,8 +22,7 @@ static void forget(void)
 	(void)unlink(path);
 }
 
-static int import(struct ul_builder *b, const char *data, size_t size, const char *name,
-		  struct ul_error *err)
+static int import(struct ul_builder *b, const char *data, size_t size, const char *name, struct ul_error *err)
 {
 	static int fd = -1;
 

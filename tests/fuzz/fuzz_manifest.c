@@ -26,10 +26,9 @@ static void seal(uint8_t *d, size_t size)
 		return;
 	ul_put_le64(d + UL_HEAD_FILE_LEN, size);
 	for (uint64_t i = 0; i < (uint64_t)n * UL_SECTION_COUNT + 2; i++) {
-		uint8_t *e = i < (uint64_t)n * UL_SECTION_COUNT
-				     ? d + head + i / UL_SECTION_COUNT * UL_MANIFEST_INDEX + 8 +
-					       i % UL_SECTION_COUNT * UL_MANIFEST_ENTRY
-				     : d + tails[i - (uint64_t)n * UL_SECTION_COUNT];
+		uint8_t *e = i < (uint64_t)n * UL_SECTION_COUNT ? d + head + i / UL_SECTION_COUNT * UL_MANIFEST_INDEX +
+									  8 + i % UL_SECTION_COUNT * UL_MANIFEST_ENTRY
+								: d + tails[i - (uint64_t)n * UL_SECTION_COUNT];
 		uint64_t stored = ul_get_le32(e + 4);
 
 		if (at + stored > size)

@@ -28,14 +28,12 @@ const struct fuzz_memory fuzz_memory = {.fixed = 256 << 10, .per_byte = 700};
 
 /* The linker puts these two in the place of trust.c's (--wrap). */
 static bool satisfied;
-int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
-			   size_t der_len, const char *what, struct ul_signer_name *ret_by,
-			   struct ul_error *err);
+int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
+			   const char *what, struct ul_signer_name *ret_by, struct ul_error *err);
 size_t __wrap_ul_trust_count(const struct ul_trust *t);
 
-int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
-			   size_t der_len, const char *what, struct ul_signer_name *ret_by,
-			   struct ul_error *err)
+int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
+			   const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
 {
 	(void)t, (void)data, (void)len, (void)der, (void)der_len;
 	if (!satisfied)
@@ -50,24 +48,21 @@ size_t __wrap_ul_trust_count(const struct ul_trust *t)
 	return t ? 1 : 0;
 }
 
-static const char good[] =
-	"\x05\0\0\x40\0\0\0\0\0\0\0\x10\0\0\0\0\0"
-	"underlay-descriptor=1\n"
-	"root-hash=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
-	"hash=sha256\nsalt=00ff\ndata-block-size=4096\nhash-block-size=4096\ndata-blocks=1000\n"
-	"hash-start=4096\nfec-roots=2\nfec-start=40960\nname=demo\nversion=1.2\n"
-	"rollback-index=7\nmanifest=\n";
-static const uint8_t root_hash[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
-				      11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-				      22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const char good[] = "\x05\0\0\x40\0\0\0\0\0\0\0\x10\0\0\0\0\0"
+			   "underlay-descriptor=1\n"
+			   "root-hash=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+			   "hash=sha256\nsalt=00ff\ndata-block-size=4096\nhash-block-size=4096\ndata-blocks=1000\n"
+			   "hash-start=4096\nfec-roots=2\nfec-start=40960\nname=demo\nversion=1.2\n"
+			   "rollback-index=7\nmanifest=\n";
+static const uint8_t root_hash[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+				      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
 	return fuzz_mutate_good(good, sizeof(good) - 1, data, size, max, seed);
 }
 
-static void check(const struct ul_seal *seal, const struct ul_seal_policy *policy,
-		  const struct ul_slot *slot)
+static void check(const struct ul_seal *seal, const struct ul_seal_policy *policy, const struct ul_slot *slot)
 {
 	const struct ul_descriptor *d = &seal->d;
 	bool vouched = policy->mode == UL_VERIFY_USER || policy->mode == UL_VERIFY_BOTH ||
@@ -84,8 +79,7 @@ static void check(const struct ul_seal *seal, const struct ul_seal_policy *polic
 	FUZZ_WANT((vouched && seal->from_descriptor) ||
 		  (d->name[0] == '\0' && d->rollback_index == 0 && !d->has_manifest));
 	FUZZ_WANT(d->rollback_index >= policy->rollback_min);
-	FUZZ_WANT(satisfied || policy->mode == UL_VERIFY_PINNED ||
-		  (policy->mode == UL_VERIFY_KERNEL && !vouched) ||
+	FUZZ_WANT(satisfied || policy->mode == UL_VERIFY_PINNED || (policy->mode == UL_VERIFY_KERNEL && !vouched) ||
 		  (policy->mode == UL_VERIFY_KERNEL && !seal->from_descriptor));
 }
 
@@ -108,8 +102,7 @@ static void put_signature(int fd, const uint8_t *text, size_t len, struct ul_slo
 
 	ul_hex_encode(root_hash, sizeof(root_hash), hex);
 	if (text) {
-		blob.descriptor =
-			(struct ul_buffer){.data = (uint8_t *)text, .len = len, .size = len};
+		blob.descriptor = (struct ul_buffer){.data = (uint8_t *)text, .len = len, .size = len};
 		blob.descriptor_signature = blob.signature;
 	}
 	slot->sig.size = 0;
@@ -150,8 +143,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 	slot.sig.device = sig_path;
 	put_signature(sig, foreign ? NULL : data + HEAD, size - HEAD, &slot);
 	if (foreign) {
-		memcpy(superblock, data + HEAD,
-		       size - HEAD < sizeof(superblock) ? size - HEAD : sizeof(superblock));
+		memcpy(superblock, data + HEAD, size - HEAD < sizeof(superblock) ? size - HEAD : sizeof(superblock));
 		FUZZ_WANT(ul_pwrite_full(hash, superblock, sizeof(superblock), 0) == 0);
 	}
 	if (ul_seal_decide(&slot, &policy, &seal, NULL) < 0)

@@ -51,8 +51,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
 	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
 	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-				   (const unsigned char *)"fuzz", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"fuzz", -1,
+				   -1, 0);
 	X509_set_issuer_name(cert, X509_get_subject_name(cert));
 	X509_set_pubkey(cert, key);
 	X509_sign(cert, key, EVP_sha256());
@@ -70,8 +70,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	blob.signature = blob.descriptor_signature = der;
 	blob.descriptor = (struct ul_buffer){.data = (uint8_t *)not_signed, .len = 64, .size = 64};
 	if (ul_signature_format(&blob, &json, &err) < 0 ||
-	    ul_trust_verify(trust, is_signed, strlen(is_signed), der.data, der.len, "root hash",
-			    NULL, &err) < 0)
+	    ul_trust_verify(trust, is_signed, strlen(is_signed), der.data, der.len, "root hash", NULL, &err) < 0)
 		abort();
 	ul_signer_free(signer);
 	EVP_PKEY_free(key);
@@ -98,10 +97,9 @@ static void try_partition(const uint8_t *data, size_t size)
 
 	if (ul_signature_parse(data, size, &blob, &err) < 0)
 		return;
-	if (ul_signature_format(&blob, &text, &err) < 0 ||
-	    ul_signature_parse(text.data, text.len, &back, &err) < 0 ||
-	    strcmp(back.root_hash, blob.root_hash) != 0 ||
-	    back.signature.len != blob.signature.len || back.descriptor.len != blob.descriptor.len)
+	if (ul_signature_format(&blob, &text, &err) < 0 || ul_signature_parse(text.data, text.len, &back, &err) < 0 ||
+	    strcmp(back.root_hash, blob.root_hash) != 0 || back.signature.len != blob.signature.len ||
+	    back.descriptor.len != blob.descriptor.len)
 		abort();
 	ul_signature_free(&back);
 	ul_signature_free(&blob);
@@ -113,8 +111,7 @@ static void try_signature(const uint8_t *data, size_t size)
 	struct ul_signer_claim claim;
 	struct ul_signer_name by;
 	struct ul_error err;
-	int r = ul_trust_verify(trust, not_signed, strlen(not_signed), data, size, "root hash", &by,
-				&err);
+	int r = ul_trust_verify(trust, not_signed, strlen(not_signed), data, size, "root hash", &by, &err);
 
 	if (r != -UL_E_SIGNATURE && r != -UL_E_SIGNER)
 		abort();

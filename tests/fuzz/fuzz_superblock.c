@@ -52,8 +52,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	slot.data.device = slot.hash.device = path;
 	slot.data.size = ul_get_le64(data + UL_SUPERBLOCK_SIZE);
 	slot.hash.size = ul_get_le64(data + UL_SUPERBLOCK_SIZE + 8);
-	for (policy.pinned_root_hash_len = 32; policy.pinned_root_hash_len <= 64;
-	     policy.pinned_root_hash_len += 32) {
+	for (policy.pinned_root_hash_len = 32; policy.pinned_root_hash_len <= 64; policy.pinned_root_hash_len += 32) {
 		if (ul_seal_decide(&slot, &policy, &seal, NULL) < 0)
 			continue;
 		check(&seal.d, slot.data.size, slot.hash.size);

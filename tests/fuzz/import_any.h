@@ -7,8 +7,7 @@
 #include "dbgen/exchange/import.h"
 #include "tests/fuzz/fuzz.h"
 
-static inline void import_any(int (*import)(struct ul_builder *, const char *, size_t, const char *,
-					    struct ul_error *),
+static inline void import_any(int (*import)(struct ul_builder *, const char *, size_t, const char *, struct ul_error *),
 			      const uint8_t *data, size_t size)
 {
 	struct ul_builder *b = ul_builder_new("/nix/store");
@@ -19,8 +18,7 @@ static inline void import_any(int (*import)(struct ul_builder *, const char *, s
 
 	if (!b)
 		return;
-	if (import(b, (const char *)data, size, "fuzz", &err) == 0 &&
-	    ul_builder_finish(b, &file, &err) == 0) {
+	if (import(b, (const char *)data, size, "fuzz", &err) == 0 && ul_builder_finish(b, &file, &err) == 0) {
 		if (ul_manifest_open_memory(file.data, file.len, &m, &err) < 0 ||
 		    ul_manifest_count(m, &totals, &err) < 0)
 			abort();

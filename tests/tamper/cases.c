@@ -62,8 +62,8 @@ static struct tamper_range range_of(const struct ul_extent *e)
 }
 
 /* The text of a JSON member "key":"..." behind `from`. */
-static struct tamper_range member(const struct tamper_image *image, struct tamper_range json,
-				  const char *key, size_t from)
+static struct tamper_range member(const struct tamper_image *image, struct tamper_range json, const char *key,
+				  size_t from)
 {
 	char pattern[64];
 	const uint8_t *at;
@@ -91,8 +91,7 @@ static bool find_json(struct tamper_image *image)
 	r[TAMPER_DESCRIPTOR] = member(image, json, "descriptor", json.at);
 	r[TAMPER_DESCRIPTOR_SIGNATURE] = (struct tamper_range){0};
 	if (r[TAMPER_DESCRIPTOR].len)
-		r[TAMPER_DESCRIPTOR_SIGNATURE] =
-			member(image, json, "signature", r[TAMPER_DESCRIPTOR].at);
+		r[TAMPER_DESCRIPTOR_SIGNATURE] = member(image, json, "signature", r[TAMPER_DESCRIPTOR].at);
 	return json.len > 0 && json.len < image->sig.len && r[TAMPER_ROOT_SIGNATURE].len > 0;
 }
 
@@ -107,8 +106,7 @@ static bool find_data(struct tamper_image *image)
 		return false;
 	r[TAMPER_FS_SUPERBLOCK] = (struct tamper_range){image->data.at + 1024, 128};
 	r[TAMPER_MANIFEST] = (struct tamper_range){
-		(size_t)(manifest - image->bytes),
-		(size_t)ul_get_le64(manifest + 32), /* the length of the whole */
+		(size_t)(manifest - image->bytes), (size_t)ul_get_le64(manifest + 32), /* the length of the whole */
 	};
 	r[TAMPER_FILESYSTEM] = (struct tamper_range){image->data.at, size};
 	r[TAMPER_VERITY_SUPERBLOCK] = (struct tamper_range){image->hash.at, UL_SUPERBLOCK_SIZE};
@@ -137,8 +135,7 @@ static bool find_regions(const char *path, struct tamper_image *image)
 		return complain(path, err.why);
 	ul_signature_free(&blob);
 	image->regions[TAMPER_GPT_PRIMARY] = (struct tamper_range){440, 1024 - 440 + ENTRIES_USED};
-	image->regions[TAMPER_GPT_BACKUP] =
-		(struct tamper_range){image->len - 33 * 512, ENTRIES_USED + 512};
+	image->regions[TAMPER_GPT_BACKUP] = (struct tamper_range){image->len - 33 * 512, ENTRIES_USED + 512};
 	image->regions[TAMPER_GPT_RESEALED] = image->regions[TAMPER_GPT_PRIMARY];
 	if (!find_json(image))
 		return complain(path, "the signature's JSON is not as it is written");
@@ -268,8 +265,7 @@ static void copy_range(uint8_t *copy, struct tamper_range to, const struct tampe
 }
 
 /* Parts of a partition each, or whole partitions, or the tables. */
-static void graft(uint8_t *copy, const struct tamper_image *image, const struct tamper_image *other,
-		  uint64_t *rng)
+static void graft(uint8_t *copy, const struct tamper_image *image, const struct tamper_image *other, uint64_t *rng)
 {
 	const struct tamper_range to[] = {image->data, image->hash, image->sig};
 	const struct tamper_range from[] = {other->data, other->hash, other->sig};
@@ -285,8 +281,7 @@ static void graft(uint8_t *copy, const struct tamper_image *image, const struct 
 	}
 	if (what == 8) {
 		memcpy(copy, other->bytes, 34 * 512);
-		memcpy(copy + image->len - 33 * 512, other->bytes + other->len - 33 * 512,
-		       33 * 512);
+		memcpy(copy + image->len - 33 * 512, other->bytes + other->len - 33 * 512, 33 * 512);
 		return;
 	}
 	/* A run of blocks, at its own place or at another. */
@@ -299,9 +294,8 @@ static void graft(uint8_t *copy, const struct tamper_image *image, const struct 
 	copy_range(copy, a, other, b);
 }
 
-size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number,
-		     const struct tamper_image *image, const struct tamper_image *other,
-		     uint8_t *copy)
+size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number, const struct tamper_image *image,
+		     const struct tamper_image *other, uint8_t *copy)
 {
 	uint64_t rng = seed ^ ((uint64_t)kind << 56) ^ number * 0x2545f4914f6cdd1d;
 
@@ -313,8 +307,7 @@ size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number,
 		swap(copy, image, &rng);
 		break;
 	case TAMPER_TRUNCATE:
-		return next(&rng) % 4 ? next(&rng) % image->len
-				      : image->len - 512 * (1 + next(&rng) % 64);
+		return next(&rng) % 4 ? next(&rng) % image->len : image->len - 512 * (1 + next(&rng) % 64);
 	case TAMPER_EXTEND:
 		return extend(copy, image->len, &rng);
 	case TAMPER_SPLICE:

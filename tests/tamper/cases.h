@@ -61,9 +61,8 @@ bool tamper_make_foreign(struct tamper_image *image);
  * Case number of a kind: changes copy, which holds image's bytes and has TAMPER_ROOM more. Returns the new
  * length. other: the signed image that splices come from.
  */
-size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number,
-		     const struct tamper_image *image, const struct tamper_image *other,
-		     uint8_t *copy);
+size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number, const struct tamper_image *image,
+		     const struct tamper_image *other, uint8_t *copy);
 
 /* ---- oracle.c ---- */
 
@@ -79,6 +78,5 @@ struct tamper_served {
  * Read every block by the decided parameters alone. data, hash: the partitions' bytes. signed_data: what was
  * signed for this root hash.
  */
-void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len,
-		 const uint8_t *hash, size_t hash_len, const uint8_t *signed_data,
-		 size_t signed_len, struct tamper_served *ret);
+void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len, const uint8_t *hash,
+		 size_t hash_len, const uint8_t *signed_data, size_t signed_len, struct tamper_served *ret);

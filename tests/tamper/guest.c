@@ -80,8 +80,7 @@ static int attach(void)
 }
 
 /* Blocks that the mapping served, by what they were. */
-static void read_mapping(const struct ul_descriptor *d, const struct tamper_image *is,
-			 struct tamper_served *ret)
+static void read_mapping(const struct ul_descriptor *d, const struct tamper_image *is, struct tamper_served *ret)
 {
 	size_t size = d->data_block_size, signed_len = is->d.data_blocks * is->d.data_block_size;
 	ul_autoclose int fd = open("/dev/mapper/" MAPPING, O_RDONLY | O_CLOEXEC | O_DIRECT);
@@ -95,8 +94,7 @@ static void read_mapping(const struct ul_descriptor *d, const struct tamper_imag
 
 		if (pread(fd, block, size, (off_t)at) != (ssize_t)size)
 			ret->errors++;
-		else if (at + size > signed_len ||
-			 memcmp(block, is->bytes + is->data.at + at, size) != 0)
+		else if (at + size > signed_len || memcmp(block, is->bytes + is->data.at + at, size) != 0)
 			ret->bad++;
 		else
 			ret->good++;
@@ -116,8 +114,7 @@ static uint64_t start_of(const char *device)
 	return strtoull(text, NULL, 10) * 512;
 }
 
-static enum outcome judge(const struct ul_slot *slot, const struct ul_seal *seal,
-			  const struct tamper_image *from)
+static enum outcome judge(const struct ul_slot *slot, const struct ul_seal *seal, const struct tamper_image *from)
 {
 	const struct tamper_image *is = from;
 	struct tamper_served kernel, foretold;
@@ -128,21 +125,19 @@ static enum outcome judge(const struct ul_slot *slot, const struct ul_seal *seal
 		return BAD;
 	read_mapping(&seal->d, is, &kernel);
 	tamper_read(&seal->d, disk + start_of(slot->data.device), (size_t)slot->data.size,
-		    disk + start_of(slot->hash.device), (size_t)slot->hash.size,
-		    is->bytes + is->data.at, (size_t)is->d.data_blocks * is->d.data_block_size,
-		    &foretold);
+		    disk + start_of(slot->hash.device), (size_t)slot->hash.size, is->bytes + is->data.at,
+		    (size_t)is->d.data_blocks * is->d.data_block_size, &foretold);
 	if (kernel.bad || kernel.good != foretold.good || kernel.errors != foretold.errors) {
 		fprintf(results,
-			"kernel: %" PRIu64 " good, %" PRIu64 " errors, %" PRIu64
-			" bad; foretold: %" PRIu64 " good, %" PRIu64 " errors\n",
+			"kernel: %" PRIu64 " good, %" PRIu64 " errors, %" PRIu64 " bad; foretold: %" PRIu64
+			" good, %" PRIu64 " errors\n",
 			kernel.good, kernel.errors, kernel.bad, foretold.good, foretold.errors);
 		return BAD;
 	}
 	return kernel.errors ? READ_ERROR : HARMLESS;
 }
 
-static enum outcome open_slot(const struct ul_slot *slot, bool pinned, bool is_foreign,
-			      const struct tamper_image *from)
+static enum outcome open_slot(const struct ul_slot *slot, bool pinned, bool is_foreign, const struct tamper_image *from)
 {
 	struct ul_seal_policy policy = {
 		.mode = pinned ? UL_VERIFY_PINNED : UL_VERIFY_USER,
@@ -198,8 +193,7 @@ static enum outcome run_case(int kind, int number, unsigned int mode)
 
 	memcpy(disk, from->bytes, from->len);
 	if (number >= 0)
-		len = tamper_change((enum tamper_region)kind, SEED, (uint64_t)number, from, &other,
-				    disk);
+		len = tamper_change((enum tamper_region)kind, SEED, (uint64_t)number, from, &other, disk);
 	if (ftruncate(disk_fd, (off_t)len) < 0)
 		end("FAILED: truncating the disk");
 	is = open_disk(pinned, is_foreign, from);
@@ -228,13 +222,11 @@ static void run_all(void)
 			is = run_case(kind, i, mode);
 			counts[kind][is]++;
 			if (is == BAD)
-				fprintf(results, "BAD: %s, case %d, policy %u\n",
-					tamper_names[kind], i, mode);
+				fprintf(results, "BAD: %s, case %d, policy %u\n", tamper_names[kind], i, mode);
 		}
 	for (int kind = 0; kind < TAMPER_KINDS; kind++)
-		fprintf(results, "%-32s %3u refused %3u read-error %3u harmless %3u BAD\n",
-			tamper_names[kind], counts[kind][REFUSED], counts[kind][READ_ERROR],
-			counts[kind][HARMLESS], counts[kind][BAD]);
+		fprintf(results, "%-32s %3u refused %3u read-error %3u harmless %3u BAD\n", tamper_names[kind],
+			counts[kind][REFUSED], counts[kind][READ_ERROR], counts[kind][HARMLESS], counts[kind][BAD]);
 }
 
 int main(void)
@@ -252,8 +244,8 @@ int main(void)
 		end(err.why);
 	for (int i = 0; i < 500 && access("/dev/vdb", F_OK) < 0; i++)
 		usleep(10000);
-	if (!tamper_load("/dev/vda", &image) || !tamper_load("/dev/vda", &foreign) ||
-	    !tamper_make_foreign(&foreign) || !tamper_load("/dev/vdb", &other))
+	if (!tamper_load("/dev/vda", &image) || !tamper_load("/dev/vda", &foreign) || !tamper_make_foreign(&foreign) ||
+	    !tamper_load("/dev/vdb", &other))
 		end("FAILED: loading the images");
 	open_file();
 	run_all();

@@ -26,14 +26,12 @@ static void digest(struct tree *t, const uint8_t *block, size_t len, uint8_t *re
 {
 	unsigned int n;
 
-	if (EVP_MD_CTX_copy_ex(t->work, t->salted) != 1 ||
-	    EVP_DigestUpdate(t->work, block, len) != 1 ||
+	if (EVP_MD_CTX_copy_ex(t->work, t->salted) != 1 || EVP_DigestUpdate(t->work, block, len) != 1 ||
 	    EVP_DigestFinal_ex(t->work, ret, &n) != 1 || n != t->digest_len)
 		abort();
 }
 
-static void open_tree(struct tree *t, const struct ul_descriptor *d, const uint8_t *hash,
-		      size_t hash_len)
+static void open_tree(struct tree *t, const struct ul_descriptor *d, const uint8_t *hash, size_t hash_len)
 {
 	uint64_t at = d->hash_start / d->hash_block_size, blocks = d->data_blocks;
 
@@ -102,9 +100,8 @@ static bool verifies(struct tree *t, const uint8_t *block, uint64_t number)
 	return memcmp(got, want, t->digest_len) == 0;
 }
 
-void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len,
-		 const uint8_t *hash, size_t hash_len, const uint8_t *signed_data,
-		 size_t signed_len, struct tamper_served *ret)
+void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len, const uint8_t *hash,
+		 size_t hash_len, const uint8_t *signed_data, size_t signed_len, struct tamper_served *ret)
 {
 	size_t size = d->data_block_size;
 	struct tree t;
@@ -118,8 +115,7 @@ void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data
 			ret->errors++;
 			if (i == 0 || i == d->data_blocks - 1)
 				ret->ends_good = false;
-		} else if (at + size > signed_len ||
-			   memcmp(data + at, signed_data + at, size) != 0) {
+		} else if (at + size > signed_len || memcmp(data + at, signed_data + at, size) != 0) {
 			ret->bad++;
 		} else {
 			ret->good++;

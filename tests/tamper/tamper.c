@@ -70,8 +70,7 @@ static void open_disk(size_t size)
 }
 
 /* Nobody may be talked into another image than the one that its root hash is. */
-static bool same_identity(const struct ul_seal *seal, const struct tamper_image *image,
-			  const struct mode *mode)
+static bool same_identity(const struct ul_seal *seal, const struct tamper_image *image, const struct mode *mode)
 {
 	const struct ul_descriptor *d = &seal->d;
 
@@ -79,14 +78,13 @@ static bool same_identity(const struct ul_seal *seal, const struct tamper_image 
 	if (mode->verify == UL_VERIFY_PINNED || !seal->from_descriptor)
 		return mode != &modes[0] && d->name[0] == '\0' && d->rollback_index == 0;
 	return strcmp(d->name, image->d.name) == 0 && strcmp(d->version, image->d.version) == 0 &&
-	       d->rollback_index == image->d.rollback_index &&
-	       d->data_blocks == image->d.data_blocks &&
+	       d->rollback_index == image->d.rollback_index && d->data_blocks == image->d.data_blocks &&
 	       memcmp(d->manifest_hash, image->d.manifest_hash, 32) == 0;
 }
 
 /* What an opened slot serves, block by block. */
-static enum outcome read_slot(const struct ul_slot *slot, const struct ul_seal *seal,
-			      const struct mode *mode, const struct tamper_image *image)
+static enum outcome read_slot(const struct ul_slot *slot, const struct ul_seal *seal, const struct mode *mode,
+			      const struct tamper_image *image)
 {
 	const struct tamper_image *is = image;
 	struct tamper_served served;
@@ -99,9 +97,8 @@ static enum outcome read_slot(const struct ul_slot *slot, const struct ul_seal *
 	}
 	if (!same_identity(seal, is, mode))
 		return BAD;
-	tamper_read(&seal->d, disk.bytes + slot->data.offset, (size_t)slot->data.size,
-		    disk.bytes + slot->hash.offset, (size_t)slot->hash.size,
-		    is->bytes + is->data.at, (size_t)is->d.data_blocks * is->d.data_block_size,
+	tamper_read(&seal->d, disk.bytes + slot->data.offset, (size_t)slot->data.size, disk.bytes + slot->hash.offset,
+		    (size_t)slot->hash.size, is->bytes + is->data.at, (size_t)is->d.data_blocks * is->d.data_block_size,
 		    &served);
 	if (served.bad)
 		return BAD;
@@ -165,8 +162,8 @@ static void run_case(size_t m, enum tamper_region kind, uint64_t seed, uint64_t 
 	is = open_image(&modes[m], image);
 	counts[m][kind][is]++;
 	if (is == BAD)
-		fprintf(stderr, "BAD: policy %s, %s, seed %" PRIu64 ", case %" PRIu64 "\n",
-			modes[m].name, tamper_names[kind], seed, number);
+		fprintf(stderr, "BAD: policy %s, %s, seed %" PRIu64 ", case %" PRIu64 "\n", modes[m].name,
+			tamper_names[kind], seed, number);
 	if (ftruncate(disk.fd, (off_t)(image->len + TAMPER_ROOM)) < 0)
 		die("truncate");
 }
@@ -192,8 +189,7 @@ static void run_mode(size_t m, uint64_t seed, unsigned long flips, unsigned long
 
 /* ---- telling ---- */
 
-static unsigned long sum(size_t mode_from, size_t mode_to, int kind_from, int kind_to,
-			 enum outcome is)
+static unsigned long sum(size_t mode_from, size_t mode_to, int kind_from, int kind_to, enum outcome is)
 {
 	unsigned long n = 0;
 
@@ -209,14 +205,13 @@ static void print_row(const char *name, size_t from, size_t to, int kind_from, i
 
 	for (int o = 0; o < OUTCOMES; o++)
 		all += n[o] = sum(from, to, kind_from, kind_to, (enum outcome)o);
-	printf("%-32s %8lu %8lu %11lu %9lu %6lu\n", name, all, n[REFUSED], n[READ_ERROR],
-	       n[HARMLESS], n[BAD]);
+	printf("%-32s %8lu %8lu %11lu %9lu %6lu\n", name, all, n[REFUSED], n[READ_ERROR], n[HARMLESS], n[BAD]);
 }
 
 static void print_table(uint64_t seed)
 {
-	printf("seed %" PRIu64 "\n%-32s %8s %8s %11s %9s %6s\n", seed, "region", "cases",
-	       outcome_names[0], outcome_names[1], outcome_names[2], outcome_names[3]);
+	printf("seed %" PRIu64 "\n%-32s %8s %8s %11s %9s %6s\n", seed, "region", "cases", outcome_names[0],
+	       outcome_names[1], outcome_names[2], outcome_names[3]);
 	for (int k = 0; k < TAMPER_KINDS; k++)
 		print_row(tamper_names[k], 0, MODES, k, k + 1);
 	for (size_t m = 0; m < MODES; m++)
@@ -226,8 +221,7 @@ static void print_table(uint64_t seed)
 	printf("refused by:");
 	for (size_t c = 0; c < UL_ARRAY_SIZE(by_code); c++)
 		if (by_code[c])
-			printf(" %s %lu", c ? ul_code_name((enum ul_code)c) : "first-read",
-			       by_code[c]);
+			printf(" %s %lu", c ? ul_code_name((enum ul_code)c) : "first-read", by_code[c]);
 	printf("\n");
 }
 
@@ -243,8 +237,7 @@ static void write_json(const char *path, uint64_t seed)
 		for (int k = 0; k < TAMPER_KINDS; k++) {
 			if (images[m].regions[k < TAMPER_REGIONS ? k : 0].len == 0)
 				continue;
-			fprintf(f, "%s\n{\"policy\":\"%s\",\"region\":\"%s\"", comma, modes[m].name,
-				tamper_names[k]);
+			fprintf(f, "%s\n{\"policy\":\"%s\",\"region\":\"%s\"", comma, modes[m].name, tamper_names[k]);
 			for (int o = 0; o < OUTCOMES; o++)
 				fprintf(f, ",\"%s\":%lu", outcome_names[o], counts[m][k][o]);
 			fprintf(f, "}");
@@ -268,8 +261,7 @@ static bool load(char **argv)
 	if (!tamper_load(argv[1], &other))
 		return false;
 	for (size_t m = 0; m < MODES; m++)
-		if (!tamper_load(argv[0], &images[m]) ||
-		    (modes[m].foreign && !tamper_make_foreign(&images[m])))
+		if (!tamper_load(argv[0], &images[m]) || (modes[m].foreign && !tamper_make_foreign(&images[m])))
 			return false;
 	open_disk(images[0].len + TAMPER_ROOM);
 	return true;
@@ -283,8 +275,7 @@ static bool control(void)
 		if (ftruncate(disk.fd, (off_t)images[m].len) < 0)
 			die("truncate");
 		if (open_image(&modes[m], &images[m]) != HARMLESS) {
-			fprintf(stderr, "tamper: the untouched image does not open: %s\n",
-				modes[m].name);
+			fprintf(stderr, "tamper: the untouched image does not open: %s\n", modes[m].name);
 			return false;
 		}
 		if (ftruncate(disk.fd, (off_t)(images[m].len + TAMPER_ROOM)) < 0)

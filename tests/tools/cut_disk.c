@@ -179,8 +179,7 @@ static bool negotiate(int fd, const struct disk *d)
 		uint16_t type;
 		uint64_t size;
 		uint16_t flags;
-	} export = {htobe16(NBD_INFO_EXPORT), htobe64(d->size),
-		    htobe16(NBD_HAS_FLAGS | NBD_SEND_FLUSH)};
+	} export = {htobe16(NBD_INFO_EXPORT), htobe64(d->size), htobe16(NBD_HAS_FLAGS | NBD_SEND_FLUSH)};
 	struct __attribute__((packed)) {
 		uint64_t magic;
 		uint32_t option, len;
@@ -196,12 +195,9 @@ static bool negotiate(int fd, const struct disk *d)
 		if (be64toh(asked.magic) != NBD_OPTION || len > sizeof(data) || !get(fd, data, len))
 			return false;
 		if (option == NBD_OPT_GO)
-			return put_option_reply(fd, option, NBD_REP_INFO, &export,
-						sizeof(export)) &&
+			return put_option_reply(fd, option, NBD_REP_INFO, &export, sizeof(export)) &&
 			       put_option_reply(fd, option, NBD_REP_ACK, NULL, 0);
-		if (!put_option_reply(fd, option,
-				      option == NBD_OPT_ABORT ? NBD_REP_ACK : NBD_REP_UNSUP, NULL,
-				      0))
+		if (!put_option_reply(fd, option, option == NBD_OPT_ABORT ? NBD_REP_ACK : NBD_REP_UNSUP, NULL, 0))
 			return false;
 	}
 	return false;
@@ -257,8 +253,7 @@ static void serve(int fd, struct disk *d)
 			flush(d);
 			d->flushes++;
 		}
-		if (!put(fd, &reply, sizeof(reply)) ||
-		    (type == CMD_READ && !put(fd, d->now + offset, len)))
+		if (!put(fd, &reply, sizeof(reply)) || (type == CMD_READ && !put(fd, d->now + offset, len)))
 			return;
 	}
 }
@@ -277,8 +272,7 @@ static int accept_one(const char *path)
 	}
 	strcpy(address.sun_path, path);
 	(void)unlink(path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 1) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
 		die(path);
 	peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	if (peer < 0)
@@ -297,9 +291,7 @@ static void parse(struct disk *d, const char **ret_log, int argc, char **argv)
 		} else if (!strcmp(argv[i], "--log")) {
 			*ret_log = value;
 		} else if (!strcmp(argv[i], "--keep")) {
-			d->keep = !strcmp(value, "all")    ? KEEP_ALL
-				  : !strcmp(value, "none") ? KEEP_NONE
-							   : KEEP_SOME;
+			d->keep = !strcmp(value, "all") ? KEEP_ALL : !strcmp(value, "none") ? KEEP_NONE : KEEP_SOME;
 			d->random = strtoull(value, NULL, 10);
 		} else {
 			errno = EINVAL;
@@ -314,9 +306,7 @@ static void write_log(const char *path, const struct disk *d, bool cut, uint64_t
 
 	if (!path)
 		return;
-	if (!f || fprintf(f,
-			  "writes %" PRIu64 " flushes %" PRIu64 " cached %" PRIu64 " bytes %" PRIu64
-			  " end %s\n",
+	if (!f || fprintf(f, "writes %" PRIu64 " flushes %" PRIu64 " cached %" PRIu64 " bytes %" PRIu64 " end %s\n",
 			  d->writes, d->flushes, cached, d->bytes, cut ? "cut" : "disconnect") < 0)
 		die(path);
 }

@@ -45,8 +45,7 @@ static int nar(const char *path)
 static int tree(bool check, char **arg)
 {
 	ul_autoclose int data = open(arg[0], O_RDONLY | O_CLOEXEC);
-	ul_autoclose int hash =
-		open(arg[1], (check ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0644);
+	ul_autoclose int hash = open(arg[1], (check ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0644);
 	struct ul_descriptor d = {.data_block_size = (uint32_t)atoi(arg[3]),
 				  .hash_block_size = (uint32_t)atoi(arg[4]),
 				  .hash_start = (uint64_t)atoi(arg[4])};
@@ -63,8 +62,7 @@ static int tree(bool check, char **arg)
 	if (data < 0 || hash < 0 || d.data_block_size == 0 || d.salt_len > UL_SALT_MAX ||
 	    d.root_hash_len > UL_ROOT_HASH_MAX || ul_file_size(data, &size) < 0 ||
 	    !ul_hex_decode(salt, strlen(salt), d.salt, d.salt_len) ||
-	    !ul_hex_decode(arg[6], strlen(arg[6]), check ? d.root_hash : uuid,
-			   check ? d.root_hash_len : 16)) {
+	    !ul_hex_decode(arg[6], strlen(arg[6]), check ? d.root_hash : uuid, check ? d.root_hash_len : 16)) {
 		fprintf(stderr, "hash_tool: bad arguments\n");
 		return 2;
 	}
@@ -93,8 +91,7 @@ static void read_pieces(void *context, unsigned int i)
 	static _Thread_local char buffer[256 * 1024];
 
 	(void)i;
-	while (pread(r->fd, buffer, sizeof(buffer),
-		     (off_t)atomic_fetch_add(&r->at, sizeof(buffer))) > 0)
+	while (pread(r->fd, buffer, sizeof(buffer), (off_t)atomic_fetch_add(&r->at, sizeof(buffer))) > 0)
 		;
 }
 

@@ -28,8 +28,7 @@ const char *db_help_dir(void)
 		/* Thousands of small databases: in memory where that is possible. */
 		bool shm = access("/dev/shm", W_OK) == 0;
 
-		snprintf(directory, sizeof(directory), "%s/underlay-test-XXXXXX",
-			 shm ? "/dev/shm" : "/tmp");
+		snprintf(directory, sizeof(directory), "%s/underlay-test-XXXXXX", shm ? "/dev/shm" : "/tmp");
 		assert_non_null(mkdtemp(directory));
 		atexit(remove_directory);
 	}
@@ -77,8 +76,7 @@ struct ul_manifest *db_help_manifest(const struct random_store *s, struct ul_buf
 	return finish(b, bytes);
 }
 
-struct ul_manifest *db_help_manifest_of(const struct ul_path_info *paths, size_t n,
-					struct ul_buffer *bytes)
+struct ul_manifest *db_help_manifest_of(const struct ul_path_info *paths, size_t n, struct ul_buffer *bytes)
 {
 	struct ul_builder *b = ul_builder_new("/nix/store");
 	struct ul_error err = {0};
@@ -215,8 +213,7 @@ void db_help_assert_same(const char *name_a, const char *name_b)
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(tables); i++)
 		assert_same_rows(a, b, tables[i]);
-	if (sqlite3_table_column_metadata(a, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL,
-					  NULL) == SQLITE_OK)
+	if (sqlite3_table_column_metadata(a, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK)
 		for (size_t i = 0; i < UL_ARRAY_SIZE(ca_tables); i++)
 			assert_same_rows(a, b, ca_tables[i]);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(plans); i++)

@@ -15,8 +15,7 @@ const char *db_help_subdir(const char *name);
 
 /* The manifest of a store; the buffer holds its bytes and outlives it. Asserts. */
 struct ul_manifest *db_help_manifest(const struct random_store *s, struct ul_buffer *bytes);
-struct ul_manifest *db_help_manifest_of(const struct ul_path_info *paths, size_t n,
-					struct ul_buffer *bytes);
+struct ul_manifest *db_help_manifest_of(const struct ul_path_info *paths, size_t n, struct ul_buffer *bytes);
 
 /* Write the database to DIR/NAME/db.sqlite. Asserts. */
 void db_help_build(struct ul_manifest *m, const char *name, const struct ul_db_options *options);

@@ -48,8 +48,8 @@ static void add_name(struct names *n, int64_t tag, const char *text, size_t len)
 	append(&n->strings, "", 1);
 }
 
-void make_library(struct made_library *lib, uint16_t machine, const char *interpreter,
-		  const char *needed, int64_t tag, const char *runpath)
+void make_library(struct made_library *lib, uint16_t machine, const char *interpreter, const char *needed, int64_t tag,
+		  const char *runpath)
 {
 	Elf64_Ehdr header = blank_header(ET_DYN, machine);
 	struct ul_buffer *b = &lib->bytes;
@@ -68,15 +68,12 @@ void make_library(struct made_library *lib, uint16_t machine, const char *interp
 	header.e_phnum = interpreter ? 3 : 2;
 	append(b, &header, sizeof(header));
 	append_zero(b, 3 * sizeof(Elf64_Phdr));
-	interp = append(b, interpreter ? interpreter : "",
-			interpreter ? strlen(interpreter) + 1 : 1);
+	interp = append(b, interpreter ? interpreter : "", interpreter ? strlen(interpreter) + 1 : 1);
 	append_zero(b, 8 - b->len % 8);
 	lib->strings = append(b, names.strings.data, names.strings.len);
 	append_zero(b, 8 - b->len % 8);
-	names.entries[names.count++] =
-		(Elf64_Dyn){.d_tag = DT_STRTAB, .d_un.d_ptr = 0x10000 + lib->strings};
-	names.entries[names.count++] =
-		(Elf64_Dyn){.d_tag = DT_STRSZ, .d_un.d_val = names.strings.len};
+	names.entries[names.count++] = (Elf64_Dyn){.d_tag = DT_STRTAB, .d_un.d_ptr = 0x10000 + lib->strings};
+	names.entries[names.count++] = (Elf64_Dyn){.d_tag = DT_STRSZ, .d_un.d_val = names.strings.len};
 	names.entries[names.count++] = (Elf64_Dyn){.d_tag = DT_NULL};
 	entries = append(b, names.entries, names.count * sizeof(Elf64_Dyn));
 	lib->header = (void *)b->data;
@@ -86,12 +83,10 @@ void make_library(struct made_library *lib, uint16_t machine, const char *interp
 	lib->entries = (void *)(b->data + entries);
 	lib->entry_count = names.count;
 	*lib->load = (Elf64_Phdr){.p_type = PT_LOAD, .p_vaddr = 0x10000, .p_filesz = b->len};
-	*lib->dynamic = (Elf64_Phdr){.p_type = PT_DYNAMIC,
-				     .p_offset = entries,
-				     .p_filesz = names.count * sizeof(Elf64_Dyn)};
-	*lib->interp = (Elf64_Phdr){.p_type = PT_INTERP,
-				    .p_offset = interp,
-				    .p_filesz = interpreter ? strlen(interpreter) + 1 : 0};
+	*lib->dynamic =
+		(Elf64_Phdr){.p_type = PT_DYNAMIC, .p_offset = entries, .p_filesz = names.count * sizeof(Elf64_Dyn)};
+	*lib->interp = (Elf64_Phdr){
+		.p_type = PT_INTERP, .p_offset = interp, .p_filesz = interpreter ? strlen(interpreter) + 1 : 0};
 	ul_buffer_free(&names.strings);
 }
 
@@ -106,12 +101,9 @@ void make_module(struct ul_buffer *ret, const char *info, size_t len)
 	at_info = append(ret, info, len) - start;
 	at_names = append(ret, names, sizeof(names)) - start;
 	append_zero(ret, 8 - (ret->len - start) % 8);
-	sections[1] = (Elf64_Shdr){
-		.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = at_info, .sh_size = len};
-	sections[2] = (Elf64_Shdr){.sh_name = 10,
-				   .sh_type = SHT_STRTAB,
-				   .sh_offset = at_names,
-				   .sh_size = sizeof(names)};
+	sections[1] = (Elf64_Shdr){.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = at_info, .sh_size = len};
+	sections[2] =
+		(Elf64_Shdr){.sh_name = 10, .sh_type = SHT_STRTAB, .sh_offset = at_names, .sh_size = sizeof(names)};
 	header.e_shoff = append(ret, sections, sizeof(sections)) - start;
 	header.e_shnum = 3;
 	header.e_shstrndx = 2;

@@ -21,8 +21,8 @@ struct made_library {
  * needed: words separated by spaces; interpreter and runpath may be NULL; tag is DT_RUNPATH or
  * DT_RPATH. Free lib.bytes.
  */
-void make_library(struct made_library *lib, uint16_t machine, const char *interpreter,
-		  const char *needed, int64_t tag, const char *runpath);
+void make_library(struct made_library *lib, uint16_t machine, const char *interpreter, const char *needed, int64_t tag,
+		  const char *runpath);
 
 /* A relocatable object whose .modinfo holds the len bytes. Appended to *ret. */
 void make_module(struct ul_buffer *ret, const char *info, size_t len);

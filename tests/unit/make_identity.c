@@ -23,8 +23,7 @@ static FILE *create(const char *dir, const char *name, const char *suffix, char 
 	return f;
 }
 
-void make_identity(const char *dir, const char *name, struct ul_signer **ret,
-		   struct ul_trust **ret_trust)
+void make_identity(const char *dir, const char *name, struct ul_signer **ret, struct ul_trust **ret_trust)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
@@ -36,8 +35,7 @@ void make_identity(const char *dir, const char *name, struct ul_signer **ret,
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
 	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
 	X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
-	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
-				   0);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
 	X509_set_issuer_name(cert, subject);
 	X509_set_pubkey(cert, key);
 	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);

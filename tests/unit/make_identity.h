@@ -4,5 +4,4 @@
 #include "verity/format/signature.h"
 
 /* Write DIR/NAME.key and DIR/NAME.crt and load them. ret_trust, unless NULL: trusts this one only. */
-void make_identity(const char *dir, const char *name, struct ul_signer **ret,
-		   struct ul_trust **ret_trust);
+void make_identity(const char *dir, const char *name, struct ul_signer **ret, struct ul_trust **ret_trust);

@@ -27,8 +27,7 @@ void policy_dump(const struct ul_policy *p, char *buf, size_t size)
 			at += (size_t)snprintf(buf + at, size - at, "%d", *(const bool *)field);
 			break;
 		case UL_CONFIG_ENUM:
-			at += (size_t)snprintf(buf + at, size - at, "%u",
-					       *(const unsigned int *)field);
+			at += (size_t)snprintf(buf + at, size - at, "%u", *(const unsigned int *)field);
 			break;
 		case UL_CONFIG_LIST:
 			for (char *const *w = *(char **const *)field; w && *w; w++)
@@ -40,7 +39,7 @@ void policy_dump(const struct ul_policy *p, char *buf, size_t size)
 		}
 		at += (size_t)snprintf(buf + at, size - at, "\n");
 	}
-	at += (size_t)snprintf(buf + at, size - at, "pin=%zu trusted=%d init=%s", p->pinned_len,
-			       p->pin_trusted, p->wanted_init ? p->wanted_init : "-");
+	at += (size_t)snprintf(buf + at, size - at, "pin=%zu trusted=%d init=%s", p->pinned_len, p->pin_trusted,
+			       p->wanted_init ? p->wanted_init : "-");
 	assert_true(at < size);
 }

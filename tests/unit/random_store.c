@@ -11,8 +11,7 @@
 #include "common/encoding.h"
 #include "dbgen/store/store_path.h"
 
-const struct random_store_options random_store_real = {
-	.signed_share = 70, .mean_refs = 7, .odd_share = 1};
+const struct random_store_options random_store_real = {.signed_share = 70, .mean_refs = 7, .odd_share = 1};
 
 struct random_store_chunk {
 	struct random_store_chunk *next;
@@ -75,8 +74,7 @@ static void *keep(struct maker *m, size_t size)
 	return at;
 }
 
-static const char *textf(struct maker *m, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static const char *textf(struct maker *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static const char *textf(struct maker *m, const char *format, ...)
 {
@@ -110,21 +108,18 @@ static const char *random_digest(struct maker *m, char out[UL_HASH_DIGITS + 1])
 /* "glibc-2.38-44", "python3.11-requests-2.31.0-dist", "unit-systemd-udevd.service", ... */
 static void random_name(struct maker *m, char *out, size_t size)
 {
-	static const char *const families[] = {
-		"",      "",    "",      "",     "python3.11-", "perl5.38.2-", "haskell-",
-		"unit-", "lib", "xorg-", "gst-", "kde-",        "etc-",        "texlive-"};
-	static const char *const parts[] = {"ba",  "con", "du",  "er",  "fon", "gra",
-					    "her", "il",  "jo",  "ker", "lin", "mo",
-					    "net", "or",  "pro", "qt",  "ros", "sys",
-					    "ter", "uni", "vi",  "wra", "xa",  "zlib"};
-	static const char *const ends[] = {"",      "",     "",        "",       "-dev",
-					   "-lib",  "-doc", "-man",    "-bin",   ".service",
-					   ".conf", ".sh",  ".tar.gz", ".patch", "-hook"};
+	static const char *const families[] = {"",         "",        "",    "",      "python3.11-", "perl5.38.2-",
+					       "haskell-", "unit-",   "lib", "xorg-", "gst-",        "kde-",
+					       "etc-",     "texlive-"};
+	static const char *const parts[] = {"ba",  "con", "du",  "er",  "fon", "gra", "her", "il",
+					    "jo",  "ker", "lin", "mo",  "net", "or",  "pro", "qt",
+					    "ros", "sys", "ter", "uni", "vi",  "wra", "xa",  "zlib"};
+	static const char *const ends[] = {"",     "",         "",      "",    "-dev",    "-lib",   "-doc", "-man",
+					   "-bin", ".service", ".conf", ".sh", ".tar.gz", ".patch", "-hook"};
 	int len = snprintf(out, size, "%s", families[below(m, UL_ARRAY_SIZE(families))]);
 
 	for (uint64_t i = 1 + below(m, 4); i-- > 0;)
-		len += snprintf(out + len, size - (size_t)len, "%s",
-				parts[below(m, UL_ARRAY_SIZE(parts))]);
+		len += snprintf(out + len, size - (size_t)len, "%s", parts[below(m, UL_ARRAY_SIZE(parts))]);
 	if (chance(m, 75))
 		len += snprintf(out + len, size - (size_t)len, "-%u.%u", (unsigned int)below(m, 8),
 				(unsigned int)below(m, 40));
@@ -132,9 +127,7 @@ static void random_name(struct maker *m, char *out, size_t size)
 		len += snprintf(out + len, size - (size_t)len, ".%u", (unsigned int)below(m, 20));
 	len += snprintf(out + len, size - (size_t)len, "%s", ends[below(m, UL_ARRAY_SIZE(ends))]);
 	/* A long one now and then, up to the limit. */
-	for (uint64_t more = chance(m, m->o.odd_share) ? below(m, UL_NAME_MAX - (size_t)len + 1)
-						       : 0;
-	     more-- > 0;)
+	for (uint64_t more = chance(m, m->o.odd_share) ? below(m, UL_NAME_MAX - (size_t)len + 1) : 0; more-- > 0;)
 		out[len++] = (char)('a' + below(m, 26));
 	out[len] = '\0';
 }
@@ -160,8 +153,7 @@ static const char *random_sigs(struct maker *m, bool *ret_ultimate)
 		return NULL;
 	switch (below(m, 3)) {
 	case 0:
-		return textf(m, "%s %s", random_sig(m, "cache.nixos.org-1"),
-			     random_sig(m, "builder.example.org-1"));
+		return textf(m, "%s %s", random_sig(m, "cache.nixos.org-1"), random_sig(m, "builder.example.org-1"));
 	case 1:
 		return random_sig(m, "builder.example.org-1");
 	default:
@@ -193,8 +185,7 @@ static const char *random_deriver(struct maker *m, const char *name)
 	if (len > 4 && (!strcmp(name + len - 4, "-dev") || !strcmp(name + len - 4, "-lib")))
 		len -= 4;
 	len = len > UL_NAME_MAX - 4 ? UL_NAME_MAX - 4 : len;
-	return textf(m, "%s/%s-%.*s.drv", m->s->store_dir, random_digest(m, digest), (int)len,
-		     name);
+	return textf(m, "%s/%s-%.*s.drv", m->s->store_dir, random_digest(m, digest), (int)len, name);
 }
 
 /* How many references: most have few, some dozens, a system or an environment hundreds. */
@@ -245,11 +236,9 @@ static void random_path(struct maker *m, size_t i)
 	p->path = textf(m, "%s/%s-%s", m->s->store_dir, random_digest(m, digest), name);
 	random_bytes(m, p->nar_hash, sizeof(p->nar_hash));
 	/* A logarithmic normal distribution around 40 kB; a NAR's size is a multiple of 8. */
-	p->nar_size = 120 + (uint64_t)exp(10.6 + 2.2 *
-							 (fraction(m) + fraction(m) + fraction(m) +
-							  fraction(m) - 2) *
-							 1.7) /
-				    8 * 8;
+	p->nar_size =
+		120 +
+		(uint64_t)exp(10.6 + 2.2 * (fraction(m) + fraction(m) + fraction(m) + fraction(m) - 2) * 1.7) / 8 * 8;
 	/* Downloads and builds come in bursts. */
 	p->registered = 1680000000 + (int64_t)(i / 64 * 977) + (int64_t)below(m, 20);
 	if (drv) {
@@ -274,8 +263,7 @@ static void random_outputs(struct maker *m, const struct ul_path_info *drv)
 		s->outputs[s->n_outputs++] = (struct random_store_output){
 			drv->path, ids[i],
 			chance(m, 50) ? s->paths[below(m, s->n)].path
-				      : textf(m, "%s/%s-made-%s", s->store_dir,
-					      random_digest(m, digest), ids[i])};
+				      : textf(m, "%s/%s-made-%s", s->store_dir, random_digest(m, digest), ids[i])};
 }
 
 static void random_realisations(struct maker *m)
@@ -297,8 +285,7 @@ static void random_realisations(struct maker *m)
 	}
 }
 
-struct random_store *random_store_new(uint64_t seed, size_t n,
-				      const struct random_store_options *options)
+struct random_store *random_store_new(uint64_t seed, size_t n, const struct random_store_options *options)
 {
 	struct random_store *s = calloc(1, sizeof(*s));
 	struct maker m = {.s = s, .o = *options, .state = seed};
@@ -346,17 +333,15 @@ int random_store_fill(const struct random_store *s, struct ul_builder *b, struct
 	for (size_t i = 0; i < s->n && r == 0; i++)
 		r = ul_builder_add(b, &s->paths[i], err);
 	for (size_t i = 0; i < s->n_outputs && r == 0; i++)
-		r = ul_builder_add_drv_output(b, s->outputs[i].drv, s->outputs[i].id,
-					      s->outputs[i].path, err);
+		r = ul_builder_add_drv_output(b, s->outputs[i].drv, s->outputs[i].id, s->outputs[i].path, err);
 	for (size_t i = 0; i < s->n_realisations && r == 0; i++) {
-		const struct random_store_realisation *row = &s->realisations[i],
-						      *to = &s->realisations[row->ref];
+		const struct random_store_realisation *row = &s->realisations[i], *to = &s->realisations[row->ref];
 
-		r = ul_builder_add_realisation(b, row->drv_path, row->output_name, row->output_path,
-					       row->signatures, err);
+		r = ul_builder_add_realisation(b, row->drv_path, row->output_name, row->output_path, row->signatures,
+					       err);
 		if (r == 0 && row->ref != i)
-			r = ul_builder_add_realisation_ref(b, row->drv_path, row->output_name,
-							   to->drv_path, to->output_name, err);
+			r = ul_builder_add_realisation_ref(b, row->drv_path, row->output_name, to->drv_path,
+							   to->output_name, err);
 	}
 	return r;
 }

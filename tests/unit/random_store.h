@@ -44,8 +44,7 @@ struct random_store {
 };
 
 /* NULL: no memory. Free with random_store_free. */
-struct random_store *random_store_new(uint64_t seed, size_t n,
-				      const struct random_store_options *options);
+struct random_store *random_store_new(uint64_t seed, size_t n, const struct random_store_options *options);
 void random_store_free(struct random_store *s);
 
 /* Give everything to a builder. */

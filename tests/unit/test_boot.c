@@ -253,12 +253,9 @@ static void test_state_of_a_boot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stages_in_order),
-		cmocka_unit_test(test_refused_slots_make_room),
-		cmocka_unit_test(test_no_slot_left),
-		cmocka_unit_test(test_many_refusals),
-		cmocka_unit_test(test_state_of_a_failure),
-		cmocka_unit_test(test_state_of_a_boot),
+		cmocka_unit_test(test_stages_in_order),    cmocka_unit_test(test_refused_slots_make_room),
+		cmocka_unit_test(test_no_slot_left),       cmocka_unit_test(test_many_refusals),
+		cmocka_unit_test(test_state_of_a_failure), cmocka_unit_test(test_state_of_a_boot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,10 +50,8 @@ static int setup(void **state)
 		char path[128], text[512];
 
 		memset(text, 'x', sizeof(text));
-		assert_int_equal(ul_write_file(store, name_of(i), 0644, text, (size_t)(i % 500)),
-				 0);
-		assert_int_equal(
-			ul_nar_hash(store, name_of(i), info.nar_hash, &info.nar_size, &err), 0);
+		assert_int_equal(ul_write_file(store, name_of(i), 0644, text, (size_t)(i % 500)), 0);
+		assert_int_equal(ul_nar_hash(store, name_of(i), info.nar_hash, &info.nar_size, &err), 0);
 		/* Some of whose size nothing is known: the hash alone decides. */
 		if (i % 10 == 0)
 			info.nar_size = 0;
@@ -82,8 +80,7 @@ static void note(void *user, enum ul_check_finding kind, const char *path, const
 	ul_buffer_printf(user, "%d %s\n", (int)kind, path);
 }
 
-static struct ul_check_result check(unsigned int threads, bool ignore_extra,
-				    struct ul_buffer *found)
+static struct ul_check_result check(unsigned int threads, bool ignore_extra, struct ul_buffer *found)
 {
 	struct ul_check_options options = {
 		.threads = threads, .ignore_extra = ignore_extra, .found = note, .user = found};

@@ -96,9 +96,8 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),          cmocka_unit_test(test_quotes),
-		cmocka_unit_test(test_init_arguments), cmocka_unit_test(test_rejects),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_words),   cmocka_unit_test(test_quotes), cmocka_unit_test(test_init_arguments),
+		cmocka_unit_test(test_rejects), cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

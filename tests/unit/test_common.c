@@ -29,14 +29,13 @@ static void sentence_has_one_form(void **state)
 	int r;
 
 	(void)state;
-	r = ul_error_set(&err, UL_E_CORRUPT, "reading the lower", "/dev/vda1", "Write it again.",
-			 "block %d is corrupt", 7);
+	r = ul_error_set(&err, UL_E_CORRUPT, "reading the lower", "/dev/vda1", "Write it again.", "block %d is corrupt",
+			 7);
 	assert_int_equal(r, -UL_E_CORRUPT);
 	assert_string_equal(ul_error_sentence(&err, text, sizeof(text)),
 			    "reading the lower: /dev/vda1: block 7 is corrupt. Write it again.");
 	ul_error_errno(&err, UL_E_SYSTEM, "opening", NULL, NULL, ENOENT);
-	assert_string_equal(ul_error_sentence(&err, text, sizeof(text)),
-			    "opening: No such file or directory.");
+	assert_string_equal(ul_error_sentence(&err, text, sizeof(text)), "opening: No such file or directory.");
 	assert_int_equal(err.errnum, ENOENT);
 }
 
@@ -125,8 +124,7 @@ static void config_refuses(void **state)
 		{"[a]\nnumber = 99999999999999999999\n", "f:2",
 		 "\"99999999999999999999\" is not a whole number such as 3"},
 		{"[b]\nsize = 1Q\n", "f:2", "\"1Q\" is not a size such as 64M"},
-		{"[b]\nsize = 99999999999999T\n", "f:2",
-		 "\"99999999999999T\" is not a size such as 64M"},
+		{"[b]\nsize = 99999999999999T\n", "f:2", "\"99999999999999T\" is not a size such as 64M"},
 		{"[b]\ntime = soon\n", "f:2", "\"soon\" is not a time such as 30s, 500ms or 2min"},
 		{"[b]\nchoice = blue\n", "f:2", "\"blue\" is not one of red, green"},
 		{"[a]\nnonsense\n", "f:2", "the line is neither a section nor a setting"},
@@ -137,8 +135,7 @@ static void config_refuses(void **state)
 		struct sample s = {0};
 		struct ul_error err = {0};
 
-		assert_int_equal(ul_config_parse(keys, rows[i].text, strlen(rows[i].text), "f", &s,
-						 &err),
+		assert_int_equal(ul_config_parse(keys, rows[i].text, strlen(rows[i].text), "f", &s, &err),
 				 -UL_E_CONFIG);
 		assert_string_equal(err.object, rows[i].object);
 		assert_string_equal(err.why, rows[i].why);
@@ -206,8 +203,7 @@ static void paths_join(void **state)
 	(void)state;
 	static const struct {
 		const char *a, *b, *joined;
-	} rows[] = {
-		{"/a", "b", "/a/b"}, {"/a/", "/b", "/a/b"}, {"/", "b", "/b"}, {"a", "b", "a/b"}};
+	} rows[] = {{"/a", "b", "/a/b"}, {"/a/", "/b", "/a/b"}, {"/", "b", "/b"}, {"a", "b", "a/b"}};
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
 		ul_autofree char *joined = ul_path_join(rows[i].a, rows[i].b);
@@ -241,9 +237,8 @@ static void programs_explain_themselves(void **state)
 
 static void json_is_strict(void **state)
 {
-	static const char *const bad[] = {
-		"",      "{",    "{}x",      "{\"a\":1,}",  "null",
-		"['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
+	static const char *const bad[] = {"",      "{",    "{}x",      "{\"a\":1,}",  "null",
+					  "['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
 	const char *why;
 	uint64_t n;
 

@@ -125,8 +125,7 @@ static void assert_bad(bool contents, enum ul_code code, const char *words)
 
 	ul_error_sentence(&err, sentence, sizeof(sentence));
 	if (r != -(int)code || !strstr(sentence, words))
-		fail_msg("%s: \"%s\", wanted %s: \"%s\"", ul_code_name(err.code), sentence,
-			 ul_code_name(code), words);
+		fail_msg("%s: \"%s\", wanted %s: \"%s\"", ul_code_name(err.code), sentence, ul_code_name(code), words);
 }
 
 static void good(void **state)

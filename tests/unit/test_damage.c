@@ -13,8 +13,8 @@
 #include "verity/open/damage.h"
 #include "verity/open/read_error.h"
 
-#define TABLE                                                                                    \
-	"1 254:1 254:2 4096 4096 1000 1 sha256 "                                                 \
+#define TABLE                                    \
+	"1 254:1 254:2 4096 4096 1000 1 sha256 " \
 	"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff ab"
 #define FEC " use_fec_from_device 254:2 fec_blocks 1009 fec_start 10 fec_roots 2"
 
@@ -100,8 +100,7 @@ static void records(void **state)
 	for (unsigned int i = 100; i < 200; i++) {
 		char line[100];
 
-		snprintf(line, sizeof(line),
-			 "3,1,1,-;device-mapper: verity: 254:1: data block %u is corrupted", i);
+		snprintf(line, sizeof(line), "3,1,1,-;device-mapper: verity: 254:1: data block %u is corrupted", i);
 		ul_damage_take(&d, line);
 	}
 	assert_int_equal(d.data.n, UL_DAMAGE_BLOCKS);

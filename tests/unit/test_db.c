@@ -137,8 +137,7 @@ static void header(void **state)
 
 /* ---- failures ---- */
 
-static void expect_failure(struct ul_manifest *m, const char *name, const struct ul_db_options *o,
-			   enum ul_code code)
+static void expect_failure(struct ul_manifest *m, const char *name, const struct ul_db_options *o, enum ul_code code)
 {
 	struct ul_error err = {0};
 
@@ -192,8 +191,7 @@ static void no_space(void **state)
 	for (size_t i = 0; i < UL_ARRAY_SIZE(ways); i++) {
 		small = (struct rlimit){1 << 20, old.rlim_max};
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-		expect_failure(m, "full", &ways[i],
-			       ways[i].use_sqlite ? UL_E_DATABASE : UL_E_SYSTEM);
+		expect_failure(m, "full", &ways[i], ways[i].use_sqlite ? UL_E_DATABASE : UL_E_SYSTEM);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	}
 	ul_manifest_close(m);
@@ -226,8 +224,7 @@ static void durable_keeps_the_old(void **state)
 	ul_manifest_close(db_help_manifest(s, &bytes));
 	bytes.data[bytes.len / 2] ^= 1;
 	assert_int_equal(ul_manifest_open_memory(bytes.data, bytes.len, &m, &err), 0);
-	assert_int_equal(ul_db_build(m, AT_FDCWD, db_help_subdir("kept"), &durable, &err),
-			 -UL_E_MANIFEST);
+	assert_int_equal(ul_db_build(m, AT_FDCWD, db_help_subdir("kept"), &durable, &err), -UL_E_MANIFEST);
 	assert_equal(m_old, "kept");
 	assert_false(is_there("kept", "db.sqlite.tmp"));
 	ul_manifest_close(m);
@@ -248,8 +245,7 @@ static void differences(void **state)
 		 "registrationTime of /nix/store/"},
 		{"update ValidPaths set deriver = '/nix/store/x' where id = 1", "deriver of"},
 		{"update ValidPaths set narSize = 3 where id = 2", "narSize of"},
-		{"update ValidPaths set ultimate = not ifnull(ultimate, 0) where id = 5",
-		 "ultimate of"},
+		{"update ValidPaths set ultimate = not ifnull(ultimate, 0) where id = 5", "ultimate of"},
 		{"update ValidPaths set sigs = 'a:b' where id = 6", "sigs of"},
 		{"update ValidPaths set ca = 'c' where id = 8", "ca of"},
 		{"delete from ValidPaths where id = 9", "is not valid there"},
@@ -264,16 +260,12 @@ static void differences(void **state)
 		{"insert into Refs values (987654, 1)", "Refs has"},
 		{"delete from DerivationOutputs where rowid = 3", "output"},
 		{"update DerivationOutputs set path = path || 'x' where rowid = 1", "output"},
-		{"insert into DerivationOutputs values (1, 'odd', '/nix/store/x')",
-		 "DerivationOutputs has"},
+		{"insert into DerivationOutputs values (1, 'odd', '/nix/store/x')", "DerivationOutputs has"},
 		{"delete from Realisations where id = 2", "realisation"},
 		{"update Realisations set signatures = 'k:v' where id = 1", "realisation"},
-		{"update Realisations set outputPath = outputPath % 300 + 1 where id = 3",
-		 "realisation"},
-		{"insert into RealisationsRefs select id, id from Realisations where id = 4",
-		 "realisation"},
-		{"insert into Realisations values (null, 'sha256:x', 'out', 1, null)",
-		 "Realisations has"},
+		{"update Realisations set outputPath = outputPath % 300 + 1 where id = 3", "realisation"},
+		{"insert into RealisationsRefs select id, id from Realisations where id = 4", "realisation"},
+		{"insert into Realisations values (null, 'sha256:x', 'out', 1, null)", "Realisations has"},
 	};
 	UL_CLEANUP(ul_buffer_free) struct ul_buffer bytes = {0};
 	struct random_store *s = some_store(8, 300);
@@ -289,8 +281,7 @@ static void differences(void **state)
 		db = db_help_open("differs");
 		db_help_exec(db, rows[i].sql);
 		sqlite3_close(db);
-		assert_int_equal(ul_db_compare(m, file_of("differs", "db.sqlite"), &err),
-				 -UL_E_CHECK);
+		assert_int_equal(ul_db_compare(m, file_of("differs", "db.sqlite"), &err), -UL_E_CHECK);
 		if (!strstr(err.why, rows[i].why))
 			fail_msg("%s: %s", rows[i].sql, err.why);
 	}
@@ -328,10 +319,9 @@ static void other_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(files),           cmocka_unit_test(header),
-		cmocka_unit_test(spoilt_manifest), cmocka_unit_test(no_space),
-		cmocka_unit_test(no_directory),    cmocka_unit_test(durable_keeps_the_old),
-		cmocka_unit_test(differences),     cmocka_unit_test(other_ids),
+		cmocka_unit_test(files),       cmocka_unit_test(header),       cmocka_unit_test(spoilt_manifest),
+		cmocka_unit_test(no_space),    cmocka_unit_test(no_directory), cmocka_unit_test(durable_keeps_the_old),
+		cmocka_unit_test(differences), cmocka_unit_test(other_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,9 +223,8 @@ static void few_references(void **state)
 	for (int round = 0; round < (is_long() ? 200 : 12); round++) {
 		for (size_t u = 0; u < 3; u++) {
 			/* The first rounds: one reference in a unit, or none, in all ways. */
-			size_t n = round < 8
-					   ? (size_t)round >> u & 1
-					   : counts[random_next(&numbers) % UL_ARRAY_SIZE(counts)];
+			size_t n = round < 8 ? (size_t)round >> u & 1
+					     : counts[random_next(&numbers) % UL_ARRAY_SIZE(counts)];
 
 			made.paths[u * 4096 + 17].refs = refs;
 			made.paths[u * 4096 + 17].n_refs = n;

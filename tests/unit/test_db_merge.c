@@ -28,8 +28,7 @@ static const char *database(const char *name)
 }
 
 /* The manifest of a part of the store that is closed under references: of every paths' closures. */
-static struct ul_manifest *part_of(const struct random_store *s, size_t every,
-				   struct ul_buffer *bytes)
+static struct ul_manifest *part_of(const struct random_store *s, size_t every, struct ul_buffer *bytes)
 {
 	struct ul_builder *b = ul_builder_new(s->store_dir);
 	const char **roots = calloc(s->n + 1, sizeof(*roots));
@@ -158,20 +157,17 @@ static void onto_itself(void **state)
 
 		db_help_build(m, "itself", NULL);
 		db = db_help_open("itself");
-		db_help_exec(
-			db,
-			"pragma journal_mode = wal;"
-			"insert into ValidPaths (path, hash, registrationTime, narSize) select"
-			" '/nix/store/00000000000000000000000000000007-own',"
-			" hash, 9, 120 from ValidPaths where id = 1;"
-			"insert into Refs select max(id), 5 from ValidPaths;"
-			"insert into DerivationOutputs select max(id), 'out', '/nix/store/x' from"
-			" ValidPaths;");
+		db_help_exec(db, "pragma journal_mode = wal;"
+				 "insert into ValidPaths (path, hash, registrationTime, narSize) select"
+				 " '/nix/store/00000000000000000000000000000007-own',"
+				 " hash, 9, 120 from ValidPaths where id = 1;"
+				 "insert into Refs select max(id), 5 from ValidPaths;"
+				 "insert into DerivationOutputs select max(id), 'out', '/nix/store/x' from"
+				 " ValidPaths;");
 		/* As after a cut: a log and no writer. */
-		assert_int_equal(
-			rename(database("itself"),
-			       strcat(strcpy((char[320]){0}, db_help_subdir("cut")), "/db.sqlite")),
-			0);
+		assert_int_equal(rename(database("itself"),
+					strcat(strcpy((char[320]){0}, db_help_subdir("cut")), "/db.sqlite")),
+				 0);
 		{
 			char from[320], to[320];
 
@@ -224,21 +220,16 @@ static void dropped_rows(void **state)
 	} rows[] = {
 		{ADD(1) ADD(2) ADD(3) REF(1, 2) REF(2, 3), false, 0, 3},
 		/* 1 refers to 2, which refers to nothing that is there; 3 does not care. */
-		{ADD(1) ADD(2) ADD(3) REF(1, 2) "insert into Refs values (10002, 4711);", false, 2,
-		 1},
+		{ADD(1) ADD(2) ADD(3) REF(1, 2) "insert into Refs values (10002, 4711);", false, 2, 1},
 		/* A cycle that leans on a missing path. */
 		{ADD(1) ADD(2) ADD(3) REF(1, 2) REF(2, 3) REF(3, 1) REF(3, 4), false, 3, 0},
 		{ADD(1) ADD(2) ADD(3) REF(1, 2) REF(3, 3), true, 2, 1},
 		{ADD(1) "update ValidPaths set hash = 'md5:0' where id = 10001", false, 1, 0},
 		{ADD(1) "update ValidPaths set hash = x'00' where id = 10001", false, 1, 0},
-		{ADD(1) "update ValidPaths set path = '/nix/store/short' where id = 10001", false,
-		 1, 0},
-		{ADD(1) "update ValidPaths set path = '" OWN(1) "/../x' where id = 10001", false, 1,
-		 0},
-		{ADD(1) "update ValidPaths set path = '/gnu' || path where id = 10001", false, 1,
-		 0},
-		{ADD(1) ADD(2) REF(2, 1) "update ValidPaths set path = 'x' where id = 10001", false,
-		 2, 0},
+		{ADD(1) "update ValidPaths set path = '/nix/store/short' where id = 10001", false, 1, 0},
+		{ADD(1) "update ValidPaths set path = '" OWN(1) "/../x' where id = 10001", false, 1, 0},
+		{ADD(1) "update ValidPaths set path = '/gnu' || path where id = 10001", false, 1, 0},
+		{ADD(1) ADD(2) REF(2, 1) "update ValidPaths set path = 'x' where id = 10001", false, 2, 0},
 	};
 	UL_CLEANUP(ul_buffer_free) struct ul_buffer bytes = {0};
 	struct random_store *s = random_store_new(6, 100, &random_store_real);
@@ -249,9 +240,8 @@ static void dropped_rows(void **state)
 	m = db_help_manifest(s, &bytes);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
 		struct dropped dropped = {.n = 0};
-		struct ul_db_options merge = {.dropped = on_dropped,
-					      .user = &dropped,
-					      .exists = rows[i].ask ? is_not_2 : NULL};
+		struct ul_db_options merge = {
+			.dropped = on_dropped, .user = &dropped, .exists = rows[i].ask ? is_not_2 : NULL};
 		char count[32];
 		sqlite3 *db;
 
@@ -308,8 +298,7 @@ static void disorder(const char *path)
 	sqlite3 *db = db_help_open("upper");
 	size_t found = 0, len;
 
-	snprintf(text, sizeof(text), "%s",
-		 db_help_text(db, "select path from ValidPaths where id = 50"));
+	snprintf(text, sizeof(text), "%s", db_help_text(db, "select path from ValidPaths where id = 50"));
 	sqlite3_close(db);
 	len = strlen(text);
 	assert_int_equal(ul_read_file(AT_FDCWD, path, 1 << 24, &file), 0);
@@ -357,15 +346,13 @@ static void refused(void **state)
 			disorder(upper);
 		}
 		merge.merge_from = upper;
-		if (ul_db_build(m, AT_FDCWD, db_help_subdir("refused"), &merge, &err) !=
-		    -UL_E_DATABASE)
+		if (ul_db_build(m, AT_FDCWD, db_help_subdir("refused"), &merge, &err) != -UL_E_DATABASE)
 			fail_msg("case %zu was not refused", i);
 		assert_true(err.why[0]);
 		assert_int_not_equal(stat(database("refused"), &st), 0);
 	}
 	merge.merge_from = "/nowhere/db.sqlite";
-	assert_int_equal(ul_db_build(m, AT_FDCWD, db_help_subdir("refused"), &merge, &err),
-			 -UL_E_DATABASE);
+	assert_int_equal(ul_db_build(m, AT_FDCWD, db_help_subdir("refused"), &merge, &err), -UL_E_DATABASE);
 	ul_manifest_close(m);
 	random_store_free(s);
 }
@@ -373,9 +360,8 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_worlds),      cmocka_unit_test(one_world),
-		cmocka_unit_test(onto_itself),      cmocka_unit_test(dropped_rows),
-		cmocka_unit_test(sealed_rows_stay), cmocka_unit_test(refused),
+		cmocka_unit_test(both_worlds),  cmocka_unit_test(one_world),        cmocka_unit_test(onto_itself),
+		cmocka_unit_test(dropped_rows), cmocka_unit_test(sealed_rows_stay), cmocka_unit_test(refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,8 +29,7 @@ static const char good[] = "underlay-descriptor=1\n"
 			   "manifest=" HASH "\n";
 
 /* `good` with the first `from` replaced by `to`, parsed. */
-static int parse_with(const char *from, const char *to, struct ul_descriptor *d,
-		      struct ul_error *err)
+static int parse_with(const char *from, const char *to, struct ul_descriptor *d, struct ul_error *err)
 {
 	const char *at = strstr(good, from);
 	struct ul_buffer text = {0};
@@ -168,8 +167,7 @@ static void rejects(void **state)
 	(void)state;
 	for (size_t i = 0; i < UL_ARRAY_SIZE(rejected); i++) {
 		err.why[0] = '\0';
-		assert_int_equal(parse_with(rejected[i][0], rejected[i][1], &d, &err),
-				 -UL_E_DESCRIPTOR);
+		assert_int_equal(parse_with(rejected[i][0], rejected[i][1], &d, &err), -UL_E_DESCRIPTOR);
 		assert_true(err.why[0] != '\0');
 	}
 	assert_int_equal(parse_with("descriptor=1", "descriptor=2", &d, &err), -UL_E_VERSION);
@@ -190,16 +188,14 @@ static void cut_and_nul(void **state)
 		free(text);
 		text = strdup(good);
 		text[len] = '\0';
-		assert_int_equal(ul_descriptor_parse(text, strlen(good), &d, &err),
-				 -UL_E_DESCRIPTOR);
+		assert_int_equal(ul_descriptor_parse(text, strlen(good), &d, &err), -UL_E_DESCRIPTOR);
 		free(text);
 	}
 	char *text = calloc(1, UL_DESCRIPTOR_MAX + 1);
 
 	memset(text, '\n', UL_DESCRIPTOR_MAX + 1);
 	memcpy(text, good, strlen(good));
-	assert_int_equal(ul_descriptor_parse(text, UL_DESCRIPTOR_MAX + 1, &d, &err),
-			 -UL_E_DESCRIPTOR);
+	assert_int_equal(ul_descriptor_parse(text, UL_DESCRIPTOR_MAX + 1, &d, &err), -UL_E_DESCRIPTOR);
 	free(text);
 }
 
@@ -247,9 +243,8 @@ static void format_rejects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip),   cmocka_unit_test(accepts),
-		cmocka_unit_test(rejects),      cmocka_unit_test(cut_and_nul),
-		cmocka_unit_test(longest_salt), cmocka_unit_test(format_rejects),
+		cmocka_unit_test(round_trip),  cmocka_unit_test(accepts),      cmocka_unit_test(rejects),
+		cmocka_unit_test(cut_and_nul), cmocka_unit_test(longest_salt), cmocka_unit_test(format_rejects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

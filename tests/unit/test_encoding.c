@@ -27,8 +27,7 @@ static void hex_round_trip(void **state)
 /* Values that `nix-hash --to-base32` of Nix 2.8 printed. */
 static void nix32_known(void **state)
 {
-	static const char *const hex =
-		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+	static const char *const hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 	uint8_t hash[32], back[32];
 	char text[53];
 
@@ -73,10 +72,8 @@ static void base64_strict(void **state)
 {
 	static const struct {
 		const char *plain, *text;
-	} rows[] = {
-		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
-	static const char *const bad[] = {
-		"Zg=", "Zg", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9v\n", "Zm 9"};
+	} rows[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
+	static const char *const bad[] = {"Zg=", "Zg", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9v\n", "Zm 9"};
 	uint8_t out[16];
 	char text[16];
 	size_t len;

@@ -15,7 +15,7 @@
 #include "verity/format/fec.h"
 #include "verity/format/hash_tree.h"
 
-#define BLOCK  512u /* small blocks: the rounds of a large image in a small one */
+#define BLOCK  512u  /* small blocks: the rounds of a large image in a small one */
 #define OFFSET 4096u /* of the data and of the hash partition in their files */
 
 struct image {
@@ -40,9 +40,7 @@ static void make_image(struct image *im, uint64_t blocks, uint32_t roots)
 				   .fec_roots = roots}};
 	for (uint64_t i = 0; i < blocks * BLOCK; i += 4, random = random * 1664525 + 1013904223)
 		assert_int_equal(ul_pwrite_full(im->data, &random, 4, OFFSET + i), 0);
-	assert_int_equal(ul_hash_tree_write(im->data, OFFSET, im->hash, OFFSET, uuid, &im->d, 2,
-					    NULL, &err),
-			 0);
+	assert_int_equal(ul_hash_tree_write(im->data, OFFSET, im->hash, OFFSET, uuid, &im->d, 2, NULL, &err), 0);
 	im->d.fec_start = BLOCK + ul_hash_tree_size(&im->d);
 	assert_int_equal(ul_fec_write(im->data, OFFSET, im->hash, OFFSET, &im->d, 2, NULL, &err), 0);
 }
@@ -62,9 +60,8 @@ static uint8_t row_byte(const struct image *im, uint64_t n, uint32_t b)
 	if (n < im->d.data_blocks)
 		assert_int_equal(ul_pread_full(im->data, &byte, 1, OFFSET + n * BLOCK + b), 0);
 	else if (n - im->d.data_blocks < tree)
-		assert_int_equal(ul_pread_full(im->hash, &byte, 1,
-					       OFFSET + BLOCK + (n - im->d.data_blocks) * BLOCK + b),
-				 0);
+		assert_int_equal(
+			ul_pread_full(im->hash, &byte, 1, OFFSET + BLOCK + (n - im->d.data_blocks) * BLOCK + b), 0);
 	return byte;
 }
 
@@ -118,8 +115,7 @@ static void every_word_is_of_the_code(void **state)
 				for (uint32_t k = 0; k < 255 - roots; k++)
 					word[k] = row_byte(&im, n + k * rounds, b);
 				assert_int_equal(ul_pread_full(im.hash, word + 255 - roots, roots,
-							       OFFSET + im.d.fec_start +
-								       (n * BLOCK + b) * roots),
+							       OFFSET + im.d.fec_start + (n * BLOCK + b) * roots),
 						 0);
 				assert_code_word(word, roots);
 			}
@@ -169,14 +165,12 @@ static void a_check_finds_any_damage(void **state)
 				       : OFFSET + im.d.fec_start + area - 1;
 
 		flip(fd, at);
-		assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err),
-				 -UL_E_CORRUPT);
+		assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err), -UL_E_CORRUPT);
 		flip(fd, at);
 	}
 	/* Cut off. */
 	assert_int_equal(ftruncate(im.hash, (off_t)(OFFSET + im.d.fec_start + 100)), 0);
-	assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err),
-			 -UL_E_SYSTEM);
+	assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err), -UL_E_SYSTEM);
 	free_image(&im);
 }
 

@@ -133,8 +133,7 @@ static void truncated(void **state)
 {
 	(void)state;
 	make_gpt(disk, two, 2);
-	assert_refused(sizeof(disk) - 1024 * 512,
-		       "truncated: 1572864 bytes are there, the table wants 2097152");
+	assert_refused(sizeof(disk) - 1024 * 512, "truncated: 1572864 bytes are there, the table wants 2097152");
 	assert_refused(64 * 512, "truncated");
 }
 
@@ -154,8 +153,7 @@ static void too_many_entries(void **state)
 
 static void bad_extents(void **state)
 {
-	static const struct gpt_part overlap[] = {{LINUX, UUID_A, "a", 64, 128},
-						  {LINUX, UUID_B, "b", 128, 200}};
+	static const struct gpt_part overlap[] = {{LINUX, UUID_A, "a", 64, 128}, {LINUX, UUID_B, "b", 128, 200}};
 	static const struct gpt_part backwards[] = {{LINUX, UUID_A, "a", 100, 50}};
 
 	(void)state;
@@ -176,8 +174,7 @@ static void copies(void **state)
 		{1024 + 5, "the primary copy of the GPT is damaged: the checksum of its entries"},
 		{BACKUP * 512, "the backup copy of the GPT is damaged: it is not there"},
 		{BACKUP * 512 + 60, "the backup copy of the GPT is damaged: its checksum"},
-		{(BACKUP - 32) * 512,
-		 "the backup copy of the GPT is damaged: the checksum of its entries"},
+		{(BACKUP - 32) * 512, "the backup copy of the GPT is damaged: the checksum of its entries"},
 	};
 	struct ul_error err;
 	char path[64];
@@ -231,22 +228,18 @@ static void devices(void **state)
 	assert_non_null(mkdtemp(top));
 	snprintf(sys, sizeof(sys), "%s/sys", top);
 	snprintf(dev, sizeof(dev), "%s/dev", top);
-	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err),
-			 -UL_E_DEVICE);
+	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err), -UL_E_DEVICE);
 	put(top, "sys/dev/block/259:0/size", "4096\n");
 	put(top, "sys/dev/block/259:0/nvme0n1p1/partition", "1\n");
-	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err),
-			 -UL_E_DEVICE);
+	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err), -UL_E_DEVICE);
 	put(top, "sys/dev/block/259:0/nvme0n1p2/partition", "2\n");
 	put(top, "sys/dev/block/259:0/nvme0n1p2/start", "64\n");
 	put(top, "sys/dev/block/259:0/nvme0n1p2/size", "63\n");
 	put(top, "sys/dev/block/259:0/nvme0n1p2/uevent",
 	    "MAJOR=259\nMINOR=2\nDEVNAME=sub/nvme0n1p2\nDEVTYPE=partition\n");
-	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err),
-			 -UL_E_PARTITIONS);
+	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err), -UL_E_PARTITIONS);
 	put(top, "sys/dev/block/259:0/nvme0n1p2/size", "64\n");
-	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err),
-			 -UL_E_DEVICE);
+	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err), -UL_E_DEVICE);
 	assert_non_null(strstr(err.why, "not there (yet)"));
 	put(top, "dev/sub/nvme0n1p2", "");
 	assert_int_equal(ul_partition_device(sys, dev, makedev(259, 0), &p, &path, &err), 0);
@@ -259,15 +252,9 @@ static void devices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good),
-		cmocka_unit_test(no_table),
-		cmocka_unit_test(primary_damaged),
-		cmocka_unit_test(both_damaged),
-		cmocka_unit_test(truncated),
-		cmocka_unit_test(too_many_entries),
-		cmocka_unit_test(bad_extents),
-		cmocka_unit_test(copies),
-		cmocka_unit_test(devices),
+		cmocka_unit_test(good),         cmocka_unit_test(no_table),  cmocka_unit_test(primary_damaged),
+		cmocka_unit_test(both_damaged), cmocka_unit_test(truncated), cmocka_unit_test(too_many_entries),
+		cmocka_unit_test(bad_extents),  cmocka_unit_test(copies),    cmocka_unit_test(devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

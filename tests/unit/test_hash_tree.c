@@ -49,8 +49,7 @@ static int make_data(uint64_t size, bool sparse)
 	return fd;
 }
 
-static struct ul_descriptor describe(const char *hash, uint32_t data_block, uint32_t hash_block,
-				     uint64_t blocks)
+static struct ul_descriptor describe(const char *hash, uint32_t data_block, uint32_t hash_block, uint64_t blocks)
 {
 	struct ul_descriptor d = {.salt_len = 32,
 				  .data_block_size = data_block,
@@ -94,40 +93,31 @@ static const struct {
 	uint64_t blocks;
 	const char *root, *file; /* root hash; SHA-256 of the hash file */
 } known[] = {
-	{"sha256", 4096, 4096, 1,
-	 "d08e79b8a3991ef30fb9923efb690e2822920668dcba9a5dc8538e99a1d4b7f7",
+	{"sha256", 4096, 4096, 1, "d08e79b8a3991ef30fb9923efb690e2822920668dcba9a5dc8538e99a1d4b7f7",
 	 "7fbcfff12660c7327efcfebc14a689654ac2ac60bbc9ecbd9cfe4af6876ede83"},
-	{"sha256", 4096, 4096, 2,
-	 "dd14905fe41de59e32b7b78fca8f42adba3614172e45199e5bb1e0e7a8911b7d",
+	{"sha256", 4096, 4096, 2, "dd14905fe41de59e32b7b78fca8f42adba3614172e45199e5bb1e0e7a8911b7d",
 	 "8eeb7baa81bfd146e192d09d610d0a6901c96a3b4fc525e70bbfeddbb6633c12"},
-	{"sha256", 4096, 4096, 127,
-	 "eca59beba19073add40e1b99fe6b8c0772b7a5f5bee47725602974fced464734",
+	{"sha256", 4096, 4096, 127, "eca59beba19073add40e1b99fe6b8c0772b7a5f5bee47725602974fced464734",
 	 "9e449b6c078a64fa87f0695bfe7a8df7bb87afafd7feac00d9b4367a63475706"},
-	{"sha256", 4096, 4096, 128,
-	 "c28b2951ba45588d1622e2a2be856ac1700f6c2b20598242036d7fbbe0d1242c",
+	{"sha256", 4096, 4096, 128, "c28b2951ba45588d1622e2a2be856ac1700f6c2b20598242036d7fbbe0d1242c",
 	 "35661b96827d5885485a01dd43603df65c5f92a63fa9e6463bba728e40c76a96"},
-	{"sha256", 4096, 4096, 129,
-	 "3b7d6ed4cd3ded4658dfebfbb1a1af01a7935f80a5c9806e419f96cfc8d13192",
+	{"sha256", 4096, 4096, 129, "3b7d6ed4cd3ded4658dfebfbb1a1af01a7935f80a5c9806e419f96cfc8d13192",
 	 "29f4babee338930e837f3b399b7bfc077af1134ac509bcf8c69391b43f0f00a5"},
-	{"sha256", 4096, 4096, 16384,
-	 "754862c16de152f0c915365b563498cf12adcbadc55943300dff47317ccb0387",
+	{"sha256", 4096, 4096, 16384, "754862c16de152f0c915365b563498cf12adcbadc55943300dff47317ccb0387",
 	 "062a93e38b124df139293f493bc8ba18f1120ef0a0321d4f80f38e5c91bdb044"},
-	{"sha256", 4096, 4096, 16385,
-	 "305b1ce9640afc72afff9de3d99fbf70fb9de63d0cfa4b3c95fa3ed3442a5dbb",
+	{"sha256", 4096, 4096, 16385, "305b1ce9640afc72afff9de3d99fbf70fb9de63d0cfa4b3c95fa3ed3442a5dbb",
 	 "8e63c121cbd8d30caf246ca7e4523b632c9d2bc3634e3cea426b93f260d89ff2"},
 	{"sha512", 4096, 4096, 129,
 	 "c4fb2d082ae71dda54c573c3649b84df8db4da4cb0081ff1a2fbcebab0057bdb"
 	 "81c9c5176362ff573820a947896b896b376d12f1994a2279f38ff1779d41d3ca",
 	 "3f014563de67d95f9929a045620323a3cc9196a6cf4f934eaf152bc4f8bd1d82"},
-	{"sha256", 512, 1024, 1032,
-	 "38d90533312603d35e18a5e8bc4a735d83c72ce028060f2c2673ee17570be90b",
+	{"sha256", 512, 1024, 1032, "38d90533312603d35e18a5e8bc4a735d83c72ce028060f2c2673ee17570be90b",
 	 "15343a6d69b8a51a1c76f504923120e4ed74929d8a294ecb6a05a96c00bce8f0"},
 	{"sha512", 1024, 512, 516,
 	 "7554ced15641b44b7ce266120cb203fa5e84b64382e67c3f3ea7a18477697dca"
 	 "11f7ddacdf1ea77b9d48dbf0a4ee6c63ed76c6f05212ecbcab97f32affc56be0",
 	 "0ed7ad0f578834ef9dc38e6a1d113d5db7d04be2d13120aa31c3395caaf11983"},
-	{"sha256", 4096, 512, 129,
-	 "2b68515bc2c50d193b838276c23c14f024605a2fe8a4b7ef47a0122808482beb",
+	{"sha256", 4096, 512, 129, "2b68515bc2c50d193b838276c23c14f024605a2fe8a4b7ef47a0122808482beb",
 	 "232e7e266ddf0e0f18438f4ffb231459098e586aba3c6ffc9e5b6f8fc57b6530"},
 };
 
@@ -135,8 +125,8 @@ static void known_trees(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < UL_ARRAY_SIZE(known); i++) {
-		struct ul_descriptor d = describe(known[i].hash, known[i].data_block,
-						  known[i].hash_block, known[i].blocks);
+		struct ul_descriptor d =
+			describe(known[i].hash, known[i].data_block, known[i].hash_block, known[i].blocks);
 		uint64_t size = known[i].blocks * known[i].data_block, bad = 0, file_size;
 		int data = make_data(size, known[i].blocks >= 16384);
 		struct ul_error err;
@@ -151,9 +141,7 @@ static void known_trees(void **state)
 			assert_string_equal(hex, known[i].file);
 			assert_int_equal(ul_file_size(hash, &file_size), 0);
 			assert_int_equal(file_size, d.hash_start + ul_hash_tree_size(&d));
-			assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, threads, NULL,
-							    &bad, &err),
-					 0);
+			assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, threads, NULL, &bad, &err), 0);
 			close(hash);
 		}
 		close(data);
@@ -170,8 +158,7 @@ static void no_salt(void **state)
 	d.salt_len = 0;
 	hash = write_tree(data, &d, 2);
 	ul_hex_encode(d.root_hash, 32, hex);
-	assert_string_equal(hex,
-			    "e728b43a9ea9bf9d74a88cecd89ad4feeaade73d17c5df15aa393060cd1e7bf5");
+	assert_string_equal(hex, "e728b43a9ea9bf9d74a88cecd89ad4feeaade73d17c5df15aa393060cd1e7bf5");
 	close(hash);
 	close(data);
 }
@@ -189,11 +176,9 @@ static void in_one_file(void **state)
 	assert_int_equal(ul_pwrite_full(one, bytes, 129 * 4096, 1536), 0);
 	e = d;
 	close(write_tree(data, &d, 1));
-	assert_int_equal(
-		ul_hash_tree_write(one, 1536, one, 1024 * 1024 + 512, uuid, &e, 2, NULL, &err), 0);
+	assert_int_equal(ul_hash_tree_write(one, 1536, one, 1024 * 1024 + 512, uuid, &e, 2, NULL, &err), 0);
 	assert_memory_equal(d.root_hash, e.root_hash, 32);
-	assert_int_equal(
-		ul_hash_tree_check(one, 1536, one, 1024 * 1024 + 512, &e, 2, NULL, NULL, &err), 0);
+	assert_int_equal(ul_hash_tree_check(one, 1536, one, 1024 * 1024 + 512, &e, 2, NULL, NULL, &err), 0);
 	free(bytes);
 	close(one);
 	close(data);
@@ -228,8 +213,7 @@ static void damage_is_found(void **state)
 		uint64_t block = (uint64_t)round * 2500 + 3;
 
 		flip(data, block * 4096);
-		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err),
-				 -UL_E_CORRUPT);
+		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
 		assert_int_equal(bad, block);
 		flip(data, block * 4096);
 	}
@@ -237,23 +221,19 @@ static void damage_is_found(void **state)
 	/* Each level of the tree, and the bytes that should be zero. */
 	for (unsigned int level = 0; level < g.levels; level++) {
 		flip(hash, d.hash_start + g.start[level] + 33);
-		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err),
-				 -UL_E_CORRUPT);
+		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
 		assert_true(bad == UINT64_MAX);
 		flip(hash, d.hash_start + g.start[level] + 33);
 	}
 	flip(hash, spare);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err),
-			 -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
 	flip(hash, spare);
 	e = d;
 	e.root_hash[31] ^= 1;
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err),
-			 -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err), -UL_E_CORRUPT);
 	e = d;
 	e.salt[0] ^= 1;
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err),
-			 -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err), -UL_E_CORRUPT);
 	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, NULL, &err), 0);
 	/* A superblock that was altered does not matter: nobody reads it. */
 	flip(hash, 80);
@@ -272,16 +252,13 @@ static void cut_short(void **state)
 
 	(void)state;
 	assert_int_equal(ftruncate(hash, 4096 * 4), 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err),
-			 -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err), -UL_E_CORRUPT);
 	assert_true(bad == UINT64_MAX);
 	close(hash);
 	hash = write_tree(data, &d, 1);
 	assert_int_equal(ftruncate(data, 300 * 4096 - 1), 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err),
-			 -UL_E_CORRUPT);
-	assert_int_equal(ul_hash_tree_write(data, 0, hash, 0, uuid, &d, 1, NULL, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err), -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_write(data, 0, hash, 0, uuid, &d, 1, NULL, &err), -UL_E_INPUT);
 	close(hash);
 	close(data);
 }
@@ -310,8 +287,7 @@ static void impossible(void **state)
 		d = describe("sha256", rows[i].data_block, rows[i].hash_block, rows[i].blocks);
 		d.root_hash_len = 32;
 		assert_int_equal(ul_hash_tree_size(&d), 0);
-		assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err),
-				 -UL_E_INPUT);
+		assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err), -UL_E_INPUT);
 	}
 	d = describe("md5", 4096, 4096, 2);
 	assert_int_equal(ul_hash_tree_size(&d), 0);
@@ -319,13 +295,11 @@ static void impossible(void **state)
 	d = describe("sha256", 4096, 4096, 1ull << 50);
 	d.root_hash_len = 32;
 	assert_true(ul_hash_tree_size(&d) > 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err),
-			 -UL_E_CORRUPT);
+	assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err), -UL_E_CORRUPT);
 	d = describe("sha256", 4096, 4096, 2);
 	d.root_hash_len = 32;
 	d.hash_start = UINT64_MAX - 4095;
-	assert_int_equal(ul_hash_tree_check(data, 0, data, 8192, &d, 1, NULL, NULL, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_hash_tree_check(data, 0, data, 8192, &d, 1, NULL, NULL, &err), -UL_E_INPUT);
 	close(data);
 }
 
@@ -366,9 +340,8 @@ static void progress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_trees), cmocka_unit_test(no_salt),
-		cmocka_unit_test(in_one_file), cmocka_unit_test(damage_is_found),
-		cmocka_unit_test(cut_short),   cmocka_unit_test(impossible),
+		cmocka_unit_test(known_trees),     cmocka_unit_test(no_salt),   cmocka_unit_test(in_one_file),
+		cmocka_unit_test(damage_is_found), cmocka_unit_test(cut_short), cmocka_unit_test(impossible),
 		cmocka_unit_test(progress),
 	};
 

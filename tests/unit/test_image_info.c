@@ -17,8 +17,8 @@
 static void versions_ordered(void **state)
 {
 	static const char *const rows[][12] = {
-		{"122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1", "123-1.1", "123^post1",
-		 "123.a-1", "123.1-1", "123a-1", "124-1"},
+		{"122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1", "123-1.1", "123^post1", "123.a-1", "123.1-1",
+		 "123a-1", "124-1"},
 		{"~", "", "0", "0.", "0.0", "1"},
 		{"bar-123", "foo-123"},
 		{"123", "123.a", "123.b", "123a", "123b"},
@@ -38,8 +38,7 @@ static void versions_ordered(void **state)
 	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++)
 		for (size_t a = 0; a < 12 && rows[i][a]; a++)
 			for (size_t b = 0; b < 12 && rows[i][b]; b++)
-				assert_int_equal(ul_version_compare(rows[i][a], rows[i][b]),
-						 (a > b) - (a < b));
+				assert_int_equal(ul_version_compare(rows[i][a], rows[i][b]), (a > b) - (a < b));
 }
 
 static void versions_equal(void **state)
@@ -106,10 +105,9 @@ static void names_and_versions(void **state)
 	assert_false(ul_image_version_valid("\xc3\xa4"));
 }
 
-static const char good[] =
-	"{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
-	"\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"
-	"\"nixSchema\":10,\"database\":true}\n";
+static const char good[] = "{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
+			   "\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"
+			   "\"nixSchema\":10,\"database\":true}\n";
 
 static void info_round_trip(void **state)
 {
@@ -181,8 +179,7 @@ static void info_rejects(void **state)
 		ul_buffer_append(&text, rows[i].to, strlen(rows[i].to));
 		at += strlen(rows[i].from);
 		ul_buffer_append(&text, at, strlen(at));
-		assert_int_equal(ul_image_info_parse((char *)text.data, text.len, &info, &err),
-				 -rows[i].code);
+		assert_int_equal(ul_image_info_parse((char *)text.data, text.len, &info, &err), -rows[i].code);
 		assert_true(err.why[0] != '\0');
 		ul_buffer_free(&text);
 	}
@@ -199,8 +196,7 @@ static void info_too_long(void **state)
 	memcpy(text, good, strlen(good));
 	assert_int_equal(ul_image_info_parse(text, UL_IMAGE_INFO_MAX, &info, &err), 0);
 	ul_image_info_free(&info);
-	assert_int_equal(ul_image_info_parse(text, UL_IMAGE_INFO_MAX + 1, &info, &err),
-			 -UL_E_IMAGE_INFO);
+	assert_int_equal(ul_image_info_parse(text, UL_IMAGE_INFO_MAX + 1, &info, &err), -UL_E_IMAGE_INFO);
 	free(text);
 }
 

@@ -60,8 +60,7 @@ static void refuses_what_overflows(void **state)
 static void derives_as_documented(void **state)
 {
 	/* printf 'underlay-salt\0abc' | sha256sum */
-	static const char wanted[] =
-		"aea9360c3f78cd040e7cb08b5708e66647b6a6362ee4f5c24cbfc085acb53723";
+	static const char wanted[] = "aea9360c3f78cd040e7cb08b5708e66647b6a6362ee4f5c24cbfc085acb53723";
 	uint8_t out[32], uuid[16];
 	char hex[65], text[37];
 

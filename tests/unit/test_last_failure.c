@@ -15,8 +15,8 @@ static void failed_boot(struct ul_boot *b, const char *why)
 {
 	ul_boot_init(b);
 	b->failed_stage = "verify";
-	ul_error_set(&b->failure, UL_E_CORRUPT, "reading through dm-verity", "/dev/vda1",
-		     "Write the image again.", "%s", why);
+	ul_error_set(&b->failure, UL_E_CORRUPT, "reading through dm-verity", "/dev/vda1", "Write the image again.",
+		     "%s", why);
 }
 
 static void a_record_is_read_as_written(void **state)
@@ -65,9 +65,8 @@ static void other_bytes_are_no_record(void **state)
 		"{\"format\":1,\"code\":1,\"name\":\"a\",\"stage\":\"a stage of far too long a name\","
 		"\"sentence\":\"c\",\"when\":1,\"underlay\":\"d\"}",
 	};
-	static const char escape[] =
-		"{\"format\":1,\"code\":1,\"name\":\"a\",\"stage\":\"b\","
-		"\"sentence\":\"\\u001b[2J\",\"when\":1,\"underlay\":\"d\"}";
+	static const char escape[] = "{\"format\":1,\"code\":1,\"name\":\"a\",\"stage\":\"b\","
+				     "\"sentence\":\"\\u001b[2J\",\"when\":1,\"underlay\":\"d\"}";
 	char huge[UL_LAST_FAILURE_MAX + 2];
 	struct ul_last_failure f;
 

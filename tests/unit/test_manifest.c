@@ -32,8 +32,7 @@ static void build(const struct random_store *s, struct ul_buffer *ret)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct ul_path_info *)a)->path,
-		      ((const struct ul_path_info *)b)->path);
+	return strcmp(((const struct ul_path_info *)a)->path, ((const struct ul_path_info *)b)->path);
 }
 
 static int by_text(const void *a, const void *b)
@@ -69,8 +68,7 @@ static void assert_refs(const struct ul_batch *b, uint32_t i, const struct ul_pa
 	free(refs);
 }
 
-static void assert_path(const struct ul_batch *b, uint32_t i, const char *store_dir,
-			const struct ul_path_info *sorted)
+static void assert_path(const struct ul_batch *b, uint32_t i, const char *store_dir, const struct ul_path_info *sorted)
 {
 	const struct ul_path_info *p = &sorted[b->first + i];
 	const char *deriver = p->deriver;
@@ -78,8 +76,7 @@ static void assert_path(const struct ul_batch *b, uint32_t i, const char *store_
 
 	ul_store_path_text(store_dir, b, i, path);
 	assert_string_equal(path, p->path);
-	assert_memory_equal(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, p->nar_hash,
-			    UL_NAR_HASH_SIZE);
+	assert_memory_equal(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, p->nar_hash, UL_NAR_HASH_SIZE);
 	assert_int_equal(b->nar_size[i], p->nar_size);
 	assert_int_equal(b->registered[i], p->registered);
 	assert_int_equal(b->ultimate[i], p->ultimate);
@@ -177,15 +174,13 @@ static void tables(void **state)
 				    strcmp(outputs[i].id, outputs[i - 1].id) > 0);
 	for (size_t k = 0; k < s->n_outputs; k++)
 		for (uint32_t i = 0, drv = number_of(m, s->outputs[k].drv); i < n; i++)
-			found += outputs[i].drv == drv &&
-				 !strcmp(outputs[i].id, s->outputs[k].id) &&
+			found += outputs[i].drv == drv && !strcmp(outputs[i].id, s->outputs[k].id) &&
 				 !strcmp(outputs[i].path, s->outputs[k].path);
 	assert_int_equal(found, n);
 	assert_int_equal(ul_manifest_realisations(m, &rows, &n, NULL), 0);
 	assert_int_equal(n, s->n_realisations);
 	for (size_t k = 0; k < s->n_realisations; k++) {
-		const struct random_store_realisation *x = &s->realisations[k],
-						      *to = &s->realisations[x->ref];
+		const struct random_store_realisation *x = &s->realisations[k], *to = &s->realisations[x->ref];
 		uint32_t i = 0;
 
 		while (strcmp(rows[i].drv_path, x->drv_path) != 0)
@@ -219,13 +214,10 @@ static void find(void **state)
 	for (size_t i = 0; i < s->n; i += 7)
 		assert_int_equal(number_of(m, sorted[i].path), i);
 	/* The same digest with another name is another path. */
-	snprintf(base, sizeof(base), "%.*s-other", UL_HASH_DIGITS,
-		 ul_store_base_of(s->store_dir, sorted[5].path));
+	snprintf(base, sizeof(base), "%.*s-other", UL_HASH_DIGITS, ul_store_base_of(s->store_dir, sorted[5].path));
 	assert_int_equal(ul_manifest_find(m, base, &number, NULL), 0);
-	assert_int_equal(ul_manifest_find(m, "00000000000000000000000000000000-x", &number, NULL),
-			 0);
-	assert_int_equal(ul_manifest_find(m, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-x", &number, NULL),
-			 0);
+	assert_int_equal(ul_manifest_find(m, "00000000000000000000000000000000-x", &number, NULL), 0);
+	assert_int_equal(ul_manifest_find(m, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-x", &number, NULL), 0);
 	assert_int_equal(ul_manifest_find(m, ".links", &number, NULL), 0);
 	assert_int_equal(ul_manifest_find(m, "", &number, NULL), 0);
 	free(sorted);
@@ -309,10 +301,8 @@ static void restricted(void **state)
 	assert_int_equal(ul_builder_add_drv_output(b, P("other"), "out", P("x"), NULL), 0);
 	assert_int_equal(ul_builder_add_drv_output(b, P("low"), "out", P("x"), NULL), 0);
 	assert_int_equal(ul_builder_add_realisation(b, "sha256:a", "out", P("low"), NULL, NULL), 0);
-	assert_int_equal(ul_builder_add_realisation(b, "sha256:b", "out", P("other"), NULL, NULL),
-			 0);
-	assert_int_equal(
-		ul_builder_add_realisation_ref(b, "sha256:a", "out", "sha256:b", "out", NULL), 0);
+	assert_int_equal(ul_builder_add_realisation(b, "sha256:b", "out", P("other"), NULL, NULL), 0);
+	assert_int_equal(ul_builder_add_realisation_ref(b, "sha256:a", "out", "sha256:b", "out", NULL), 0);
 	assert_int_equal(ul_builder_restrict(b, absent, 1, &err), -UL_E_INPUT);
 	assert_string_equal(err.object, P("absent"));
 	assert_int_equal(ul_builder_restrict(b, roots, 1, NULL), 0);
@@ -359,25 +349,23 @@ static void checksum(void **state)
 	(void)state;
 	assert_true(ul_checksum("", 0) == 0xef46db3751d8e999ULL);
 	assert_true(ul_checksum("abc", 3) == 0x44bc2cf5ad770999ULL);
-	assert_true(ul_checksum("Nobody inspects the spammish repetition", 39) ==
-		    0xfbcea83c8a378bf1ULL);
+	assert_true(ul_checksum("Nobody inspects the spammish repetition", 39) == 0xfbcea83c8a378bf1ULL);
 }
 
 /* The worked record of dbgen/manifest/format.h, byte for byte: the format cannot drift unseen. */
 static void worked_record(void **state)
 {
-	static const char hex[] =
-		"554c4d414e49460a010000007800000002000000010000000200000000000000a801000000000000"
-		"0000000000000000000000000000000099e9d85137db46ef000000000000000099e9d85137db46ef"
-		"cac3fcbc1edba4180a00000000000000f9ca3f6a5b15aedb2f6e69782f73746f7265000000000000"
-		"020000000000000028000000280000008e202017921144b840000000400000008c0d214b8ed169a0"
-		"030000000300000066b81a6a570690510c0000000c0000008323b8219a1cb8ca1400000014000000"
-		"6efa4fb346e54513000000000000000099e9d85137db46ef190000001900000064eb31e8a36fe47c"
-		"0400000004000000ca9e9dc3bc0c46e5000000000000000000000000000000000000002008000000"
-		"00000000000000000000000000000000000000000000000000000000000000000000000000000000"
-		"00000000000000110000000000000000000000000000000000000000000000000000000000000022"
-		"0f800403076c69626170702d312e3018000000000000000000000000000000000000000000000000"
-		"0000000100070000010000000006746578743a7800020000";
+	static const char hex[] = "554c4d414e49460a010000007800000002000000010000000200000000000000a801000000000000"
+				  "0000000000000000000000000000000099e9d85137db46ef000000000000000099e9d85137db46ef"
+				  "cac3fcbc1edba4180a00000000000000f9ca3f6a5b15aedb2f6e69782f73746f7265000000000000"
+				  "020000000000000028000000280000008e202017921144b840000000400000008c0d214b8ed169a0"
+				  "030000000300000066b81a6a570690510c0000000c0000008323b8219a1cb8ca1400000014000000"
+				  "6efa4fb346e54513000000000000000099e9d85137db46ef190000001900000064eb31e8a36fe47c"
+				  "0400000004000000ca9e9dc3bc0c46e5000000000000000000000000000000000000002008000000"
+				  "00000000000000000000000000000000000000000000000000000000000000000000000000000000"
+				  "00000000000000110000000000000000000000000000000000000000000000000000000000000022"
+				  "0f800403076c69626170702d312e3018000000000000000000000000000000000000000000000000"
+				  "0000000100070000010000000006746578743a7800020000";
 	static const char lib[] = "/nix/store/00000000000000000000000000000010-lib",
 			  app[] = "/nix/store/10000000000000000000000000000000-app-1.0";
 	static const char *const refs[] = {app, lib};
@@ -391,14 +379,13 @@ static void worked_record(void **state)
 	assert_true(ul_hex_decode(hex, sizeof(hex) - 1, expected, sizeof(expected)));
 	info.nar_hash[31] = 0x11;
 	assert_int_equal(ul_builder_add(b, &info, NULL), 0);
-	info = (struct ul_path_info){
-		.path = app,
-		.nar_size = 4096,
-		.registered = 7,
-		.deriver = "/nix/store/30000000000000000000000000000000-app-1.0.drv",
-		.ca = "text:x",
-		.refs = refs,
-		.n_refs = 2};
+	info = (struct ul_path_info){.path = app,
+				     .nar_size = 4096,
+				     .registered = 7,
+				     .deriver = "/nix/store/30000000000000000000000000000000-app-1.0.drv",
+				     .ca = "text:x",
+				     .refs = refs,
+				     .n_refs = 2};
 	info.nar_hash[31] = 0x22;
 	assert_int_equal(ul_builder_add(b, &info, NULL), 0);
 	assert_int_equal(ul_builder_finish(b, &file, NULL), 0);
@@ -410,11 +397,9 @@ static void worked_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip),    cmocka_unit_test(tables),
-		cmocka_unit_test(find),          cmocka_unit_test(deterministic),
-		cmocka_unit_test(one_digest),    cmocka_unit_test(restricted),
-		cmocka_unit_test(dangling),      cmocka_unit_test(checksum),
-		cmocka_unit_test(worked_record),
+		cmocka_unit_test(round_trip),    cmocka_unit_test(tables),     cmocka_unit_test(find),
+		cmocka_unit_test(deterministic), cmocka_unit_test(one_digest), cmocka_unit_test(restricted),
+		cmocka_unit_test(dangling),      cmocka_unit_test(checksum),   cmocka_unit_test(worked_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,7 @@ static void small(struct ul_buffer *ret)
 	assert_int_equal(ul_builder_add(builder, &a, NULL), 0);
 	assert_int_equal(ul_builder_add(builder, &b, NULL), 0);
 	assert_int_equal(ul_builder_add_drv_output(builder, DIR_B, "out", OUT_A, NULL), 0);
-	assert_int_equal(ul_builder_add_realisation(builder, "sha256:x", "out", DIR_A, NULL, NULL),
-			 0);
+	assert_int_equal(ul_builder_add_realisation(builder, "sha256:x", "out", DIR_A, NULL, NULL), 0);
 	assert_int_equal(ul_builder_finish(builder, ret, NULL), 0);
 	ul_builder_free(builder);
 }
@@ -78,8 +77,8 @@ static void seal(uint8_t *d, size_t len)
 	size_t at = HEAD + UL_MANIFEST_INDEX, tails[] = {UL_HEAD_DRV_OUTPUTS, UL_HEAD_REALISATIONS};
 
 	for (size_t s = 0; s < UL_SECTION_COUNT + 2; s++) {
-		uint8_t *e = s < UL_SECTION_COUNT ? d + HEAD + 8 + s * UL_MANIFEST_ENTRY
-						  : d + tails[s - UL_SECTION_COUNT];
+		uint8_t *e =
+			s < UL_SECTION_COUNT ? d + HEAD + 8 + s * UL_MANIFEST_ENTRY : d + tails[s - UL_SECTION_COUNT];
 		uint32_t stored = ul_get_le32(e + 4);
 
 		if (at + stored > len)
@@ -125,66 +124,51 @@ static const struct defect defects[] = {
 	 "its format has version 2, this program knows up to 1"},
 	{"version 0", IN_HEAD, 8, BYTES("\0"), UL_E_MANIFEST, "its header is not possible"},
 	{"other magic", IN_HEAD, 0, BYTES("X"), UL_E_MANIFEST, "it is no manifest"},
-	{"reserved field set", IN_HEAD, 92, BYTES("\1"), UL_E_MANIFEST,
-	 "its header is not possible"},
-	{"padding set", IN_HEAD, HEAD - 1, BYTES("\1"), UL_E_MANIFEST,
-	 "its header is not possible"},
-	{"store directory relative", IN_HEAD, 104, BYTES("x"), UL_E_MANIFEST,
-	 "its header is not possible"},
-	{"store directory climbs", IN_HEAD, 108, BYTES("/../"), UL_E_MANIFEST,
-	 "its header is not possible"},
+	{"reserved field set", IN_HEAD, 92, BYTES("\1"), UL_E_MANIFEST, "its header is not possible"},
+	{"padding set", IN_HEAD, HEAD - 1, BYTES("\1"), UL_E_MANIFEST, "its header is not possible"},
+	{"store directory relative", IN_HEAD, 104, BYTES("x"), UL_E_MANIFEST, "its header is not possible"},
+	{"store directory climbs", IN_HEAD, 108, BYTES("/../"), UL_E_MANIFEST, "its header is not possible"},
 	{"all paths there can be", IN_HEAD, 16, BYTES("\xff\xff\xff\x0f"), UL_E_MANIFEST,
 	 "its counts are not possible"},
-	{"more paths, batches as many", IN_HEAD, 16, BYTES("\xff\xff\xff\x0f\0\0\1\0"),
-	 UL_E_MANIFEST, "it ends within its index"},
+	{"more paths, batches as many", IN_HEAD, 16, BYTES("\xff\xff\xff\x0f\0\0\1\0"), UL_E_MANIFEST,
+	 "it ends within its index"},
 	{"more references than there are", IN_HEAD, 24, BYTES("\xff"), UL_E_MANIFEST,
 	 "its parts do not add up to the whole"},
 	{"file longer than it is", IN_HEAD, 32, BYTES("\xff\xff\xff\xff"), UL_E_MANIFEST, NULL},
-	{"file shorter than it is", IN_HEAD, 32, BYTES("\1\0"), UL_E_MANIFEST,
-	 "more bytes follow its end"},
+	{"file shorter than it is", IN_HEAD, 32, BYTES("\1\0"), UL_E_MANIFEST, "more bytes follow its end"},
 	{"absurd derivation outputs", IN_HEAD, 40, BYTES("\xff\xff\xff\xff"), UL_E_MANIFEST,
 	 "its counts are not possible"},
-	{"absurd realisations", IN_HEAD, 44, BYTES("\xff\xff\xff\xff"), UL_E_MANIFEST,
-	 "its counts are not possible"},
-	{"one realisation more", IN_HEAD, 44, BYTES("\2"), UL_E_MANIFEST,
-	 "a realisation is not possible"},
-	{"no derivation output", IN_HEAD, 40, BYTES("\0"), UL_E_MANIFEST,
-	 "bytes follow the derivation outputs"},
-	{"absurd references of a batch", IN_INDEX, 0, BYTES("\xff\xff\xff\xff\xff\xff\xff\xff"),
-	 UL_E_MANIFEST, "batch 0 of the index is not possible"},
-	{"names beyond what is justified", IN_INDEX, ENTRY(UL_SECTION_NAME), BYTES("\0\0\0\x10"),
-	 UL_E_MANIFEST, "batch 0 of the index is not possible"},
+	{"absurd realisations", IN_HEAD, 44, BYTES("\xff\xff\xff\xff"), UL_E_MANIFEST, "its counts are not possible"},
+	{"one realisation more", IN_HEAD, 44, BYTES("\2"), UL_E_MANIFEST, "a realisation is not possible"},
+	{"no derivation output", IN_HEAD, 40, BYTES("\0"), UL_E_MANIFEST, "bytes follow the derivation outputs"},
+	{"absurd references of a batch", IN_INDEX, 0, BYTES("\xff\xff\xff\xff\xff\xff\xff\xff"), UL_E_MANIFEST,
+	 "batch 0 of the index is not possible"},
+	{"names beyond what is justified", IN_INDEX, ENTRY(UL_SECTION_NAME), BYTES("\0\0\0\x10"), UL_E_MANIFEST,
+	 "batch 0 of the index is not possible"},
 	{"stored longer than raw", IN_INDEX, ENTRY(UL_SECTION_NAME), BYTES("\4"), UL_E_MANIFEST,
 	 "batch 0 of the index is not possible"},
-	{"digests of another number of paths", IN_INDEX, ENTRY(UL_SECTION_DIGEST), BYTES("\x3c"),
-	 UL_E_MANIFEST, "batch 0 of the index is not possible"},
-	{"stored past the end", IN_INDEX, ENTRY(UL_SECTION_REFS), BYTES("\xff\0\0\0\xff"),
-	 UL_E_MANIFEST, "batch 0 of the index is not possible"},
+	{"digests of another number of paths", IN_INDEX, ENTRY(UL_SECTION_DIGEST), BYTES("\x3c"), UL_E_MANIFEST,
+	 "batch 0 of the index is not possible"},
+	{"stored past the end", IN_INDEX, ENTRY(UL_SECTION_REFS), BYTES("\xff\0\0\0\xff"), UL_E_MANIFEST,
+	 "batch 0 of the index is not possible"},
 	{"no frame", IN_INDEX, ENTRY(UL_SECTION_NAME), BYTES("\x20"), UL_E_MANIFEST, NULL},
-	{"digests out of order", UL_SECTION_DIGEST, 0, BYTES("\xff"), UL_E_MANIFEST,
-	 "batch 0: paths are out of order"},
-	{"slash in a name", UL_SECTION_NAME, 2, BYTES("/"), UL_E_MANIFEST,
-	 "batch 0: a name is not possible"},
-	{"empty name", UL_SECTION_NAME, 0, BYTES("\0\6"), UL_E_MANIFEST,
-	 "batch 0: a name is not possible"},
+	{"digests out of order", UL_SECTION_DIGEST, 0, BYTES("\xff"), UL_E_MANIFEST, "batch 0: paths are out of order"},
+	{"slash in a name", UL_SECTION_NAME, 2, BYTES("/"), UL_E_MANIFEST, "batch 0: a name is not possible"},
+	{"empty name", UL_SECTION_NAME, 0, BYTES("\0\6"), UL_E_MANIFEST, "batch 0: a name is not possible"},
 	{"names longer than their text", UL_SECTION_NAME, 0, BYTES("\2"), UL_E_MANIFEST,
 	 "batch 0: a name is not possible"},
-	{"name of one dot", UL_SECTION_NAME, 2, BYTES("."), UL_E_MANIFEST,
-	 "batch 0: a name is not possible"},
+	{"name of one dot", UL_SECTION_NAME, 2, BYTES("."), UL_E_MANIFEST, "batch 0: a name is not possible"},
 	{"NAR size without an end", UL_SECTION_NAR_SIZE, 1, BYTES("\x80"), UL_E_MANIFEST,
 	 "batch 0: a NAR size is not possible"},
 	{"registration width 3", UL_SECTION_META, 8, BYTES("\3"), UL_E_MANIFEST,
 	 "batch 0: a registration time or flag is not possible"},
 	{"ultimate mode 3", UL_SECTION_META, 9, BYTES("\3"), UL_E_MANIFEST,
 	 "batch 0: a registration time or flag is not possible"},
-	{"deriver kind 4", UL_SECTION_META, 10, BYTES("\4"), UL_E_MANIFEST,
-	 "batch 0: a deriver is not possible"},
+	{"deriver kind 4", UL_SECTION_META, 10, BYTES("\4"), UL_E_MANIFEST, "batch 0: a deriver is not possible"},
 	{"no deriver takes the digest", UL_SECTION_META, 10, BYTES("\0"), UL_E_MANIFEST,
 	 "batch 0: a deriver is not possible"},
-	{"255 keys", UL_SECTION_META, 12, BYTES("\xff"), UL_E_MANIFEST,
-	 "batch 0: a signature is not possible"},
-	{"space in a key", UL_SECTION_META, 14, BYTES(" "), UL_E_MANIFEST,
-	 "batch 0: a signature is not possible"},
+	{"255 keys", UL_SECTION_META, 12, BYTES("\xff"), UL_E_MANIFEST, "batch 0: a signature is not possible"},
+	{"space in a key", UL_SECTION_META, 14, BYTES(" "), UL_E_MANIFEST, "batch 0: a signature is not possible"},
 	{"signature by a key that is not there", UL_SECTION_META, 17, BYTES("\2"), UL_E_MANIFEST,
 	 "batch 0: a signature is not possible"},
 	{"content address longer than its text", UL_SECTION_META, 19, BYTES("\7"), UL_E_MANIFEST,
@@ -199,19 +183,15 @@ static const struct defect defects[] = {
 	 "batch 0: a reference is not possible"},
 	{"output of a derivation beyond the last", TAIL, 0, BYTES("\2"), UL_E_MANIFEST,
 	 "a derivation output is not possible"},
-	{"output without a name", TAIL, 1, BYTES("\0"), UL_E_MANIFEST,
-	 "a derivation output is not possible"},
-	{"realisation of path 2 of 2", TAIL + 1, 13, BYTES("\2"), UL_E_MANIFEST,
-	 "a realisation is not possible"},
+	{"output without a name", TAIL, 1, BYTES("\0"), UL_E_MANIFEST, "a derivation output is not possible"},
+	{"realisation of path 2 of 2", TAIL + 1, 13, BYTES("\2"), UL_E_MANIFEST, "a realisation is not possible"},
 	{"realisation refers to number 7", TAIL + 1, 15, BYTES("\1"), UL_E_MANIFEST,
 	 "a realisation's reference is not possible"},
 };
 
 static void apply(const struct defect *d, struct ul_buffer *file)
 {
-	size_t base = d->section == IN_HEAD    ? 0
-		      : d->section == IN_INDEX ? HEAD
-					       : section_at(file->data, d->section);
+	size_t base = d->section == IN_HEAD ? 0 : d->section == IN_INDEX ? HEAD : section_at(file->data, d->section);
 
 	assert_true(base + d->offset + d->len <= file->len);
 	memcpy(file->data + base + d->offset, d->bytes, d->len);
@@ -243,11 +223,8 @@ static void sealed_defects(void **state)
 
 static void random_manifest(struct ul_buffer *ret)
 {
-	static const struct random_store_options o = {.signed_share = 50,
-						      .drv_share = 10,
-						      .mean_refs = 4,
-						      .realisations = 4,
-						      .odd_share = 10};
+	static const struct random_store_options o = {
+		.signed_share = 50, .drv_share = 10, .mean_refs = 4, .realisations = 4, .odd_share = 10};
 	struct random_store *s = random_store_new(5, 30, &o);
 	struct ul_builder *b = ul_builder_new("/nix/store");
 
@@ -309,9 +286,8 @@ static void reject_source(const char *file, const char *why)
 	assert_non_null(b);
 	snprintf(path, sizeof(path), CORPUS "%s", file);
 	assert_int_equal(ul_read_file(AT_FDCWD, path, 1 << 20, &text), 0);
-	r = strstr(file, ".json")
-		    ? ul_import_path_info(b, (const char *)text.data, text.len, file, &err)
-		    : ul_import_registration(b, (const char *)text.data, text.len, file, &err);
+	r = strstr(file, ".json") ? ul_import_path_info(b, (const char *)text.data, text.len, file, &err)
+				  : ul_import_registration(b, (const char *)text.data, text.len, file, &err);
 	if (r == 0)
 		r = ul_builder_finish(b, &made, &err);
 	if (r != -UL_E_INPUT || strcmp(err.why, why) != 0)

@@ -37,9 +37,8 @@ static int import(struct ul_builder *b, enum form form, const char *path, struct
 	if (form == DATABASE)
 		return ul_import_database(b, path, err);
 	read_sample(path, &text);
-	return form == JSON
-		       ? ul_import_path_info(b, (const char *)text.data, text.len, path, err)
-		       : ul_import_registration(b, (const char *)text.data, text.len, path, err);
+	return form == JSON ? ul_import_path_info(b, (const char *)text.data, text.len, path, err)
+			    : ul_import_registration(b, (const char *)text.data, text.len, path, err);
 }
 
 static void make(enum form form, const char *path, struct ul_buffer *ret)
@@ -100,15 +99,13 @@ static char *make_database(sqlite3 **ret_open, bool wal)
 	snprintf(path, sizeof(path), "%s/db.sqlite", dir);
 	read_sample(SAMPLES "nix-2.8.sql", &sql);
 	assert_int_equal(sqlite3_open(path, ret_open), SQLITE_OK);
-	assert_int_equal(
-		sqlite3_exec(*ret_open,
-			     wal ? "pragma journal_mode = wal; pragma wal_autocheckpoint = 0"
-				 : "pragma journal_mode = delete",
-			     NULL, NULL, NULL),
-		SQLITE_OK);
-	assert_non_null(ul_buffer_string(&sql));
-	assert_int_equal(sqlite3_exec(*ret_open, (const char *)sql.data, NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(*ret_open,
+				      wal ? "pragma journal_mode = wal; pragma wal_autocheckpoint = 0"
+					  : "pragma journal_mode = delete",
+				      NULL, NULL, NULL),
 			 SQLITE_OK);
+	assert_non_null(ul_buffer_string(&sql));
+	assert_int_equal(sqlite3_exec(*ret_open, (const char *)sql.data, NULL, NULL, NULL), SQLITE_OK);
 	return dir;
 }
 
@@ -168,17 +165,15 @@ static void assert_sample_tables(const struct ul_buffer *file)
 	assert_int_equal(outputs[0].drv, outputs[1].drv);
 	assert_string_equal(outputs[0].id, "dev");
 	assert_string_equal(outputs[2].id, "out");
-	assert_string_equal(outputs[2].path,
-			    SAMPLE_DIR "/wn0i8phiazgzm42w59rbzflc0q7j4lqr-dep-1.0");
+	assert_string_equal(outputs[2].path, SAMPLE_DIR "/wn0i8phiazgzm42w59rbzflc0q7j4lqr-dep-1.0");
 	assert_int_equal(ul_manifest_realisations(m, &realisations, &n, NULL), 0);
 	assert_int_equal(n, 6);
 	for (uint32_t i = 0; i < n; i++) {
 		refs += realisations[i].n_refs;
 		if (realisations[i].n_refs == 0)
 			continue;
-		assert_string_equal(realisations[i].drv_path,
-				    "sha256:0f8f3c16ff82cc177ca162ad9b1c0baa"
-				    "351984dd3f7a725bfafbf7d56abbf4e6");
+		assert_string_equal(realisations[i].drv_path, "sha256:0f8f3c16ff82cc177ca162ad9b1c0baa"
+							      "351984dd3f7a725bfafbf7d56abbf4e6");
 		assert_string_equal(realisations[realisations[i].refs[0]].drv_path,
 				    "sha256:6f22cb2939b4eeb1454bde9483f819dc"
 				    "180a4c5060fb390fb1ac84a2d31979c0");
@@ -263,9 +258,8 @@ static void database_refused(void **state)
 	(void)state;
 	assert_non_null(b);
 	snprintf(path, sizeof(path), "%s/db.sqlite", dir);
-	assert_int_equal(sqlite3_exec(db,
-				      "pragma foreign_keys = off; insert into Refs values (1, 99)",
-				      NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(db, "pragma foreign_keys = off; insert into Refs values (1, 99)", NULL, NULL,
+				      NULL),
 			 SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(ul_import_database(b, path, &err), -UL_E_DATABASE);
@@ -309,14 +303,12 @@ static void database_with_code(void **state)
 /* What a form can hold comes back from it: the second export is the first. */
 static void to_and_fro(void **state)
 {
-	static const struct random_store_options o = {
-		.store_dir = SAMPLE_DIR, .signed_share = 60, .mean_refs = 6};
+	static const struct random_store_options o = {.store_dir = SAMPLE_DIR, .signed_share = 60, .mean_refs = 6};
 
 	(void)state;
 	for (enum form form = REGISTRATION; form <= JSON; form++) {
 		struct random_store *s = random_store_new(41 + form, 3000, &o);
-		struct ul_builder *b = ul_builder_new(SAMPLE_DIR),
-				  *again = ul_builder_new(SAMPLE_DIR);
+		struct ul_builder *b = ul_builder_new(SAMPLE_DIR), *again = ul_builder_new(SAMPLE_DIR);
 		ul_autobuffer struct ul_buffer file = {0}, text = {0}, file2 = {0}, text2 = {0};
 		const char *bytes;
 
@@ -325,10 +317,9 @@ static void to_and_fro(void **state)
 		assert_int_equal(ul_builder_finish(b, &file, NULL), 0);
 		export(&file, form, &text);
 		bytes = (const char *)text.data;
-		assert_int_equal(
-			form == JSON ? ul_import_path_info(again, bytes, text.len, "x", NULL)
-				     : ul_import_registration(again, bytes, text.len, "x", NULL),
-			0);
+		assert_int_equal(form == JSON ? ul_import_path_info(again, bytes, text.len, "x", NULL)
+					      : ul_import_registration(again, bytes, text.len, "x", NULL),
+				 0);
 		assert_int_equal(ul_builder_finish(again, &file2, NULL), 0);
 		export(&file2, form, &text2);
 		assert_same(&text, &text2);

@@ -149,8 +149,7 @@ static void file_that_changes(void **state)
 
 		assert_int_equal(ftruncate(fd, 3000000), 0);
 		ul_nar_hasher_watch(h, meddle, fd_and_size);
-		assert_int_equal(ul_nar_hasher_run(h, dirfd_, "big", hash, &size, &err),
-				 -UL_E_CHECK);
+		assert_int_equal(ul_nar_hasher_run(h, dirfd_, "big", hash, &size, &err), -UL_E_CHECK);
 		assert_string_equal(err.why, "it changed while it was read");
 		assert_int_equal(ftruncate(fd, 3000000), 0);
 		counted = 0;

@@ -122,8 +122,7 @@ static void order_of_adding_is_nothing(void **state)
 			bool seen = false;
 
 			for (size_t k = 0; k < i; k++)
-				seen |= !strcmp(one.entries[k].path, parent) &&
-					S_ISDIR(one.entries[k].mode);
+				seen |= !strcmp(one.entries[k].path, parent) && S_ISDIR(one.entries[k].mode);
 			assert_true(seen);
 		}
 	}
@@ -131,8 +130,7 @@ static void order_of_adding_is_nothing(void **state)
 
 static void refuses_paths(void **state)
 {
-	static const char *const paths[] = {"",      "/",   "a",   "/a/../b", "/a/./b",
-					    "/a//b", "/a/", "/..", "/.",      "../a"};
+	static const char *const paths[] = {"", "/", "a", "/a/../b", "/a/./b", "/a//b", "/a/", "/..", "/.", "../a"};
 	ul_autocpio struct ul_cpio c = {0};
 	struct ul_error err;
 
@@ -170,8 +168,7 @@ static void refuses_giants(void **state)
 
 	(void)state;
 	/* The length alone must decide: nothing of that size exists here. */
-	assert_int_equal(ul_cpio_add_file(&c, "/a", 0644, "", (size_t)UL_CPIO_FILE_MAX + 1,
-					  UL_CPIO_ADDED, "a", &err),
+	assert_int_equal(ul_cpio_add_file(&c, "/a", 0644, "", (size_t)UL_CPIO_FILE_MAX + 1, UL_CPIO_ADDED, "a", &err),
 			 -UL_E_INPUT);
 	assert_int_equal(c.count, 0);
 }

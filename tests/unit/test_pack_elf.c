@@ -197,8 +197,7 @@ static void every_defect(void **state)
 
 		make_library(&lib, EM_X86_64, LOADER, "liba.so", DT_RUNPATH, "/a");
 		rows[i].damage(&lib);
-		assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err),
-				 -UL_E_INPUT);
+		assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err), -UL_E_INPUT);
 		assert_string_equal(err.why, rows[i].why);
 		assert_null(elf.interpreter);
 		ul_buffer_free(&lib.bytes);
@@ -264,8 +263,7 @@ static void finds_a_section(void **state)
 
 	(void)state;
 	make_module(&module, "name=x", 7);
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err),
-			 0);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), 0);
 	assert_int_equal(len, 7);
 	assert_memory_equal(at, "name=x", 7);
 	assert_int_equal(ul_elf_section(module.data, module.len, ".text", "x", &at, &len, &err), 0);
@@ -275,8 +273,7 @@ static void finds_a_section(void **state)
 
 		assert_non_null(copy);
 		memcpy(copy, module.data, cut);
-		assert_int_equal(ul_elf_section(copy, cut, ".modinfo", "x", &at, &len, &err),
-				 -UL_E_INPUT);
+		assert_int_equal(ul_elf_section(copy, cut, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
 		free(copy);
 	}
 }
@@ -293,26 +290,20 @@ static void refuses_a_bad_section(void **state)
 	make_module(&module, "name=x", 7);
 	s = (void *)(module.data + ((Elf64_Ehdr *)module.data)->e_shoff);
 	s[1].sh_size = UINT64_MAX;
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
 	assert_string_equal(err.why, "a section lies outside the file");
 	s[1].sh_name = 5000;
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
 	assert_string_equal(err.why, "a section's name lies outside the string table");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_a_library),
-		cmocka_unit_test(reads_a_static_program),
-		cmocka_unit_test(every_truncation),
-		cmocka_unit_test(every_defect),
-		cmocka_unit_test(absurdly_many_libraries),
-		cmocka_unit_test(strips_behind_the_segments),
-		cmocka_unit_test(finds_a_section),
-		cmocka_unit_test(refuses_a_bad_section),
+		cmocka_unit_test(reads_a_library),         cmocka_unit_test(reads_a_static_program),
+		cmocka_unit_test(every_truncation),        cmocka_unit_test(every_defect),
+		cmocka_unit_test(absurdly_many_libraries), cmocka_unit_test(strips_behind_the_segments),
+		cmocka_unit_test(finds_a_section),         cmocka_unit_test(refuses_a_bad_section),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,7 @@ static void write_file(const char *path, const void *data, size_t len)
 	assert_int_equal(ul_write_file(AT_FDCWD, full, 0644, data, len), 0);
 }
 
-static void library(const char *path, uint16_t machine, const char *needed, int64_t tag,
-		    const char *runpath)
+static void library(const char *path, uint16_t machine, const char *needed, int64_t tag, const char *runpath)
 {
 	struct made_library lib;
 
@@ -59,8 +58,7 @@ static int remove_root(void **state)
 }
 
 /* The closure of a program that needs these. */
-static int closure(struct ul_cpio *c, const char *needed, int64_t tag, const char *runpath,
-		   struct ul_error *err)
+static int closure(struct ul_cpio *c, const char *needed, int64_t tag, const char *runpath, struct ul_error *err)
 {
 	struct made_library program;
 	char path[128];
@@ -103,8 +101,7 @@ static void search_paths(void **state)
 	library("/nix/store/b/lib/libb.so", EM_X86_64, "libc.so.6", 0, NULL);
 	library("/nix/store/d/lib/libd.so", EM_X86_64, "", 0, NULL);
 	library(MULTI "/libd.so", EM_X86_64, "", 0, NULL);
-	assert_int_equal(
-		closure(&c, "liba.so", DT_RUNPATH, "/nix/store/a/lib:/nix/store/d/lib", &err), 0);
+	assert_int_equal(closure(&c, "liba.so", DT_RUNPATH, "/nix/store/a/lib:/nix/store/d/lib", &err), 0);
 	assert_non_null(ul_cpio_find(&c, "/nix/store/a/lib/liba.so"));
 	assert_non_null(ul_cpio_find(&c, "/nix/store/b/lib/libb.so"));
 	/* A program's DT_RUNPATH is not for its libraries' needs. */

@@ -37,14 +37,11 @@ static const struct {
 } tree_modules[] = {
 	MODULE("kernel/drivers/md/dm-mod.ko", "name=dm_mod\0depends=\0"),
 	MODULE("kernel/drivers/md/dm-bufio.ko", "name=dm_bufio\0depends=dm-mod\0"),
-	MODULE("kernel/drivers/md/dm-verity.ko",
-	       "name=dm_verity\0depends=dm-bufio,reed_solomon,dm-mod\0"),
+	MODULE("kernel/drivers/md/dm-verity.ko", "name=dm_verity\0depends=dm-bufio,reed_solomon,dm-mod\0"),
 	MODULE("kernel/lib/reed_solomon.ko", "name=reed_solomon\0depends=\0"),
 	MODULE("kernel/fs/overlay.ko.zst", "name=overlay\0depends=\0alias=fs-overlay\0"),
-	MODULE("kernel/block/virtio_blk.ko",
-	       "name=virtio_blk\0depends=\0alias=virtio:d00000002v*\0alias=x-[a-c]-*\0"),
-	MODULE("kernel/fs/erofs.ko",
-	       "name=erofs\0depends=\0softdep=pre: crc32c fast post: late\0weakdep=maybe\0"),
+	MODULE("kernel/block/virtio_blk.ko", "name=virtio_blk\0depends=\0alias=virtio:d00000002v*\0alias=x-[a-c]-*\0"),
+	MODULE("kernel/fs/erofs.ko", "name=erofs\0depends=\0softdep=pre: crc32c fast post: late\0weakdep=maybe\0"),
 	MODULE("kernel/crypto/crc32c_soft.ko", "name=crc32c_soft\0depends=\0alias=crc32c\0"),
 	MODULE("kernel/crypto/late.ko", "name=late\0depends=\0"),
 	MODULE("kernel/crypto/maybe.ko", "name=maybe\0depends=\0"),
@@ -82,14 +79,11 @@ static int make_tree(void **state)
 		make_module(&module, tree_modules[i].info, tree_modules[i].len);
 		snprintf(path, sizeof(path), "in/%s", tree_modules[i].path);
 		if (strstr(path, ".zst"))
-			write_file(path, packed,
-				   ZSTD_compress(packed, sizeof(packed), module.data, module.len,
-						 1));
+			write_file(path, packed, ZSTD_compress(packed, sizeof(packed), module.data, module.len, 1));
 		else
 			write_file(path, module.data, module.len);
 	}
-	write_file("in/modules.builtin",
-		   "kernel/fs/ext4/ext4.ko\nkernel/crypto/sha256-generic.ko\n",
+	write_file("in/modules.builtin", "kernel/fs/ext4/ext4.ko\nkernel/crypto/sha256-generic.ko\n",
 		   sizeof("kernel/fs/ext4/ext4.ko\nkernel/crypto/sha256-generic.ko\n") - 1);
 	write_file("in/modules.builtin.modinfo", "fast_impl.alias=fast\0", 21);
 	return 0;
@@ -101,8 +95,8 @@ static int remove_tree(void **state)
 	return ul_remove_tree(AT_FDCWD, root);
 }
 
-static int pack(struct ul_cpio *c, const struct ul_module_want *wants, size_t count,
-		struct ul_module_report *report, struct ul_error *err)
+static int pack(struct ul_cpio *c, const struct ul_module_want *wants, size_t count, struct ul_module_report *report,
+		struct ul_error *err)
 {
 	char dir[128];
 
@@ -142,8 +136,8 @@ static void lookup(struct kmod_ctx *ctx, const char *alias, char *buf, size_t si
 		struct kmod_module *m = kmod_module_get_module(item);
 		bool builtin = kmod_module_get_initstate(m) == KMOD_MODULE_BUILTIN;
 
-		snprintf(buf + strlen(buf), size - strlen(buf), "%s%s%s%s", *buf ? " " : "",
-			 builtin ? "[" : "", kmod_module_get_name(m), builtin ? "]" : "");
+		snprintf(buf + strlen(buf), size - strlen(buf), "%s%s%s%s", *buf ? " " : "", builtin ? "[" : "",
+			 kmod_module_get_name(m), builtin ? "]" : "");
 		kmod_module_unref(m);
 	}
 	kmod_module_unref_list(list);
@@ -164,8 +158,7 @@ static void dependencies(struct kmod_ctx *ctx, const char *name, char *buf, size
 		struct stat st;
 
 		assert_int_equal(stat(kmod_module_get_path(d), &st), 0);
-		snprintf(buf + strlen(buf), size - strlen(buf), "%s%s", *buf ? " " : "",
-			 kmod_module_get_name(d));
+		snprintf(buf + strlen(buf), size - strlen(buf), "%s%s", *buf ? " " : "", kmod_module_get_name(d));
 		kmod_module_unref(d);
 	}
 	kmod_module_unref_list(list);
@@ -224,8 +217,7 @@ static void libkmod_agrees(void **state)
 /* Soft dependencies reach libkmod through modules.softdep; "fast" is an alias of something built in. */
 static void soft_dependencies(void **state)
 {
-	static const struct ul_module_want wants[] = {
-		{"erofs", UL_MODULE_BY_NAME, true, "of the test"}};
+	static const struct ul_module_want wants[] = {{"erofs", UL_MODULE_BY_NAME, true, "of the test"}};
 	static const char softdep[] = "softdep erofs pre: crc32c fast post: late\n";
 	struct kmod_list *pre = NULL, *post = NULL;
 	ul_automodulereport struct ul_module_report report = {0};
@@ -260,8 +252,7 @@ static void soft_dependencies(void **state)
 
 static void compressed_is_uncompressed(void **state)
 {
-	static const struct ul_module_want wants[] = {
-		{"overlay", UL_MODULE_ALWAYS, true, "of the test"}};
+	static const struct ul_module_want wants[] = {{"overlay", UL_MODULE_ALWAYS, true, "of the test"}};
 	ul_automodulereport struct ul_module_report report = {0};
 	ul_autocpio struct ul_cpio c = {0};
 	const struct ul_cpio_entry *entry;
@@ -279,11 +270,9 @@ static void compressed_is_uncompressed(void **state)
 
 static void missing_modules(void **state)
 {
-	static const struct ul_module_want absent[] = {
-		{"erofs", UL_MODULE_BY_NAME, true, "of the test"},
-		{"no_such", UL_MODULE_ALWAYS, true, "the test wants it"}};
-	static const struct ul_module_want broken[] = {
-		{"broken", UL_MODULE_ALWAYS, true, "of the test"}};
+	static const struct ul_module_want absent[] = {{"erofs", UL_MODULE_BY_NAME, true, "of the test"},
+						       {"no_such", UL_MODULE_ALWAYS, true, "the test wants it"}};
+	static const struct ul_module_want broken[] = {{"broken", UL_MODULE_ALWAYS, true, "of the test"}};
 	struct ul_module_report report = {0};
 	ul_autocpio struct ul_cpio c = {0};
 	struct ul_error err;
@@ -302,8 +291,7 @@ static void missing_modules(void **state)
 /* Two modules that need each other come from a broken tree; it must end, and find both. */
 static void dependency_loop(void **state)
 {
-	static const struct ul_module_want wants[] = {
-		{"loop_a", UL_MODULE_ALWAYS, true, "of the test"}};
+	static const struct ul_module_want wants[] = {{"loop_a", UL_MODULE_ALWAYS, true, "of the test"}};
 	ul_automodulereport struct ul_module_report report = {0};
 	ul_autocpio struct ul_cpio c = {0};
 	struct ul_error err;
@@ -315,9 +303,8 @@ static void dependency_loop(void **state)
 
 static void refuses_trees(void **state)
 {
-	static const struct ul_module_want wants[] = {
-		{"odd", UL_MODULE_ALWAYS, true, "of the test"},
-		{"overlay", UL_MODULE_ALWAYS, true, "of the test"}};
+	static const struct ul_module_want wants[] = {{"odd", UL_MODULE_ALWAYS, true, "of the test"},
+						      {"overlay", UL_MODULE_ALWAYS, true, "of the test"}};
 	static const char other[] = "vermagic=5.0 SMP\0depends=\0";
 	ul_autobuffer struct ul_buffer module = {0};
 	struct ul_module_report report = {0};
@@ -326,8 +313,7 @@ static void refuses_trees(void **state)
 
 	(void)state;
 	assert_int_equal(ul_pack_modules(&c, "/nonexistent", wants, 1, &report, &err), -UL_E_INPUT);
-	assert_int_equal(ul_pack_modules(&c, "/proc/self/fdinfo", wants, 1, &report, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_pack_modules(&c, "/proc/self/fdinfo", wants, 1, &report, &err), -UL_E_INPUT);
 	assert_non_null(strstr(err.why, "neither a module nor the list modules.builtin"));
 	write_file("in/odd.ko", "no module", 9);
 	assert_int_equal(pack(&c, wants, 1, &report, &err), -UL_E_INPUT);
@@ -366,8 +352,8 @@ static void index_bytes(void **state)
 					   /* 22: the node of "ac": a value */
 					   0, 0, 0, 1, 0, 0, 0, 0, 0,
 					   /* 31: the root: prefix "a", children b to c, a value */
-					   'a', 0, 'b', 'c', 0x40, 0, 0, 12, 0x40, 0, 0, 22, 0, 0,
-					   0, 1, 0, 0, 0, 0, '1', 0};
+					   'a', 0, 'b', 'c', 0x40, 0, 0, 12, 0x40, 0, 0, 22, 0, 0, 0, 1, 0, 0, 0, 0,
+					   '1', 0};
 	struct ul_kmod_pair pairs[] = {{"ac", "", 0}, {"a", "1", 0}, {"ab", "2", 7}};
 	struct ul_kmod_pair bad[] = {{"a\x80", "", 0}};
 	ul_autobuffer struct ul_buffer out = {0};

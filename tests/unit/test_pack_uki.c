@@ -20,8 +20,8 @@
 
 static struct ul_error err;
 
-static void put_section(uint8_t *row, const char *name, uint32_t memory, uint32_t address,
-			uint32_t size, uint32_t offset)
+static void put_section(uint8_t *row, const char *name, uint32_t memory, uint32_t address, uint32_t size,
+			uint32_t offset)
 {
 	memcpy(row, name, strlen(name));
 	ul_put_le32(row + 8, memory);

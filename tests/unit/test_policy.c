@@ -105,9 +105,7 @@ static void walk(const struct ul_param *row)
 		__attribute__((fallthrough));
 	case UL_PARAM_REFUSED:
 		assert_int_equal(r, -UL_E_CMDLINE);
-		assert_non_null(strstr(err.object, row->name[strlen(row->name) - 1] == '*'
-							   ? "underlay."
-							   : row->name));
+		assert_non_null(strstr(err.object, row->name[strlen(row->name) - 1] == '*' ? "underlay." : row->name));
 		assert_string_equal(before, after);
 		break;
 	case UL_PARAM_IGNORED:
@@ -117,8 +115,7 @@ static void walk(const struct ul_param *row)
 	}
 	ul_policy_free(&p);
 
-	snprintf(conf, sizeof(conf), "[cmdline]\nallow = %s\n[image]\ndesignator = root\n",
-		 row->name);
+	snprintf(conf, sizeof(conf), "[cmdline]\nallow = %s\n[image]\ndesignator = root\n", row->name);
 	assert_int_equal(read_policy(&p, conf), 0);
 	policy_dump(&p, before, sizeof(before));
 	r = apply(&p, arg);
@@ -199,8 +196,7 @@ static void test_pinned_mode_trusts_no_command_line(void **state)
 	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), -UL_E_CMDLINE);
 	ul_policy_free(&p);
-	assert_int_equal(read_policy(&p, "[verify]\nmode = pinned\n[cmdline]\nallow = usrhash\n"),
-			 0);
+	assert_int_equal(read_policy(&p, "[verify]\nmode = pinned\n[cmdline]\nallow = usrhash\n"), 0);
 	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), 0);
 	ul_policy_free(&p);
@@ -303,29 +299,22 @@ static void test_insecure(void **state)
 		const char *text, *says;
 	} bad[] = {
 		{"[lower]\nshare = 9p:store\n", "the policy's mode verifies"},
-		{"[verify]\nmode = both\n[lower]\nshare = virtiofs:x\n",
-		 "the policy's mode verifies"},
+		{"[verify]\nmode = both\n[lower]\nshare = virtiofs:x\n", "the policy's mode verifies"},
 		{"[verify]\nmode = pinned\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n",
 		 "the policy's mode verifies"},
 		{"[verify]\nmode = insecure\n", "no shared directory is named"},
 		{"[verify]\nmode = insecure\n[lower]\nshare =\n", "no shared directory is named"},
-		{"[verify]\nmode = insecure\n[lower]\nshare = nfs:x\n",
-		 "neither virtiofs: nor 9p:"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = nfs:x\n", "neither virtiofs: nor 9p:"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p\n", "neither virtiofs: nor 9p:"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:\n", "names no tag"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = virtiofs:a b\n", "no printable one"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:1234567890123456789012345678901234567\n",
 		 "longer than 36 bytes"},
-		{"[verify]\nmode = insecure\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n",
-		 "hold nothing"},
-		{"[verify]\nmode = insecure\nrollback-min = 1\n[lower]\nshare = 9p:x\n",
-		 "hold nothing"},
-		{"[verify]\nmode = insecure\ncorruption = panic\n[lower]\nshare = 9p:x\n",
-		 "hold nothing"},
-		{"[verify]\nmode = insecure\nread-error = panic\n[lower]\nshare = 9p:x\n",
-		 "hold nothing"},
-		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n[image]\ndisks = vda\n",
-		 "not both"},
+		{"[verify]\nmode = insecure\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n", "hold nothing"},
+		{"[verify]\nmode = insecure\nrollback-min = 1\n[lower]\nshare = 9p:x\n", "hold nothing"},
+		{"[verify]\nmode = insecure\ncorruption = panic\n[lower]\nshare = 9p:x\n", "hold nothing"},
+		{"[verify]\nmode = insecure\nread-error = panic\n[lower]\nshare = 9p:x\n", "hold nothing"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n[image]\ndisks = vda\n", "not both"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n[image]\nfile = x\nfile-device = LABEL=x\n",
 		 "not both"},
 	};

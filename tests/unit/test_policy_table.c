@@ -19,29 +19,21 @@
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define DUMP   16384
 
-static const char strict[] =
-	"[verify]\nmode = both\nroot-hash = " HASH_A "\ndescriptor = required\n"
-	"rollback-min = 5\ncorruption = panic\n"
-	"[image]\nname = demo\ndesignator = usr\ndisks = vda\ntimeout = 31s\n"
-	"settle = 3s\n[modules]\nload = loop\ncoldplug = no\n"
-	"[lower]\nfilesystems = erofs\n[root]\nsize = 65M\n"
-	"[upper]\ntype = tmpfs\nsize = 66M\n[database]\nmode = attach\n"
-	"[system]\npath = /nix/store/x\ninit = init\n"
-	"[failure]\naction = poweroff\ndelay = 11s\n[log]\nlevel = warning\n";
+static const char strict[] = "[verify]\nmode = both\nroot-hash = " HASH_A "\ndescriptor = required\n"
+			     "rollback-min = 5\ncorruption = panic\n"
+			     "[image]\nname = demo\ndesignator = usr\ndisks = vda\ntimeout = 31s\n"
+			     "settle = 3s\n[modules]\nload = loop\ncoldplug = no\n"
+			     "[lower]\nfilesystems = erofs\n[root]\nsize = 65M\n"
+			     "[upper]\ntype = tmpfs\nsize = 66M\n[database]\nmode = attach\n"
+			     "[system]\npath = /nix/store/x\ninit = init\n"
+			     "[failure]\naction = poweroff\ndelay = 11s\n[log]\nlevel = warning\n";
 
 /* Besides the choices of the row's own setting. NULL: the bare word. */
 static const char *const values[] = {
-	NULL,      "",           "0",
-	"1",       "4",          "5",
-	"6",       "-1",         "99999999999999999999",
-	"no",      "yes",        "off",
-	"on",      HASH_A,       HASH_B,
-	"/bin/sh", "sda",        "9999h",
-	"64G",     "shell",      "none",
-	"user",    "pinned",     "optional",
-	"9p:x",    "virtiofs:x", "insecure",
-	"debug",   "ext4",       "init",
-	"nix/../", "*",
+	NULL,    "",      "0",    "1",       "4",      "5",        "6",       "-1",         "99999999999999999999",
+	"no",    "yes",   "off",  "on",      HASH_A,   HASH_B,     "/bin/sh", "sda",        "9999h",
+	"64G",   "shell", "none", "user",    "pinned", "optional", "9p:x",    "virtiofs:x", "insecure",
+	"debug", "ext4",  "init", "nix/../", "*",
 };
 
 static struct ul_error err;
@@ -55,8 +47,7 @@ static void read_policy(struct ul_policy *p, bool everything_allowed)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "[cmdline]\n");
 	for (const struct ul_param *row = ul_params; everything_allowed && row->name; row++)
 		if (row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "allow = %s\n",
-					       row->name);
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "allow = %s\n", row->name);
 	assert_true(at + 2 < sizeof(text));
 	text[at++] = '\n';
 	ul_policy_init(p);
@@ -80,13 +71,12 @@ static void write_parameter(const struct ul_param *row, const char *value, char 
 	size_t len = strlen(row->name);
 	bool pattern = row->name[len - 1] == '*';
 
-	snprintf(buf, size, "%.*s%s%s%s", (int)(pattern ? len - 1 : len), row->name,
-		 pattern ? "anything" : "", value ? "=" : "", value ? value : "");
+	snprintf(buf, size, "%.*s%s%s%s", (int)(pattern ? len - 1 : len), row->name, pattern ? "anything" : "",
+		 value ? "=" : "", value ? value : "");
 }
 
 /* Of the lines of the two dumps that differ, all are of the setting SECTION.KEY. */
-static void assert_only_changed(const char *before, const char *after, const char *section,
-				const char *key)
+static void assert_only_changed(const char *before, const char *after, const char *section, const char *key)
 {
 	char own[128];
 
@@ -94,10 +84,8 @@ static void assert_only_changed(const char *before, const char *after, const cha
 	while (*before && *after) {
 		size_t b = strcspn(before, "\n"), a = strcspn(after, "\n");
 
-		if ((a != b || memcmp(before, after, a) != 0) &&
-		    strncmp(before, own, strlen(own)) != 0)
-			fail_msg("%.*s became %.*s; only %s may change", (int)b, before, (int)a,
-				 after, own);
+		if ((a != b || memcmp(before, after, a) != 0) && strncmp(before, own, strlen(own)) != 0)
+			fail_msg("%.*s became %.*s; only %s may change", (int)b, before, (int)a, after, own);
 		before += b + (before[b] == '\n');
 		after += a + (after[a] == '\n');
 	}
@@ -221,8 +209,7 @@ static void test_settings_without_a_row(void **state)
 			char name[128], arg[256];
 			struct ul_policy p;
 
-			snprintf(name, sizeof(name), "%s%s%s%s", forms[i % 3][0], k->section,
-				 forms[i % 3][1], k->key);
+			snprintf(name, sizeof(name), "%s%s%s%s", forms[i % 3][0], k->section, forms[i % 3][1], k->key);
 			row = ul_param_find(name);
 			if (!value || (row && row->key))
 				continue;
@@ -255,8 +242,8 @@ static void test_sequences(void **state)
 		for (int j = 0; j < 6; j++) {
 			seed = seed * 1664525 + 1013904223;
 			write_parameter(&ul_params[(seed >> 8) % rows],
-					values[(seed >> 20) % (sizeof(values) / sizeof(values[0]))],
-					line + at, sizeof(line) - at);
+					values[(seed >> 20) % (sizeof(values) / sizeof(values[0]))], line + at,
+					sizeof(line) - at);
 			at = strlen(line);
 			line[at++] = ' ';
 			line[at] = '\0';

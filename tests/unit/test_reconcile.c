@@ -65,8 +65,8 @@ static void no_shadows(void **state)
 
 	/* Names that are not sealed, or no store paths at all; one differs from a sealed one by its end. */
 	snprintf(command, sizeof(command),
-		 "mkdir .links; echo >%sx; echo >%s.lock; echo >'a b'; echo >\"$(printf '\\377')\"",
-		 upper_base(1), upper_base(2));
+		 "mkdir .links; echo >%sx; echo >%s.lock; echo >'a b'; echo >\"$(printf '\\377')\"", upper_base(1),
+		 upper_base(2));
 	upper_run(U "/store", command);
 	upper_run(U "/store", "mknod stale c 0 0; mkfifo pipe");
 	upper_agree(f, f->lower, UL_RECONCILE_REBUILD);
@@ -131,13 +131,11 @@ static void odd_places(void **state)
 
 		upper_make(U);
 		upper_run(U, makers[i / 2]);
-		snprintf(shadow, sizeof(shadow), "[ -L store ] || [ -f store ] || ln -s / store/%s",
-			 upper_base(0));
+		snprintf(shadow, sizeof(shadow), "[ -L store ] || [ -f store ] || ln -s / store/%s", upper_base(0));
 		upper_run(U, shadow);
 		upper_agree(f, f->lower, mode);
-		upper_run(U,
-			  "test -d store -a ! -L store -a -d work -a ! -L work -a -f report.json "
-			  "-a ! -L report.json -a -f lower.json -a ! -L lower.json");
+		upper_run(U, "test -d store -a ! -L store -a -d work -a ! -L work -a -f report.json "
+			     "-a ! -L report.json -a -f lower.json -a ! -L lower.json");
 		upper_run(U, "test -z \"$(ls store)\"");
 		if (mode == UL_RECONCILE_REBUILD)
 			assert_string_equal(upper_count("1"), "10");
@@ -155,10 +153,9 @@ static void journal_elsewhere(void **state)
 	struct upper_fixture *f = *state;
 
 	upper_fill(f, UL_RECONCILE_ATTACH);
-	upper_run(U,
-		  "echo precious >victim; { head -c 1024 /dev/zero; printf '%s/victim' \"$PWD\"; "
-		  "head -c 8 /dev/zero; printf '\\331\\325\\005\\371\\040\\241\\143\\327'; } "
-		  ">var/nix/db/db.sqlite-journal");
+	upper_run(U, "echo precious >victim; { head -c 1024 /dev/zero; printf '%s/victim' \"$PWD\"; "
+		     "head -c 8 /dev/zero; printf '\\331\\325\\005\\371\\040\\241\\143\\327'; } "
+		     ">var/nix/db/db.sqlite-journal");
 	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
 	assert_int_equal(reported(f, QUARANTINED, "db.sqlite-journal"), 1);
 	upper_run(U, "grep -q precious victim");
@@ -204,8 +201,7 @@ static void lies_about_the_lower(void **state)
 	char sql[400];
 
 	upper_fill(f, UL_RECONCILE_ATTACH);
-	snprintf(sql, sizeof(sql), "update ValidPaths set hash = 'sha256:%064d' where path = '%s'",
-		 0, upper_full(4));
+	snprintf(sql, sizeof(sql), "update ValidPaths set hash = 'sha256:%064d' where path = '%s'", 0, upper_full(4));
 	upper_exec(sql);
 	snprintf(sql, sizeof(sql),
 		 "update Refs set reference = (select id from ValidPaths where path = '%s')"
@@ -216,11 +212,10 @@ static void lies_about_the_lower(void **state)
 	assert_int_equal(reported(f, UPDATED, upper_base(4)), 1);
 	assert_int_equal(reported(f, UPDATED, upper_base(5)), 1);
 	assert_int_equal(number(f, INVALIDATED), 0);
-	snprintf(
-		sql, sizeof(sql),
-		"select v.path from Refs r join ValidPaths v on v.id = r.reference where r.referrer ="
-		" (select id from ValidPaths where path = '%s')",
-		upper_full(5));
+	snprintf(sql, sizeof(sql),
+		 "select v.path from Refs r join ValidPaths v on v.id = r.reference where r.referrer ="
+		 " (select id from ValidPaths where path = '%s')",
+		 upper_full(5));
 	assert_string_equal(upper_query(sql), upper_full(4));
 	assert_string_equal(upper_count("hash like '%00000000'"), "0");
 }
@@ -249,11 +244,9 @@ static void foreign_schema(void **state)
 		upper_agree(f, f->lower, mode);
 		assert_false(f->report.database_kept);
 		assert_string_equal(upper_count("1"), mode == UL_RECONCILE_REBUILD ? "14" : "7");
-		assert_string_equal(
-			upper_query(
-				"select count(*) from sqlite_schema where name in ('t', 'v', "
-				"'i')"),
-			"0");
+		assert_string_equal(upper_query("select count(*) from sqlite_schema where name in ('t', 'v', "
+						"'i')"),
+				    "0");
 		db_help_assert_sound(upper_db(U));
 	}
 }
@@ -270,12 +263,10 @@ static void damaged(void **state)
 
 		upper_make(U);
 		upper_fill(f, mode);
-		snprintf(
-			command, sizeof(command),
-			"head -c %u /dev/urandom | dd of=var/nix/db/db.sqlite bs=1 seek=%u conv=notrunc "
-			"2>/dev/null",
-			(unsigned int)(random_next(&seed) % 300),
-			(unsigned int)(random_next(&seed) % 40000));
+		snprintf(command, sizeof(command),
+			 "head -c %u /dev/urandom | dd of=var/nix/db/db.sqlite bs=1 seek=%u conv=notrunc "
+			 "2>/dev/null",
+			 (unsigned int)(random_next(&seed) % 300), (unsigned int)(random_next(&seed) % 40000));
 		upper_run(U, command);
 		/* An unchanged database of a clean shutdown is looked into only where it is small. */
 		if (mode == UL_RECONCILE_REBUILD)
@@ -300,13 +291,11 @@ static void salvaged(void **state)
 	for (int mode = 0; mode < 2; mode++) {
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		root = atoi(upper_query(
-			"select rootpage from sqlite_schema where name = 'IndexReference'"));
-		snprintf(
-			command, sizeof(command),
-			"dd if=/dev/zero of=var/nix/db/db.sqlite bs=4096 count=1 seek=%d conv=notrunc "
-			"2>/dev/null; rm clean",
-			root - 1);
+		root = atoi(upper_query("select rootpage from sqlite_schema where name = 'IndexReference'"));
+		snprintf(command, sizeof(command),
+			 "dd if=/dev/zero of=var/nix/db/db.sqlite bs=4096 count=1 seek=%d conv=notrunc "
+			 "2>/dev/null; rm clean",
+			 root - 1);
 		upper_run(U, command);
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_int_equal(number(f, INVALIDATED), 0);

@@ -35,11 +35,9 @@ static void vanished(void **state)
 		upper_fill(f, (enum ul_reconcile_mode)mode);
 		upper_run(U, "find . -type f | sort | xargs sha256sum >../before");
 		ul_reconcile_report_free(&f->report);
-		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o,
-						 &f->report, &err),
+		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o, &f->report, &err),
 				 -UL_E_RECONCILE);
-		assert_true(!strcmp(err.object, upper_base(22)) ||
-			    !strcmp(err.object, upper_base(23)));
+		assert_true(!strcmp(err.object, upper_base(22)) || !strcmp(err.object, upper_base(23)));
 		upper_run(U, "find . -type f | sort | xargs sha256sum | cmp - ../before");
 		upper_agree(f, f->other, (enum ul_reconcile_mode)mode);
 		for (unsigned int i = 0; i < UPPER_PATHS; i++)
@@ -51,9 +49,7 @@ static void vanished(void **state)
 		/* On the lower that it agrees with, nothing is refused. */
 		upper_shut_down(U);
 		ul_reconcile_report_free(&f->report);
-		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o,
-						 &f->report, &err),
-				 0);
+		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o, &f->report, &err), 0);
 	}
 }
 
@@ -67,19 +63,14 @@ static void dry_run(void **state)
 	for (int mode = 0; mode < 2; mode++) {
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(command, sizeof(command), "echo >store/%s; mknod store/x c 0 0",
-			 upper_base(8));
+		snprintf(command, sizeof(command), "echo >store/%s; mknod store/x c 0 0", upper_base(8));
 		upper_run(U, command);
-		upper_run(U,
-			  "find . | sort >../before; sha256sum var/nix/db/db.sqlite >>../before");
+		upper_run(U, "find . | sort >../before; sha256sum var/nix/db/db.sqlite >>../before");
 		ul_reconcile_report_free(&f->report);
-		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o,
-						 &f->report, &err),
-				 0);
+		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o, &f->report, &err), 0);
 		assert_int_equal(number(f, INVALIDATED), 5);
 		assert_int_equal(number(f, QUARANTINED), 1);
-		upper_run(U,
-			  "{ find . | sort; sha256sum var/nix/db/db.sqlite; } | cmp - ../before");
+		upper_run(U, "{ find . | sort; sha256sum var/nix/db/db.sqlite; } | cmp - ../before");
 	}
 }
 
@@ -112,8 +103,7 @@ static void half_written(void **state)
 		/* 20 is spoilt: it was there at the last mark, so nobody looks. */
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(command, sizeof(command), "echo spoilt >store/%s; rm clean",
-			 upper_base(20));
+		snprintf(command, sizeof(command), "echo spoilt >store/%s; rm clean", upper_base(20));
 		upper_run(U, command);
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_false(f->report.was_clean);
@@ -124,8 +114,7 @@ static void half_written(void **state)
 		assert_int_equal(f->report.checked, 4);
 		assert_int_equal(number(f, INVALIDATED), 2);
 		assert_int_equal(reported(f, INVALIDATED, upper_base(21)), 1);
-		snprintf(command, sizeof(command), "grep -q spoilt quarantine/*/%s",
-			 upper_base(20));
+		snprintf(command, sizeof(command), "grep -q spoilt quarantine/*/%s", upper_base(20));
 		upper_run(U, command);
 		/* What is missing goes whether the mark is there or not. */
 		upper_shut_down(U);
@@ -168,23 +157,18 @@ static void quarantine_is_emptied(void **state)
 	struct ul_error err = {0};
 
 	upper_run(U, "mkdir -p quarantine/00000001-a quarantine/00000002-b quarantine/00000003-c");
-	upper_run(
-		U,
-		"head -c 80000 /dev/zero >quarantine/00000002-b/x; ln -s / quarantine/00000002-b/y");
+	upper_run(U, "head -c 80000 /dev/zero >quarantine/00000002-b/x; ln -s / quarantine/00000002-b/y");
 	upper_run(U, "head -c 50000 /dev/zero >quarantine/00000003-c/x; echo >kept; "
 		     "ln -s \"$PWD\" quarantine/00000001-a/up");
 	/* Deeper than paths may be long. */
-	upper_run(U,
-		  "cd quarantine/00000001-a; for i in $(seq 400); do mkdir deep-directory; cd -P "
-		  "deep-directory; done; echo >file");
-	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err),
-			 0);
+	upper_run(U, "cd quarantine/00000001-a; for i in $(seq 400); do mkdir deep-directory; cd -P "
+		     "deep-directory; done; echo >file");
+	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err), 0);
 	assert_int_equal(f->report.emptied, 2);
 	upper_run(U, "test \"$(ls quarantine)\" = 00000003-c -a -e kept");
 	upper_run(U, "touch -d '1 hour ago' quarantine/00000003-c");
 	ul_reconcile_report_free(&f->report);
-	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err),
-			 0);
+	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err), 0);
 	upper_run(U, "test -z \"$(ls quarantine)\"");
 }
 

@@ -145,8 +145,7 @@ static int run(enum ul_reconcile_mode mode, uint32_t at, uint32_t *ret_calls)
 		r = upper_reconcile(U, fixture->other, mode, NULL, &report, &err);
 		counting = false;
 		if (r < 0)
-			fprintf(stderr, "%s\n",
-				ul_error_sentence(&err, sentence, sizeof(sentence)));
+			fprintf(stderr, "%s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 		if (write(ends[1], &calls, sizeof(calls)) != sizeof(calls))
 			_exit(2);
 		_exit(r < 0);
@@ -168,8 +167,8 @@ static int describe_file(const char *path, const struct stat *st, int type, stru
 	const char *name = path + ftw->base;
 
 	(void)type;
-	if (ftw->level == 0 || strstr(name, "-shm") || strstr(name, "-wal") ||
-	    !strcmp(name, "report.json") || strspn(name, "0123456789") == 8)
+	if (ftw->level == 0 || strstr(name, "-shm") || strstr(name, "-wal") || !strcmp(name, "report.json") ||
+	    strspn(name, "0123456789") == 8)
 		return 0;
 	return ul_buffer_printf(describing, "%s %o %d\n", name, (unsigned int)st->st_mode,
 				strstr(path, "quarantine/") != NULL);
@@ -225,8 +224,7 @@ static void compare(uint32_t first, uint32_t second)
 	ul_autofree char *found = describe();
 
 	if (strcmp(found, wanted) != 0)
-		fail_msg("cut at %u, then at %d:\n%s\nwanted:\n%s", first, (int)second, found,
-			 wanted);
+		fail_msg("cut at %u, then at %d:\n%s\nwanted:\n%s", first, (int)second, found, wanted);
 }
 
 /* The next run ends where a run without a cut ends, and the one after it changes nothing. */
@@ -257,19 +255,17 @@ static void make_template(enum ul_reconcile_mode mode)
 	db = db_help_open(upper_db(U));
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	for (unsigned int i = 24; i < 26; i++) {
-		snprintf(
-			sql, sizeof(sql),
-			"insert into ValidPaths (path, hash, registrationTime) select '%s', hash, 5 from "
-			"ValidPaths limit 1",
-			upper_full(i));
+		snprintf(sql, sizeof(sql),
+			 "insert into ValidPaths (path, hash, registrationTime) select '%s', hash, 5 from "
+			 "ValidPaths limit 1",
+			 upper_full(i));
 		db_help_exec(db, sql);
 	}
 	sqlite3_close(db);
-	snprintf(
-		command, sizeof(command),
-		"rm clean; mkdir store/%s; ln -s / store/%s; mknod store/%s c 0 0; mknod store/stale c 0 0; "
-		"rm store/%s; mkdir work/work; echo >work/work/left",
-		upper_base(0), upper_base(1), upper_base(2), upper_base(21));
+	snprintf(command, sizeof(command),
+		 "rm clean; mkdir store/%s; ln -s / store/%s; mknod store/%s c 0 0; mknod store/stale c 0 0; "
+		 "rm store/%s; mkdir work/work; echo >work/work/left",
+		 upper_base(0), upper_base(1), upper_base(2), upper_base(21));
 	upper_run(U, command);
 	upper_run("", "rm -rf template && cp -a " U " template");
 }

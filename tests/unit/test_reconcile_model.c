@@ -67,13 +67,11 @@ static void make_world(struct world *w, uint64_t seed)
 		w->lower[1][i] = below(w, 2) && all_in(&w->others[i], w->lower[1], NULL);
 		/* A path may refer to itself. */
 		w->built[i] = true;
-		w->built[i] =
-			!w->lower[0][i] && below(w, 3) > 0 && all_in(p, w->lower[0], w->built);
+		w->built[i] = !w->lower[0][i] && below(w, 3) > 0 && all_in(p, w->lower[0], w->built);
 		w->entry[i] = (w->built[i] && below(w, 8) > 0) || below(w, 12) == 0;
 	}
 	for (int k = 0; k < 2; k++)
-		w->manifest[k] =
-			upper_manifest(k ? w->others : w->paths, w->lower[k], &w->bytes[k]);
+		w->manifest[k] = upper_manifest(k ? w->others : w->paths, w->lower[k], &w->bytes[k]);
 }
 
 static void free_world(struct world *w)
@@ -95,8 +93,7 @@ static void fill_upper(struct world *w, enum ul_reconcile_mode mode)
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		if (w->entry[i])
 			upper_add("world", i, w->paths[i].variant);
-		rows[i] = w->built[i] ||
-			  (w->lower[0][i] && (mode == UL_RECONCILE_REBUILD || below(w, 6) == 0));
+		rows[i] = w->built[i] || (w->lower[0][i] && (mode == UL_RECONCILE_REBUILD || below(w, 6) == 0));
 	}
 	close_over(w->paths, rows);
 	for (unsigned int i = 0; i < UPPER_PATHS; i++)
@@ -107,19 +104,17 @@ static void fill_upper(struct world *w, enum ul_reconcile_mode mode)
 }
 
 /* What should be valid on lower k, of paths with rows; what[i]: it is what the lower says. */
-static void expect(const struct world *w, int k, enum ul_reconcile_mode mode, const bool *built,
-		   const bool *copied, const bool *entry, bool *valid, struct upper_path *what)
+static void expect(const struct world *w, int k, enum ul_reconcile_mode mode, const bool *built, const bool *copied,
+		   const bool *entry, bool *valid, struct upper_path *what)
 {
 	const struct upper_path *of_lower = k ? w->others : w->paths;
 	bool upper[UPPER_PATHS];
 
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		upper[i] = true;
-		upper[i] = built[i] && entry[i] && !w->lower[k][i] &&
-			   all_in(&w->paths[i], w->lower[k], upper);
+		upper[i] = built[i] && entry[i] && !w->lower[k][i] && all_in(&w->paths[i], w->lower[k], upper);
 		what[i] = upper[i] ? w->paths[i] : of_lower[i];
-		valid[i] = upper[i] || (w->lower[k][i] &&
-					(mode == UL_RECONCILE_REBUILD || built[i] || copied[i]));
+		valid[i] = upper[i] || (w->lower[k][i] && (mode == UL_RECONCILE_REBUILD || built[i] || copied[i]));
 	}
 	close_over(what, valid);
 }

@@ -69,8 +69,8 @@ static struct made made(const char *version, uint8_t seed)
 }
 
 /* The signature partition: root hash and descriptor, each signed by whom; -1: none. */
-static void put_signature(uint64_t lba, const struct ul_descriptor *root, int root_by,
-			  const struct ul_descriptor *d, int descriptor_by)
+static void put_signature(uint64_t lba, const struct ul_descriptor *root, int root_by, const struct ul_descriptor *d,
+			  int descriptor_by)
 {
 	struct ul_signature_blob blob = {0};
 	struct ul_buffer json = {0};
@@ -82,9 +82,8 @@ static void put_signature(uint64_t lba, const struct ul_descriptor *root, int ro
 	assert_int_equal(ul_signer_sign(signers[root_by], hex, 64, &blob.signature, NULL), 0);
 	if (descriptor_by >= 0) {
 		assert_int_equal(ul_descriptor_format(d, &blob.descriptor, NULL), 0);
-		assert_int_equal(ul_signer_sign(signers[descriptor_by], blob.descriptor.data,
-						blob.descriptor.len, &blob.descriptor_signature,
-						NULL),
+		assert_int_equal(ul_signer_sign(signers[descriptor_by], blob.descriptor.data, blob.descriptor.len,
+						&blob.descriptor_signature, NULL),
 				 0);
 	}
 	assert_int_equal(ul_signature_format(&blob, &json, NULL), 0);
@@ -120,8 +119,7 @@ static struct made good_image(void)
 	const struct gpt_part parts[] = {
 		{types->data, m.data_uuid, "demo_1.2", DATA, DATA + 63},
 		{types->verity, m.hash_uuid, "demo_1.2", HASH, HASH + 15},
-		{types->verity_sig, "11111111-2222-3333-4444-555555555555", "demo_1.2", SIG,
-		 SIG + 15},
+		{types->verity_sig, "11111111-2222-3333-4444-555555555555", "demo_1.2", SIG, SIG + 15},
 	};
 
 	make_gpt(disk, parts, 3);
@@ -160,16 +158,15 @@ static void assert_decided(const struct ul_seal_policy *policy, struct ul_seal *
 		fail_msg("%s", ul_error_sentence(&err, sentence, sizeof(sentence)));
 }
 
-static void assert_refused(const struct ul_seal_policy *policy, enum ul_code code,
-			   const char *words)
+static void assert_refused(const struct ul_seal_policy *policy, enum ul_code code, const char *words)
 {
 	struct ul_seal seal;
 	struct ul_error err = {0};
 	int r = decide(policy, &seal, &err);
 
 	if (r == 0 || r != -(int)code || !strstr(err.why, words) || !err.object[0])
-		fail_msg("%d %s: \"%s: %s\", wanted %s: \"%s\"", r, ul_code_name(err.code),
-			 err.object, err.why, ul_code_name(code), words);
+		fail_msg("%d %s: \"%s: %s\", wanted %s: \"%s\"", r, ul_code_name(err.code), err.object, err.why,
+			 ul_code_name(code), words);
 }
 
 /* ---- slots ---- */
@@ -343,8 +340,7 @@ static void no_such_disk(void **state)
 
 static struct ul_seal_policy user_policy(void)
 {
-	return (struct ul_seal_policy){
-		.mode = UL_VERIFY_USER, .trust = trust, .descriptor_required = true};
+	return (struct ul_seal_policy){.mode = UL_VERIFY_USER, .trust = trust, .descriptor_required = true};
 }
 
 static void accepted_by_certificate(void **state)
@@ -441,8 +437,7 @@ static void foreign_image(void **state)
 
 	(void)state;
 	put_signature(SIG, &m.d, 0, NULL, -1);
-	assert_refused(&policy, UL_E_DESCRIPTOR,
-		       "the policy wants one: the signature partition holds none");
+	assert_refused(&policy, UL_E_DESCRIPTOR, "the policy wants one: the signature partition holds none");
 	policy.descriptor_required = false;
 	assert_decided(&policy, &seal);
 	assert_false(seal.from_descriptor);
@@ -524,8 +519,7 @@ static void geometry(void **state)
 	d = m.d;
 	d.data_blocks = 9;
 	put_signature(SIG, &d, 0, &d, 0);
-	assert_refused(&policy, UL_E_PARTITIONS,
-		       "the data partition has 32768 bytes, the image needs 36864");
+	assert_refused(&policy, UL_E_PARTITIONS, "the data partition has 32768 bytes, the image needs 36864");
 	d = m.d;
 	d.hash_start = 8192;
 	put_signature(SIG, &d, 0, &d, 0);

@@ -67,8 +67,7 @@ static void draft_is_no_signature(void **state)
 	(void)state;
 	assert_int_equal(ul_tbs_make(&d, &tbs, &err), 0);
 	assert_int_equal(ul_seal_draft(&tbs, &partition, &err), 0);
-	assert_int_equal(ul_signature_parse(partition.data, partition.len, &blob, &err),
-			 -UL_E_SIGNATURE);
+	assert_int_equal(ul_signature_parse(partition.data, partition.len, &blob, &err), -UL_E_SIGNATURE);
 	ul_tbs_free(&tbs);
 	ul_buffer_free(&partition);
 }
@@ -125,8 +124,7 @@ static void refuses_other_partitions(void **state)
 
 		assert_non_null(partition);
 		strcpy(partition, cases[i].text);
-		assert_int_equal(ul_tbs_read(partition, UL_SIG_PARTITION_SIZE, "x", &tbs, &d, &err),
-				 -UL_E_DESCRIPTOR);
+		assert_int_equal(ul_tbs_read(partition, UL_SIG_PARTITION_SIZE, "x", &tbs, &d, &err), -UL_E_DESCRIPTOR);
 		assert_non_null(strstr(err.why, cases[i].why));
 		free(partition);
 	}
@@ -145,8 +143,7 @@ static void refuses_signatures_too_long(void **state)
 	assert_int_equal(ul_buffer_reserve(&one, 8000), 0);
 	memset(one.data, 1, 8000);
 	one.len = 8000;
-	assert_int_equal(ul_seal_join(&tbs, &one, &one, fingerprint, &partition, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_seal_join(&tbs, &one, &one, fingerprint, &partition, &err), -UL_E_INPUT);
 	assert_null(partition.data);
 	ul_tbs_free(&tbs);
 	ul_buffer_free(&one);

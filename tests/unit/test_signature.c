@@ -71,8 +71,7 @@ static void write_pem(int i, const char *passphrase)
 
 	assert_non_null(f);
 	assert_true(PEM_write_PKCS8PrivateKey(f, ids[i].key, cipher, passphrase,
-					      passphrase ? (int)strlen(passphrase) : 0, NULL,
-					      NULL));
+					      passphrase ? (int)strlen(passphrase) : 0, NULL, NULL));
 	fclose(f);
 	f = fopen(file_of(ids[i].name, ".crt"), "w");
 	assert_true(PEM_write_X509(f, ids[i].cert));
@@ -91,8 +90,7 @@ static int setup(void **state)
 	ids[TWIN].key = EVP_RSA_gen(2048);
 	for (int i = 0; i < N_IDS; i++) {
 		/* The twin has another key under rsa's issuer and serial number. */
-		ids[i].cert = make_cert(ids[i].key, i == TWIN ? "rsa" : ids[i].name,
-					i == TWIN ? 1 : i + 1);
+		ids[i].cert = make_cert(ids[i].key, i == TWIN ? "rsa" : ids[i].name, i == TWIN ? 1 : i + 1);
 		write_pem(i, NULL);
 	}
 	write_pem(RSA_ID, "open sesame");
@@ -123,9 +121,7 @@ static void sign(int i, struct ul_buffer *ret)
 	struct ul_signer *s;
 	struct ul_error err;
 
-	assert_int_equal(ul_signer_load(file_of(ids[i].name, ".key"), file_of(ids[i].name, ".crt"),
-					NULL, &s, &err),
-			 0);
+	assert_int_equal(ul_signer_load(file_of(ids[i].name, ".key"), file_of(ids[i].name, ".crt"), NULL, &s, &err), 0);
 	assert_int_equal(ul_signer_sign(s, data, strlen(data), ret, &err), 0);
 	ul_signer_free(s);
 }
@@ -149,8 +145,7 @@ static void sign_raw(int i, int second, const EVP_MD *md, int flags, struct ul_b
 
 	assert_non_null(PKCS7_sign_add_signer(p7, ids[i].cert, ids[i].key, md, flags));
 	if (second >= 0)
-		assert_non_null(
-			PKCS7_sign_add_signer(p7, ids[second].cert, ids[second].key, md, flags));
+		assert_non_null(PKCS7_sign_add_signer(p7, ids[second].cert, ids[second].key, md, flags));
 	assert_int_equal(PKCS7_final(p7, in, flags), 1);
 	n = i2d_PKCS7(p7, NULL);
 	assert_int_equal(ul_buffer_reserve(ret, (size_t)n), 0);
@@ -178,9 +173,7 @@ static void accepts(void **state)
 		char hex[65], subject[64];
 
 		sign(good[i], &der);
-		assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len,
-						 "root hash", &by, &err),
-				 0);
+		assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len, "root hash", &by, &err), 0);
 		X509_digest(ids[good[i]].cert, EVP_sha256(), digest, NULL);
 		ul_hex_encode(digest, 32, hex);
 		assert_string_equal(by.fingerprint, hex);
@@ -206,8 +199,7 @@ static void reproducible_and_bare(void **state)
 	p7 = d2i_PKCS7(NULL, &at, (long)a.len);
 	assert_true(PKCS7_is_detached(p7));
 	assert_int_equal(sk_X509_num(p7->d.sign->cert), -1);
-	assert_null(PKCS7_get_signed_attributes(
-		sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0)));
+	assert_null(PKCS7_get_signed_attributes(sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0)));
 	PKCS7_free(p7);
 	ul_buffer_free(&a);
 	ul_buffer_free(&b);
@@ -303,15 +295,12 @@ static void refuses_other_data(void **state)
 
 		memcpy(other, data, sizeof(data));
 		other[i] ^= 1;
-		assert_int_equal(ul_trust_verify(t, other, strlen(other), der.data, der.len,
-						 "root hash", NULL, &err),
+		assert_int_equal(ul_trust_verify(t, other, strlen(other), der.data, der.len, "root hash", NULL, &err),
 				 -UL_E_SIGNATURE);
 	}
-	assert_int_equal(ul_trust_verify(t, data, strlen(data) - 1, der.data, der.len, "root hash",
-					 NULL, &err),
+	assert_int_equal(ul_trust_verify(t, data, strlen(data) - 1, der.data, der.len, "root hash", NULL, &err),
 			 -UL_E_SIGNATURE);
-	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, 65537, "root hash", NULL,
-					 &err),
+	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, 65537, "root hash", NULL, &err),
 			 -UL_E_SIGNATURE);
 	ul_trust_free(t);
 	ul_buffer_free(&der);
@@ -328,8 +317,7 @@ static void unknown_or_wrong(void **state)
 	assert_non_null(strstr(err.why, "CN=rsa"));
 	/* Same issuer and serial number, another key: not unknown, but wrong. */
 	assert_int_equal(verdict(TWIN, &der, &err), -UL_E_SIGNATURE);
-	assert_int_equal(ul_trust_verify(NULL, data, strlen(data), der.data, der.len, "root hash",
-					 NULL, &err),
+	assert_int_equal(ul_trust_verify(NULL, data, strlen(data), der.data, der.len, "root hash", NULL, &err),
 			 -UL_E_SIGNER);
 	ul_buffer_free(&der);
 	/* The signer's certificate inside the signature is no reason to trust it. */
@@ -382,17 +370,14 @@ static void trust_directory(void **state)
 	assert_int_equal(ul_trust_count(t), 3);
 	/* The twin is tried first and fails; that must not hide the right one. */
 	sign(RSA_ID, &der);
-	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len, "root hash", &by,
-					 &err),
-			 0);
+	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len, "root hash", &by, &err), 0);
 	ul_trust_free(t);
 
 	assert_int_equal(ul_write_file(AT_FDCWD, file_of("certs/e", ".crt"), 0644, "junk", 4), 0);
 	assert_int_equal(ul_trust_load_dir(AT_FDCWD, certs, &t, &err), -UL_E_CONFIG);
 	assert_non_null(strstr(err.object, "/e.crt"));
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(
-			ul_read_file(AT_FDCWD, file_of(i ? "rsa" : "ec", ".crt"), 65536, &pem), 0);
+		assert_int_equal(ul_read_file(AT_FDCWD, file_of(i ? "rsa" : "ec", ".crt"), 65536, &pem), 0);
 	ul_write_file(AT_FDCWD, file_of("certs/e", ".crt"), 0644, pem.data, pem.len);
 	assert_int_equal(ul_trust_load_dir(AT_FDCWD, certs, &t, &err), -UL_E_CONFIG);
 	assert_non_null(strstr(err.why, "more than one"));
@@ -408,30 +393,21 @@ static void signer_loading(void **state)
 	const char *cert = strdup(file_of("rsa", ".crt"));
 
 	(void)state;
-	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, NULL, &s, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, NULL, &s, &err), -UL_E_INPUT);
 	assert_string_equal(err.why, "the key is encrypted");
-	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, "wrong", &s, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, "wrong", &s, &err), -UL_E_INPUT);
 	assert_non_null(strstr(err.why, "decrypt"));
-	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, "open sesame", &s, &err),
-			 0);
+	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), cert, "open sesame", &s, &err), 0);
 	assert_true(ul_signer_fingerprint(s, print));
 	X509_digest(ids[RSA_ID].cert, EVP_sha256(), want, NULL);
 	assert_memory_equal(print, want, 32);
 	ul_signer_free(s);
-	assert_int_equal(ul_signer_load(file_of("other", ".key"), cert, NULL, &s, &err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_signer_load(file_of("other", ".key"), cert, NULL, &s, &err), -UL_E_INPUT);
 	assert_non_null(strstr(err.why, "does not belong to the certificate"));
 	assert_int_equal(ul_signer_load(cert, cert, NULL, &s, &err), -UL_E_INPUT);
-	assert_int_equal(ul_signer_load(file_of("none", ".key"), cert, NULL, &s, &err),
-			 -UL_E_SYSTEM);
-	assert_int_equal(ul_signer_load(file_of("rsa", ".key"), file_of("rsa", ".key"), NULL, &s,
-					&err),
-			 -UL_E_INPUT);
-	assert_int_equal(ul_signer_load(file_of("weak", ".key"), file_of("weak", ".crt"), NULL, &s,
-					&err),
-			 -UL_E_INPUT);
+	assert_int_equal(ul_signer_load(file_of("none", ".key"), cert, NULL, &s, &err), -UL_E_SYSTEM);
+	assert_int_equal(ul_signer_load(file_of("rsa", ".key"), file_of("rsa", ".key"), NULL, &s, &err), -UL_E_INPUT);
+	assert_int_equal(ul_signer_load(file_of("weak", ".key"), file_of("weak", ".crt"), NULL, &s, &err), -UL_E_INPUT);
 	assert_non_null(strstr(err.why, "1024"));
 	free((char *)cert);
 }
@@ -476,9 +452,7 @@ static void exported_key(void **state)
 	BIO *bio;
 
 	(void)state;
-	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), file_of("rsa", ".crt"),
-					"open sesame", &s, &err),
-			 0);
+	assert_int_equal(ul_signer_load(file_of("rsa", ".locked"), file_of("rsa", ".crt"), "open sesame", &s, &err), 0);
 	assert_int_equal(ul_signer_export_key(s, &pem, &err), 0);
 	bio = BIO_new_mem_buf(pem.data, (int)pem.len);
 	key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);

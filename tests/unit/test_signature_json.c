@@ -14,11 +14,10 @@
 
 #define HASH "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
-static const char foreign[] = "{\"rootHash\":\"" HASH "\",\"certificateFingerprint\":\"" HASH
-			      "\",\"signature\":\"AAEC\"}";
-static const char ours[] =
-	"{\"rootHash\":\"" HASH "\",\"certificateFingerprint\":\"" HASH
-	"\",\"signature\":\"AAEC\",\"underlay\":{\"descriptor\":\"AwQF\",\"signature\":\"Bgc=\"}}";
+static const char foreign[] =
+	"{\"rootHash\":\"" HASH "\",\"certificateFingerprint\":\"" HASH "\",\"signature\":\"AAEC\"}";
+static const char ours[] = "{\"rootHash\":\"" HASH "\",\"certificateFingerprint\":\"" HASH
+			   "\",\"signature\":\"AAEC\",\"underlay\":{\"descriptor\":\"AwQF\",\"signature\":\"Bgc=\"}}";
 
 static void as_systemd_writes_it(void **state)
 {
@@ -114,8 +113,7 @@ static void rejects(void **state)
 		ul_buffer_append(&text, rows[i][1], strlen(rows[i][1]));
 		at += strlen(rows[i][0]);
 		ul_buffer_append(&text, at, strlen(at));
-		assert_int_equal(ul_signature_parse(text.data, text.len, &blob, &err),
-				 -UL_E_SIGNATURE);
+		assert_int_equal(ul_signature_parse(text.data, text.len, &blob, &err), -UL_E_SIGNATURE);
 		assert_true(err.why[0] != '\0');
 		ul_buffer_free(&text);
 	}
@@ -136,8 +134,7 @@ static void empty_and_padding(void **state)
 	assert_int_equal(ul_signature_parse(partition, UL_SIGNATURE_PARTITION_MAX, &blob, &err), 0);
 	ul_signature_free(&blob);
 	partition[UL_SIGNATURE_PARTITION_MAX - 1] = 1;
-	assert_int_equal(ul_signature_parse(partition, UL_SIGNATURE_PARTITION_MAX, &blob, &err),
-			 -UL_E_SIGNATURE);
+	assert_int_equal(ul_signature_parse(partition, UL_SIGNATURE_PARTITION_MAX, &blob, &err), -UL_E_SIGNATURE);
 	assert_non_null(strstr(err.why, "zeros"));
 	partition[0] = 0;
 	assert_int_equal(ul_signature_parse(partition, 16384, &blob, &err), -UL_E_SIGNATURE);
@@ -163,8 +160,7 @@ static void bounded(void **state)
 		struct ul_signature_blob made = {.root_hash = (char *)HASH};
 		uint8_t *der = calloc(1, 65536 + extra);
 
-		made.signature = (struct ul_buffer){
-			.data = der, .len = 65536 + extra, .size = 65536 + extra};
+		made.signature = (struct ul_buffer){.data = der, .len = 65536 + extra, .size = 65536 + extra};
 		text.len = 0;
 		assert_int_equal(ul_signature_format(&made, &text, &err), extra ? -UL_E_INPUT : 0);
 		if (!extra) {
@@ -199,12 +195,8 @@ static void format_rejects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(as_systemd_writes_it),
-		cmocka_unit_test(round_trip),
-		cmocka_unit_test(rejects),
-		cmocka_unit_test(empty_and_padding),
-		cmocka_unit_test(bounded),
-		cmocka_unit_test(format_rejects),
+		cmocka_unit_test(as_systemd_writes_it), cmocka_unit_test(round_trip), cmocka_unit_test(rejects),
+		cmocka_unit_test(empty_and_padding),    cmocka_unit_test(bounded),    cmocka_unit_test(format_rejects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

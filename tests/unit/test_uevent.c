@@ -29,13 +29,12 @@ static void test_disk(void **state)
 	struct ul_uevent e;
 
 	(void)state;
-	assert_int_equal(
-		PARSE("add@/devices/pci0000:00/0000:00:04.0/virtio1/block/vda\0ACTION=add\0"
-		      "DEVPATH=/devices/pci0000:00/0000:00:04.0/virtio1/block/vda\0"
-		      "SUBSYSTEM=block\0MAJOR=254\0MINOR=0\0DEVNAME=vda\0DEVTYPE=disk\0"
-		      "SEQNUM=1234",
-		      &e),
-		0);
+	assert_int_equal(PARSE("add@/devices/pci0000:00/0000:00:04.0/virtio1/block/vda\0ACTION=add\0"
+			       "DEVPATH=/devices/pci0000:00/0000:00:04.0/virtio1/block/vda\0"
+			       "SUBSYSTEM=block\0MAJOR=254\0MINOR=0\0DEVNAME=vda\0DEVTYPE=disk\0"
+			       "SEQNUM=1234",
+			       &e),
+			 0);
 	assert_string_equal(e.action, "add");
 	assert_string_equal(e.subsystem, "block");
 	assert_string_equal(e.devname, "vda");

@@ -257,9 +257,8 @@ static void test_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_mkfs_words), cmocka_unit_test(test_permitted),
-		cmocka_unit_test(test_policy),     cmocka_unit_test(test_move_aside),
+		cmocka_unit_test(test_names),     cmocka_unit_test(test_empty),  cmocka_unit_test(test_mkfs_words),
+		cmocka_unit_test(test_permitted), cmocka_unit_test(test_policy), cmocka_unit_test(test_move_aside),
 		cmocka_unit_test(test_lock),
 	};
 

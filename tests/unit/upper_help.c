@@ -25,8 +25,7 @@ const char *upper_full(unsigned int i)
 	static const char digits[] = "0123456789abcdfghijklmnpqrsvwxyz";
 
 	/* Spread over the order of hashes, so that numbers are no order of paths. */
-	snprintf(fulls[i], sizeof(fulls[i]), "/nix/store/%c%c%030u-p%u", digits[i * 7 % 32],
-		 digits[i * 13 % 32], i, i);
+	snprintf(fulls[i], sizeof(fulls[i]), "/nix/store/%c%c%030u-p%u", digits[i * 7 % 32], digits[i * 13 % 32], i, i);
 	return fulls[i];
 }
 
@@ -56,8 +55,7 @@ static void hash_of(unsigned int i, unsigned int variant, struct ul_path_info *i
 	assert_int_equal(ul_nar_hash(AT_FDCWD, path, info->nar_hash, &info->nar_size, &err), 0);
 }
 
-struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member,
-				   struct ul_buffer *bytes)
+struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member, struct ul_buffer *bytes)
 {
 	static struct ul_path_info infos[UPPER_PATHS];
 	static const char *refs[UPPER_PATHS][UPPER_REFS];
@@ -90,8 +88,7 @@ void upper_make(const char *name)
 	char path[300];
 
 	assert_int_equal(ul_remove_tree(AT_FDCWD, dir), 0);
-	for (const char *const *part = (const char *const[]){"store", "work", "var/nix/db", NULL};
-	     *part; part++) {
+	for (const char *const *part = (const char *const[]){"store", "work", "var/nix/db", NULL}; *part; part++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, *part);
 		assert_int_equal(ul_mkdir_parents(AT_FDCWD, path, 0755), 0);
 	}
@@ -121,8 +118,7 @@ void upper_database(const char *name, struct ul_manifest *m)
 }
 
 int upper_reconcile(const char *name, struct ul_manifest *lower, enum ul_reconcile_mode mode,
-		    const struct ul_reconcile_options *options, struct ul_reconcile_report *ret,
-		    struct ul_error *err)
+		    const struct ul_reconcile_options *options, struct ul_reconcile_report *ret, struct ul_error *err)
 {
 	struct ul_reconcile_options o = {0};
 	const char *dir = db_help_subdir(name);
@@ -173,8 +169,7 @@ void upper_run(const char *name, const char *command)
 		fail_msg("failed: %s", command);
 }
 
-unsigned int upper_reported(const struct ul_reconcile_report *r, enum ul_reconcile_action action,
-			    const char *name)
+unsigned int upper_reported(const struct ul_reconcile_report *r, enum ul_reconcile_action action, const char *name)
 {
 	size_t n;
 	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);

@@ -21,8 +21,7 @@ const char *upper_base(unsigned int i);
 const char *upper_full(unsigned int i);
 
 /* A manifest of those paths of which member[i] is set. Asserts. */
-struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member,
-				   struct ul_buffer *bytes);
+struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member, struct ul_buffer *bytes);
 
 /* Make the directories of an upper; what an earlier test left is removed. */
 void upper_make(const char *name);
@@ -35,8 +34,7 @@ void upper_database(const char *name, struct ul_manifest *m);
 
 /* Run it. fill in the rest of *o (mode, refuse, ...); NULL: the mode only. */
 int upper_reconcile(const char *name, struct ul_manifest *lower, enum ul_reconcile_mode mode,
-		    const struct ul_reconcile_options *o, struct ul_reconcile_report *ret,
-		    struct ul_error *err);
+		    const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err);
 /* The same; asserts that it succeeds. */
 void upper_agrees(const char *name, struct ul_manifest *lower, enum ul_reconcile_mode mode,
 		  struct ul_reconcile_report *ret);
@@ -52,8 +50,7 @@ void upper_run(const char *name, const char *command);
 bool upper_holds(const char *name, const char *command);
 
 /* How many items of the report are of this action and have this name. */
-unsigned int upper_reported(const struct ul_reconcile_report *r, enum ul_reconcile_action action,
-			    const char *name);
+unsigned int upper_reported(const struct ul_reconcile_report *r, enum ul_reconcile_action action, const char *name);
 
 /* ---- a world for tests of single cases ---- */
 

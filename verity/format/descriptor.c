@@ -33,14 +33,13 @@ static const char *defect(const struct ul_descriptor *d)
 		return "a block size is not 512, 1024, 2048 or 4096";
 	if (!ul_hash_tree_measure(d, &tree))
 		return "data-blocks is zero or too large";
-	if (d->hash_start % d->hash_block_size != 0 ||
-	    __builtin_add_overflow(d->hash_start, tree.size, &end) || end > INT64_MAX)
+	if (d->hash_start % d->hash_block_size != 0 || __builtin_add_overflow(d->hash_start, tree.size, &end) ||
+	    end > INT64_MAX)
 		return "hash-start is not a multiple of the hash block's size, or too large";
 	if (d->fec_roots == 0 ? d->fec_start != 0 : d->fec_roots < 2 || d->fec_roots > 24)
 		return "fec-roots is neither 0 nor 2 to 24, or fec-start stands without it";
-	if (d->fec_roots > 0 &&
-	    (d->data_block_size != d->hash_block_size || d->fec_start < end ||
-	     d->fec_start > INT64_MAX || d->fec_start % d->hash_block_size != 0))
+	if (d->fec_roots > 0 && (d->data_block_size != d->hash_block_size || d->fec_start < end ||
+				 d->fec_start > INT64_MAX || d->fec_start % d->hash_block_size != 0))
 		return "fec-start is not at a block behind the hash tree, or block sizes differ";
 	if (!ul_image_name_valid(d->name) || !ul_image_version_valid(d->version))
 		return "name or version is empty or has characters that are not allowed";
@@ -75,13 +74,10 @@ int ul_descriptor_format(const struct ul_descriptor *d, struct ul_buffer *ret, s
 				     "data-block-size=%u\nhash-block-size=%u\ndata-blocks=%llu\n"
 				     "hash-start=%llu\nfec-roots=%u\nfec-start=%llu\n"
 				     "name=%s\nversion=%s\nrollback-index=%llu\n",
-				     d->data_block_size, d->hash_block_size,
-				     (unsigned long long)d->data_blocks,
-				     (unsigned long long)d->hash_start, d->fec_roots,
-				     (unsigned long long)d->fec_start, d->name, d->version,
-				     (unsigned long long)d->rollback_index);
-	write_hex(&text, &r, "manifest", d->manifest_hash,
-		  d->has_manifest ? sizeof(d->manifest_hash) : 0);
+				     d->data_block_size, d->hash_block_size, (unsigned long long)d->data_blocks,
+				     (unsigned long long)d->hash_start, d->fec_roots, (unsigned long long)d->fec_start,
+				     d->name, d->version, (unsigned long long)d->rollback_index);
+	write_hex(&text, &r, "manifest", d->manifest_hash, d->has_manifest ? sizeof(d->manifest_hash) : 0);
 	if (r < 0 || ul_buffer_append(ret, text.data, text.len) < 0)
 		return ul_error_nomem(err, what);
 	return 0;
@@ -102,8 +98,8 @@ static bool next_value(struct reader *r, const char *key, const char **ret, size
 	if (r->bad)
 		return false;
 	r->bad = key;
-	if (!newline || (size_t)(newline - r->at) < key_len + 1 ||
-	    memcmp(r->at, key, key_len) != 0 || r->at[key_len] != '=')
+	if (!newline || (size_t)(newline - r->at) < key_len + 1 || memcmp(r->at, key, key_len) != 0 ||
+	    r->at[key_len] != '=')
 		return false;
 	*ret = r->at + key_len + 1;
 	*ret_len = (size_t)(newline - *ret);
@@ -184,8 +180,7 @@ static void read_fields(struct reader *r, struct ul_descriptor *d)
 	d->has_manifest = manifest_len != 0;
 }
 
-int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
-			struct ul_error *err)
+int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret, struct ul_error *err)
 {
 	static const char what[] = "reading the descriptor";
 	struct reader r = {.at = text, .end = (const char *)text + len};
@@ -195,19 +190,17 @@ int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
 	uint64_t format;
 
 	if (len == 0 || len > UL_DESCRIPTOR_MAX)
-		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "it is empty or longer than %d bytes", UL_DESCRIPTOR_MAX);
+		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD, "it is empty or longer than %d bytes",
+				    UL_DESCRIPTOR_MAX);
 	format = read_number(&r, "underlay-descriptor", UINT64_MAX);
 	if (!r.bad && format != 1)
 		return ul_error_set(err, UL_E_VERSION, what, NULL,
 				    "Use an Underlay as new as the one that built the image.",
-				    "its format is %llu, this Underlay knows 1",
-				    (unsigned long long)format);
+				    "its format is %llu, this Underlay knows 1", (unsigned long long)format);
 	read_fields(&r, &d);
 	if (r.bad)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "the line \"%s=\" is missing, misplaced or has no such value",
-				    r.bad);
+				    "the line \"%s=\" is missing, misplaced or has no such value", r.bad);
 	why = defect(&d);
 	if (why)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD, "%s", why);

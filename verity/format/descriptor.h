@@ -56,9 +56,7 @@ struct ul_descriptor {
 };
 
 /* The text of *d, appended to *ret. 0 or -UL_E_INPUT where a field breaks its rule. */
-int ul_descriptor_format(const struct ul_descriptor *d, struct ul_buffer *ret,
-			 struct ul_error *err);
+int ul_descriptor_format(const struct ul_descriptor *d, struct ul_buffer *ret, struct ul_error *err);
 
 /* Parse verified bytes. Strict: -UL_E_DESCRIPTOR for anything that format would not write. */
-int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
-			struct ul_error *err);
+int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret, struct ul_error *err);

@@ -58,9 +58,8 @@ static void make_code(struct code *c, unsigned int roots)
 	*c = (struct code){.roots = roots, .words = (roots + 7) / 8};
 	for (unsigned int out = 0; out < 256; out++)
 		for (unsigned int i = 0; i < roots; i++)
-			c->table[out][i / 8] |=
-				(uint64_t)multiply((uint8_t)out, generator[roots - 1 - i])
-				<< (i % 8 * 8);
+			c->table[out][i / 8] |= (uint64_t)multiply((uint8_t)out, generator[roots - 1 - i])
+						<< (i % 8 * 8);
 }
 
 /* Shift data[k] into the register of message k, which is word k of each of the `words` rows. */
@@ -76,8 +75,7 @@ static void shift_in(const struct code *c, const uint8_t *data, size_t n, uint64
 		unsigned int w = 0;
 
 		for (; w + 1 < c->words; w++)
-			state[w * n + k] =
-				state[w * n + k] >> 8 ^ state[(w + 1) * n + k] << 56 ^ add[w];
+			state[w * n + k] = state[w * n + k] >> 8 ^ state[(w + 1) * n + k] << 56 ^ add[w];
 		state[w * n + k] = state[w * n + k] >> 8 ^ add[w];
 	}
 }
@@ -124,8 +122,7 @@ struct run {
 	pthread_mutex_t lock;
 	enum ul_code failed; /* UL_OK: nothing has */
 	int errnum;
-	uint64_t
-		failed_at; /* bytes from the start of the area; what was read or written there, or near */
+	uint64_t failed_at; /* bytes from the start of the area; what was read or written there, or near */
 };
 
 static void fail(struct run *run, enum ul_code code, int errnum, uint64_t at)
@@ -148,8 +145,7 @@ static int read_row(const struct run *run, uint64_t first, uint64_t n, uint8_t *
 
 	if (first < data_blocks) {
 		take = n < data_blocks - first ? n : data_blocks - first;
-		r = ul_pread_full(run->data_fd, buf, (size_t)take * size,
-				  run->data_offset + first * size);
+		r = ul_pread_full(run->data_fd, buf, (size_t)take * size, run->data_offset + first * size);
 		first += take;
 		n -= take;
 		buf += take * size;
@@ -157,8 +153,7 @@ static int read_row(const struct run *run, uint64_t first, uint64_t n, uint8_t *
 	if (r == 0 && n > 0 && first < run->blocks) {
 		take = n < run->blocks - first ? n : run->blocks - first;
 		r = ul_pread_full(run->hash_fd, buf, (size_t)take * size,
-				  run->hash_offset + run->d->hash_start +
-					  (first - data_blocks) * size);
+				  run->hash_offset + run->d->hash_start + (first - data_blocks) * size);
 		n -= take;
 		buf += take * size;
 	}
@@ -234,8 +229,7 @@ out:
 
 static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 {
-	const char *what = run->check ? "checking the error correction (FEC)"
-				      : "computing the error correction (FEC)";
+	const char *what = run->check ? "checking the error correction (FEC)" : "computing the error correction (FEC)";
 	uint64_t pieces;
 
 	run->rounds = count_rounds(run->d, &run->blocks);
@@ -251,10 +245,9 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	case UL_E_MEMORY:
 		return ul_error_nomem(err, what);
 	case UL_E_CORRUPT:
-		return ul_error_set(
-			err, UL_E_CORRUPT, what, "the FEC area", "Write the image again.",
-			"the parity at or behind byte %llu of it is not that of the data",
-			(unsigned long long)run->failed_at);
+		return ul_error_set(err, UL_E_CORRUPT, what, "the FEC area", "Write the image again.",
+				    "the parity at or behind byte %llu of it is not that of the data",
+				    (unsigned long long)run->failed_at);
 	default:
 		return ul_error_errno(err, UL_E_SYSTEM, what, NULL, "Check the disk.", run->errnum);
 	}
@@ -275,16 +268,14 @@ static int start(bool check, int data_fd, uint64_t data_offset, int hash_fd, uin
 	return run_all(&run, threads, err);
 }
 
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		 struct ul_error *err)
+int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
+		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
 {
 	return start(false, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
 }
 
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		 struct ul_error *err)
+int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
+		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
 {
 	return start(true, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
 }

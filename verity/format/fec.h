@@ -32,11 +32,9 @@ uint64_t ul_fec_size(const struct ul_descriptor *d);
  * Write the area at hash_offset + d->fec_start for the data at data_offset and the finished tree. Offsets in bytes.
  * threads 0: all processors. -UL_E_SYSTEM, -UL_E_MEMORY.
  */
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		 struct ul_error *err);
+int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
+		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);
 
 /* Compute it again and compare. -UL_E_CORRUPT where it would not mend what it should. */
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		 struct ul_error *err);
+int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
+		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);

@@ -55,8 +55,8 @@ static uint32_t crc32(const uint8_t *data, size_t len)
 	return ~crc;
 }
 
-static const char *header_defect(uint8_t *sector, uint32_t sector_size, uint64_t lba,
-				 uint64_t sectors, struct header *h)
+static const char *header_defect(uint8_t *sector, uint32_t sector_size, uint64_t lba, uint64_t sectors,
+				 struct header *h)
 {
 	uint32_t size = ul_get_le32(sector + 12), crc = ul_get_le32(sector + 16);
 	uint64_t entry_sectors;
@@ -78,12 +78,10 @@ static const char *header_defect(uint8_t *sector, uint32_t sector_size, uint64_t
 	h->entries_lba = ul_get_le64(sector + 72);
 	h->n_entries = ul_get_le32(sector + 80);
 	h->entries_crc = ul_get_le32(sector + 88);
-	if (ul_get_le32(sector + 84) != ENTRY_SIZE || h->n_entries == 0 ||
-	    h->n_entries > UL_GPT_ENTRIES_MAX)
+	if (ul_get_le32(sector + 84) != ENTRY_SIZE || h->n_entries == 0 || h->n_entries > UL_GPT_ENTRIES_MAX)
 		return "its number or size of entries is beyond the limit";
 	entry_sectors = ((uint64_t)h->n_entries * ENTRY_SIZE + sector_size - 1) / sector_size;
-	if (h->last_usable >= sectors || h->entries_lba >= sectors ||
-	    sectors - h->entries_lba < entry_sectors)
+	if (h->last_usable >= sectors || h->entries_lba >= sectors || sectors - h->entries_lba < entry_sectors)
 		return "it reaches beyond the end of the disk";
 	return NULL;
 }
@@ -107,8 +105,7 @@ static int read_header(int fd, const struct ul_gpt *gpt, uint64_t lba, struct he
 
 static int io_error(int errnum, const char *disk, struct ul_error *err)
 {
-	return ul_error_errno(err, UL_E_SYSTEM, WHAT, disk, "Check the disk and its cable.",
-			      errnum);
+	return ul_error_errno(err, UL_E_SYSTEM, WHAT, disk, "Check the disk and its cable.", errnum);
 }
 
 static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error *err)
@@ -124,8 +121,8 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL,
-				    "sectors of %d bytes are not known here", sector_size);
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL, "sectors of %d bytes are not known here",
+				    sector_size);
 	gpt->sector_size = (uint32_t)sector_size;
 	return 0;
 }
@@ -156,8 +153,7 @@ static int broken(const struct ul_gpt *gpt, const char *disk, int mbr, const str
 		uint64_t wanted = (primary->other_lba + 1) * gpt->sector_size;
 
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
-				    "it is truncated: %" PRIu64
-				    " bytes are there, the table wants %" PRIu64,
+				    "it is truncated: %" PRIu64 " bytes are there, the table wants %" PRIu64,
 				    gpt->disk_size, wanted);
 	}
 	if (!mbr && !primary->bad)
@@ -178,8 +174,7 @@ static void copy_text(char *dst, size_t size, const char *src)
 	dst[len] = '\0';
 }
 
-static int add_partition(struct ul_gpt *gpt, blkid_partition from, const char *disk,
-			 struct ul_error *err)
+static int add_partition(struct ul_gpt *gpt, blkid_partition from, const char *disk, struct ul_error *err)
 {
 	struct ul_partition *p = &gpt->partitions[gpt->n];
 	blkid_loff_t start = blkid_partition_get_start(from), size = blkid_partition_get_size(from);
@@ -224,14 +219,12 @@ static int check_overlap(struct ul_gpt *gpt, const char *disk, struct ul_error *
 	for (size_t i = 1; i < gpt->n; i++)
 		if (p[i].offset - p[i - 1].offset < p[i - 1].size)
 			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
-					    "partitions %u and %u overlap", p[i - 1].number,
-					    p[i].number);
+					    "partitions %u and %u overlap", p[i - 1].number, p[i].number);
 	qsort(gpt->partitions, gpt->n, sizeof(*p), by_number);
 	return 0;
 }
 
-static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, bool *ret_found,
-		      struct ul_error *err)
+static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, bool *ret_found, struct ul_error *err)
 {
 	blkid_partlist list;
 	blkid_parttable table;
@@ -247,8 +240,8 @@ static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, b
 		return 0;
 	n = blkid_partlist_numof_partitions(list);
 	if (n < 0 || n > UL_GPT_ENTRIES_MAX)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
-				    "it has more than %d partitions", UL_GPT_ENTRIES_MAX);
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write, "it has more than %d partitions",
+				    UL_GPT_ENTRIES_MAX);
 	gpt->from_backup = blkid_parttable_get_offset(table) != (blkid_loff_t)gpt->sector_size;
 	gpt->partitions = calloc((size_t)n + 1, sizeof(*gpt->partitions));
 	if (!gpt->partitions)
@@ -262,8 +255,7 @@ static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, b
 }
 
 /* Only the GPT prober of libblkid runs: no file system, no other table is parsed. */
-static int ask_blkid(int fd, struct ul_gpt *gpt, const char *disk, bool *ret_found,
-		     struct ul_error *err)
+static int ask_blkid(int fd, struct ul_gpt *gpt, const char *disk, bool *ret_found, struct ul_error *err)
 {
 	char gpt_name[] = "gpt";
 	char *only[] = {gpt_name, NULL};
@@ -274,8 +266,7 @@ static int ask_blkid(int fd, struct ul_gpt *gpt, const char *disk, bool *ret_fou
 		return ul_error_nomem(err, WHAT);
 	blkid_probe_enable_superblocks(probe, 0);
 	blkid_probe_enable_partitions(probe, 1);
-	if (blkid_probe_set_device(probe, fd, 0, 0) < 0 ||
-	    blkid_probe_set_sectorsize(probe, gpt->sector_size) < 0 ||
+	if (blkid_probe_set_device(probe, fd, 0, 0) < 0 || blkid_probe_set_sectorsize(probe, gpt->sector_size) < 0 ||
 	    blkid_probe_filter_partitions_type(probe, BLKID_FLTR_ONLYIN, only) < 0)
 		r = ul_error_set(err, UL_E_SYSTEM, WHAT, disk, NULL, "libblkid does not take it");
 	else
@@ -389,8 +380,7 @@ int ul_gpt_check_copies(int fd, const char *disk, struct ul_error *err)
 	if (backup.bad)
 		return copy_defect(disk, "backup", backup.bad, err);
 	if (backup.other_lba != 1 || backup.n_entries != primary.n_entries ||
-	    backup.first_usable != primary.first_usable ||
-	    backup.last_usable != primary.last_usable ||
+	    backup.first_usable != primary.first_usable || backup.last_usable != primary.last_usable ||
 	    memcmp(backup.disk_guid, primary.disk_guid, sizeof(primary.disk_guid)) != 0 ||
 	    memcmp(first, second, (size_t)primary.n_entries * ENTRY_SIZE) != 0)
 		return copy_defect(disk, "backup", "it differs from the primary one", err);

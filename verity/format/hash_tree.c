@@ -56,8 +56,7 @@ static void hasher_end(struct hasher *h)
 /* Hash type 1: the salt stands before the block. */
 static void hash_block(struct hasher *h, const uint8_t *block, size_t len, uint8_t *digest)
 {
-	if (!EVP_DigestInit_ex2(h->ctx, NULL, NULL) ||
-	    !EVP_DigestUpdate(h->ctx, h->d->salt, h->d->salt_len) ||
+	if (!EVP_DigestInit_ex2(h->ctx, NULL, NULL) || !EVP_DigestUpdate(h->ctx, h->d->salt, h->d->salt_len) ||
 	    !EVP_DigestUpdate(h->ctx, block, len) || !EVP_DigestFinal_ex(h->ctx, digest, NULL))
 		h->failed = true;
 }
@@ -139,10 +138,8 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 		for (uint64_t i = 0; i < take; i++) {
 			uint8_t *at = digests + (done + i) * len;
 
-			hash_block(&w->hasher, w->data + i * block_size, block_size,
-				   run->check ? digest : at);
-			if (run->check && memcmp(digest, at, len) != 0 &&
-			    !passed_over(run, false, first + done + i)) {
+			hash_block(&w->hasher, w->data + i * block_size, block_size, run->check ? digest : at);
+			if (run->check && memcmp(digest, at, len) != 0 && !passed_over(run, false, first + done + i)) {
 				found(run, DEFECT_DATA, first + done + i, 0);
 				return false;
 			}
@@ -170,8 +167,7 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 	if (run->check) {
 		hash_block(&w->hasher, block, size, digest);
 		if (memcmp(digest, kept, len) != 0 || !all_zero(block + n * len, size - n * len)) {
-			if (passed_over(run, true,
-					run->d->hash_start / size + run->g.start[0] / size + leaf))
+			if (passed_over(run, true, run->d->hash_start / size + run->g.start[0] / size + leaf))
 				return true;
 			found(run, DEFECT_LEAF, first, 0);
 			return false;
@@ -223,8 +219,7 @@ static void ask_ahead(const struct run *run, uint64_t leaf)
 		len += first;
 		first = 0;
 	}
-	posix_fadvise(run->data_fd, (off_t)(run->data_offset + first), (off_t)len,
-		      POSIX_FADV_WILLNEED);
+	posix_fadvise(run->data_fd, (off_t)(run->data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 static void work(void *context, unsigned int number)
@@ -248,10 +243,8 @@ static void work(void *context, unsigned int number)
 		n = run->g.blocks[0] - leaf;
 		do_piece(&w, leaf, n < run->leaves_per_piece ? n : run->leaves_per_piece);
 		if (number == 0)
-			ul_progress_report(run->progress,
-					   run->check ? "checking the hash tree" : "hashing",
-					   run->blocks_done * block_size,
-					   run->d->data_blocks * block_size);
+			ul_progress_report(run->progress, run->check ? "checking the hash tree" : "hashing",
+					   run->blocks_done * block_size, run->d->data_blocks * block_size);
 	}
 	if (w.hasher.failed)
 		found(run, DEFECT_CRYPTO, 0, 0);
@@ -293,26 +286,21 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 	switch (run->defect) {
 	case DEFECT_READ:
 		if (run->defect_errno == ENODATA)
-			return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what,
-					    object, run->check ? todo_write : NULL,
-					    "the file or device ends before it");
-		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.",
-				      run->defect_errno);
+			return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, object,
+					    run->check ? todo_write : NULL, "the file or device ends before it");
+		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
 	case DEFECT_WRITE:
-		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL,
-				      run->defect_errno);
+		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL, run->defect_errno);
 	case DEFECT_LEAF:
 		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write,
 				    "the block of the hash tree that covers it does not match the "
 				    "root hash");
 	case DEFECT_DATA:
-		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write,
-				    "it does not match the hash tree");
+		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write, "it does not match the hash tree");
 	default:
 		if (run->defect_errno == ENOMEM)
 			return ul_error_nomem(err, what);
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL,
-				    "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
 	}
 }
 
@@ -322,8 +310,8 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
  * The blocks of level i (1 or more) and their digests, from the digests of the level below. *digests holds
  * those, and gets the new ones; blocks is zeroed.
  */
-static void build_level(struct hasher *h, const struct ul_hash_tree_geometry *g, unsigned int i,
-			uint8_t *digests, uint8_t *blocks)
+static void build_level(struct hasher *h, const struct ul_hash_tree_geometry *g, unsigned int i, uint8_t *digests,
+			uint8_t *blocks)
 {
 	size_t len = h->d->root_hash_len, size = h->d->hash_block_size;
 
@@ -347,17 +335,14 @@ static int write_upper_levels(struct run *run, struct ul_error *err)
 		r = blocks ? 0 : -ENOMEM;
 		if (r == 0) {
 			build_level(&h, &run->g, i, run->digests, blocks);
-			r = ul_pwrite_full(run->hash_fd, blocks, bytes,
-					   run->tree_offset + run->g.start[i]);
+			r = ul_pwrite_full(run->hash_fd, blocks, bytes, run->tree_offset + run->g.start[i]);
 		}
 	}
 	hasher_end(&h);
 	if (r < 0)
-		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL,
-				      NULL, -r);
+		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL, NULL, -r);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL,
-				    "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
 	memcpy(run->d->root_hash, run->digests, run->d->root_hash_len);
 	return 0;
 }
@@ -370,8 +355,7 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 	size_t bytes = (size_t)g->blocks[i] * size, used = (size_t)g->blocks[i - 1] * len;
 	ul_autofree uint8_t *blocks = malloc(bytes);
 	uint8_t digest[UL_ROOT_HASH_MAX];
-	int r = blocks ? ul_pread_full(run->hash_fd, blocks, bytes, run->tree_offset + g->start[i])
-		       : -ENOMEM;
+	int r = blocks ? ul_pread_full(run->hash_fd, blocks, bytes, run->tree_offset + g->start[i]) : -ENOMEM;
 
 	if (r < 0)
 		return r;
@@ -401,14 +385,12 @@ static int check_upper_levels(struct run *run, struct ul_error *err)
 		r = check_level(run, &h, i, &run->digests);
 	hasher_end(&h);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL,
-				    "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
 	if (r == -EBADMSG)
 		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
 				    "the hash tree does not match the root hash");
 	if (r == -ENODATA)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
-				    "the hash tree is cut short");
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write, "the hash tree is cut short");
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL,
 				      r == -ENOMEM ? NULL : "Check the disk.", -r);
@@ -426,34 +408,29 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 
 	run->d = d;
 	run->defect_at = UINT64_MAX;
-	if (d->salt_len > UL_SALT_MAX ||
-	    d->root_hash_len != (strcmp(d->hash, "sha512") ? 32 : 64) ||
+	if (d->salt_len > UL_SALT_MAX || d->root_hash_len != (strcmp(d->hash, "sha512") ? 32 : 64) ||
 	    !ul_hash_tree_measure(d, &run->g) ||
-	    __builtin_add_overflow(run->data_offset, d->data_blocks * d->data_block_size,
-				   &data_end) ||
-	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) ||
-	    data_end > INT64_MAX || tree_end > INT64_MAX)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "no hash tree has such measures");
+	    __builtin_add_overflow(run->data_offset, d->data_blocks * d->data_block_size, &data_end) ||
+	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
+	    tree_end > INT64_MAX)
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
 	r = ul_file_size(run->data_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
 	if (size < data_end)
 		return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, NULL,
-				    run->check ? todo_write : NULL,
-				    "the data ends at byte %llu, %llu are wanted",
+				    run->check ? todo_write : NULL, "the data ends at byte %llu, %llu are wanted",
 				    (unsigned long long)size, (unsigned long long)data_end);
 	if (run->check && ul_file_size(run->hash_fd, &size) == 0 && size < tree_end)
 		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
-				    "the hash tree ends at byte %llu, %llu are wanted",
-				    (unsigned long long)size, (unsigned long long)tree_end);
+				    "the hash tree ends at byte %llu, %llu are wanted", (unsigned long long)size,
+				    (unsigned long long)tree_end);
 	leaves = run->g.levels > 0 ? (size_t)run->g.blocks[0] : 1;
 	run->digests = calloc(leaves, d->root_hash_len);
 	return run->digests ? 0 : ul_error_nomem(err, what);
 }
 
-static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t uuid[16],
-				    const struct ul_descriptor *d)
+static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t uuid[16], const struct ul_descriptor *d)
 {
 	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the magic fills its 8 bytes */
 	memcpy(sb, "verity\0\0", 8);
@@ -469,8 +446,7 @@ static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t u
 }
 
 /* What lies between superblock and tree is zero, whatever was on the disk. */
-static int write_superblock(const struct run *run, uint64_t offset, const uint8_t uuid[16],
-			    struct ul_error *err)
+static int write_superblock(const struct run *run, uint64_t offset, const uint8_t uuid[16], struct ul_error *err)
 {
 	static const char what[] = "writing the verity superblock";
 	ul_autofree uint8_t *area = NULL;
@@ -488,9 +464,9 @@ static int write_superblock(const struct run *run, uint64_t offset, const uint8_
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, NULL, NULL, -r) : 0;
 }
 
-int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const uint8_t uuid[16], struct ul_descriptor *d, unsigned int threads,
-		       struct ul_progress *progress, struct ul_error *err)
+int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const uint8_t uuid[16],
+		       struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		       struct ul_error *err)
 {
 	static const char what[] = "making the hash tree";
 	struct run run = {.data_fd = data_fd,
@@ -503,15 +479,13 @@ int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
 	if (__builtin_add_overflow(hash_offset, d->hash_start, &run.tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "no hash tree has such measures");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
 	r = prepare(&run, &made, what, err);
 	if (r == 0)
 		r = write_superblock(&run, hash_offset, uuid, err);
 	if (r == 0) {
 		run_all(&run, threads);
-		r = run.defect == DEFECT_NONE ? write_upper_levels(&run, err)
-					      : run_failed(&run, what, err);
+		r = run.defect == DEFECT_NONE ? write_upper_levels(&run, err) : run_failed(&run, what, err);
 	}
 	free(run.digests);
 	if (r == 0)
@@ -519,8 +493,8 @@ int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 	return r;
 }
 
-static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_offset,
-		 unsigned int threads, uint64_t *ret_bad_block, struct ul_error *err)
+static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_offset, unsigned int threads,
+		 uint64_t *ret_bad_block, struct ul_error *err)
 {
 	static const char what[] = "checking the hash tree";
 	struct ul_descriptor wanted = *d;
@@ -528,8 +502,7 @@ static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_o
 	int r;
 
 	if (__builtin_add_overflow(hash_offset, d->hash_start, &run->tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "no hash tree has such measures");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
 	r = prepare(run, &wanted, what, err);
 	if (r == 0)
 		r = check_upper_levels(run, err);
@@ -548,8 +521,8 @@ static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_o
 }
 
 int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const struct ul_descriptor *d, unsigned int threads,
-		       struct ul_progress *progress, uint64_t *ret_bad_block, struct ul_error *err)
+		       const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		       uint64_t *ret_bad_block, struct ul_error *err)
 {
 	struct run run = {.data_fd = data_fd,
 			  .hash_fd = hash_fd,
@@ -562,10 +535,8 @@ int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 }
 
 int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		      const struct ul_descriptor *d, unsigned int threads,
-		      struct ul_progress *progress,
-		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user,
-		      struct ul_error *err)
+		      const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err)
 {
 	struct run run = {.data_fd = data_fd,
 			  .hash_fd = hash_fd,

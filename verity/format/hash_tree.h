@@ -12,8 +12,7 @@
 #include "common/progress.h"
 #include "verity/format/descriptor.h"
 
-#define UL_HASH_TREE_LEVELS \
-	24 /* more than any possible geometry has: 2^63 bytes, 8 digests a block */
+#define UL_HASH_TREE_LEVELS 24 /* more than any possible geometry has: 2^63 bytes, 8 digests a block */
 
 /*
  * Where the levels lie: level 0 holds the digests of the data blocks, level i those of level i - 1's blocks;
@@ -41,17 +40,17 @@ uint64_t ul_hash_tree_size(const struct ul_descriptor *d);
  * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks at
  * data_offset of data_fd; sets d->root_hash. uuid: 16 bytes of the superblock. threads 0: all processors.
  */
-int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const uint8_t uuid[16], struct ul_descriptor *d, unsigned int threads,
-		       struct ul_progress *progress, struct ul_error *err);
+int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const uint8_t uuid[16],
+		       struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		       struct ul_error *err);
 
 /*
  * Check every data block against the tree and the tree against d->root_hash. -UL_E_CORRUPT naming the first
  * bad block (*ret_bad_block, data block number, UINT64_MAX for the tree itself; may be NULL).
  */
 int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const struct ul_descriptor *d, unsigned int threads,
-		       struct ul_progress *progress, uint64_t *ret_bad_block, struct ul_error *err);
+		       const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		       uint64_t *ret_bad_block, struct ul_error *err);
 
 /*
  * The same, but not ended by a bad block: each is told, in no order, one call at a time. In the hash partition
@@ -59,7 +58,5 @@ int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
  * over. -UL_E_CORRUPT where the tree is bad above its leaves.
  */
 int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		      const struct ul_descriptor *d, unsigned int threads,
-		      struct ul_progress *progress,
-		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user,
-		      struct ul_error *err);
+		      const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err);

@@ -15,10 +15,9 @@ bool ul_hash_tree_measure(const struct ul_descriptor *d, struct ul_hash_tree_geo
 	struct ul_hash_tree_geometry g = {0};
 	uint64_t blocks = d->data_blocks, data_size;
 
-	if (digest_len == 0 || !power_of_two(d->data_block_size) ||
-	    !power_of_two(d->hash_block_size) || d->hash_block_size < 2 * digest_len ||
-	    blocks == 0 || __builtin_mul_overflow(blocks, d->data_block_size, &data_size) ||
-	    data_size > INT64_MAX)
+	if (digest_len == 0 || !power_of_two(d->data_block_size) || !power_of_two(d->hash_block_size) ||
+	    d->hash_block_size < 2 * digest_len || blocks == 0 ||
+	    __builtin_mul_overflow(blocks, d->data_block_size, &data_size) || data_size > INT64_MAX)
 		return false;
 	g.digests_per_block = d->hash_block_size / digest_len;
 	while (blocks > 1) {

@@ -41,8 +41,7 @@ static bool path_valid(const char *path)
 	for (const char *part = path; part; part = strchr(part, '/')) {
 		size_t len = strcspn(++part, "/");
 
-		if (len == 0 || (len == 1 && part[0] == '.') ||
-		    (len == 2 && part[0] == '.' && part[1] == '.'))
+		if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
 			return false;
 	}
 	return true;
@@ -53,8 +52,7 @@ static bool in_store(const char *path, const char *store_dir)
 {
 	size_t len = strlen(store_dir);
 
-	return path_valid(path) && !strncmp(path, store_dir, len) && path[len] == '/' &&
-	       !strchr(path + len + 1, '/');
+	return path_valid(path) && !strncmp(path, store_dir, len) && path[len] == '/' && !strchr(path + len + 1, '/');
 }
 
 /* What is wrong with the values, the same for reading and writing; NULL: nothing. */
@@ -83,11 +81,9 @@ static const char *read_members(struct json_object *json, struct ul_image_info *
 		return "\"name\", \"version\" or \"storeDir\" is missing";
 	if (!system && json_object_object_get_ex(json, "system", NULL))
 		return "\"system\" is not a text";
-	if (!ul_json_uint(json, "paths", &info->paths) ||
-	    !ul_json_uint(json, "narSize", &info->nar_size) ||
+	if (!ul_json_uint(json, "paths", &info->paths) || !ul_json_uint(json, "narSize", &info->nar_size) ||
 	    !ul_json_uint(json, "manifestFormat", &info->manifest_format) ||
-	    !ul_json_uint(json, "nixSchema", &info->nix_schema) ||
-	    !ul_json_bool(json, "database", &info->database))
+	    !ul_json_uint(json, "nixSchema", &info->nix_schema) || !ul_json_bool(json, "database", &info->database))
 		return "\"paths\", \"narSize\", \"manifestFormat\", \"nixSchema\" or \"database\" "
 		       "is missing";
 	info->name = strdup(name);
@@ -99,8 +95,7 @@ static const char *read_members(struct json_object *json, struct ul_image_info *
 	return defect(info);
 }
 
-int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret,
-			struct ul_error *err)
+int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret, struct ul_error *err)
 {
 	static const char what[] = "reading image.json", todo[] = "Build the image again.";
 	ul_autojson struct json_object *json = NULL;
@@ -109,19 +104,17 @@ int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret,
 	uint64_t format;
 
 	if (len > UL_IMAGE_INFO_MAX)
-		return ul_error_set(err, UL_E_IMAGE_INFO, what, NULL, todo,
-				    "it is longer than %d bytes", UL_IMAGE_INFO_MAX);
+		return ul_error_set(err, UL_E_IMAGE_INFO, what, NULL, todo, "it is longer than %d bytes",
+				    UL_IMAGE_INFO_MAX);
 	json = ul_json_parse(text, len, &why);
 	if (!json)
 		return ul_error_set(err, UL_E_IMAGE_INFO, what, NULL, todo, "%s", why);
 	if (!ul_json_uint(json, "format", &format))
-		return ul_error_set(err, UL_E_IMAGE_INFO, what, NULL, todo,
-				    "\"format\" is missing");
+		return ul_error_set(err, UL_E_IMAGE_INFO, what, NULL, todo, "\"format\" is missing");
 	if (format != FORMAT)
 		return ul_error_set(err, UL_E_VERSION, what, NULL,
 				    "Use an Underlay as new as the one that built the image.",
-				    "its format is %llu, this Underlay knows %d",
-				    (unsigned long long)format, FORMAT);
+				    "its format is %llu, this Underlay knows %d", (unsigned long long)format, FORMAT);
 	why = read_members(json, &info);
 	if (why) {
 		ul_image_info_free(&info);
@@ -131,8 +124,7 @@ int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret,
 	return 0;
 }
 
-int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret,
-			 struct ul_error *err)
+int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret, struct ul_error *err)
 {
 	static const char what[] = "writing image.json";
 	ul_autojson struct json_object *json = NULL;
@@ -141,19 +133,15 @@ int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret
 	if (why)
 		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "%s", why);
 	json = json_object_new_object();
-	if (!json || !ul_json_add_uint(json, "format", FORMAT) ||
-	    !ul_json_add_string(json, "name", info->name) ||
-	    !ul_json_add_string(json, "version", info->version) ||
-	    !ul_json_add_string(json, "system", info->system) ||
-	    !ul_json_add_string(json, "storeDir", info->store_dir) ||
-	    !ul_json_add_uint(json, "paths", info->paths) ||
+	if (!json || !ul_json_add_uint(json, "format", FORMAT) || !ul_json_add_string(json, "name", info->name) ||
+	    !ul_json_add_string(json, "version", info->version) || !ul_json_add_string(json, "system", info->system) ||
+	    !ul_json_add_string(json, "storeDir", info->store_dir) || !ul_json_add_uint(json, "paths", info->paths) ||
 	    !ul_json_add_uint(json, "narSize", info->nar_size) ||
 	    !ul_json_add_uint(json, "manifestFormat", info->manifest_format) ||
 	    !ul_json_add_uint(json, "nixSchema", info->nix_schema) ||
 	    !ul_json_add_bool(json, "database", info->database))
 		return ul_error_nomem(err, what);
-	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text || ul_buffer_reserve(ret, strlen(text) + 1) < 0)
 		return ul_error_nomem(err, what);
 	ul_buffer_append(ret, text, strlen(text));

@@ -27,10 +27,8 @@ struct ul_image_info {
 	bool database; /* a database for attach is in the image */
 };
 
-int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret,
-			struct ul_error *err);
-int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret,
-			 struct ul_error *err);
+int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret, struct ul_error *err);
+int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret, struct ul_error *err);
 void ul_image_info_free(struct ul_image_info *info);
 
 /* Order of versions as systemd's strverscmp_improved has it (UAPI.10 version format): <0, 0, >0. */

@@ -24,8 +24,7 @@ static bool align_up(uint64_t *at, uint64_t unit)
 
 int ul_image_layout(uint64_t fs_size, uint64_t hash_size, struct ul_image_layout *ret)
 {
-	struct ul_image_layout l = {.data_offset = UL_IMAGE_ALIGN,
-				    .sig_size = UL_SIG_PARTITION_SIZE};
+	struct ul_image_layout l = {.data_offset = UL_IMAGE_ALIGN, .sig_size = UL_SIG_PARTITION_SIZE};
 
 	l.data_size = fs_size;
 	l.hash_size = hash_size;
@@ -47,8 +46,8 @@ int ul_image_derive(const char *label, const void *seed, size_t len, uint8_t out
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
 		  EVP_DigestUpdate(ctx, prefix, strlen(prefix)) == 1 &&
-		  EVP_DigestUpdate(ctx, label, strlen(label) + 1) == 1 &&
-		  EVP_DigestUpdate(ctx, seed, len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+		  EVP_DigestUpdate(ctx, label, strlen(label) + 1) == 1 && EVP_DigestUpdate(ctx, seed, len) == 1 &&
+		  EVP_DigestFinal_ex(ctx, out, NULL) == 1;
 
 	EVP_MD_CTX_free(ctx);
 	return ok ? 0 : -ENOMEM;
@@ -76,8 +75,7 @@ void ul_uuid_format(const uint8_t uuid[16], char out[37])
 	snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16],
-			     uint8_t ret_hash[16])
+int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16], uint8_t ret_hash[16])
 {
 	if (len < 32)
 		return -EINVAL;

@@ -55,5 +55,4 @@ void ul_uuid_format(const uint8_t uuid[16], char out[37]);
  * Partition UUIDs as the Discoverable Partitions Specification derives them. -EINVAL: root_hash is
  * shorter than two UUIDs.
  */
-int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16],
-			     uint8_t ret_hash[16]);
+int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16], uint8_t ret_hash[16]);

@@ -7,15 +7,14 @@
 #include <stddef.h>
 
 struct ul_partition_types {
-	const char *architecture; /* as the specification and uname -m name it: "x86-64", "arm64" */
-	const char *machine;      /* uname -m */
-	const char *designator;   /* "usr" or "root" */
+	const char *architecture;               /* as the specification and uname -m name it: "x86-64", "arm64" */
+	const char *machine;                    /* uname -m */
+	const char *designator;                 /* "usr" or "root" */
 	const char *data, *verity, *verity_sig; /* GPT type UUIDs, lower case */
 };
 
 /* The row for uname's machine (NULL: this machine) and designator; NULL: none. */
-const struct ul_partition_types *ul_partition_types_find(const char *machine,
-							 const char *designator);
+const struct ul_partition_types *ul_partition_types_find(const char *machine, const char *designator);
 
 /* All rows, ended by architecture == NULL. */
 extern const struct ul_partition_types ul_partition_types[];

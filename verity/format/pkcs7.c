@@ -27,8 +27,8 @@ static int no_passphrase(char *buf, int size, int writing, void *user)
 	return -1;
 }
 
-int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_code code,
-			const char *what, X509 **ret, struct ul_error *err)
+int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_code code, const char *what, X509 **ret,
+			struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autox509 X509 *cert = NULL, *second = NULL;
@@ -44,15 +44,12 @@ int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_c
 		return ul_error_nomem(err, what);
 	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	if (!cert)
-		return ul_error_set(err, code, what, name,
-				    "Give a certificate in PEM (BEGIN CERTIFICATE).",
-				    "it is no certificate in PEM: %s",
-				    ul_crypto_reason("nothing in it can be read"));
+		return ul_error_set(err, code, what, name, "Give a certificate in PEM (BEGIN CERTIFICATE).",
+				    "it is no certificate in PEM: %s", ul_crypto_reason("nothing in it can be read"));
 	second = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	ERR_clear_error();
 	if (second)
-		return ul_error_set(err, code, what, name,
-				    "Put each certificate that may sign into a file of its own.",
+		return ul_error_set(err, code, what, name, "Put each certificate that may sign into a file of its own.",
 				    "it holds more than one certificate");
 	*ret = ul_steal(cert);
 	return 0;
@@ -65,8 +62,7 @@ const char *ul_key_defect(EVP_PKEY *key, char *buf, size_t size)
 	if (!key)
 		snprintf(buf, size, "the key cannot be read");
 	else if (EVP_PKEY_is_a(key, "RSA") && bits < UL_RSA_BITS_MIN)
-		snprintf(buf, size, "the RSA key has %d bits, fewer than %d", bits,
-			 UL_RSA_BITS_MIN);
+		snprintf(buf, size, "the RSA key has %d bits, fewer than %d", bits, UL_RSA_BITS_MIN);
 	else if (EVP_PKEY_is_a(key, "EC") && bits < UL_EC_BITS_MIN)
 		snprintf(buf, size, "the EC key has %d bits, fewer than %d", bits, UL_EC_BITS_MIN);
 	else if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "EC"))

@@ -69,8 +69,7 @@ static const char *read_members(struct json_object *json, struct ul_signature_bl
 	if (!signature)
 		return "\"signature\" is missing";
 	blob->has_fingerprint = fingerprint != NULL;
-	if (fingerprint ? !ul_hex_decode(fingerprint, strlen(fingerprint), blob->fingerprint,
-					 sizeof(blob->fingerprint))
+	if (fingerprint ? !ul_hex_decode(fingerprint, strlen(fingerprint), blob->fingerprint, sizeof(blob->fingerprint))
 			: json_object_object_get_ex(json, "certificateFingerprint", NULL))
 		return "\"certificateFingerprint\" is not 64 hex digits";
 	blob->root_hash = strdup(root_hash);
@@ -88,8 +87,7 @@ static bool all_zero(const uint8_t *data, size_t len)
 	return true;
 }
 
-int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret,
-		       struct ul_error *err)
+int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret, struct ul_error *err)
 {
 	ul_autojson struct json_object *json = NULL;
 	struct ul_signature_blob blob = {0};
@@ -101,8 +99,8 @@ int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *r
 				    "the partition is empty: the image was never signed, or its "
 				    "signature was erased");
 	if (len > UL_SIGNATURE_PARTITION_MAX || text_len > JSON_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
-				    "the signature is longer than %d bytes", JSON_MAX);
+		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo, "the signature is longer than %d bytes",
+				    JSON_MAX);
 	if (!all_zero((const uint8_t *)data + text_len, len - text_len))
 		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
 				    "other bytes than zeros follow the signature");
@@ -149,8 +147,7 @@ static bool add_underlay(struct json_object *json, const struct ul_signature_blo
 	       add_base64(ours, "signature", &blob->descriptor_signature);
 }
 
-int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *ret,
-			struct ul_error *err)
+int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *ret, struct ul_error *err)
 {
 	static const char writing[] = "writing the signature's JSON";
 	ul_autojson struct json_object *json = NULL;
@@ -167,13 +164,10 @@ int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *
 	ul_hex_encode(blob->fingerprint, sizeof(blob->fingerprint), fingerprint);
 	json = json_object_new_object();
 	if (!json || !ul_json_add_string(json, "rootHash", blob->root_hash) ||
-	    !ul_json_add_string(json, "certificateFingerprint",
-				blob->has_fingerprint ? fingerprint : NULL) ||
-	    !add_base64(json, "signature", &blob->signature) ||
-	    (blob->descriptor.len > 0 && !add_underlay(json, blob)))
+	    !ul_json_add_string(json, "certificateFingerprint", blob->has_fingerprint ? fingerprint : NULL) ||
+	    !add_base64(json, "signature", &blob->signature) || (blob->descriptor.len > 0 && !add_underlay(json, blob)))
 		return ul_error_nomem(err, writing);
-	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0)
 		return ul_error_nomem(err, writing);
 	return 0;

@@ -17,7 +17,7 @@ struct ul_signature_blob {
 	char *root_hash;         /* lower-case hex as it stands in the JSON */
 	uint8_t fingerprint[32]; /* SHA-256 of the certificate in DER; a hint only */
 	bool has_fingerprint;
-	struct ul_buffer signature; /* PKCS#7 DER over the root hash's hex text */
+	struct ul_buffer signature;                        /* PKCS#7 DER over the root hash's hex text */
 	struct ul_buffer descriptor, descriptor_signature; /* empty: a foreign image */
 };
 
@@ -27,26 +27,23 @@ struct ul_signature_blob {
  * Parse the partition's bytes: JSON, then NULs (systemd pads so) to the end. Hostile input: bounded
  * in size and depth. -UL_E_SIGNATURE with the reason (an all-zero partition is "empty").
  */
-int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret,
-		       struct ul_error *err);
+int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret, struct ul_error *err);
 void ul_signature_free(struct ul_signature_blob *blob);
 
 /* The JSON text, appended to *ret: members in fixed order, so that it is reproducible. */
-int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *ret,
-			struct ul_error *err);
+int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *ret, struct ul_error *err);
 
 /* A private key and its certificate, both PEM (a key in PEM may be encrypted: passphrase may be NULL). */
 struct ul_signer;
-int ul_signer_load(const char *key_path, const char *cert_path, const char *passphrase,
-		   struct ul_signer **ret, struct ul_error *err);
+int ul_signer_load(const char *key_path, const char *cert_path, const char *passphrase, struct ul_signer **ret,
+		   struct ul_error *err);
 void ul_signer_free(struct ul_signer *s);
 
 /* SHA-256 of the signer's certificate: what certificateFingerprint holds. false: libcrypto failed. */
 bool ul_signer_fingerprint(const struct ul_signer *s, uint8_t ret[32]);
 
 /* Detached, binary, no attributes, no certificates: same input, same bytes for RSA. */
-int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der,
-		   struct ul_error *err);
+int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der, struct ul_error *err);
 
 /*
  * The private key, unencrypted, as PEM, appended to *ret_pem: for a program that signs what this one cannot. Wipe it.
@@ -77,9 +74,8 @@ struct ul_signer_name {
  * a device without a clock must boot). what: "root hash", "descriptor".
  * -UL_E_SIGNER: a well-formed signature by none of them; -UL_E_SIGNATURE: all else. ret_by may be NULL.
  */
-int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
-		    size_t der_len, const char *what, struct ul_signer_name *ret_by,
-		    struct ul_error *err);
+int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
+		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err);
 
 /* Whom a signature names as its maker. A claim, until somebody has verified it by that key. */
 struct ul_signer_claim {

@@ -8,8 +8,8 @@
 
 static int bad(const char *object, struct ul_error *err, const char *why)
 {
-	return ul_error_set(err, UL_E_SUPERBLOCK, "reading the dm-verity superblock", object,
-			    "Write the image again.", "%s", why);
+	return ul_error_set(err, UL_E_SUPERBLOCK, "reading the dm-verity superblock", object, "Write the image again.",
+			    "%s", why);
 }
 
 static bool block_size_ok(uint32_t size)
@@ -26,8 +26,8 @@ static bool all_zero(const uint8_t *bytes, size_t len)
 	return any == 0;
 }
 
-int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *object,
-			struct ul_descriptor *ret, uint8_t *ret_uuid, struct ul_error *err)
+int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *object, struct ul_descriptor *ret,
+			uint8_t *ret_uuid, struct ul_error *err)
 {
 	const char *algorithm = (const char *)bytes + 32;
 	struct ul_descriptor d = {0};
@@ -38,8 +38,7 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 		return bad(object, err, "its version is not 1");
 	if (ul_get_le32(bytes + 12) != 1)
 		return bad(object, err, "its hash type is not 1");
-	if (strnlen(algorithm, 32) != 6 ||
-	    (strcmp(algorithm, "sha256") != 0 && strcmp(algorithm, "sha512") != 0))
+	if (strnlen(algorithm, 32) != 6 || (strcmp(algorithm, "sha256") != 0 && strcmp(algorithm, "sha512") != 0))
 		return bad(object, err, "its hash algorithm is neither sha256 nor sha512");
 	memcpy(d.hash, algorithm, 7);
 	d.data_block_size = ul_get_le32(bytes + 64);

@@ -33,5 +33,5 @@
  * Parse; sets *ret's hash, salt, geometry and hash_start (all else zero) and the UUID (16 bytes; may be
  * NULL). object is for messages. -UL_E_SUPERBLOCK.
  */
-int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *object,
-			struct ul_descriptor *ret, uint8_t *ret_uuid, struct ul_error *err);
+int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *object, struct ul_descriptor *ret,
+			uint8_t *ret_uuid, struct ul_error *err);

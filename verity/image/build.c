@@ -25,8 +25,7 @@ int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *er
 {
 	if (!job->o.cancelled || !job->o.cancelled())
 		return 0;
-	return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL,
-			    "interrupted; nothing is left behind");
+	return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, "interrupted; nothing is left behind");
 }
 
 void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE])
@@ -46,11 +45,9 @@ static int check_names(const struct ul_image_job *job, struct ul_error *err)
 
 	if (!o->name || !ul_image_name_valid(o->name))
 		return ul_error_set(err, UL_E_USAGE, "checking the name", o->name ? o->name : "",
-				    "Letters, digits and . + ~ ^ - are allowed.",
-				    "an image cannot be named so");
+				    "Letters, digits and . + ~ ^ - are allowed.", "an image cannot be named so");
 	if (!o->version || !ul_image_version_valid(o->version))
-		return ul_error_set(err, UL_E_USAGE, "checking the version",
-				    o->version ? o->version : "",
+		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version ? o->version : "",
 				    "Letters, digits and . _ + ~ ^ - are allowed.",
 				    "an image cannot have this version");
 	len = strlen(o->name) + 1 + strlen(o->version);
@@ -80,8 +77,7 @@ static int check_system(const struct ul_image_job *job, struct ul_error *err)
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return ul_error_set(err, UL_E_INPUT, what, system,
-				    "Name a store path of the closure by --system.",
+		return ul_error_set(err, UL_E_INPUT, what, system, "Name a store path of the closure by --system.",
 				    "the manifest does not list it");
 	dir = ul_path_join(job->o.store, base);
 	init = dir ? ul_path_join(dir, "init") : NULL;
@@ -89,8 +85,7 @@ static int check_system(const struct ul_image_job *job, struct ul_error *err)
 		return ul_error_nomem(err, what);
 	/* A symlink may point into the store as it will be: it is not followed here. */
 	if (lstat(init, &st) < 0)
-		return ul_error_set(err, UL_E_INPUT, what, system,
-				    "Name the system's own path, in which `init` lies.",
+		return ul_error_set(err, UL_E_INPUT, what, system, "Name the system's own path, in which `init` lies.",
 				    "there is no file `init` in it: %s", strerror(errno));
 	return 0;
 }
@@ -106,21 +101,19 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 	job->types = ul_partition_types_find(job->o.machine, designator);
 	if (!job->types)
 		return ul_error_set(err, UL_E_USAGE, "choosing the partition types",
-				    job->o.machine ? job->o.machine : designator,
-				    "Name a machine as uname -m does.",
+				    job->o.machine ? job->o.machine : designator, "Name a machine as uname -m does.",
 				    "no partition types are known for %s on it", designator);
 	if (stat(job->o.store, &st) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", job->o.store,
-				      "Name the directory that holds the store paths by --store.",
-				      errno);
+				      "Name the directory that holds the store paths by --store.", errno);
 	if (lstat(job->o.output, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
 					    "Build a file, then copy it to the disk.",
 					    "it exists and is no regular file");
 		if (!job->o.replace)
-			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
-					    "Remove it, or give --force.", "it exists already");
+			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Remove it, or give --force.",
+					    "it exists already");
 	}
 	r = ul_fs_tool_find(job->o.format, job->o.compression, &job->tool, err);
 	if (r < 0)
@@ -154,11 +147,9 @@ static int lock_work(struct ul_image_job *job, struct ul_error *err)
 		r = errno;
 		close(job->work_fd);
 		job->work_fd = -1;
-		return r == EWOULDBLOCK
-			       ? ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
-					      "Wait for the other one.",
-					      "it is being built by another process")
-			       : ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, r);
+		return r == EWOULDBLOCK ? ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Wait for the other one.",
+						       "it is being built by another process")
+					: ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, r);
 	}
 	/* What a killed build left. */
 	r = ul_remove_tree(job->work_fd, "tree");
@@ -173,8 +164,7 @@ static int make_work(struct ul_image_job *job, struct ul_error *err)
 	errno = 0;
 	job->output = absolute_output(job->o.output);
 	if (!job->output)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL,
-				      errno ? errno : ENOMEM);
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, errno ? errno : ENOMEM);
 	if (asprintf(&job->work, "%s.tmp", job->output) < 0)
 		job->work = NULL;
 	job->tree = job->work ? ul_path_join(job->work, "tree") : NULL;
@@ -222,17 +212,16 @@ static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 	ul_image_seed(job, seed);
 	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd,
-				  job->layout.hash_offset, uuid, &job->d, job->o.threads,
-				  job->o.progress, err);
+	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, uuid,
+				  &job->d, job->o.threads, job->o.progress, err);
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)
 {
 	if (!job->d.fec_roots)
 		return 0;
-	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd,
-			    job->layout.hash_offset, &job->d, job->o.threads, job->o.progress, err);
+	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, &job->d,
+			    job->o.threads, job->o.progress, err);
 }
 
 static int write_signature(struct ul_image_job *job, struct ul_error *err)
@@ -243,8 +232,7 @@ static int write_signature(struct ul_image_job *job, struct ul_error *err)
 
 	if (r < 0)
 		return r;
-	r = job->o.signer ? ul_seal_sign(&tbs, job->o.signer, &partition, err)
-			  : ul_seal_draft(&tbs, &partition, err);
+	r = job->o.signer ? ul_seal_sign(&tbs, job->o.signer, &partition, err) : ul_seal_draft(&tbs, &partition, err);
 	ul_tbs_free(&tbs);
 	if (r < 0)
 		return r;
@@ -277,14 +265,12 @@ static int publish(struct ul_image_job *job, struct ul_error *err)
 {
 	int r;
 
-	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output,
-		      job->o.replace ? 0 : RENAME_NOREPLACE);
+	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output, job->o.replace ? 0 : RENAME_NOREPLACE);
 	if (r < 0 && errno == EINVAL) /* the filesystem knows no flags */
 		r = rename(job->image, job->output);
 	if (r == 0)
 		return 0;
-	return ul_error_errno(err, errno == EEXIST ? UL_E_EXISTS : UL_E_SYSTEM, WHAT, job->output,
-			      NULL, errno);
+	return ul_error_errno(err, errno == EEXIST ? UL_E_EXISTS : UL_E_SYSTEM, WHAT, job->output, NULL, errno);
 }
 
 /* ---- the whole ---- */
@@ -336,8 +322,8 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 	ul_staging_get_report(job->stage, &ret->staging);
 }
 
-int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options,
-		   struct ul_image_result *ret, struct ul_error *err)
+int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,
+		   struct ul_error *err)
 {
 	struct ul_image_job job = {.m = m, .o = *options, .work_fd = -1, .image_fd = -1};
 	int r = 0;

@@ -25,8 +25,8 @@ struct check {
 	struct ul_image_check_result result;
 };
 
-__attribute__((format(printf, 4, 5))) static void
-say(const struct check *c, enum ul_image_finding kind, const char *step, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void say(const struct check *c, enum ul_image_finding kind,
+						      const char *step, const char *format, ...)
 {
 	char text[512], safe[512];
 	va_list args;
@@ -50,16 +50,15 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 	if (gpt.present)
 		r = ul_gpt_check_copies(c->fd, c->image, err);
 	else
-		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image,
-				 NULL, "it has none (GPT)");
+		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
+				 "it has none (GPT)");
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
 	ul_gpt_free(&gpt);
 	if (r == 0)
 		r = ul_image_slots(c->image, list, err);
 	if (r == 0 && list->n == 0)
-		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image,
-				 NULL,
+		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
 				 "it holds no data partition with a hash partition beside it");
 	return r;
 }
@@ -76,17 +75,14 @@ static int check_seal(struct check *c, struct ul_error *err)
 	ul_hex_encode(seal->d.root_hash, seal->d.root_hash_len, hex);
 	say(c, UL_IMAGE_OK, "root hash", "%s", hex);
 	if (seal->by.subject[0])
-		say(c, UL_IMAGE_OK, "signature", "by %s (%s)", seal->by.subject,
-		    seal->by.fingerprint);
+		say(c, UL_IMAGE_OK, "signature", "by %s (%s)", seal->by.subject, seal->by.fingerprint);
 	else
-		say(c, UL_IMAGE_NOTE, "signature",
-		    "not checked: the root hash was given, and that is enough");
+		say(c, UL_IMAGE_NOTE, "signature", "not checked: the root hash was given, and that is enough");
 	if (!seal->from_descriptor)
-		say(c, UL_IMAGE_NOTE, "descriptor",
-		    "none: a foreign image, whose unsigned superblock is used");
+		say(c, UL_IMAGE_NOTE, "descriptor", "none: a foreign image, whose unsigned superblock is used");
 	else if (seal->d.name[0])
-		say(c, UL_IMAGE_OK, "descriptor", "%s %s, rollback index %" PRIu64, seal->d.name,
-		    seal->d.version, seal->d.rollback_index);
+		say(c, UL_IMAGE_OK, "descriptor", "%s %s, rollback index %" PRIu64, seal->d.name, seal->d.version,
+		    seal->d.rollback_index);
 	return 0;
 }
 
@@ -122,21 +118,19 @@ static int check_uuids(struct check *c, struct ul_error *err)
 				    "the %s partition's UUID is not the root hash's: the "
 				    "signature belongs to another image",
 				    which);
-	say(c, UL_IMAGE_NOTE, "partition UUIDs", "the %s partition's is not the root hash's",
-	    which);
+	say(c, UL_IMAGE_NOTE, "partition UUIDs", "the %s partition's is not the root hash's", which);
 	return 0;
 }
 
 static int check_tree(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
-	int r = ul_hash_tree_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d,
-				   c->options->threads, c->options->progress, NULL, err);
+	int r = ul_hash_tree_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
+				   c->options->progress, NULL, err);
 
 	if (r < 0)
 		return r;
-	say(c, UL_IMAGE_OK, "hash tree", "%" PRIu64 " blocks of %u bytes match", d->data_blocks,
-	    d->data_block_size);
+	say(c, UL_IMAGE_OK, "hash tree", "%" PRIu64 " blocks of %u bytes match", d->data_blocks, d->data_block_size);
 	return 0;
 }
 
@@ -148,19 +142,18 @@ static int check_fec(struct check *c, struct ul_error *err)
 
 	if (!d->fec_roots)
 		return 0;
-	r = ul_fec_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d,
-			 c->options->threads, c->options->progress, err);
+	r = ul_fec_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
+			 c->options->progress, err);
 	if (r == 0)
-		say(c, UL_IMAGE_OK, "FEC", "%u roots, %" PRIu64 " bytes of parity are right",
-		    d->fec_roots, ul_fec_size(d));
+		say(c, UL_IMAGE_OK, "FEC", "%u roots, %" PRIu64 " bytes of parity are right", d->fec_roots,
+		    ul_fec_size(d));
 	return r;
 }
 
 static bool same_parameters(const struct ul_descriptor *a, const struct ul_descriptor *b)
 {
 	return strcmp(a->hash, b->hash) == 0 && a->salt_len == b->salt_len &&
-	       memcmp(a->salt, b->salt, a->salt_len) == 0 &&
-	       a->data_block_size == b->data_block_size &&
+	       memcmp(a->salt, b->salt, a->salt_len) == 0 && a->data_block_size == b->data_block_size &&
 	       a->hash_block_size == b->hash_block_size && a->data_blocks == b->data_blocks &&
 	       a->hash_start == b->hash_start;
 }
@@ -174,14 +167,12 @@ static void check_superblock(const struct check *c)
 
 	if (!c->result.seal.from_descriptor)
 		return;
-	if (c->slot->hash.size < sizeof(bytes) ||
-	    ul_pread_full(c->fd, bytes, sizeof(bytes), c->slot->hash.offset) < 0)
+	if (c->slot->hash.size < sizeof(bytes) || ul_pread_full(c->fd, bytes, sizeof(bytes), c->slot->hash.offset) < 0)
 		say(c, UL_IMAGE_NOTE, "superblock", "it cannot be read (Underlay ignores it)");
 	else if (ul_superblock_parse(bytes, c->image, &d, NULL, &reason) < 0)
 		say(c, UL_IMAGE_NOTE, "superblock", "%s (Underlay ignores it)", reason.why);
 	else if (!same_parameters(&d, &c->result.seal.d))
-		say(c, UL_IMAGE_NOTE, "superblock",
-		    "it differs from the descriptor (Underlay ignores it)");
+		say(c, UL_IMAGE_NOTE, "superblock", "it differs from the descriptor (Underlay ignores it)");
 	else
 		say(c, UL_IMAGE_OK, "superblock", "agrees with the descriptor");
 }
@@ -190,10 +181,9 @@ static void check_label(const struct check *c)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
 
-	if (d->name[0] &&
-	    (strcmp(c->slot->name, d->name) != 0 || strcmp(c->slot->version, d->version) != 0))
-		say(c, UL_IMAGE_NOTE, "label", "\"%s\" is not %s_%s, which slots are sorted by",
-		    c->slot->label, d->name, d->version);
+	if (d->name[0] && (strcmp(c->slot->name, d->name) != 0 || strcmp(c->slot->version, d->version) != 0))
+		say(c, UL_IMAGE_NOTE, "label", "\"%s\" is not %s_%s, which slots are sorted by", c->slot->label,
+		    d->name, d->version);
 }
 
 static int check_content(struct check *c, struct ul_error *err)
@@ -212,8 +202,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	if (r < 0)
 		return r;
 	/* Only a descriptor that was believed has a name. */
-	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents, o->threads, o->progress,
-			     content, err);
+	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents, o->threads, o->progress, content, err);
 	ul_lower_unmount(&lower);
 	if (r < 0)
 		return r;
@@ -225,8 +214,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	if (content->database)
 		say(c, UL_IMAGE_OK, "database", "agrees with the manifest");
 	if (o->contents)
-		say(c, UL_IMAGE_OK, "store", "%" PRIu64 " bytes of NARs match the manifest",
-		    content->nar_bytes);
+		say(c, UL_IMAGE_OK, "store", "%" PRIu64 " bytes of NARs match the manifest", content->nar_bytes);
 	return 0;
 }
 
@@ -250,8 +238,8 @@ static int check_slot(struct check *c, struct ul_error *err)
 	return check_content(c, err);
 }
 
-int ul_image_check(const char *image, const struct ul_image_check_options *options,
-		   struct ul_image_check_result *ret, struct ul_error *err)
+int ul_image_check(const char *image, const struct ul_image_check_options *options, struct ul_image_check_result *ret,
+		   struct ul_error *err)
 {
 	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct check c = {.image = image, .fd = fd, .options = options};

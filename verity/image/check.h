@@ -44,5 +44,5 @@ struct ul_image_check_result {
  *
  * A superblock that differs from the descriptor, a label that does not say name and version, are notes.
  */
-int ul_image_check(const char *image, const struct ul_image_check_options *options,
-		   struct ul_image_check_result *ret, struct ul_error *err);
+int ul_image_check(const char *image, const struct ul_image_check_options *options, struct ul_image_check_result *ret,
+		   struct ul_error *err);

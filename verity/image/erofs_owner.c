@@ -96,15 +96,13 @@ static int read_inode(const struct erofs *fs, uint64_t number, struct inode *ret
 	return ret->extended ? read_at(fs, ret->at, ret->raw, EROFS_EXTENDED_LEN) : 0;
 }
 
-static int read_entries(const struct erofs *fs, const struct inode *dir, uint8_t entries[BLOCK],
-			size_t *ret_len)
+static int read_entries(const struct erofs *fs, const struct inode *dir, uint8_t entries[BLOCK], size_t *ret_len)
 {
 	unsigned int layout = (ul_get_le16(dir->raw + EROFS_INODE_FORMAT) >> 1) & 7;
 	uint64_t at = dir->at + (dir->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN);
 	uint32_t len = ul_get_le32(dir->raw + EROFS_INODE_SIZE);
 
-	if (len < EROFS_DIRENT_SIZE || len > BLOCK ||
-	    ul_get_le16(dir->raw + EROFS_INODE_XATTRS) != 0)
+	if (len < EROFS_DIRENT_SIZE || len > BLOCK || ul_get_le16(dir->raw + EROFS_INODE_XATTRS) != 0)
 		return malformed(fs, "a directory is larger than a block or has attributes");
 	if (layout == EROFS_FLAT_PLAIN)
 		at = (uint64_t)ul_get_le32(dir->raw + EROFS_INODE_BLOCK) * BLOCK;
@@ -114,8 +112,8 @@ static int read_entries(const struct erofs *fs, const struct inode *dir, uint8_t
 	return read_at(fs, at, entries, len);
 }
 
-static int find_entry(const struct erofs *fs, const struct inode *dir, const char *name,
-		      size_t name_len, uint64_t *ret_number)
+static int find_entry(const struct erofs *fs, const struct inode *dir, const char *name, size_t name_len,
+		      uint64_t *ret_number)
 {
 	uint8_t entries[BLOCK];
 	size_t len = 0, n;
@@ -127,8 +125,7 @@ static int find_entry(const struct erofs *fs, const struct inode *dir, const cha
 	for (size_t i = 0; i < n && n * EROFS_DIRENT_SIZE <= len; i++) {
 		const uint8_t *entry = entries + i * EROFS_DIRENT_SIZE;
 		size_t start = ul_get_le16(entry + EROFS_DIRENT_NAME);
-		size_t end = i + 1 < n ? ul_get_le16(entry + EROFS_DIRENT_SIZE + EROFS_DIRENT_NAME)
-				       : len;
+		size_t end = i + 1 < n ? ul_get_le16(entry + EROFS_DIRENT_SIZE + EROFS_DIRENT_NAME) : len;
 
 		if (start > end || end > len)
 			break;
@@ -152,8 +149,7 @@ static int write_group(struct erofs *fs, const struct inode *inode, uint32_t gid
 
 	ul_put_le32(bytes, gid);
 	r = ul_pwrite_full(fs->fd, bytes, len, fs->offset + at);
-	if (r == 0 && at + len <= BLOCK &&
-	    (ul_get_le32(sb + EROFS_SB_FEATURE_COMPAT) & EROFS_COMPAT_CHECKSUM)) {
+	if (r == 0 && at + len <= BLOCK && (ul_get_le32(sb + EROFS_SB_FEATURE_COMPAT) & EROFS_COMPAT_CHECKSUM)) {
 		memcpy(fs->head + at, bytes, len);
 		ul_put_le32(sb + EROFS_SB_CHECKSUM, checksum_of(fs->head));
 		r = ul_pwrite_full(fs->fd, fs->head, BLOCK, fs->offset);
@@ -161,8 +157,7 @@ static int write_group(struct erofs *fs, const struct inode *inode, uint32_t gid
 	return r < 0 ? ul_error_errno(fs->err, UL_E_SYSTEM, WHAT, fs->image, NULL, -r) : 0;
 }
 
-int ul_erofs_set_group(int fd, uint64_t offset, const char *image, const char *path, uint32_t gid,
-		       struct ul_error *err)
+int ul_erofs_set_group(int fd, uint64_t offset, const char *image, const char *path, uint32_t gid, struct ul_error *err)
 {
 	struct erofs fs = {.fd = fd, .offset = offset, .image = image, .err = err};
 	struct inode inode;

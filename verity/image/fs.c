@@ -21,8 +21,7 @@
 #define MOVE_CHUNK (64u << 20)
 
 /* The child: enters the namespace, runs the maker, says by the pipe what failed. */
-static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_fs_job *fs,
-				int report)
+static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_fs_job *fs, int report)
 {
 	struct ul_error err = {0};
 
@@ -70,8 +69,7 @@ static size_t watch_child(const struct ul_image_job *job, pid_t pid, int report,
 	}
 }
 
-static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
-		     struct ul_error *err)
+static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs, struct ul_error *err)
 {
 	struct ul_error said;
 	int ends[2], status = 0, r;
@@ -98,8 +96,7 @@ static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
 		return r;
 	if (got != sizeof(said))
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->output, NULL,
-				    "the child process ended without a word (wait status %#x)",
-				    (unsigned int)status);
+				    "the child process ended without a word (wait status %#x)", (unsigned int)status);
 	if (err)
 		*err = said;
 	return -(int)said.code;
@@ -113,8 +110,7 @@ static int move_chunk(int from, int to, uint64_t at, uint64_t len)
 	while (len > 0) {
 		ssize_t n = copy_file_range(from, &in, to, &out, len, 0);
 
-		if (n < 0 &&
-		    (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
 			break;
 		if (n <= 0)
 			return n < 0 ? -errno : -ENODATA;
@@ -159,10 +155,8 @@ static int move_into_image(struct ul_image_job *job, const char *path, struct ul
 		if (r < 0)
 			return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, -r);
 		/* Where holes cannot be made the file goes as a whole, a little later. */
-		(void)!fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
-				 (off_t)len);
-		ul_progress_report(job->o.progress, "moving the filesystem", at + len,
-				   job->fs_size);
+		(void)!fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len);
+		ul_progress_report(job->o.progress, "moving the filesystem", at + len, job->fs_size);
 	}
 	return unlink(path) < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, errno) : 0;
 }
@@ -171,8 +165,7 @@ int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err)
 {
 	if (job->tool.squashfs || !job->o.store_group)
 		return 0;
-	return ul_erofs_set_group(job->image_fd, UL_IMAGE_ALIGN, job->image, UL_LOWER_STORE,
-				  job->o.store_group, err);
+	return ul_erofs_set_group(job->image_fd, UL_IMAGE_ALIGN, job->image, UL_LOWER_STORE, job->o.store_group, err);
 }
 
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
@@ -194,16 +187,14 @@ int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 	r = run_maker(job, &fs, err);
 	if (r < 0)
 		return r;
-	job->image_fd =
-		open(job->image, O_RDWR | O_CLOEXEC | (direct ? 0 : O_CREAT | O_EXCL), 0644);
+	job->image_fd = open(job->image, O_RDWR | O_CLOEXEC | (direct ? 0 : O_CREAT | O_EXCL), 0644);
 	if (job->image_fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, errno);
 	if (!direct)
 		return move_into_image(job, file, err);
 	r = ul_file_size(job->image_fd, &size);
 	if (r < 0 || size <= UL_IMAGE_ALIGN)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL,
-				      r < 0 ? -r : ENODATA);
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, r < 0 ? -r : ENODATA);
 	job->fs_size = size - UL_IMAGE_ALIGN;
 	return 0;
 }

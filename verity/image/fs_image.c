@@ -23,9 +23,8 @@ struct compression {
 };
 
 static const struct compression erofs_compressions[] = {
-	{"none", NULL, 0, 0},  {"lz4", NULL, 0, 0},     {"lz4hc", NULL, 0, 12},
-	{"zstd", NULL, 0, 22}, {"deflate", NULL, 0, 9}, {"xz", "lzma", 0, 9},
-	{NULL, NULL, 0, 0},
+	{"none", NULL, 0, 0},    {"lz4", NULL, 0, 0},  {"lz4hc", NULL, 0, 12}, {"zstd", NULL, 0, 22},
+	{"deflate", NULL, 0, 9}, {"xz", "lzma", 0, 9}, {NULL, NULL, 0, 0},
 };
 
 static const struct compression squashfs_compressions[] = {
@@ -40,16 +39,15 @@ static int bad_compression(const struct compression *table, const char *asked, s
 	for (const struct compression *c = table; c->name; c++) {
 		size_t len = strlen(todo);
 
-		snprintf(todo + len, sizeof(todo) - len, c->max ? " %s[,%d..%d]" : " %s", c->name,
-			 c->min, c->max);
+		snprintf(todo + len, sizeof(todo) - len, c->max ? " %s[,%d..%d]" : " %s", c->name, c->min, c->max);
 	}
 	return ul_error_set(err, UL_E_USAGE, "choosing the compression", asked, todo,
 			    "this format has no such compression or level");
 }
 
 /* Split "NAME[,LEVEL]" and look it up. */
-static int parse_compression(const struct compression *table, const char *asked,
-			     struct ul_fs_tool *tool, struct ul_error *err)
+static int parse_compression(const struct compression *table, const char *asked, struct ul_fs_tool *tool,
+			     struct ul_error *err)
 {
 	const char *comma = strchr(asked, ',');
 	size_t len = comma ? (size_t)(comma - asked) : strlen(asked);
@@ -63,14 +61,12 @@ static int parse_compression(const struct compression *table, const char *asked,
 		char *end;
 		long level = strtol(comma + 1, &end, 10);
 
-		if (!isdigit((unsigned char)comma[1]) || *end || c->max == 0 || level < c->min ||
-		    level > c->max)
+		if (!isdigit((unsigned char)comma[1]) || *end || c->max == 0 || level < c->min || level > c->max)
 			return bad_compression(table, asked, err);
 		snprintf(tool->level, sizeof(tool->level), "%d", (int)level);
 	}
 	if (strcmp(c->name, "none") != 0)
-		snprintf(tool->compression, sizeof(tool->compression), "%s",
-			 c->tool_name ? c->tool_name : c->name);
+		snprintf(tool->compression, sizeof(tool->compression), "%s", c->tool_name ? c->tool_name : c->name);
 	/* squashfs: lz4 and lz4hc are one compressor with and without an option. */
 	if (tool->squashfs && !strcmp(c->name, "lz4hc"))
 		strcpy(tool->level, "hc");
@@ -112,8 +108,7 @@ static const char asking[] = "asking for the tool's abilities";
 /* The help, wherever the tool writes it: mkfs.erofs to 1.6 takes standard error. */
 static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struct ul_error *err)
 {
-	const char *command =
-		tool->squashfs ? "exec mksquashfs -help 2>&1" : "exec mkfs.erofs --help 2>&1";
+	const char *command = tool->squashfs ? "exec mksquashfs -help 2>&1" : "exec mkfs.erofs --help 2>&1";
 	const char *argv[] = {"sh", "-c", command, NULL};
 	int status;
 
@@ -176,8 +171,7 @@ static int probe_tool(struct ul_fs_tool *tool, struct ul_error *err)
 	return 0;
 }
 
-int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_tool *ret,
-		    struct ul_error *err)
+int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_tool *ret, struct ul_error *err)
 {
 	struct ul_fs_tool tool = {.program = "mkfs.erofs"};
 	int r;
@@ -186,13 +180,12 @@ int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_to
 		tool.squashfs = true;
 		tool.program = "mksquashfs";
 	} else if (format && strcmp(format, "erofs") != 0) {
-		return ul_error_set(err, UL_E_USAGE, "choosing the format", format,
-				    "One of: erofs squashfs", "there is no such format");
+		return ul_error_set(err, UL_E_USAGE, "choosing the format", format, "One of: erofs squashfs",
+				    "there is no such format");
 	}
 	if (!compression)
 		compression = tool.squashfs ? "zstd" : "lz4";
-	r = parse_compression(tool.squashfs ? squashfs_compressions : erofs_compressions,
-			      compression, &tool, err);
+	r = parse_compression(tool.squashfs ? squashfs_compressions : erofs_compressions, compression, &tool, err);
 	if (r == 0)
 		r = probe_tool(&tool, err);
 	if (r == 0)
@@ -214,8 +207,7 @@ static void add(struct arguments *a, const char *argument)
 		a->argv[a->n++] = argument;
 }
 
-__attribute__((format(printf, 2, 3))) static void add_format(struct arguments *a,
-							     const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add_format(struct arguments *a, const char *format, ...)
 {
 	va_list args;
 	int len;
@@ -229,8 +221,7 @@ __attribute__((format(printf, 2, 3))) static void add_format(struct arguments *a
 	a->used += (size_t)len + 1;
 }
 
-static void erofs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_job *job,
-			    struct arguments *a)
+static void erofs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_job *job, struct arguments *a)
 {
 	char uuid[37];
 
@@ -254,8 +245,7 @@ static void erofs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_jo
 	add(a, job->tree);
 }
 
-static void squashfs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_job *job,
-			       struct arguments *a)
+static void squashfs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_job *job, struct arguments *a)
 {
 	static const char *const fixed[] = {
 		"-noappend",    "-quiet",

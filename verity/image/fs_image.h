@@ -37,8 +37,7 @@ struct ul_fs_tool {
  * or NAME[,LEVEL]. Errors: -UL_E_USAGE (no such format, compression or level), -UL_E_SYSTEM (not
  * installed, or the installed one lacks the compression).
  */
-int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_tool *ret,
-		    struct ul_error *err);
+int ul_fs_tool_find(const char *format, const char *compression, struct ul_fs_tool *ret, struct ul_error *err);
 
 struct ul_fs_job {
 	const char *tree;     /* absolute path of the directory that becomes the root */

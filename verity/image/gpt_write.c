@@ -76,8 +76,8 @@ static int new_table(struct fdisk_context *cxt, const uint8_t disk_uuid[16])
 	return r ? r : fdisk_set_disklabel_id_from_string(cxt, uuid);
 }
 
-int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16],
-		 const struct ul_gpt_entry *entries, size_t n, struct ul_error *err)
+int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16], const struct ul_gpt_entry *entries, size_t n,
+		 struct ul_error *err)
 {
 	UL_CLEANUP(cleanup_context) struct fdisk_context *cxt = fdisk_new_context();
 	int r;

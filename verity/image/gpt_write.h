@@ -22,5 +22,5 @@ struct ul_gpt_entry {
  * Write protective MBR and both copies of the table to fd, an image file of its final size (sectors of 512
  * bytes); partitions are numbered from 1. What lies outside the table is left as it is. Errors: -UL_E_SYSTEM.
  */
-int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16],
-		 const struct ul_gpt_entry *entries, size_t n, struct ul_error *err);
+int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16], const struct ul_gpt_entry *entries, size_t n,
+		 struct ul_error *err);

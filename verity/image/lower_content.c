@@ -27,13 +27,11 @@ static int mount_error(const char *what, const char *object, int errnum, struct 
 	static const char todo[] = "Run as root, or check the seal alone (--seal-only).";
 
 	if (errnum == EPERM || errnum == EACCES)
-		return ul_error_set(err, UL_E_SYSTEM, what, object, todo,
-				    "mounting the image read-only needs root");
+		return ul_error_set(err, UL_E_SYSTEM, what, object, todo, "mounting the image read-only needs root");
 	return ul_error_errno(err, UL_E_SYSTEM, what, object, todo, errnum);
 }
 
-static int open_loop(const struct ul_extent *data, int *ret_fd, char path[UL_LOOP_PATH],
-		     struct ul_error *err)
+static int open_loop(const struct ul_extent *data, int *ret_fd, char path[UL_LOOP_PATH], struct ul_error *err)
 {
 	ul_autoclose int image = open(data->device, O_RDONLY | O_CLOEXEC);
 	int r;
@@ -170,8 +168,7 @@ static int check_info(struct content *c, struct ul_error *err)
 	r = ul_image_info_parse((const char *)text.data, text.len, &c->info, err);
 	if (r < 0)
 		return r;
-	if (c->d &&
-	    (strcmp(info->name, c->d->name) != 0 || strcmp(info->version, c->d->version) != 0))
+	if (c->d && (strcmp(info->name, c->d->name) != 0 || strcmp(info->version, c->d->version) != 0))
 		return differs("its name and version are not those of the signed descriptor", err);
 	if (info->paths != ul_manifest_n_paths(c->manifest))
 		return differs("its number of paths is not the manifest's", err);
@@ -213,8 +210,7 @@ static int check_database(struct content *c, struct ul_error *err)
 	char path[128];
 
 	if (fstatat(c->rootfd, UL_LOWER_DB "/db.sqlite", &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return ul_error_errno(err, UL_E_DATABASE, WHAT, UL_LOWER_DB "/db.sqlite", NULL,
-				      errno);
+		return ul_error_errno(err, UL_E_DATABASE, WHAT, UL_LOWER_DB "/db.sqlite", NULL, errno);
 	snprintf(path, sizeof(path), "%s/" UL_LOWER_DB "/db.sqlite", c->lower->path);
 	return ul_db_compare(c->manifest, path, err);
 }
@@ -238,8 +234,8 @@ static void found(void *user, enum ul_check_finding kind, const char *path, cons
 	snprintf(first->detail, sizeof(first->detail), "%s", detail ? detail : "");
 }
 
-static int check_store(struct content *c, unsigned int threads, struct ul_progress *progress,
-		       uint64_t *ret_bytes, struct ul_error *err)
+static int check_store(struct content *c, unsigned int threads, struct ul_progress *progress, uint64_t *ret_bytes,
+		       struct ul_error *err)
 {
 	static const char *const kinds[] = {
 		[UL_CHECK_BAD] = "its contents differ from the manifest",
@@ -247,11 +243,9 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 		[UL_CHECK_EXTRA] = "it is in the store, but not in the manifest",
 	};
 	struct first_finding first = {0};
-	struct ul_check_options options = {
-		.threads = threads, .progress = progress, .found = found, .user = &first};
+	struct ul_check_options options = {.threads = threads, .progress = progress, .found = found, .user = &first};
 	struct ul_check_result result = {0};
-	ul_autoclose int store =
-		openat(c->rootfd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int store = openat(c->rootfd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
 	if (store < 0)
@@ -260,23 +254,22 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 	if (r < 0)
 		return r;
 	if (first.any)
-		return ul_error_set(err, UL_E_CHECK, WHAT, first.path, NULL, "%s%s%s",
-				    kinds[first.kind], first.detail[0] ? ": " : "", first.detail);
+		return ul_error_set(err, UL_E_CHECK, WHAT, first.path, NULL, "%s%s%s", kinds[first.kind],
+				    first.detail[0] ? ": " : "", first.detail);
 	*ret_bytes = result.bytes;
 	return 0;
 }
 
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d,
-		     bool contents, unsigned int threads, struct ul_progress *progress,
-		     struct ul_content_result *ret, struct ul_error *err)
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, bool contents,
+		     unsigned int threads, struct ul_progress *progress, struct ul_content_result *ret,
+		     struct ul_error *err)
 {
 	UL_CLEANUP(content_free) struct content c = {.lower = lower, .rootfd = lower->fd, .d = d};
 	struct ul_content_result result = {0};
 	struct stat st;
 	int r;
 
-	if (!d && fstatat(lower->fd, UL_LOWER_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    errno == ENOENT) {
+	if (!d && fstatat(lower->fd, UL_LOWER_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
 		*ret = result;
 		return 0;
 	}

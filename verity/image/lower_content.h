@@ -36,6 +36,6 @@ struct ul_content_result {
  * store path's NAR too. A foreign image without manifest is 0 with result->manifest false. -UL_E_MANIFEST,
  * -UL_E_IMAGE_INFO, -UL_E_DATABASE, -UL_E_NO_SYSTEM, -UL_E_CHECK.
  */
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d,
-		     bool contents, unsigned int threads, struct ul_progress *progress,
-		     struct ul_content_result *ret, struct ul_error *err);
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, bool contents,
+		     unsigned int threads, struct ul_progress *progress, struct ul_content_result *ret,
+		     struct ul_error *err);

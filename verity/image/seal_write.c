@@ -34,8 +34,7 @@ static int no_descriptor(const char *image, const char *why, struct ul_error *er
 }
 
 /* The descriptor of a draft or of a signed partition, appended to *ret. */
-static int find_descriptor(const char *text, size_t len, const char *image, struct ul_buffer *ret,
-			   struct ul_error *err)
+static int find_descriptor(const char *text, size_t len, const char *image, struct ul_buffer *ret, struct ul_error *err)
 {
 	ul_autojson struct json_object *json = NULL;
 	struct json_object *ours = NULL;
@@ -45,10 +44,8 @@ static int find_descriptor(const char *text, size_t len, const char *image, stru
 	json = len <= UL_SIG_PARTITION_SIZE ? ul_json_parse(text, len, &why) : NULL;
 	if (!json)
 		return no_descriptor(image, len ? "it holds no JSON" : "it is empty", err);
-	if (!json_object_object_get_ex(json, "underlay", &ours) ||
-	    !(encoded = ul_json_string(ours, "descriptor")))
-		return no_descriptor(image, "it holds no descriptor: another tool made the image",
-				     err);
+	if (!json_object_object_get_ex(json, "underlay", &ours) || !(encoded = ul_json_string(ours, "descriptor")))
+		return no_descriptor(image, "it holds no descriptor: another tool made the image", err);
 	if (ul_buffer_reserve(ret, strlen(encoded) / 4 * 3) < 0)
 		return ul_error_nomem(err, WHAT);
 	if (!ul_base64_decode(encoded, strlen(encoded), ret->data, &n))
@@ -57,8 +54,8 @@ static int find_descriptor(const char *text, size_t len, const char *image, stru
 	return 0;
 }
 
-int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_tbs *ret,
-		struct ul_descriptor *ret_d, struct ul_error *err)
+int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_tbs *ret, struct ul_descriptor *ret_d,
+		struct ul_error *err)
 {
 	struct ul_tbs tbs = {.descriptor = {0}};
 	struct ul_descriptor d;
@@ -115,8 +112,8 @@ int ul_seal_draft(const struct ul_tbs *tbs, struct ul_buffer *ret, struct ul_err
 }
 
 int ul_seal_join(const struct ul_tbs *tbs, const struct ul_buffer *root_hash_signature,
-		 const struct ul_buffer *descriptor_signature, const uint8_t fingerprint[32],
-		 struct ul_buffer *ret, struct ul_error *err)
+		 const struct ul_buffer *descriptor_signature, const uint8_t fingerprint[32], struct ul_buffer *ret,
+		 struct ul_error *err)
 {
 	/* Borrowed throughout: never freed as a blob. */
 	struct ul_signature_blob blob = {
@@ -132,8 +129,7 @@ int ul_seal_join(const struct ul_tbs *tbs, const struct ul_buffer *root_hash_sig
 	return finish(&text, ul_signature_format(&blob, &text, err), ret, err);
 }
 
-int ul_seal_sign(const struct ul_tbs *tbs, struct ul_signer *signer, struct ul_buffer *ret,
-		 struct ul_error *err)
+int ul_seal_sign(const struct ul_tbs *tbs, struct ul_signer *signer, struct ul_buffer *ret, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer root_hash = {0}, descriptor = {0};
 	uint8_t fingerprint[32];
@@ -143,7 +139,6 @@ int ul_seal_sign(const struct ul_tbs *tbs, struct ul_signer *signer, struct ul_b
 		return ul_error_nomem(err, WHAT);
 	r = ul_signer_sign(signer, tbs->root_hash, strlen(tbs->root_hash), &root_hash, err);
 	if (r == 0)
-		r = ul_signer_sign(signer, tbs->descriptor.data, tbs->descriptor.len, &descriptor,
-				   err);
+		r = ul_signer_sign(signer, tbs->descriptor.data, tbs->descriptor.len, &descriptor, err);
 	return r < 0 ? r : ul_seal_join(tbs, &root_hash, &descriptor, fingerprint, ret, err);
 }

@@ -22,15 +22,14 @@ struct ul_tbs {
 
 int ul_tbs_make(const struct ul_descriptor *d, struct ul_tbs *ret, struct ul_error *err);
 /* From a draft or a signed partition's bytes; ret_d: the descriptor, parsed, unverified. */
-int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_tbs *ret,
-		struct ul_descriptor *ret_d, struct ul_error *err);
+int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_tbs *ret, struct ul_descriptor *ret_d,
+		struct ul_error *err);
 void ul_tbs_free(struct ul_tbs *tbs);
 
 /* All three yield the whole partition, UL_SIG_PARTITION_SIZE bytes, NULs behind the JSON. */
 int ul_seal_draft(const struct ul_tbs *tbs, struct ul_buffer *ret, struct ul_error *err);
-int ul_seal_sign(const struct ul_tbs *tbs, struct ul_signer *signer, struct ul_buffer *ret,
-		 struct ul_error *err);
+int ul_seal_sign(const struct ul_tbs *tbs, struct ul_signer *signer, struct ul_buffer *ret, struct ul_error *err);
 /* Signatures made elsewhere; fingerprint: SHA-256 of the certificate. */
 int ul_seal_join(const struct ul_tbs *tbs, const struct ul_buffer *root_hash_signature,
-		 const struct ul_buffer *descriptor_signature, const uint8_t fingerprint[32],
-		 struct ul_buffer *ret, struct ul_error *err);
+		 const struct ul_buffer *descriptor_signature, const uint8_t fingerprint[32], struct ul_buffer *ret,
+		 struct ul_error *err);

@@ -44,10 +44,8 @@ static int find_slot(struct open_image *i, struct ul_error *err)
 				    "it holds %zu store images, not one", i->list.n);
 	i->slot = &i->list.slots[0];
 	if (!i->slot->sig.device || i->slot->sig.size < UL_SIG_PARTITION_SIZE)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path,
-				    "Build the image by `underlay image build`.",
-				    "it has no signature partition of %u bytes",
-				    UL_SIG_PARTITION_SIZE);
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path, "Build the image by `underlay image build`.",
+				    "it has no signature partition of %u bytes", UL_SIG_PARTITION_SIZE);
 	return 0;
 }
 
@@ -62,8 +60,7 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 	char data_uuid[37], hash_uuid[37];
 
 	if (ul_image_partition_uuids(i->d.root_hash, i->d.root_hash_len, data, hash) < 0)
-		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, i->path, NULL,
-				    "its root hash is too short");
+		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, i->path, NULL, "its root hash is too short");
 	ul_uuid_format(data, data_uuid);
 	ul_uuid_format(hash, hash_uuid);
 	if (strcmp(data_uuid, slot->data_uuid) != 0 || strcmp(hash_uuid, slot->hash_uuid) != 0)
@@ -72,8 +69,7 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 	if (i->d.data_blocks > slot->data.size / i->d.data_block_size)
 		return ul_error_set(err, UL_E_CHECK, WHAT, i->path, "Build the image again.",
 				    "the data partition is smaller than the descriptor says");
-	return ul_hash_tree_check(i->fd, slot->data.offset, i->fd, slot->hash.offset, &i->d, 0,
-				  progress, NULL, err);
+	return ul_hash_tree_check(i->fd, slot->data.offset, i->fd, slot->hash.offset, &i->d, 0, progress, NULL, err);
 }
 
 /* Open, find, read; *ret is set in any case and to be closed. */
@@ -95,8 +91,7 @@ static int open_image(const char *path, bool writable, struct open_image *ret, s
 	return ul_tbs_read(partition, sizeof(partition), path, &ret->tbs, &ret->d, err);
 }
 
-static int write_partition(struct open_image *i, const struct ul_buffer *partition,
-			   struct ul_error *err)
+static int write_partition(struct open_image *i, const struct ul_buffer *partition, struct ul_error *err)
 {
 	int r = ul_pwrite_full(i->fd, partition->data, partition->len, i->slot->sig.offset);
 
@@ -105,8 +100,7 @@ static int write_partition(struct open_image *i, const struct ul_buffer *partiti
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, i->path, NULL, -r) : 0;
 }
 
-int ul_image_sign(const char *image, struct ul_signer *signer, struct ul_progress *progress,
-		  struct ul_error *err)
+int ul_image_sign(const char *image, struct ul_signer *signer, struct ul_progress *progress, struct ul_error *err)
 {
 	UL_CLEANUP(close_image) struct open_image i;
 	ul_autobuffer struct ul_buffer partition = {0};
@@ -119,19 +113,15 @@ int ul_image_sign(const char *image, struct ul_signer *signer, struct ul_progres
 	return r < 0 ? r : write_partition(&i, &partition, err);
 }
 
-static int export_file(const char *dir, const char *name, const void *data, size_t len,
-		       struct ul_error *err)
+static int export_file(const char *dir, const char *name, const void *data, size_t len, struct ul_error *err)
 {
 	ul_autofree char *path = ul_path_join(dir, name);
 	int r = path ? ul_write_file_atomic(AT_FDCWD, path, 0644, data, len) : -ENOMEM;
 
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "writing what is to be signed", dir, NULL,
-				      -r)
-		     : 0;
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "writing what is to be signed", dir, NULL, -r) : 0;
 }
 
-int ul_image_export_tbs(const char *image, const char *dir, struct ul_progress *progress,
-			struct ul_error *err)
+int ul_image_export_tbs(const char *image, const char *dir, struct ul_progress *progress, struct ul_error *err)
 {
 	UL_CLEANUP(close_image) struct open_image i;
 	int r = open_image(image, false, &i, err);
@@ -142,20 +132,16 @@ int ul_image_export_tbs(const char *image, const char *dir, struct ul_progress *
 		return r;
 	r = ul_mkdir_parents(AT_FDCWD, dir, 0755);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "writing what is to be signed", dir, NULL,
-				      -r);
+		return ul_error_errno(err, UL_E_SYSTEM, "writing what is to be signed", dir, NULL, -r);
 	r = export_file(dir, "root-hash", i.tbs.root_hash, strlen(i.tbs.root_hash), err);
-	return r < 0 ? r
-		     : export_file(dir, "descriptor", i.tbs.descriptor.data, i.tbs.descriptor.len,
-				   err);
+	return r < 0 ? r : export_file(dir, "descriptor", i.tbs.descriptor.data, i.tbs.descriptor.len, err);
 }
 
 static int read_signature(const char *path, struct ul_buffer *ret, struct ul_error *err)
 {
 	int r = ul_read_file(AT_FDCWD, path, SIGNATURE_MAX, ret);
 
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "reading the signature", path, NULL, -r)
-		     : 0;
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "reading the signature", path, NULL, -r) : 0;
 }
 
 static void free_trust(struct ul_trust **trust)
@@ -165,24 +151,23 @@ static void free_trust(struct ul_trust **trust)
 
 /* Both signatures must be by the one certificate; says who that is. */
 static int verify_signatures(const struct open_image *i, const struct ul_buffer *root_hash,
-			     const struct ul_buffer *descriptor, const char *cert_path,
-			     struct ul_signer_name *ret_by, struct ul_error *err)
+			     const struct ul_buffer *descriptor, const char *cert_path, struct ul_signer_name *ret_by,
+			     struct ul_error *err)
 {
 	UL_CLEANUP(free_trust) struct ul_trust *trust = NULL;
 	int r = ul_trust_load_file(cert_path, &trust, err);
 
 	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.root_hash, strlen(i->tbs.root_hash),
-				    root_hash->data, root_hash->len, "root hash", ret_by, err);
+		r = ul_trust_verify(trust, i->tbs.root_hash, strlen(i->tbs.root_hash), root_hash->data, root_hash->len,
+				    "root hash", ret_by, err);
 	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.descriptor.data, i->tbs.descriptor.len,
-				    descriptor->data, descriptor->len, "descriptor", ret_by, err);
+		r = ul_trust_verify(trust, i->tbs.descriptor.data, i->tbs.descriptor.len, descriptor->data,
+				    descriptor->len, "descriptor", ret_by, err);
 	return r;
 }
 
-int ul_image_add_signatures(const char *image, const char *root_hash_p7s,
-			    const char *descriptor_p7s, const char *cert_path,
-			    struct ul_signer_name *ret_by, struct ul_error *err)
+int ul_image_add_signatures(const char *image, const char *root_hash_p7s, const char *descriptor_p7s,
+			    const char *cert_path, struct ul_signer_name *ret_by, struct ul_error *err)
 {
 	UL_CLEANUP(close_image) struct open_image i;
 	ul_autobuffer struct ul_buffer root_hash = {0}, descriptor = {0}, partition = {0};
@@ -198,10 +183,8 @@ int ul_image_add_signatures(const char *image, const char *root_hash_p7s,
 		r = verify_signatures(&i, &root_hash, &descriptor, cert_path, &by, err);
 	if (r < 0)
 		return r;
-	if (!ul_hex_decode(by.fingerprint, strlen(by.fingerprint), fingerprint,
-			   sizeof(fingerprint)))
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL,
-				    "its fingerprint is no SHA-256");
+	if (!ul_hex_decode(by.fingerprint, strlen(by.fingerprint), fingerprint, sizeof(fingerprint)))
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL, "its fingerprint is no SHA-256");
 	r = ul_seal_join(&i.tbs, &root_hash, &descriptor, fingerprint, &partition, err);
 	if (r == 0)
 		r = write_partition(&i, &partition, err);

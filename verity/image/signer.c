@@ -47,17 +47,13 @@ static int key_refused(const char *path, const struct passphrase *p, struct ul_e
 
 	if (p->asked && !p->text) {
 		ERR_clear_error();
-		return ul_error_set(err, UL_E_INPUT, what, path, "Give the key's passphrase.",
-				    "the key is encrypted");
+		return ul_error_set(err, UL_E_INPUT, what, path, "Give the key's passphrase.", "the key is encrypted");
 	}
 	if (p->asked)
 		return ul_error_set(err, UL_E_INPUT, what, path, "Check the passphrase.",
-				    "the key cannot be decrypted: %s",
-				    ul_crypto_reason("wrong passphrase"));
-	return ul_error_set(err, UL_E_INPUT, what, path,
-			    "Give a private key in PEM (BEGIN PRIVATE KEY).",
-			    "it is no private key in PEM: %s",
-			    ul_crypto_reason("nothing in it can be read"));
+				    "the key cannot be decrypted: %s", ul_crypto_reason("wrong passphrase"));
+	return ul_error_set(err, UL_E_INPUT, what, path, "Give a private key in PEM (BEGIN PRIVATE KEY).",
+			    "it is no private key in PEM: %s", ul_crypto_reason("nothing in it can be read"));
 }
 
 static int load_key(const char *path, const char *passphrase, EVP_PKEY **ret, struct ul_error *err)
@@ -80,20 +76,20 @@ static int load_key(const char *path, const char *passphrase, EVP_PKEY **ret, st
 	if (!key)
 		return key_refused(path, &p, err);
 	if (ul_key_defect(key, why, sizeof(why)))
-		return ul_error_set(err, UL_E_INPUT, what, path,
-				    "Sign with RSA of 2048 bits or more, or ECDSA.", "%s", why);
+		return ul_error_set(err, UL_E_INPUT, what, path, "Sign with RSA of 2048 bits or more, or ECDSA.", "%s",
+				    why);
 	*ret = ul_steal(key);
 	return 0;
 }
 
-int ul_signer_load(const char *key_path, const char *cert_path, const char *passphrase,
-		   struct ul_signer **ret, struct ul_error *err)
+int ul_signer_load(const char *key_path, const char *cert_path, const char *passphrase, struct ul_signer **ret,
+		   struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
 	ul_autopkey EVP_PKEY *key = NULL;
 	struct ul_signer *s;
-	int r = ul_certificate_load(AT_FDCWD, cert_path, cert_path, UL_E_INPUT,
-				    "loading the signing certificate", &cert, err);
+	int r = ul_certificate_load(AT_FDCWD, cert_path, cert_path, UL_E_INPUT, "loading the signing certificate",
+				    &cert, err);
 
 	if (r == 0)
 		r = load_key(key_path, passphrase, &key, err);
@@ -159,8 +155,7 @@ static void free_pkcs7(PKCS7 **p7)
 	PKCS7_free(*p7);
 }
 
-int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der,
-		   struct ul_error *err)
+int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der, struct ul_error *err)
 {
 	static const char what[] = "signing";
 	const int flags = PKCS7_BINARY | PKCS7_DETACHED | PKCS7_NOATTR | PKCS7_NOCERTS;
@@ -170,8 +165,8 @@ int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_
 	int n = 0;
 
 	if (len > UL_PKCS7_MAX)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "there are %zu bytes to sign, more than %d", len, UL_PKCS7_MAX);
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "there are %zu bytes to sign, more than %d", len,
+				    UL_PKCS7_MAX);
 	bio = BIO_new_mem_buf(data, (int)len);
 	if (bio)
 		p7 = PKCS7_sign(NULL, NULL, NULL, NULL, flags | PKCS7_PARTIAL);

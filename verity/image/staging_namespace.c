@@ -88,9 +88,7 @@ bool ul_staging_namespace_works(size_t *ret_max_mounts)
 
 	if (pid == 0)
 		/* A kernel may allow the namespace but a security module the mount not: try both. */
-		_exit(enter_namespace() == 0 && mount("/", "/", NULL, MS_BIND | MS_REC, NULL) == 0
-			      ? 0
-			      : 1);
+		_exit(enter_namespace() == 0 && mount("/", "/", NULL, MS_BIND | MS_REC, NULL) == 0 ? 0 : 1);
 	if (pid < 0)
 		return false;
 	while (waitpid(pid, &status, 0) < 0)
@@ -115,7 +113,6 @@ int ul_staging_enter(const struct ul_staging *s, struct ul_error *err)
 		 * it, locked to it by a more privileged one, would come off.
 		 */
 		if (mount(s->binds[i].source, s->binds[i].target, NULL, MS_BIND | MS_REC, NULL) < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->binds[i].source, NULL,
-					      errno);
+			return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->binds[i].source, NULL, errno);
 	return 0;
 }

@@ -102,8 +102,7 @@ static int is_odd(struct scan *s, const struct stat *st)
 	case S_IFLNK:
 		break;
 	default:
-		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
-				    "Take it out of the store path.",
+		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path, "Take it out of the store path.",
 				    "only files, directories and symbolic links belong in a store");
 	}
 	if (st->st_nlink < 2 || s->stage->options.hard_links_allowed)
@@ -111,13 +110,11 @@ static int is_odd(struct scan *s, const struct stat *st)
 	return seen_before(s, st);
 }
 
-static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth,
-		       struct ul_staging_node *ret);
+static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *ret);
 
 static int add_child(struct ul_staging_node *node, const char *name, struct ul_staging_node *child)
 {
-	struct ul_staging_node *grown =
-		reallocarray(node->children, node->n_children + 1, sizeof(*grown));
+	struct ul_staging_node *grown = reallocarray(node->children, node->n_children + 1, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
@@ -129,8 +126,7 @@ static int add_child(struct ul_staging_node *node, const char *name, struct ul_s
 	return 0;
 }
 
-static int scan_entry(struct scan *s, int fd, const char *name, unsigned int depth,
-		      struct ul_staging_node *node)
+static int scan_entry(struct scan *s, int fd, const char *name, unsigned int depth, struct ul_staging_node *node)
 {
 	struct ul_staging_node child = {0};
 	size_t parent_len = s->path_len;
@@ -160,12 +156,10 @@ static int scan_entry(struct scan *s, int fd, const char *name, unsigned int dep
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct ul_staging_node *)a)->name,
-		      ((const struct ul_staging_node *)b)->name);
+	return strcmp(((const struct ul_staging_node *)a)->name, ((const struct ul_staging_node *)b)->name);
 }
 
-static int scan_directory(struct scan *s, int dirfd, const char *name, unsigned int depth,
-			  struct ul_staging_node *node)
+static int scan_directory(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *node)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
 	struct dirent *entry;
@@ -192,8 +186,7 @@ static int scan_directory(struct scan *s, int dirfd, const char *name, unsigned 
 }
 
 /* 1: *ret says what is to be made anew (the caller frees it); 0: canonical throughout; negative. */
-static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth,
-		       struct ul_staging_node *ret)
+static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *ret)
 {
 	struct ul_staging_node node = {0};
 	struct stat st;
@@ -266,7 +259,7 @@ static void cleanup_stage(struct ul_staging **s)
 }
 
 int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
-		  struct ul_staging **ret, struct ul_error *err)
+		    struct ul_staging **ret, struct ul_error *err)
 {
 	UL_CLEANUP(cleanup_stage) struct ul_staging *stage = calloc(1, sizeof(*stage));
 	struct scan s = {.stage = stage, .err = err};
@@ -285,8 +278,7 @@ int ul_staging_scan(const struct ul_staging_options *options, const char *const 
 	store_fd = stage->store ? open(stage->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (store_fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store,
-				      "Name the directory that holds the store paths by --store.",
-				      errno);
+				      "Name the directory that holds the store paths by --store.", errno);
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = scan_path(&s, store_fd, i);
 	free(s.seen);

@@ -147,8 +147,7 @@ static int place_file(struct place *p, const char *source, const char *target, u
 	return copy_file(p, source, target);
 }
 
-static int place_object(struct place *p, const char *source, const char *target,
-			const struct ul_staging_node *node);
+static int place_object(struct place *p, const char *source, const char *target, const struct ul_staging_node *node);
 
 static const struct ul_staging_node *find_child(const struct ul_staging_node *node, const char *name)
 {
@@ -179,8 +178,7 @@ static int place_entry(struct place *p, const char *source, const char *target, 
 }
 
 /* A directory made anew, with all its entries. */
-static int place_directory(struct place *p, const char *source, const char *target,
-			   const struct ul_staging_node *node)
+static int place_directory(struct place *p, const char *source, const char *target, const struct ul_staging_node *node)
 {
 	struct dirent *entry;
 	DIR *dir;
@@ -203,8 +201,7 @@ static int place_directory(struct place *p, const char *source, const char *targ
 }
 
 /* node NULL: canonical throughout. */
-static int place_object(struct place *p, const char *source, const char *target,
-			const struct ul_staging_node *node)
+static int place_object(struct place *p, const char *source, const char *target, const struct ul_staging_node *node)
 {
 	struct stat st;
 
@@ -213,8 +210,7 @@ static int place_object(struct place *p, const char *source, const char *target,
 	if (S_ISLNK(st.st_mode))
 		return copy_symlink(p, source, target);
 	if (S_ISREG(st.st_mode))
-		return node ? copy_file(p, source, target)
-			    : place_file(p, source, target, (uint64_t)st.st_size);
+		return node ? copy_file(p, source, target) : place_file(p, source, target, (uint64_t)st.st_size);
 	if (!node && may_bind(p->stage))
 		return add_bind(p, source, target, true);
 	return place_directory(p, source, target, node);

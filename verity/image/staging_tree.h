@@ -46,7 +46,7 @@ struct ul_staging_report {
  * is missing, a file is of a kind that no store path has), -UL_E_SYSTEM, -UL_E_MEMORY.
  */
 int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
-		  struct ul_staging **ret, struct ul_error *err);
+		    struct ul_staging **ret, struct ul_error *err);
 
 /*
  * Fill the empty directory dir (an absolute path, the tree's nix/store) with them. Afterwards the tree is

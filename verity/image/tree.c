@@ -109,8 +109,8 @@ int ul_image_scan(struct ul_image_job *job, struct ul_error *err)
 		.progress = job->o.progress,
 	};
 
-	return ul_staging_scan(&options, (const char *const *)job->names, ul_manifest_n_paths(job->m),
-			     &job->stage, err);
+	return ul_staging_scan(&options, (const char *const *)job->names, ul_manifest_n_paths(job->m), &job->stage,
+			       err);
 }
 
 static int make_directory(int tree_fd, const char *path)
@@ -205,8 +205,7 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(directories); i++)
 		r = make_directory(tree_fd, directories[i]);
 	/* As Nix makes it; profiles are roots. */
-	if (r == 0 &&
-	    symlinkat("/nix/var/nix/profiles", tree_fd, "nix/var/nix/gcroots/profiles") < 0)
+	if (r == 0 && symlinkat("/nix/var/nix/profiles", tree_fd, "nix/var/nix/gcroots/profiles") < 0)
 		r = -errno;
 	manifest = ul_manifest_data(job->m, &len);
 	if (r == 0)

@@ -7,19 +7,17 @@
 enum {
 	EROFS_SB_OFFSET = 1024, /* of the superblock in the filesystem */
 	EROFS_SB_SIZE = 128,
-	EROFS_SB_MAGIC = 0, /* u32 */
-	EROFS_SB_CHECKSUM =
-		4, /* u32: crc32c from the superblock to the end of block 0, this as 0 */
+	EROFS_SB_MAGIC = 0,             /* u32 */
+	EROFS_SB_CHECKSUM = 4,          /* u32: crc32c from the superblock to the end of block 0, this as 0 */
 	EROFS_SB_FEATURE_COMPAT = 8,    /* u32 */
 	EROFS_SB_BLOCK_BITS = 12,       /* u8 */
 	EROFS_SB_ROOT_NID = 14,         /* u16 */
 	EROFS_SB_META_BLOCK = 40,       /* u32 */
 	EROFS_SB_FEATURE_INCOMPAT = 80, /* u32 */
 
-	EROFS_INODE_UNIT = 32,  /* inode number times this, from the meta block on */
-	EROFS_INODE_FORMAT = 0, /* u16: bit 0 extended, bits 1 to 3 layout of the data */
-	EROFS_INODE_XATTRS =
-		2, /* u16: 0, or 12 bytes and as many times 4 less one follow the inode */
+	EROFS_INODE_UNIT = 32,   /* inode number times this, from the meta block on */
+	EROFS_INODE_FORMAT = 0,  /* u16: bit 0 extended, bits 1 to 3 layout of the data */
+	EROFS_INODE_XATTRS = 2,  /* u16: 0, or 12 bytes and as many times 4 less one follow the inode */
 	EROFS_INODE_MODE = 4,    /* u16 */
 	EROFS_INODE_SIZE = 8,    /* u32, in an extended inode u64 */
 	EROFS_INODE_BLOCK = 16,  /* u32: first block of plain data; format of chunks */
@@ -30,10 +28,9 @@ enum {
 
 	/* Layouts of an inode's data. */
 	EROFS_FLAT_PLAIN = 0,
-	EROFS_COMPRESSED_FULL = 1, /* an index entry of 8 bytes for each 4 KiB of the file */
-	EROFS_FLAT_INLINE = 2,     /* what does not fill a block follows the inode */
-	EROFS_COMPRESSED_COMPACT =
-		3, /* entries of 2 or 4 bytes, in packs that share a block number */
+	EROFS_COMPRESSED_FULL = 1,    /* an index entry of 8 bytes for each 4 KiB of the file */
+	EROFS_FLAT_INLINE = 2,        /* what does not fill a block follows the inode */
+	EROFS_COMPRESSED_COMPACT = 3, /* entries of 2 or 4 bytes, in packs that share a block number */
 	EROFS_CHUNK_BASED = 4,
 
 	EROFS_DIRENT_SIZE = 12, /* u64 inode number, u16 offset of the name, u8 type, u8 0 */

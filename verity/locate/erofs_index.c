@@ -37,8 +37,7 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
 	return (n + unit - 1) / unit * unit;
 }
 
-int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inode,
-		    uint64_t *ret_end)
+int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end)
 {
 	unsigned int bits = fs->block_bits + (inode->block & CHUNK_BITS);
 	uint64_t unit = inode->block & CHUNK_INDEXES ? 8 : 4, chunk = UINT64_C(1) << bits;
@@ -56,8 +55,8 @@ int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inod
 		if (r < 0)
 			return r;
 		if (block != UINT32_MAX) /* a hole */
-			ul_erofs_tell(fs, UL_EROFS_FILE, (uint64_t)block << fs->block_bits, len,
-				      i * chunk, i * chunk + len);
+			ul_erofs_tell(fs, UL_EROFS_FILE, (uint64_t)block << fs->block_bits, len, i * chunk,
+				      i * chunk + len);
 	}
 	*ret_end = at + n * unit;
 	return 0;
@@ -80,14 +79,13 @@ struct clusters {
 static void finish_cluster(struct clusters *c, uint64_t file_end)
 {
 	if (c->blocks > 0 && file_end > c->file_start)
-		ul_erofs_tell(c->fs, UL_EROFS_FILE, c->block << c->fs->block_bits,
-			      c->blocks << c->fs->block_bits, c->file_start, file_end);
+		ul_erofs_tell(c->fs, UL_EROFS_FILE, c->block << c->fs->block_bits, c->blocks << c->fs->block_bits,
+			      c->file_start, file_end);
 	c->blocks = 0;
 }
 
 /* number: the offset in the cluster of a head; of a NONHEAD a distance, or a count of blocks. */
-static void take_entry(struct clusters *c, uint64_t index, unsigned int type, unsigned int number,
-		       uint64_t block)
+static void take_entry(struct clusters *c, uint64_t index, unsigned int type, unsigned int number, uint64_t block)
 {
 	uint64_t at = index << c->bits;
 
@@ -114,8 +112,7 @@ static int read_full(struct clusters *c, uint64_t at, uint64_t n)
 
 		if (r < 0)
 			return r;
-		take_entry(c, i, type,
-			   type == NONHEAD ? ul_get_le16(entry + 4) : ul_get_le16(entry + 2),
+		take_entry(c, i, type, type == NONHEAD ? ul_get_le16(entry + 4) : ul_get_le16(entry + 2),
 			   ul_get_le32(entry + 4));
 	}
 	c->end = at + n * FULL_ENTRY;
@@ -123,8 +120,8 @@ static int read_full(struct clusters *c, uint64_t at, uint64_t n)
 }
 
 /* Entry i of a pack whose entries have `width` bits: `low` bits of a number, then two of type. */
-static unsigned int unpack(const uint8_t *pack, unsigned int i, unsigned int width,
-			   unsigned int low, unsigned int *ret_number)
+static unsigned int unpack(const uint8_t *pack, unsigned int i, unsigned int width, unsigned int low,
+			   unsigned int *ret_number)
 {
 	unsigned int bit = i * width;
 	uint32_t word;
@@ -136,8 +133,7 @@ static unsigned int unpack(const uint8_t *pack, unsigned int i, unsigned int wid
 }
 
 /* Packs of entries of 1 << shift bytes: n entries, the first of which is entry `first` of the file. */
-static int read_packs(struct clusters *c, uint64_t at, uint64_t first, uint64_t n,
-		      unsigned int shift)
+static int read_packs(struct clusters *c, uint64_t at, uint64_t first, uint64_t n, unsigned int shift)
 {
 	unsigned int count = shift == 1 ? 16 : 2, bytes = count << shift;
 	unsigned int width = (bytes - 4) * 8 / count, low = c->bits > 12 ? c->bits : 12;
@@ -186,8 +182,7 @@ static int read_compact(struct clusters *c, uint64_t at, uint64_t n, unsigned in
 	return r;
 }
 
-int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *inode,
-			uint64_t *ret_end)
+int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end)
 {
 	uint64_t at = round_up(inode->end, 8), n;
 	bool full = inode->layout == EROFS_COMPRESSED_FULL;

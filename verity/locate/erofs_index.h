@@ -32,11 +32,9 @@ struct ul_erofs_inode {
 
 int ul_erofs_malformed(const struct ul_erofs *fs, const char *why);
 int ul_erofs_read(const struct ul_erofs *fs, uint64_t at, void *buf, size_t len);
-void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len,
-		   uint64_t file_start, uint64_t file_end);
+void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len, uint64_t file_start,
+		   uint64_t file_end);
 
 /* Tell the pieces of a file in chunks, or of a compressed one; *ret_end: where its index ends. */
-int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inode,
-		    uint64_t *ret_end);
-int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *inode,
-			uint64_t *ret_end);
+int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end);
+int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end);

@@ -9,11 +9,9 @@
 #include "common/file.h"
 #include "verity/locate/erofs_index.h"
 
-#define WHAT "reading the filesystem's map"
-#define DEPTH_MAX \
-	256 /* directories inside each other: what a path of PATH_MAX bytes has room for, nearly */
-#define INCOMPAT_KNOWN \
-	0x7fu /* compression, chunks, inline tails, fragments, prefixes: none moves an inode */
+#define WHAT           "reading the filesystem's map"
+#define DEPTH_MAX      256   /* directories inside each other: what a path of PATH_MAX bytes has room for, nearly */
+#define INCOMPAT_KNOWN 0x7fu /* compression, chunks, inline tails, fragments, prefixes: none moves an inode */
 
 int ul_erofs_malformed(const struct ul_erofs *fs, const char *why)
 {
@@ -30,15 +28,11 @@ int ul_erofs_read(const struct ul_erofs *fs, uint64_t at, void *buf, size_t len)
 	return r < 0 ? ul_error_errno(fs->err, UL_E_SYSTEM, WHAT, fs->object, NULL, -r) : 0;
 }
 
-void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len,
-		   uint64_t file_start, uint64_t file_end)
+void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len, uint64_t file_start,
+		   uint64_t file_end)
 {
-	struct ul_erofs_piece piece = {.kind = kind,
-				       .path = fs->path,
-				       .at = at,
-				       .len = len,
-				       .file_start = file_start,
-				       .file_end = file_end};
+	struct ul_erofs_piece piece = {
+		.kind = kind, .path = fs->path, .at = at, .len = len, .file_start = file_start, .file_end = file_end};
 
 	if (len > 0 && file_start <= file_end)
 		fs->found(fs->user, &piece);
@@ -52,8 +46,7 @@ static int open_erofs(struct ul_erofs *fs, uint64_t *ret_root)
 	if (r < 0)
 		return r;
 	fs->block_bits = sb[EROFS_SB_BLOCK_BITS];
-	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || fs->block_bits < 9 ||
-	    fs->block_bits > 16)
+	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || fs->block_bits < 9 || fs->block_bits > 16)
 		return ul_erofs_malformed(fs, "it is no erofs");
 	if (ul_get_le32(sb + EROFS_SB_FEATURE_INCOMPAT) & ~INCOMPAT_KNOWN)
 		return ul_erofs_malformed(fs, "it has features that this Underlay does not know");
@@ -79,8 +72,7 @@ static int read_inode(struct ul_erofs *fs, uint64_t number, struct ul_erofs_inod
 	if (fs->seen[number / 8] & 1 << number % 8)
 		return 0;
 	fs->seen[number / 8] |= (uint8_t)(1 << number % 8);
-	*ret = (struct ul_erofs_inode){.number = number,
-				       .at = fs->meta + number * EROFS_INODE_UNIT};
+	*ret = (struct ul_erofs_inode){.number = number, .at = fs->meta + number * EROFS_INODE_UNIT};
 	r = ul_erofs_read(fs, ret->at, raw, EROFS_COMPACT_LEN);
 	format = ul_get_le16(raw + EROFS_INODE_FORMAT);
 	extended = format & 1;
@@ -91,8 +83,7 @@ static int read_inode(struct ul_erofs *fs, uint64_t number, struct ul_erofs_inod
 	attributes = ul_get_le16(raw + EROFS_INODE_XATTRS);
 	ret->end = ret->at + (extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN) +
 		   (attributes ? 12 + 4 * (uint64_t)(attributes - 1) : 0);
-	ret->size = extended ? ul_get_le64(raw + EROFS_INODE_SIZE)
-			     : ul_get_le32(raw + EROFS_INODE_SIZE);
+	ret->size = extended ? ul_get_le64(raw + EROFS_INODE_SIZE) : ul_get_le32(raw + EROFS_INODE_SIZE);
 	ret->block = ul_get_le32(raw + EROFS_INODE_BLOCK);
 	ret->layout = format >> 1 & 7;
 	switch (ul_get_le16(raw + EROFS_INODE_MODE) & EROFS_MODE_TYPE) {
@@ -109,12 +100,10 @@ static int read_inode(struct ul_erofs *fs, uint64_t number, struct ul_erofs_inod
 }
 
 /* Whole blocks, and what is left of the file behind the inode. */
-static int tell_flat(const struct ul_erofs *fs, const struct ul_erofs_inode *inode,
-		     uint64_t *ret_end)
+static int tell_flat(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end)
 {
 	enum ul_erofs_kind kind = inode->directory ? UL_EROFS_DIRECTORY : UL_EROFS_FILE;
-	uint64_t tail = inode->size & ((UINT64_C(1) << fs->block_bits) - 1),
-		 whole = inode->size - tail;
+	uint64_t tail = inode->size & ((UINT64_C(1) << fs->block_bits) - 1), whole = inode->size - tail;
 
 	*ret_end = inode->end;
 	if (inode->size > fs->size)
@@ -139,8 +128,7 @@ static int tell_inode(const struct ul_erofs *fs, const struct ul_erofs_inode *in
 		r = ul_erofs_malformed(fs, "a directory is compressed");
 	else if (inode->layout == EROFS_CHUNK_BASED)
 		r = ul_erofs_chunks(fs, inode, &end);
-	else if (inode->layout == EROFS_COMPRESSED_FULL ||
-		 inode->layout == EROFS_COMPRESSED_COMPACT)
+	else if (inode->layout == EROFS_COMPRESSED_FULL || inode->layout == EROFS_COMPRESSED_COMPACT)
 		r = ul_erofs_compressed(fs, inode, &end);
 	else
 		r = ul_erofs_malformed(fs, "a file has an unknown layout");
@@ -152,22 +140,17 @@ static int tell_inode(const struct ul_erofs *fs, const struct ul_erofs_inode *in
 static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned int depth);
 
 /* One block of a directory: entries, then their names, which end where the next one starts. */
-static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, size_t path_len,
-			unsigned int depth)
+static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, size_t path_len, unsigned int depth)
 {
-	size_t n = len < EROFS_DIRENT_SIZE
-			   ? 0
-			   : ul_get_le16(block + EROFS_DIRENT_NAME) / EROFS_DIRENT_SIZE;
+	size_t n = len < EROFS_DIRENT_SIZE ? 0 : ul_get_le16(block + EROFS_DIRENT_NAME) / EROFS_DIRENT_SIZE;
 	int r = 0;
 
 	if (n == 0 || n * EROFS_DIRENT_SIZE > len)
-		return ul_erofs_malformed(fs,
-					  "a directory has no entries where there must be some");
+		return ul_erofs_malformed(fs, "a directory has no entries where there must be some");
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const uint8_t *entry = block + i * EROFS_DIRENT_SIZE;
 		size_t start = ul_get_le16(entry + EROFS_DIRENT_NAME), name_len, used = path_len;
-		size_t end = i + 1 < n ? ul_get_le16(entry + EROFS_DIRENT_SIZE + EROFS_DIRENT_NAME)
-				       : len;
+		size_t end = i + 1 < n ? ul_get_le16(entry + EROFS_DIRENT_SIZE + EROFS_DIRENT_NAME) : len;
 
 		if (start >= end || end > len)
 			return ul_erofs_malformed(fs, "a directory's names lie outside of it");
@@ -192,8 +175,7 @@ static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, s
 	return r;
 }
 
-static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir, size_t path_len,
-			  unsigned int depth)
+static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir, size_t path_len, unsigned int depth)
 {
 	size_t size = (size_t)1 << fs->block_bits;
 	ul_autofree uint8_t *block = malloc((size_t)(dir->size < size ? dir->size : size) + 1);
@@ -204,9 +186,7 @@ static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir,
 		size_t len = dir->size - done < size ? (size_t)(dir->size - done) : size;
 		bool tail = len < size && dir->layout == EROFS_FLAT_INLINE;
 
-		r = ul_erofs_read(fs,
-				  tail ? dir->end : ((uint64_t)dir->block << fs->block_bits) + done,
-				  block, len);
+		r = ul_erofs_read(fs, tail ? dir->end : ((uint64_t)dir->block << fs->block_bits) + done, block, len);
 		if (r == 0)
 			r = walk_entries(fs, block, len, path_len, depth);
 		done += len;
@@ -230,16 +210,10 @@ static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned 
 }
 
 int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user,
-		  struct ul_error *err)
+		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err)
 {
-	struct ul_erofs fs = {.fd = fd,
-			      .offset = offset,
-			      .size = size,
-			      .object = object,
-			      .found = found,
-			      .user = user,
-			      .err = err};
+	struct ul_erofs fs = {
+		.fd = fd, .offset = offset, .size = size, .object = object, .found = found, .user = user, .err = err};
 	uint64_t root = 0;
 	int r = open_erofs(&fs, &root);
 

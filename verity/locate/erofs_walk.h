@@ -19,8 +19,7 @@ enum ul_erofs_kind {
 
 struct ul_erofs_piece {
 	enum ul_erofs_kind kind;
-	const char *
-		path; /* from the root, without a first '/': "nix/store/..."; "" the root itself. For the call
+	const char *path;    /* from the root, without a first '/': "nix/store/..."; "" the root itself. For the call
 				only */
 	uint64_t at, len;    /* bytes of the filesystem */
 	uint64_t file_start; /* of FILE: the bytes of the file that are in them */
@@ -34,5 +33,4 @@ struct ul_erofs_piece {
  * be read. What lies below a damaged directory is left out, all else has been told.
  */
 int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user,
-		  struct ul_error *err);
+		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err);

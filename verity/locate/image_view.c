@@ -29,8 +29,7 @@ void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32])
 	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
 	if (blkid_probe_set_device(probe, fd, (blkid_loff_t)offset, (blkid_loff_t)size) == 0 &&
 	    blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_ONLYIN, only) == 0 &&
-	    blkid_do_safeprobe(probe) == 0 &&
-	    blkid_probe_lookup_value(probe, "TYPE", &type, NULL) == 0)
+	    blkid_do_safeprobe(probe) == 0 && blkid_probe_lookup_value(probe, "TYPE", &type, NULL) == 0)
 		snprintf(ret, 32, "%s", type);
 	blkid_free_probe(probe);
 }
@@ -55,15 +54,13 @@ int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error 
 static void view_signature(int fd, struct ul_slot_view *v)
 {
 	const struct ul_extent *e = &v->slot->sig;
-	size_t len =
-		e->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)e->size : UL_SIGNATURE_PARTITION_MAX;
+	size_t len = e->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)e->size : UL_SIGNATURE_PARTITION_MAX;
 	ul_autofree uint8_t *bytes = NULL;
 	struct ul_error reason = {0};
 	int r;
 
 	if (!e->device) {
-		ul_error_set(&v->no_signature, UL_E_SIGNATURE, NULL, NULL, NULL,
-			     "there is no signature partition");
+		ul_error_set(&v->no_signature, UL_E_SIGNATURE, NULL, NULL, NULL, "there is no signature partition");
 		return;
 	}
 	bytes = malloc(len + 1);
@@ -76,10 +73,8 @@ static void view_signature(int fd, struct ul_slot_view *v)
 		return;
 	v->no_signature = (struct ul_error){0};
 	if (v->blob.descriptor.len == 0)
-		snprintf(v->no_descriptor, sizeof(v->no_descriptor),
-			 "there is none: a foreign image");
-	else if (ul_descriptor_parse(v->blob.descriptor.data, v->blob.descriptor.len,
-				     &v->descriptor, &reason) < 0)
+		snprintf(v->no_descriptor, sizeof(v->no_descriptor), "there is none: a foreign image");
+	else if (ul_descriptor_parse(v->blob.descriptor.data, v->blob.descriptor.len, &v->descriptor, &reason) < 0)
 		memcpy(v->no_descriptor, reason.why, sizeof(v->no_descriptor));
 }
 
@@ -88,8 +83,7 @@ static void view_superblock(int fd, struct ul_slot_view *v)
 	uint8_t bytes[UL_SUPERBLOCK_SIZE];
 	struct ul_error reason = {0};
 
-	if (v->slot->hash.size < sizeof(bytes) ||
-	    ul_pread_full(fd, bytes, sizeof(bytes), v->slot->hash.offset) < 0)
+	if (v->slot->hash.size < sizeof(bytes) || ul_pread_full(fd, bytes, sizeof(bytes), v->slot->hash.offset) < 0)
 		snprintf(v->no_superblock, sizeof(v->no_superblock), "it cannot be read");
 	else if (ul_superblock_parse(bytes, v->slot->disk, &v->superblock, NULL, &reason) < 0)
 		memcpy(v->no_superblock, reason.why, sizeof(v->no_superblock));
@@ -116,8 +110,7 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 	if (r < 0)
 		return r;
 	if (!view->gpt.present)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, image, NULL,
-				    "it has no partition table (GPT)");
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, image, NULL, "it has no partition table (GPT)");
 	view->copies_equal = ul_gpt_check_copies(fd, image, &view->copies) == 0;
 	r = ul_image_slots(image, &view->slots, err);
 	if (r < 0)
@@ -132,8 +125,7 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 		view_type(&view->gpt, v);
 		view_signature(fd, v);
 		if (v->no_signature.code)
-			snprintf(v->no_descriptor, sizeof(v->no_descriptor),
-				 "no signature can be read");
+			snprintf(v->no_descriptor, sizeof(v->no_descriptor), "no signature can be read");
 		view_superblock(fd, v);
 		ul_filesystem_type(fd, v->slot->data.offset, v->slot->data.size, v->filesystem);
 	}

@@ -154,12 +154,10 @@ static int walk(struct search *s, int fd, const struct ul_extent *data, struct u
 	if (!strcmp(type, "erofs"))
 		return ul_erofs_walk(fd, data->offset, data->size, data->device, on_piece, s, err);
 	if (!strcmp(type, "squashfs"))
-		return ul_squashfs_map(fd, data->offset, data->size, data->device, on_table, s,
-				       err);
-	return ul_error_set(
-		err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
-		"the filesystem is %s: which file a block belongs to can be told of erofs",
-		*type ? type : "unknown");
+		return ul_squashfs_map(fd, data->offset, data->size, data->device, on_table, s, err);
+	return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
+			    "the filesystem is %s: which file a block belongs to can be told of erofs",
+			    *type ? type : "unknown");
 }
 
 /* A row for what was found nowhere; then the rows in the caller's order, with the caller's numbers. */
@@ -179,8 +177,8 @@ static int finish(struct search *s, const uint64_t *numbers, bool complete, stru
 	return s->failed;
 }
 
-int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const uint64_t *numbers,
-		     size_t n, struct ul_places *ret, struct ul_error *err)
+int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const uint64_t *numbers, size_t n,
+		     struct ul_places *ret, struct ul_error *err)
 {
 	ul_autoclose int fd = open(data->device, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	ul_autofree struct wanted *wanted = calloc(n + 1, sizeof(*wanted));
@@ -194,8 +192,8 @@ int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const ui
 	for (size_t i = 0; i < n; i++) {
 		if (numbers[i] >= data->size / block_size)
 			return ul_error_set(err, UL_E_INPUT, WHAT, data->device, NULL,
-					    "there is no data block %" PRIu64 ": it has %" PRIu64,
-					    numbers[i], data->size / block_size);
+					    "there is no data block %" PRIu64 ": it has %" PRIu64, numbers[i],
+					    data->size / block_size);
 		wanted[i] = (struct wanted){.number = numbers[i], .asked = i};
 	}
 	qsort(wanted, n, sizeof(*wanted), by_number);
@@ -208,16 +206,14 @@ int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const ui
 
 /* ---- the hash partition, and the rest ---- */
 
-int ul_locate_hash_block(const struct ul_descriptor *d, uint64_t number, struct ul_places *ret,
-			 struct ul_error *err)
+int ul_locate_hash_block(const struct ul_descriptor *d, uint64_t number, struct ul_places *ret, struct ul_error *err)
 {
 	struct ul_hash_tree_geometry g;
 	struct ul_place row = {.number = number, .kind = UL_PLACE_VERITY};
 	uint64_t at, covers = 1;
 
 	if (!ul_hash_tree_measure(d, &g) || number > INT64_MAX / d->hash_block_size)
-		return ul_error_set(err, UL_E_INPUT, WHAT, NULL, NULL,
-				    "there is no hash block %" PRIu64, number);
+		return ul_error_set(err, UL_E_INPUT, WHAT, NULL, NULL, "there is no hash block %" PRIu64, number);
 	at = number * d->hash_block_size;
 	if (d->fec_roots && at >= d->fec_start) {
 		row.kind = at - d->fec_start < ul_fec_size(d) ? UL_PLACE_FEC : UL_PLACE_UNUSED;
@@ -232,8 +228,7 @@ int ul_locate_hash_block(const struct ul_descriptor *d, uint64_t number, struct 
 			row.kind = UL_PLACE_TREE;
 			row.level = i;
 			row.start = (at - first) / d->hash_block_size * covers;
-			row.end = d->data_blocks - row.start < covers ? d->data_blocks
-								      : row.start + covers;
+			row.end = d->data_blocks - row.start < covers ? d->data_blocks : row.start + covers;
 		}
 	}
 	return add(ret, &row, err);
@@ -244,8 +239,8 @@ static bool within(const struct ul_extent *e, uint64_t byte)
 	return e->device && byte >= e->offset && byte - e->offset < e->size;
 }
 
-int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, uint64_t byte,
-		   struct ul_places *ret, struct ul_error *err)
+int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, uint64_t byte, struct ul_places *ret,
+		   struct ul_error *err)
 {
 	struct ul_place row = {.number = byte, .kind = UL_PLACE_OUTSIDE};
 	struct ul_places places = {0};
@@ -256,8 +251,7 @@ int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, ui
 		block = (byte - slot->data.offset) / d->data_block_size;
 		r = ul_locate_blocks(&slot->data, d->data_block_size, &block, 1, &places, err);
 	} else if (within(&slot->hash, byte)) {
-		r = ul_locate_hash_block(d, (byte - slot->hash.offset) / d->hash_block_size,
-					 &places, err);
+		r = ul_locate_hash_block(d, (byte - slot->hash.offset) / d->hash_block_size, &places, err);
 	} else {
 		if (within(&slot->sig, byte))
 			row.kind = UL_PLACE_SIGNATURE;
@@ -309,8 +303,7 @@ char *ul_place_text(const struct ul_place *place, char *buf, size_t size)
 		path_text(place, path, sizeof(path));
 	switch (place->kind) {
 	case UL_PLACE_FILE:
-		snprintf(buf, size, "%s, bytes %" PRIu64 " to %" PRIu64, path, place->start,
-			 place->end - 1);
+		snprintf(buf, size, "%s, bytes %" PRIu64 " to %" PRIu64, path, place->start, place->end - 1);
 		break;
 	case UL_PLACE_DIRECTORY:
 		snprintf(buf, size, "%s, the directory's entries", path);
@@ -334,9 +327,8 @@ char *ul_place_text(const struct ul_place *place, char *buf, size_t size)
 		snprintf(buf, size, "dm-verity's superblock");
 		break;
 	case UL_PLACE_TREE:
-		snprintf(buf, size,
-			 "the hash tree, level %u: covers data blocks %" PRIu64 " to %" PRIu64,
-			 place->level, place->start, place->end - 1);
+		snprintf(buf, size, "the hash tree, level %u: covers data blocks %" PRIu64 " to %" PRIu64, place->level,
+			 place->start, place->end - 1);
 		break;
 	case UL_PLACE_FEC:
 		snprintf(buf, size, "the error correction's parity (FEC)");

@@ -36,11 +36,9 @@ struct ul_place {
 };
 
 struct ul_places {
-	struct ul_place
-		*rows; /* owned; in the order of the numbers asked for, some with several rows */
+	struct ul_place *rows; /* owned; in the order of the numbers asked for, some with several rows */
 	size_t n, size;
-	uint64_t
-		left_out; /* rows beyond UL_PLACES_PER_BLOCK: a block of metadata serves many files */
+	uint64_t left_out; /* rows beyond UL_PLACES_PER_BLOCK: a block of metadata serves many files */
 };
 
 #define UL_PLACES_PER_BLOCK 16
@@ -52,16 +50,15 @@ struct ul_places {
  * -UL_E_FILESYSTEM: no filesystem that is known, or it is damaged where it is read; -UL_E_SYSTEM (a corrupt block
  * of a dm-verity device, too). Then *ret still has what was found.
  */
-int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const uint64_t *numbers,
-		     size_t n, struct ul_places *ret, struct ul_error *err);
+int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const uint64_t *numbers, size_t n,
+		     struct ul_places *ret, struct ul_error *err);
 
 /* The place of a block of the hash partition, numbered from the partition's start as the kernel does. */
-int ul_locate_hash_block(const struct ul_descriptor *d, uint64_t number, struct ul_places *ret,
-			 struct ul_error *err);
+int ul_locate_hash_block(const struct ul_descriptor *d, uint64_t number, struct ul_places *ret, struct ul_error *err);
 
 /* The place of a byte of the image file or disk: as one of the above. */
-int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, uint64_t byte,
-		   struct ul_places *ret, struct ul_error *err);
+int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, uint64_t byte, struct ul_places *ret,
+		   struct ul_error *err);
 
 void ul_places_free(struct ul_places *places);
 

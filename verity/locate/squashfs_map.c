@@ -26,8 +26,8 @@ static int by_place(const void *a, const void *b)
 }
 
 int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
-		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len),
-		    void *user, struct ul_error *err)
+		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len), void *user,
+		    struct ul_error *err)
 {
 	/* Where the superblock says that each begins (u64; all ones: there is none). */
 	static const struct {
@@ -37,8 +37,7 @@ int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
 		{"id table", 48},        {"attribute table", 56}, {"inode table", 64},
 		{"directory table", 72}, {"fragment table", 80},  {"export table", 88},
 	};
-	struct part parts[UL_ARRAY_SIZE(tables) + 2] = {{"superblock", 0},
-							{"files' contents", SB_SIZE}};
+	struct part parts[UL_ARRAY_SIZE(tables) + 2] = {{"superblock", 0}, {"files' contents", SB_SIZE}};
 	size_t n = 2;
 	uint8_t sb[SB_SIZE];
 	uint64_t used;
@@ -57,7 +56,6 @@ int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
 	}
 	qsort(parts, n, sizeof(*parts), by_place);
 	for (size_t i = 0; i < n; i++)
-		found(user, parts[i].name, parts[i].at,
-		      (i + 1 < n ? parts[i + 1].at : used) - parts[i].at);
+		found(user, parts[i].name, parts[i].at, (i + 1 < n ? parts[i + 1].at : used) - parts[i].at);
 	return 0;
 }

@@ -13,5 +13,5 @@
  * -UL_E_FILESYSTEM: no squashfs; -UL_E_SYSTEM.
  */
 int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
-		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len),
-		    void *user, struct ul_error *err);
+		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len), void *user,
+		    struct ul_error *err);

@@ -99,20 +99,17 @@ static const char *corruption_word(enum ul_corruption_mode mode)
 /* ---- why it failed ---- */
 
 /* Which keyrings lack which key. */
-static int explain_no_key(const char *what, const char *object, const struct ul_seal *seal,
-			  struct ul_error *err)
+static int explain_no_key(const char *what, const char *object, const struct ul_seal *seal, struct ul_error *err)
 {
 	struct ul_signer_claim claim = {0};
 	char keyrings[192];
 
 	ul_kernel_keyrings(keyrings, sizeof(keyrings));
-	(void)ul_signature_claim(seal->root_hash_signature.data, seal->root_hash_signature.len,
-				 &claim);
+	(void)ul_signature_claim(seal->root_hash_signature.data, seal->root_hash_signature.len, &claim);
 	return ul_error_set(
 		err, UL_E_SIGNER, what, object,
 		"Sign with a key that the kernel has, or enrol the certificate (UEFI db, MOK, or built in).",
-		"no key of %s made it; it names serial %.40s of \"%.100s\"", keyrings, claim.serial,
-		claim.issuer);
+		"no key of %s made it; it names serial %.40s of \"%.100s\"", keyrings, claim.serial, claim.issuer);
 }
 
 static int explain_signature(const char *object, const struct ul_seal *seal, struct ul_error *err)
@@ -140,8 +137,7 @@ static int explain_signature(const char *object, const struct ul_seal *seal, str
 	return 0;
 }
 
-static int explain(int r, const char *object, const struct ul_seal *seal, bool kernel_signature,
-		   struct ul_error *err)
+static int explain(int r, const char *object, const struct ul_seal *seal, bool kernel_signature, struct ul_error *err)
 {
 	int signature;
 
@@ -178,9 +174,8 @@ static int explain(int r, const char *object, const struct ul_seal *seal, bool k
 
 /* ---- one mapping ---- */
 
-static int make_mapping(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			bool kernel_signature, enum ul_corruption_mode corruption,
-			struct ul_error *err)
+static int make_mapping(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
+			enum ul_corruption_mode corruption, struct ul_error *err)
 {
 	struct crypt_device *cd = NULL;
 	const struct ul_descriptor *d = &seal->d;
@@ -206,13 +201,11 @@ static int make_mapping(const char *name, const struct ul_slot *slot, const stru
 	if (r == 0)
 		r = crypt_format(cd, CRYPT_VERITY, NULL, NULL, NULL, NULL, 0, &params);
 	if (r == 0 && kernel_signature)
-		r = crypt_activate_by_signed_key(cd, name, (const char *)d->root_hash,
-						 d->root_hash_len,
+		r = crypt_activate_by_signed_key(cd, name, (const char *)d->root_hash, d->root_hash_len,
 						 (const char *)seal->root_hash_signature.data,
 						 seal->root_hash_signature.len, flags);
 	else if (r == 0)
-		r = crypt_activate_by_volume_key(cd, name, (const char *)d->root_hash,
-						 d->root_hash_len, flags);
+		r = crypt_activate_by_volume_key(cd, name, (const char *)d->root_hash, d->root_hash_len, flags);
 	if (cd)
 		crypt_free(cd);
 	return r < 0 ? explain(r, slot->data.device, seal, kernel_signature, err) : 0;
@@ -234,8 +227,7 @@ static int read_block(int fd, uint64_t block, uint32_t size)
 
 static int corrupt(const char *object, struct ul_error *err)
 {
-	return ul_error_set(err, UL_E_CORRUPT, "reading through dm-verity", object,
-			    "Write the image again.",
+	return ul_error_set(err, UL_E_CORRUPT, "reading through dm-verity", object, "Write the image again.",
 			    "a block does not match the hash tree, or the tree the root hash");
 }
 
@@ -265,11 +257,10 @@ static int check_mapping(const char *name, const struct ul_slot *slot, const str
 		return corrupt(slot->data.device, err);
 	/* A disk that cannot be read is not one that was tampered with. */
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading through dm-verity",
-				      slot->data.device, "Check the disk and its cable.", -r);
+		return ul_error_errno(err, UL_E_SYSTEM, "reading through dm-verity", slot->data.device,
+				      "Check the disk and its cable.", -r);
 	if (status != 'V')
-		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL,
-				    "the kernel does not say that it is verified");
+		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL, "the kernel does not say that it is verified");
 	if (kernel_signature && !signature_checked)
 		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL,
 				    "the kernel does not say that it checked a signature");
@@ -307,8 +298,8 @@ static bool word_is_device(char **at, const char *path)
 }
 
 /* The optional words: each that is wanted is there, and none besides. */
-static bool options_match(char **at, const struct ul_slot *slot, const struct ul_descriptor *d,
-			  bool kernel_signature, enum ul_corruption_mode corruption)
+static bool options_match(char **at, const struct ul_slot *slot, const struct ul_descriptor *d, bool kernel_signature,
+			  enum ul_corruption_mode corruption)
 {
 	const char *mode = corruption_word(corruption);
 	bool mode_seen = false, signature_seen = false, fec_seen = false;
@@ -332,19 +323,17 @@ static bool options_match(char **at, const struct ul_slot *slot, const struct ul
 		} else if (strcmp(word, "fec_roots") == 0) {
 			if (!word_is(at, "%u", d->fec_roots))
 				return false;
-		} else if (strcmp(word, "restart_on_error") == 0 ||
-			   strcmp(word, "panic_on_error") == 0) {
+		} else if (strcmp(word, "restart_on_error") == 0 || strcmp(word, "panic_on_error") == 0) {
 			continue; /* ul_verity_set_read_error's: it looks for itself */
 		} else {
 			return false;
 		}
 	}
-	return mode_seen == (mode != NULL) && signature_seen == kernel_signature &&
-	       fec_seen == (d->fec_roots != 0);
+	return mode_seen == (mode != NULL) && signature_seen == kernel_signature && fec_seen == (d->fec_roots != 0);
 }
 
-static bool table_matches(char *table, const struct ul_slot *slot, const struct ul_descriptor *d,
-			  bool kernel_signature, enum ul_corruption_mode corruption)
+static bool table_matches(char *table, const struct ul_slot *slot, const struct ul_descriptor *d, bool kernel_signature,
+			  enum ul_corruption_mode corruption)
 {
 	char root_hash[2 * UL_ROOT_HASH_MAX + 1], salt[2 * UL_SALT_MAX + 1] = "-";
 	char **at = &table;
@@ -352,18 +341,16 @@ static bool table_matches(char *table, const struct ul_slot *slot, const struct 
 	ul_hex_encode(d->root_hash, d->root_hash_len, root_hash);
 	if (d->salt_len)
 		ul_hex_encode(d->salt, d->salt_len, salt);
-	return word_is(at, "1") && word_is_device(at, slot->data.device) &&
-	       word_is_device(at, slot->hash.device) && word_is(at, "%u", d->data_block_size) &&
-	       word_is(at, "%u", d->hash_block_size) && word_is(at, "%" PRIu64, d->data_blocks) &&
-	       word_is(at, "%" PRIu64, d->hash_start / d->hash_block_size) &&
-	       word_is(at, "%s", d->hash) && word_is(at, "%s", root_hash) &&
-	       word_is(at, "%s", salt) && options_match(at, slot, d, kernel_signature, corruption);
+	return word_is(at, "1") && word_is_device(at, slot->data.device) && word_is_device(at, slot->hash.device) &&
+	       word_is(at, "%u", d->data_block_size) && word_is(at, "%u", d->hash_block_size) &&
+	       word_is(at, "%" PRIu64, d->data_blocks) && word_is(at, "%" PRIu64, d->hash_start / d->hash_block_size) &&
+	       word_is(at, "%s", d->hash) && word_is(at, "%s", root_hash) && word_is(at, "%s", salt) &&
+	       options_match(at, slot, d, kernel_signature, corruption);
 }
 
 /* 1: it exists and is the wanted one, 0: none of that name. A name proves nothing. */
 static int find_existing(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			 bool kernel_signature, enum ul_corruption_mode corruption,
-			 struct ul_error *err)
+			 bool kernel_signature, enum ul_corruption_mode corruption, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &seal->d;
 	struct ul_dm_mapping m = {0};
@@ -373,8 +360,7 @@ static int find_existing(const char *name, const struct ul_slot *slot, const str
 	/* Without device-mapper there is no mapping either: making one says what is missing. */
 	if (r <= 0)
 		return 0;
-	matches = m.verity && m.read_only && !m.suspended &&
-		  m.sectors == d->data_blocks * (d->data_block_size / 512) &&
+	matches = m.verity && m.read_only && !m.suspended && m.sectors == d->data_blocks * (d->data_block_size / 512) &&
 		  table_matches(m.table, slot, d, kernel_signature, corruption);
 	ul_dm_mapping_free(&m);
 	if (!matches)
@@ -400,9 +386,8 @@ static int remove_mapping(const char *name)
 	return r;
 }
 
-static int make_checked(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			bool kernel_signature, enum ul_corruption_mode corruption,
-			struct ul_error *err)
+static int make_checked(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
+			enum ul_corruption_mode corruption, struct ul_error *err)
 {
 	int r = make_mapping(name, slot, seal, kernel_signature, corruption, err);
 
@@ -421,28 +406,24 @@ static int check_devices(const struct ul_slot *slot, struct ul_error *err)
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(extents); i++) {
 		if (stat(extents[i]->device, &st) < 0)
-			return ul_error_errno(err, UL_E_DEVICE, WHAT, extents[i]->device, NULL,
-					      errno);
+			return ul_error_errno(err, UL_E_DEVICE, WHAT, extents[i]->device, NULL, errno);
 		if (!S_ISBLK(st.st_mode) || extents[i]->offset != 0)
-			return ul_error_set(
-				err, UL_E_VERITY, WHAT, extents[i]->device,
-				"Attach the image to a loop device with partitions (losetup -P).",
-				"it is no partition's block device");
+			return ul_error_set(err, UL_E_VERITY, WHAT, extents[i]->device,
+					    "Attach the image to a loop device with partitions (losetup -P).",
+					    "it is no partition's block device");
 	}
 	return 0;
 }
 
-int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-		       bool kernel_signature, enum ul_corruption_mode corruption,
-		       struct ul_error *err)
+int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
+		       enum ul_corruption_mode corruption, struct ul_error *err)
 {
 	int r = check_devices(slot, err);
 
 	if (r < 0)
 		return r;
 	if (kernel_signature && seal->root_hash_signature.len == 0)
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, slot->disk,
-				    "Sign the image (underlay image sign).",
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, slot->disk, "Sign the image (underlay image sign).",
 				    "the kernel is to check a signature, and the image has none");
 	r = find_existing(name, slot, seal, kernel_signature, corruption, err);
 	if (r < 0)

@@ -34,8 +34,7 @@ static const char *after(const char *text, const char *words)
 }
 
 /* What follows "PREFIX: DEVICE: ". */
-static const char *of_device(const struct ul_damage *damage, const char *message,
-			     const char *prefix)
+static const char *of_device(const struct ul_damage *damage, const char *message, const char *prefix)
 {
 	return after(after(after(message, prefix), damage->device), ": ");
 }
@@ -106,12 +105,10 @@ bool ul_damage_take_table(struct ul_damage *damage, const char *table)
 		if (!words[i])
 			return false;
 	}
-	if (strlen(words[DATA]) >= sizeof(damage->device) ||
-	    strlen(words[NAME]) >= sizeof(damage->hash_name) ||
+	if (strlen(words[DATA]) >= sizeof(damage->device) || strlen(words[NAME]) >= sizeof(damage->hash_name) ||
 	    !read_number(words[DATA_SIZE], UINT32_MAX, &data_size) ||
 	    !read_number(words[HASH_SIZE], UINT32_MAX, &hash_size) ||
-	    !read_number(words[BLOCKS], UINT64_MAX, &blocks) ||
-	    !read_number(words[START], UINT64_MAX, &start))
+	    !read_number(words[BLOCKS], UINT64_MAX, &blocks) || !read_number(words[START], UINT64_MAX, &start))
 		return false;
 	snprintf(damage->device, sizeof(damage->device), "%s", words[DATA]);
 	snprintf(damage->hash_name, sizeof(damage->hash_name), "%s", words[NAME]);
@@ -142,8 +139,7 @@ bool ul_damage_read_log(const char *kmsg, struct ul_damage *damage)
 	}
 }
 
-int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret,
-		   struct ul_error *err)
+int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret, struct ul_error *err)
 {
 	static const char what[] = "asking dm-verity for damage";
 	struct ul_dm_mapping m = {0};
@@ -152,8 +148,7 @@ int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret,
 
 	if (r <= 0)
 		return ul_error_errno(err, UL_E_VERITY, what, mapping,
-				      r == -EACCES || r == -EPERM ? "Ask as root." : NULL,
-				      r < 0 ? -r : ENXIO);
+				      r == -EACCES || r == -EPERM ? "Ask as root." : NULL, r < 0 ? -r : ENXIO);
 	if (!m.verity || !ul_damage_take_table(&damage, m.table)) {
 		ul_dm_mapping_free(&m);
 		return ul_error_set(err, UL_E_VERITY, what, mapping, NULL, "it is no dm-verity");

@@ -24,11 +24,9 @@ struct ul_damage {
 	uint64_t mended;   /* times that a block was mended */
 	bool mended_exact; /* by the kernel's own count; else at least so many, by its log */
 	bool log_read;
-	struct ul_damage_blocks data,
-		hash;    /* corrupt; hash: numbered from the hash partition's start */
-	char device[32]; /* "254:1": the data device, as the log names it */
-	uint64_t
-		hash_start; /* bytes, as the measures below, from the table: to locate a hash block */
+	struct ul_damage_blocks data, hash; /* corrupt; hash: numbered from the hash partition's start */
+	char device[32];                    /* "254:1": the data device, as the log names it */
+	uint64_t hash_start;                /* bytes, as the measures below, from the table: to locate a hash block */
 	uint32_t data_block_size, hash_block_size;
 	uint64_t data_blocks;
 	char hash_name[16];
@@ -38,8 +36,7 @@ struct ul_damage {
  * Ask about the mapping of that name, and read the log at kmsg ("/dev/kmsg"; root's to read). 0 also where the log
  * cannot be read (log_read). -UL_E_VERITY: there is no such mapping of dm-verity.
  */
-int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret,
-		   struct ul_error *err);
+int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret, struct ul_error *err);
 
 /* Only the log, for damage->device. false: it cannot be read. */
 bool ul_damage_read_log(const char *kmsg, struct ul_damage *damage);

@@ -10,8 +10,8 @@
 #include "common/cleanup.h"
 
 /* libdevmapper prints to standard error unless told otherwise; a library of ours never prints. */
-__attribute__((format(printf, 5, 6))) static void drop_log(int level, const char *file, int line,
-							   int dm_errno, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void drop_log(int level, const char *file, int line, int dm_errno,
+							   const char *format, ...)
 {
 	(void)level;
 	(void)file;
@@ -116,8 +116,7 @@ static int run_change(int type, const char *name, uint64_t sectors, const char *
 	int errnum;
 
 	if (!task || !dm_task_set_name(task, name) ||
-	    (table &&
-	     (!dm_task_add_target(task, 0, sectors, "verity", table) || !dm_task_set_ro(task))))
+	    (table && (!dm_task_add_target(task, 0, sectors, "verity", table) || !dm_task_set_ro(task))))
 		return -ENOMEM;
 	if (dm_task_run(task))
 		return 0;

@@ -55,8 +55,7 @@ void ul_kernel_keyrings_text(const char *keys, const char *release, char *buf, s
 	if (asks_platform)
 		snprintf(buf, size, "%s, %s or %s", builtin, secondary, platform);
 	else
-		snprintf(buf, size, "%s or %s (.platform is asked from kernel 6.12 on)", builtin,
-			 secondary);
+		snprintf(buf, size, "%s or %s (.platform is asked from kernel 6.12 on)", builtin, secondary);
 }
 
 void ul_kernel_keyrings(char *buf, size_t size)

@@ -10,8 +10,8 @@
 
 #define TRIES 64 /* between being told a free one and taking it, another may take it */
 
-int ul_loop_attach(const char *dev_dir, int file_fd, uint64_t offset, uint64_t size,
-		   char path[UL_LOOP_PATH], int *ret_fd)
+int ul_loop_attach(const char *dev_dir, int file_fd, uint64_t offset, uint64_t size, char path[UL_LOOP_PATH],
+		   int *ret_fd)
 {
 	struct loop_config config = {
 		.fd = (uint32_t)file_fd,

@@ -26,19 +26,18 @@ enum ul_corruption_mode { UL_CORRUPTION_EIO, UL_CORRUPTION_RESTART, UL_CORRUPTIO
 
 struct ul_seal_policy {
 	enum ul_verify_mode mode;
-	const struct ul_trust *trust; /* for user and both */
-	const uint8_t
-		*pinned_root_hash; /* for pinned (and, where set, demanded in all modes); NULL */
+	const struct ul_trust *trust;    /* for user and both */
+	const uint8_t *pinned_root_hash; /* for pinned (and, where set, demanded in all modes); NULL */
 	size_t pinned_root_hash_len;
 	bool descriptor_required; /* false: foreign images, whose superblock is then read and checked */
-	uint64_t rollback_min; /* smallest rollback index accepted; > 0 needs a descriptor */
+	uint64_t rollback_min;    /* smallest rollback index accepted; > 0 needs a descriptor */
 };
 
 /* What was decided to be true of an image. Plain data. */
 struct ul_seal {
-	struct ul_descriptor d;   /* parameters; d.name and version empty for a foreign image */
-	bool from_descriptor;     /* false: from the superblock, checked for sanity */
-	struct ul_signer_name by; /* who signed (user, both); empty else */
+	struct ul_descriptor d;               /* parameters; d.name and version empty for a foreign image */
+	bool from_descriptor;                 /* false: from the superblock, checked for sanity */
+	struct ul_signer_name by;             /* who signed (user, both); empty else */
 	struct ul_buffer root_hash_signature; /* DER, for the kernel; freed by ul_seal_free */
 	/*
 	 * Set by who has the mapping made: whose key the kernel found it signed by (it looks by issuer and
@@ -54,8 +53,8 @@ struct ul_seal {
  * -UL_E_SUPERBLOCK, -UL_E_ROLLBACK, -UL_E_PARTITIONS (too small), -UL_E_VERSION (a descriptor of a newer form),
  * -UL_E_SYSTEM (I/O).
  */
-int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *policy,
-		   struct ul_seal *ret, struct ul_error *err);
+int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *policy, struct ul_seal *ret,
+		   struct ul_error *err);
 void ul_seal_free(struct ul_seal *seal);
 
 /*
@@ -66,9 +65,8 @@ void ul_seal_free(struct ul_seal *seal);
  * -UL_E_SIGNATURE and -UL_E_SIGNER (refused by the kernel, naming the keyrings), -UL_E_MODULE (dm-verity is
  * missing). On failure no mapping that was made here stays behind.
  */
-int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-		       bool kernel_signature, enum ul_corruption_mode corruption,
-		       struct ul_error *err);
+int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
+		       enum ul_corruption_mode corruption, struct ul_error *err);
 int ul_verity_deactivate(const char *name, struct ul_error *err);
 
 /* Libraries' own log lines (libcryptsetup) go to this function; NULL: dropped. */

@@ -35,8 +35,7 @@ static bool read_number(int dirfd, const char *entry, const char *attribute, uin
 	char path[NAME_MAX + 32], *end;
 
 	snprintf(path, sizeof(path), "%s/%s", entry, attribute);
-	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) ||
-	    text.len == 0)
+	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) || text.len == 0)
 		return false;
 	errno = 0;
 	*ret = strtoumax((char *)text.data, &end, 10);
@@ -52,26 +51,23 @@ static char *device_path(int dirfd, const char *entry, const char *dev_dir)
 	snprintf(path, sizeof(path), "%s/uevent", entry);
 	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text))
 		return NULL;
-	for (char *line = strtok_r((char *)text.data, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save))
+	for (char *line = strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (strncmp(line, "DEVNAME=", 8) == 0 && line[8])
 			return ul_path_join(dev_dir, line + 8);
 	return NULL;
 }
 
-static int take_entry(int dirfd, const char *entry, const char *dev_dir,
-		      const struct ul_partition *p, char **ret, struct ul_error *err)
+static int take_entry(int dirfd, const char *entry, const char *dev_dir, const struct ul_partition *p, char **ret,
+		      struct ul_error *err)
 {
 	static const char todo[] = "Have the kernel read the table again (blockdev --rereadpt).";
 	ul_autofree char *path = device_path(dirfd, entry, dev_dir);
 	uint64_t start, size;
 
-	if (!read_number(dirfd, entry, "start", &start) ||
-	    !read_number(dirfd, entry, "size", &size) || start != p->offset / 512 ||
-	    size != p->size / 512)
+	if (!read_number(dirfd, entry, "start", &start) || !read_number(dirfd, entry, "size", &size) ||
+	    start != p->offset / 512 || size != p->size / 512)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, entry, todo,
-				    "the kernel's partition %u is not the one of the table",
-				    p->number);
+				    "the kernel's partition %u is not the one of the table", p->number);
 	if (!path || access(path, F_OK) < 0)
 		return ul_error_set(err, UL_E_DEVICE, WHAT, path ? path : entry, NULL,
 				    "the device node is not there (yet)");
@@ -79,8 +75,8 @@ static int take_entry(int dirfd, const char *entry, const char *dev_dir,
 	return 0;
 }
 
-int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
-			const struct ul_partition *p, char **ret, struct ul_error *err)
+int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, const struct ul_partition *p, char **ret,
+			struct ul_error *err)
 {
 	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
 	char path[PATH_MAX];
@@ -92,12 +88,11 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
 	if (!dir)
 		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", errno);
 	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' &&
-		    read_number(dirfd(dir), entry->d_name, "partition", &number) &&
+		if (entry->d_name[0] != '.' && read_number(dirfd(dir), entry->d_name, "partition", &number) &&
 		    number == p->number)
 			return take_entry(dirfd(dir), entry->d_name, dev_dir, p, ret, err);
-	return ul_error_set(err, UL_E_DEVICE, WHAT, path, NULL,
-			    "the kernel has made no device for partition %u (yet)", p->number);
+	return ul_error_set(err, UL_E_DEVICE, WHAT, path, NULL, "the kernel has made no device for partition %u (yet)",
+			    p->number);
 }
 
 size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
@@ -114,8 +109,7 @@ size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 	while (dir && (entry = readdir(dir))) {
 		ul_autofree char *device = NULL;
 
-		if (entry->d_name[0] == '.' ||
-		    !read_number(dirfd(dir), entry->d_name, "partition", &number))
+		if (entry->d_name[0] == '.' || !read_number(dirfd(dir), entry->d_name, "partition", &number))
 			continue;
 		n++;
 		device = device_path(dirfd(dir), entry->d_name, dev_dir);

@@ -10,8 +10,8 @@
  * that tests can make them up. *ret is owned by the caller. -UL_E_DEVICE: the kernel has not made it (yet);
  * -UL_E_PARTITIONS: the kernel's partition of that number lies elsewhere.
  */
-int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk,
-			const struct ul_partition *p, char **ret, struct ul_error *err);
+int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, const struct ul_partition *p, char **ret,
+			struct ul_error *err);
 
 /*
  * Call fn with the device of each partition that the kernel has made of disk, of whatever table. Returns their number;

@@ -10,8 +10,7 @@
 #include "common/cleanup.h"
 #include "verity/open/dm.h"
 
-#define FIXED_WORDS \
-	10 /* version, two devices, two block sizes, blocks, start, hash, root hash, salt */
+#define FIXED_WORDS 10 /* version, two devices, two block sizes, blocks, start, hash, root hash, salt */
 
 /* linux/keyctl.h */
 #define THREAD_KEYRING (-1)
@@ -43,8 +42,7 @@ char *ul_verity_table_add(const char *table, const char *word)
 		if (end == rest || options > 64)
 			return NULL;
 	}
-	return asprintf(&made, "%.*s %lu%s %s", (int)(rest - table), table, options + 1,
-			end ? end : "", word) < 0
+	return asprintf(&made, "%.*s %lu%s %s", (int)(rest - table), table, options + 1, end ? end : "", word) < 0
 		       ? NULL
 		       : made;
 }
@@ -71,13 +69,13 @@ static long lend_key(const char *table, const struct ul_seal *seal)
 		return 0;
 	at += sizeof(KEY_WORD) - 1;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, " "), at);
-	key = syscall(SYS_add_key, "user", name, seal->root_hash_signature.data,
-		      seal->root_hash_signature.len, THREAD_KEYRING);
+	key = syscall(SYS_add_key, "user", name, seal->root_hash_signature.data, seal->root_hash_signature.len,
+		      THREAD_KEYRING);
 	return key < 0 ? -errno : key;
 }
 
-static int replace(const char *name, const struct ul_dm_mapping *mapping, const char *word,
-		   const struct ul_seal *seal, struct ul_error *err)
+static int replace(const char *name, const struct ul_dm_mapping *mapping, const char *word, const struct ul_seal *seal,
+		   struct ul_error *err)
 {
 	ul_autofree char *table = ul_verity_table_add(mapping->table, word);
 	long key;
@@ -98,8 +96,8 @@ static int replace(const char *name, const struct ul_dm_mapping *mapping, const 
 	return r < 0 ? ul_error_errno(err, UL_E_VERITY, WHAT, name, NULL, -r) : 0;
 }
 
-int ul_verity_set_read_error(const char *name, const struct ul_seal *seal,
-			     enum ul_corruption_mode mode, struct ul_error *err)
+int ul_verity_set_read_error(const char *name, const struct ul_seal *seal, enum ul_corruption_mode mode,
+			     struct ul_error *err)
 {
 	struct ul_dm_mapping mapping = {0};
 	const char *word = word_of(mode);
@@ -117,8 +115,7 @@ int ul_verity_set_read_error(const char *name, const struct ul_seal *seal,
 	/* What the kernel has now, by its own words. */
 	r = ul_dm_query(name, &mapping);
 	if (r <= 0 || !has_word(mapping.table, word) || mapping.status != 'V')
-		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL,
-				 "the kernel does not say that it has taken it");
+		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL, "the kernel does not say that it has taken it");
 	else
 		r = 0;
 	ul_dm_mapping_free(&mapping);

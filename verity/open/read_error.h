@@ -12,8 +12,8 @@
  * is left alone, and UL_CORRUPTION_EIO asks for nothing. -UL_E_MODULE: the kernel does not know the word; then, as
  * after -UL_E_VERITY and -UL_E_SYSTEM, the mapping is as it was.
  */
-int ul_verity_set_read_error(const char *name, const struct ul_seal *seal,
-			     enum ul_corruption_mode mode, struct ul_error *err);
+int ul_verity_set_read_error(const char *name, const struct ul_seal *seal, enum ul_corruption_mode mode,
+			     struct ul_error *err);
 
 /* The table with one more optional word; NULL: no memory, or it is no table of dm-verity. */
 char *ul_verity_table_add(const char *table, const char *word);

@@ -45,15 +45,13 @@ struct decision {
 	struct ul_seal seal;
 };
 
-static int read_extent(const struct ul_extent *e, void *buf, size_t len, const char *what,
-		       struct ul_error *err)
+static int read_extent(const struct ul_extent *e, void *buf, size_t len, const char *what, struct ul_error *err)
 {
 	ul_autoclose int fd = open(e->device, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int r = fd < 0 ? -errno : ul_pread_full(fd, buf, len, e->offset);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, what, e->device,
-				      "Check the disk and its cable.", -r);
+		return ul_error_errno(err, UL_E_SYSTEM, what, e->device, "Check the disk and its cable.", -r);
 	return 0;
 }
 
@@ -69,8 +67,7 @@ static int read_blob(struct decision *k, struct ul_error *err)
 {
 	const struct ul_extent *e = &k->slot->sig;
 	ul_autofree uint8_t *bytes = NULL;
-	size_t len =
-		e->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)e->size : UL_SIGNATURE_PARTITION_MAX;
+	size_t len = e->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)e->size : UL_SIGNATURE_PARTITION_MAX;
 	int r;
 
 	if (!e->device) {
@@ -111,12 +108,10 @@ static int need_blob(struct decision *k, struct ul_error *err)
 
 static bool is_pinned(const struct ul_seal_policy *policy, const uint8_t *root_hash, size_t len)
 {
-	return policy->pinned_root_hash_len == len &&
-	       memcmp(policy->pinned_root_hash, root_hash, len) == 0;
+	return policy->pinned_root_hash_len == len && memcmp(policy->pinned_root_hash, root_hash, len) == 0;
 }
 
-static int wrong_root_hash(struct decision *k, const uint8_t *root_hash, size_t len,
-			   struct ul_error *err)
+static int wrong_root_hash(struct decision *k, const uint8_t *root_hash, size_t len, struct ul_error *err)
 {
 	char hex[2 * UL_ROOT_HASH_MAX + 1], wanted[2 * UL_ROOT_HASH_MAX + 1];
 
@@ -132,10 +127,8 @@ static int decode_root_hash(struct decision *k, struct ul_error *err)
 {
 	size_t digits = k->blob.root_hash ? strlen(k->blob.root_hash) : 0;
 
-	if ((digits != 64 && digits != 128) ||
-	    !ul_hex_decode(k->blob.root_hash, digits, k->root_hash, digits / 2))
-		return ul_error_set(err, UL_E_SIGNATURE, "reading the signature",
-				    k->slot->sig.device, TODO_WRITE,
+	if ((digits != 64 && digits != 128) || !ul_hex_decode(k->blob.root_hash, digits, k->root_hash, digits / 2))
+		return ul_error_set(err, UL_E_SIGNATURE, "reading the signature", k->slot->sig.device, TODO_WRITE,
 				    "its root hash is neither SHA-256 nor SHA-512 in hex");
 	k->root_hash_len = digits / 2;
 	return 0;
@@ -159,13 +152,10 @@ static int at_signature(const struct decision *k, int r, struct ul_error *err)
 	return r;
 }
 
-static int verify(const struct decision *k, const void *data, size_t len,
-		  const struct ul_buffer *der, const char *what, struct ul_signer_name *ret_by,
-		  struct ul_error *err)
+static int verify(const struct decision *k, const void *data, size_t len, const struct ul_buffer *der, const char *what,
+		  struct ul_signer_name *ret_by, struct ul_error *err)
 {
-	return at_signature(k,
-			    ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what,
-					    ret_by, err),
+	return at_signature(k, ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what, ret_by, err),
 			    err);
 }
 
@@ -178,8 +168,7 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 	if (policy->mode == UL_VERIFY_PINNED) {
 		if (policy->pinned_root_hash_len != 32 && policy->pinned_root_hash_len != 64)
 			return ul_error_set(err, UL_E_CONFIG, "checking the root hash", NULL,
-					    "Set root-hash in the policy.",
-					    "the policy pins no root hash");
+					    "Set root-hash in the policy.", "the policy pins no root hash");
 		/* What the image says of itself is no proof, but tells "another image" from "damaged". */
 		if (k->have_blob && decode_root_hash(k, NULL) == 0 &&
 		    !is_pinned(policy, k->root_hash, k->root_hash_len))
@@ -193,12 +182,11 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 		r = decode_root_hash(k, err);
 	if (r == 0 && checks_here(policy)) {
 		if (!has_trust(policy))
-			return ul_error_set(err, UL_E_SIGNER, "checking the signature",
-					    k->slot->sig.device,
+			return ul_error_set(err, UL_E_SIGNER, "checking the signature", k->slot->sig.device,
 					    "Put the signer's certificate into /etc/verity.d.",
 					    "no certificate is trusted here");
-		r = verify(k, k->blob.root_hash, 2 * k->root_hash_len, &k->blob.signature,
-			   "root hash", &k->seal.by, err);
+		r = verify(k, k->blob.root_hash, 2 * k->root_hash_len, &k->blob.signature, "root hash", &k->seal.by,
+			   err);
 	}
 	if (r < 0)
 		return r;
@@ -222,8 +210,7 @@ static int take_descriptor(struct decision *k, struct ul_error *err)
 	struct ul_descriptor *d = &k->seal.d;
 	int r = 0;
 
-	k->believed = checks_here(k->policy) ||
-		      (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
+	k->believed = checks_here(k->policy) || (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
 	if (k->believed)
 		r = verify(k, text->data, text->len, &k->blob.descriptor_signature, "descriptor",
 			   checks_here(k->policy) ? NULL : &k->seal.by, err);
@@ -231,10 +218,8 @@ static int take_descriptor(struct decision *k, struct ul_error *err)
 		r = at_signature(k, ul_descriptor_parse(text->data, text->len, d, err), err);
 	if (r < 0)
 		return r;
-	if (d->root_hash_len != k->root_hash_len ||
-	    memcmp(d->root_hash, k->root_hash, k->root_hash_len) != 0)
-		return ul_error_set(err, UL_E_DESCRIPTOR, "reading the descriptor",
-				    k->slot->sig.device, TODO_WRITE,
+	if (d->root_hash_len != k->root_hash_len || memcmp(d->root_hash, k->root_hash, k->root_hash_len) != 0)
+		return ul_error_set(err, UL_E_DESCRIPTOR, "reading the descriptor", k->slot->sig.device, TODO_WRITE,
 				    "it belongs to an image with another root hash");
 	if (!k->believed)
 		drop_identity(d);
@@ -250,8 +235,8 @@ static int take_superblock(struct decision *k, struct ul_error *err)
 	int r;
 
 	if (e->size < sizeof(bytes))
-		return ul_error_set(err, UL_E_PARTITIONS, "reading the dm-verity superblock",
-				    e->device, TODO_WRITE, "the hash partition is too small");
+		return ul_error_set(err, UL_E_PARTITIONS, "reading the dm-verity superblock", e->device, TODO_WRITE,
+				    "the hash partition is too small");
 	r = read_extent(e, bytes, sizeof(bytes), "reading the dm-verity superblock", err);
 	if (r == 0)
 		r = ul_superblock_parse(bytes, e->device, d, NULL, err);
@@ -274,10 +259,8 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	} else if (policy->descriptor_required || policy->rollback_min > 0) {
 		return ul_error_set(
 			err, UL_E_DESCRIPTOR, what, object,
-			"Build the image by `underlay image build`, or let the policy accept foreign images.",
-			"%s: %s",
-			policy->descriptor_required ? "the policy wants one"
-						    : "the policy has a rollback floor",
+			"Build the image by `underlay image build`, or let the policy accept foreign images.", "%s: %s",
+			policy->descriptor_required ? "the policy wants one" : "the policy has a rollback floor",
 			k->have_blob ? "the signature partition holds none" : k->no_blob.why);
 	} else {
 		r = take_superblock(k, err);
@@ -294,8 +277,7 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 				    "its signature is not checked in this mode, so that its "
 				    "rollback index says nothing");
 	if (k->seal.d.rollback_index < policy->rollback_min)
-		return ul_error_set(err, UL_E_ROLLBACK, "checking the rollback index", object,
-				    "Install a newer image.",
+		return ul_error_set(err, UL_E_ROLLBACK, "checking the rollback index", object, "Install a newer image.",
 				    "the image has %" PRIu64 ", the policy's floor is %" PRIu64,
 				    k->seal.d.rollback_index, policy->rollback_min);
 	return 0;
@@ -311,21 +293,19 @@ static bool fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t 
 {
 	uint64_t covered, parity, end, block = d->data_block_size;
 
-	if (d->fec_roots < 2 || d->fec_roots > 24 || d->hash_block_size != block ||
-	    d->fec_start % block != 0 || d->fec_start < tree_end)
+	if (d->fec_roots < 2 || d->fec_roots > 24 || d->hash_block_size != block || d->fec_start % block != 0 ||
+	    d->fec_start < tree_end)
 		return false;
 	covered = d->data_blocks + d->fec_start / block;
 	parity = (covered + 254 - d->fec_roots) / (255 - d->fec_roots) * d->fec_roots;
-	return !__builtin_mul_overflow(parity, block, &parity) &&
-	       !__builtin_add_overflow(d->fec_start, parity, &end) && end <= size;
+	return !__builtin_mul_overflow(parity, block, &parity) && !__builtin_add_overflow(d->fec_start, parity, &end) &&
+	       end <= size;
 }
 
-static int too_small(const struct ul_extent *e, const char *which, uint64_t want,
-		     struct ul_error *err)
+static int too_small(const struct ul_extent *e, const char *which, uint64_t want, struct ul_error *err)
 {
 	return ul_error_set(err, UL_E_PARTITIONS, "checking the geometry", e->device, TODO_WRITE,
-			    "the %s partition has %" PRIu64 " bytes, the image needs %" PRIu64
-			    ": it is truncated",
+			    "the %s partition has %" PRIu64 " bytes, the image needs %" PRIu64 ": it is truncated",
 			    which, e->size, want);
 }
 
@@ -338,9 +318,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 	const struct ul_descriptor *d = &k->seal.d;
 	const struct ul_extent *data = &k->slot->data, *hash = &k->slot->hash;
 	enum ul_code code = k->seal.from_descriptor ? UL_E_DESCRIPTOR : UL_E_SUPERBLOCK;
-	size_t digest = strcmp(d->hash, "sha256") == 0   ? 32
-			: strcmp(d->hash, "sha512") == 0 ? 64
-							 : 0;
+	size_t digest = strcmp(d->hash, "sha256") == 0 ? 32 : strcmp(d->hash, "sha512") == 0 ? 64 : 0;
 	uint64_t data_end, tree, tree_end;
 	const char *why = NULL;
 
@@ -350,21 +328,19 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 		why = "a block size is no power of two from 512 to 4096";
 	else if (d->salt_len > UL_SALT_MAX)
 		why = "the salt is too long";
-	else if (d->data_blocks == 0 ||
-		 __builtin_mul_overflow(d->data_blocks, d->data_block_size, &data_end) ||
+	else if (d->data_blocks == 0 || __builtin_mul_overflow(d->data_blocks, d->data_block_size, &data_end) ||
 		 data_end > INT64_MAX)
 		why = "the number of data blocks is impossible";
 	else if (d->hash_start % d->hash_block_size != 0)
 		why = "the hash tree does not start at a hash block";
 	if (why)
-		return ul_error_set(err, code, "checking the geometry", k->slot->disk, TODO_WRITE,
-				    "%s", why);
+		return ul_error_set(err, code, "checking the geometry", k->slot->disk, TODO_WRITE, "%s", why);
 	if (data_end > data->size)
 		return too_small(data, "data", data_end, err);
 	/* The tree of a partition that exists is small enough to be computed without overflow. */
 	tree = ul_hash_tree_size(d);
-	if ((tree == 0 && d->data_blocks > 1) ||
-	    __builtin_add_overflow(d->hash_start, tree, &tree_end) || tree_end > INT64_MAX)
+	if ((tree == 0 && d->data_blocks > 1) || __builtin_add_overflow(d->hash_start, tree, &tree_end) ||
+	    tree_end > INT64_MAX)
 		return ul_error_set(err, code, "checking the geometry", k->slot->disk, TODO_WRITE,
 				    "the hash tree's place or size is impossible");
 	if (tree_end > hash->size)
@@ -375,8 +351,8 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 	return 0;
 }
 
-int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *policy,
-		   struct ul_seal *ret, struct ul_error *err)
+int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *policy, struct ul_seal *ret,
+		   struct ul_error *err)
 {
 	struct decision k = {.slot = slot, .policy = policy};
 	int r;

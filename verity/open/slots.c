@@ -79,8 +79,7 @@ static int collect(struct disk *d, const struct ul_partition_types *types, struc
 				continue;
 			if (d->n[role] == PER_ROLE_MAX)
 				return ul_error_set(err, UL_E_PARTITIONS, WHAT, d->path, NULL,
-						    "more than %d partitions have type %s",
-						    PER_ROLE_MAX, wanted[role]);
+						    "more than %d partitions have type %s", PER_ROLE_MAX, wanted[role]);
 			d->by_role[role][d->n[role]++].p = p;
 		}
 	}
@@ -92,8 +91,7 @@ static const char *named_root_hash(struct disk *d, struct candidate *sig)
 {
 	struct ul_signature_blob blob = {0};
 	ul_autofree uint8_t *bytes = NULL;
-	size_t len = sig->p->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)sig->p->size
-							       : UL_SIGNATURE_PARTITION_MAX;
+	size_t len = sig->p->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)sig->p->size : UL_SIGNATURE_PARTITION_MAX;
 
 	if (sig->root_hash)
 		return sig->root_hash;
@@ -117,25 +115,21 @@ static bool uuid_is(const char *uuid, const char *hex)
 	return true;
 }
 
-static bool root_hash_fits(const char *root_hash, const struct ul_partition *data,
-			   const struct ul_partition *hash)
+static bool root_hash_fits(const char *root_hash, const struct ul_partition *data, const struct ul_partition *hash)
 {
 	size_t len = strlen(root_hash);
 
-	return len >= 64 && uuid_is(data->uuid, root_hash) &&
-	       (!hash || uuid_is(hash->uuid, root_hash + len - 32));
+	return len >= 64 && uuid_is(data->uuid, root_hash) && (!hash || uuid_is(hash->uuid, root_hash + len - 32));
 }
 
-static const struct ul_partition *same_label(const struct disk *d, enum role role,
-					     const struct ul_partition *data)
+static const struct ul_partition *same_label(const struct disk *d, enum role role, const struct ul_partition *data)
 {
 	const struct ul_partition *found = NULL;
 
 	if (!data->label[0])
 		return NULL;
 	for (size_t i = 0; i < d->n[DATA]; i++)
-		if (d->by_role[DATA][i].p != data &&
-		    strcmp(d->by_role[DATA][i].p->label, data->label) == 0)
+		if (d->by_role[DATA][i].p != data && strcmp(d->by_role[DATA][i].p->label, data->label) == 0)
 			return NULL;
 	for (size_t i = 0; i < d->n[role]; i++) {
 		if (strcmp(d->by_role[role][i].p->label, data->label) != 0)
@@ -149,8 +143,7 @@ static const struct ul_partition *same_label(const struct disk *d, enum role rol
 
 /* The signature partition whose root hash is that of data (and of hash, unless NULL). */
 static const struct ul_partition *sig_by_root_hash(struct disk *d, const struct ul_partition *data,
-						   const struct ul_partition *hash,
-						   const char **ret_root_hash)
+						   const struct ul_partition *hash, const char **ret_root_hash)
 {
 	for (size_t i = 0; i < d->n[SIG]; i++) {
 		const char *root_hash = named_root_hash(d, &d->by_role[SIG][i]);
@@ -191,8 +184,7 @@ static const struct ul_partition *find_sig(struct disk *d, const struct ul_parti
 	return found ? found : sig_by_root_hash(d, data, hash, &root_hash);
 }
 
-static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_extent *ret,
-		       struct ul_error *err)
+static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_extent *ret, struct ul_error *err)
 {
 	struct ul_extent extent = {.size = p->size};
 	int r;
@@ -239,9 +231,8 @@ static void slot_free(struct ul_slot *slot)
 	*slot = (struct ul_slot){0};
 }
 
-static int add_slot(struct disk *d, const struct ul_partition *data,
-		    const struct ul_partition *hash, struct ul_slot_list *list,
-		    struct ul_error *err)
+static int add_slot(struct disk *d, const struct ul_partition *data, const struct ul_partition *hash,
+		    struct ul_slot_list *list, struct ul_error *err)
 {
 	const struct ul_partition *sig = find_sig(d, data, hash);
 	struct ul_slot slot = {0}, *grown;
@@ -285,16 +276,14 @@ static int disk_open(struct disk *d, struct ul_error *err)
 	if (fstat(d->fd, &st) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, d->path, NULL, errno);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL,
-				    "it is neither a block device nor a file");
+		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL, "it is neither a block device nor a file");
 	/* Without a folder of devices a disk is read like an image file: by ranges. */
 	d->devno = S_ISBLK(st.st_mode) && d->dev_dir ? st.st_rdev : 0;
 	return ul_gpt_read(d->fd, d->path, &d->gpt, err);
 }
 
-int ul_slots_probe_types(const char *disk, const char *dev_dir,
-			 const struct ul_partition_types *types, struct ul_slot_list *list,
-			 struct ul_error *err)
+int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_partition_types *types,
+			 struct ul_slot_list *list, struct ul_error *err)
 {
 	UL_CLEANUP(disk_close) struct disk d = {.path = disk, .dev_dir = dev_dir, .fd = -1};
 	size_t before = list->n;
@@ -315,8 +304,8 @@ int ul_slots_probe_types(const char *disk, const char *dev_dir,
 	return r;
 }
 
-int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator,
-		   struct ul_slot_list *list, struct ul_error *err)
+int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
+		   struct ul_error *err)
 {
 	const struct ul_partition_types *types = ul_partition_types_find(NULL, designator);
 

@@ -19,10 +19,10 @@ struct ul_extent {
 };
 
 struct ul_slot {
-	char *disk;                        /* path of the whole disk or image file */
-	struct ul_extent data, hash, sig;  /* sig.device NULL: no signature partition */
-	char data_uuid[37], hash_uuid[37]; /* partition UUIDs, lower case */
-	char label[37 * 3];                /* of the data partition, UTF-8: NAME_VERSION */
+	char *disk;                                     /* path of the whole disk or image file */
+	struct ul_extent data, hash, sig;               /* sig.device NULL: no signature partition */
+	char data_uuid[37], hash_uuid[37];              /* partition UUIDs, lower case */
+	char label[37 * 3];                             /* of the data partition, UTF-8: NAME_VERSION */
 	char name[UL_NAME_SIZE], version[UL_NAME_SIZE]; /* from the label; version may be empty */
 };
 
@@ -40,17 +40,16 @@ struct ul_slot_list {
  * broken one -UL_E_PARTITIONS. While the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a
  * uevent and ask again. On failure the list is as it was.
  */
-int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator,
-		   struct ul_slot_list *list, struct ul_error *err);
+int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
+		   struct ul_error *err);
 
 /*
  * The same for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
  * become ranges of it as well.
  */
 struct ul_partition_types;
-int ul_slots_probe_types(const char *disk, const char *dev_dir,
-			 const struct ul_partition_types *types, struct ul_slot_list *list,
-			 struct ul_error *err);
+int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_partition_types *types,
+			 struct ul_slot_list *list, struct ul_error *err);
 
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);

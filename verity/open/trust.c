@@ -26,8 +26,7 @@ struct ul_trust {
 
 /* ---- loading ---- */
 
-static int add_certificate(struct ul_trust *t, int dirfd, const char *path, const char *name,
-			   struct ul_error *err)
+static int add_certificate(struct ul_trust *t, int dirfd, const char *path, const char *name, struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
 	X509 **certs;
@@ -73,8 +72,7 @@ int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct
 	for (int i = 0; i < n; i++) {
 		char file[PATH_MAX];
 
-		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >=
-				      (int)sizeof(file))
+		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >= (int)sizeof(file))
 			r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, ENAMETOOLONG);
 		if (r == 0)
 			r = add_certificate(t, dirfd, file, file, err);
@@ -151,11 +149,9 @@ static const char *form_defect(PKCS7 *p7, PKCS7_SIGNER_INFO **ret)
 	signer = sk_PKCS7_SIGNER_INFO_value(signers, 0);
 	/* libcrypto computes every digest that is listed: a hostile list is a long computation. */
 	if (sk_X509_ALGOR_num(p7->d.sign->md_algs) != 1 ||
-	    !digest_strong(sk_X509_ALGOR_value(p7->d.sign->md_algs, 0)) ||
-	    !digest_strong(signer->digest_alg))
+	    !digest_strong(sk_X509_ALGOR_value(p7->d.sign->md_algs, 0)) || !digest_strong(signer->digest_alg))
 		return "its digest is not one of SHA-256, SHA-384 and SHA-512";
-	if (!signer->issuer_and_serial || !signer->issuer_and_serial->issuer ||
-	    !signer->issuer_and_serial->serial)
+	if (!signer->issuer_and_serial || !signer->issuer_and_serial->issuer || !signer->issuer_and_serial->serial)
 		return "it does not say who signed";
 	*ret = signer;
 	return NULL;
@@ -164,13 +160,11 @@ static const char *form_defect(PKCS7 *p7, PKCS7_SIGNER_INFO **ret)
 static bool names_certificate(const PKCS7_SIGNER_INFO *signer, X509 *cert)
 {
 	return X509_NAME_cmp(signer->issuer_and_serial->issuer, X509_get_issuer_name(cert)) == 0 &&
-	       ASN1_INTEGER_cmp(signer->issuer_and_serial->serial, X509_get0_serialNumber(cert)) ==
-		       0;
+	       ASN1_INTEGER_cmp(signer->issuer_and_serial->serial, X509_get0_serialNumber(cert)) == 0;
 }
 
 /* NULL: cert's key signed data. */
-static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len, char *buf,
-			    size_t size)
+static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len, char *buf, size_t size)
 {
 	STACK_OF(X509) *certs = NULL;
 	ul_autobio BIO *bio = NULL;
@@ -198,8 +192,8 @@ static void describe_signer(X509 *cert, struct ul_signer_name *ret)
 	ul_name_text(X509_get_subject_name(cert), ret->subject, sizeof(ret->subject));
 }
 
-static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust *t,
-			  const char *doing, struct ul_error *err)
+static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust *t, const char *doing,
+			  struct ul_error *err)
 {
 	char issuer[128];
 
@@ -216,9 +210,8 @@ static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust
 			    issuer, ul_trust_count(t));
 }
 
-int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der,
-		    size_t der_len, const char *what, struct ul_signer_name *ret_by,
-		    struct ul_error *err)
+int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
+		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
 {
 	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
 	const unsigned char *at = der;
@@ -228,13 +221,12 @@ int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, cons
 
 	snprintf(doing, sizeof(doing), "checking the signature of the %s", what);
 	if (der_len == 0 || der_len > UL_PKCS7_MAX || len > UL_PKCS7_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign,
-				    "it is empty or longer than %d bytes", UL_PKCS7_MAX);
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is empty or longer than %d bytes",
+				    UL_PKCS7_MAX);
 	ERR_clear_error();
 	p7 = d2i_PKCS7(NULL, &at, (long)der_len);
 	if (!p7 || at != (const unsigned char *)der + der_len)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign,
-				    "it is no PKCS#7 in DER: %s",
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is no PKCS#7 in DER: %s",
 				    ul_crypto_reason("other bytes follow it"));
 	why = form_defect(p7, &signer);
 	if (why)
@@ -268,9 +260,7 @@ bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret
 	if (len == 0 || len > UL_PKCS7_MAX)
 		return false;
 	p7 = d2i_PKCS7(NULL, &at, (long)len);
-	signer = p7 && PKCS7_type_is_signed(p7)
-			 ? sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0)
-			 : NULL;
+	signer = p7 && PKCS7_type_is_signed(p7) ? sk_PKCS7_SIGNER_INFO_value(PKCS7_get_signer_info(p7), 0) : NULL;
 	if (signer && signer->issuer_and_serial)
 		serial = ASN1_INTEGER_to_BN(signer->issuer_and_serial->serial, NULL);
 	if (serial)

@@ -60,15 +60,14 @@ static int by_id(const void *a, const void *b)
 }
 
 /* "STORE_DIR/HASH-NAME" into digest and name. */
-static bool parse_path(const struct ul_db_merge *g, const char *path, size_t len,
-		       uint8_t digest[UL_DIGEST_SIZE], const char **ret_name, size_t *ret_len)
+static bool parse_path(const struct ul_db_merge *g, const char *path, size_t len, uint8_t digest[UL_DIGEST_SIZE],
+		       const char **ret_name, size_t *ret_len)
 {
 	size_t prefix = strlen(g->lower->store_dir);
 	uint8_t value[UL_DIGEST_SIZE];
 
 	if (len < prefix + 1 + DIGITS + 2 || len > prefix + 1 + DIGITS + 1 + UL_NAME_MAX ||
-	    memcmp(path, g->lower->store_dir, prefix) != 0 || path[prefix] != '/' ||
-	    path[prefix + 1 + DIGITS] != '-' ||
+	    memcmp(path, g->lower->store_dir, prefix) != 0 || path[prefix] != '/' || path[prefix + 1 + DIGITS] != '-' ||
 	    !ul_nix32_decode(path + prefix + 1, DIGITS, value, sizeof(value)))
 		return false;
 	*ret_name = path + prefix + 1 + DIGITS + 1;
@@ -82,8 +81,8 @@ static bool parse_path(const struct ul_db_merge *g, const char *path, size_t len
 }
 
 /* Path order: digests as kept in manifests, then names byte by byte. */
-static int compare(const uint8_t *digest_a, const char *name_a, size_t len_a,
-		   const uint8_t *digest_b, const char *name_b, size_t len_b)
+static int compare(const uint8_t *digest_a, const char *name_a, size_t len_a, const uint8_t *digest_b,
+		   const char *name_b, size_t len_b)
 {
 	int c = memcmp(digest_a, digest_b, UL_DIGEST_SIZE);
 
@@ -102,8 +101,8 @@ struct cursor {
  * Go to the first path of the manifest that is not before this one. *ret_found: it is this one;
  * *ret_number: its number, or how many paths the manifest has.
  */
-static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, const char *name,
-		size_t len, bool *ret_found, uint32_t *ret_number)
+static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, const char *name, size_t len,
+		bool *ret_found, uint32_t *ret_number)
 {
 	*ret_found = false;
 	*ret_number = g->lower->n_manifest;
@@ -117,8 +116,7 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 
 			if (c->next_batch >= ul_manifest_n_batches(g->lower->manifest))
 				return 0;
-			r = ul_manifest_read_batch(g->reader, c->next_batch++, UL_COL_NAME,
-						   &c->batch, g->err);
+			r = ul_manifest_read_batch(g->reader, c->next_batch++, UL_COL_NAME, &c->batch, g->err);
 			if (r < 0)
 				return r;
 			c->i = 0;
@@ -135,20 +133,17 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 }
 
 /* row->number: of the manifest's path behind it; becomes the candidate's. */
-static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const uint8_t *digest,
-			 const char *name, size_t len)
+static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const uint8_t *digest, const char *name,
+			 size_t len)
 {
-	struct ul_db_candidate c = {.id = row->id,
-				    .before = row->number,
-				    .name_off = (uint32_t)g->names.len,
-				    .name_len = (uint32_t)len};
+	struct ul_db_candidate c = {
+		.id = row->id, .before = row->number, .name_off = (uint32_t)g->names.len, .name_len = (uint32_t)len};
 
 	if (g->names.len + len > UINT32_MAX)
 		return ul_db_merge_nomem(g);
 	memcpy(c.digest, digest, sizeof(c.digest));
 	row->number = ul_db_n_candidates(g);
-	if (ul_buffer_append(&g->names, name, len) < 0 ||
-	    ul_buffer_append(&g->candidates, &c, sizeof(c)) < 0)
+	if (ul_buffer_append(&g->names, name, len) < 0 || ul_buffer_append(&g->candidates, &c, sizeof(c)) < 0)
 		return ul_db_merge_nomem(g);
 	return 0;
 }
@@ -167,20 +162,18 @@ struct last {
 };
 
 /* An index in disorder would slip paths of the manifest past the join. */
-static int check_order(struct ul_db_merge *g, struct last *last, const uint8_t *digest,
-		       const char *name, size_t len)
+static int check_order(struct ul_db_merge *g, struct last *last, const uint8_t *digest, const char *name, size_t len)
 {
 	if (last->len > 0 && compare(last->digest, last->name, last->len, digest, name, len) >= 0)
-		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from,
-				    NULL, "its index of paths is out of order");
+		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
+				    "its index of paths is out of order");
 	memcpy(last->digest, digest, sizeof(last->digest));
 	memcpy(last->name, name, len);
 	last->len = len;
 	return 0;
 }
 
-static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *last,
-		    sqlite3_stmt *rows)
+static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *last, sqlite3_stmt *rows)
 {
 	struct ul_db_merge_row row = {.id = sqlite3_column_int64(rows, 0)};
 	uint8_t digest[UL_DIGEST_SIZE];
@@ -216,8 +209,8 @@ static int find_candidates(struct ul_db_merge *g)
 	if (r == 0 && step != SQLITE_DONE)
 		r = ul_db_merge_fail(g);
 	if (r == 0 && g->rows.len > 0)
-		qsort(g->rows.data, g->rows.len / sizeof(struct ul_db_merge_row),
-		      sizeof(struct ul_db_merge_row), by_id);
+		qsort(g->rows.data, g->rows.len / sizeof(struct ul_db_merge_row), sizeof(struct ul_db_merge_row),
+		      by_id);
 	return r;
 }
 
@@ -311,8 +304,7 @@ static int read_candidates(struct ul_db_merge *g)
 
 	r = ul_db_merge_prepare(g, "select hash from ValidPaths where id = ?", &row);
 	if (r == 0)
-		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?",
-					&refs);
+		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &refs);
 	for (uint32_t i = 0; r == 0 && i < ul_db_n_candidates(g); i++) {
 		r = read_row(g, &ul_db_candidates(g)[i], row);
 		if (r == 0)
@@ -422,8 +414,7 @@ static int open_other(struct ul_db_merge *g)
 	ul_autofree char *uri = NULL, *log = NULL;
 	struct stat st;
 
-	if (sqlite3_open_v2(g->options->merge_from, &g->db, SQLITE_OPEN_READWRITE, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_open_v2(g->options->merge_from, &g->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		return ul_db_merge_fail(g);
 	if (sqlite3_exec(g->db, "select 1 from sqlite_schema", NULL, NULL, NULL) != SQLITE_OK) {
 		int r = ul_db_merge_fail(g);
@@ -438,8 +429,7 @@ static int open_other(struct ul_db_merge *g)
 		if (!uri)
 			return ul_db_merge_nomem(g);
 		sqlite3_close(g->db);
-		if (sqlite3_open_v2(uri, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) !=
-		    SQLITE_OK)
+		if (sqlite3_open_v2(uri, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
 			return ul_db_merge_fail(g);
 	}
 	ul_sqlite_harden(g->db);
@@ -461,8 +451,8 @@ static int load(struct ul_db_merge *g, struct ul_db_added **ret)
 	return r;
 }
 
-int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options,
-		     struct ul_db_added **ret, struct ul_error *err)
+int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options, struct ul_db_added **ret,
+		     struct ul_error *err)
 {
 	struct ul_db_merge g = {.lower = lower, .options = options, .err = err};
 	struct ul_db_added *added = NULL;

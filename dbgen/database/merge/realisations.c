@@ -38,8 +38,7 @@ static void free_realisation(struct ul_realisation *r)
 }
 
 /* Columns: id, drvPath, outputName, outputPath, signatures. 1: taken; 0: not wanted. */
-static int take_row(struct ul_db_merge *g, sqlite3_stmt *row, struct known *ret_known,
-		    struct ul_realisation *ret)
+static int take_row(struct ul_db_merge *g, sqlite3_stmt *row, struct known *ret_known, struct ul_realisation *ret)
 {
 	const struct ul_realisation *manifest, *same = NULL;
 	struct ul_realisation key = {.n_refs = 0};
@@ -50,8 +49,7 @@ static int take_row(struct ul_db_merge *g, sqlite3_stmt *row, struct known *ret_
 	key.drv_path = ul_db_merge_text(row, 1, &len);
 	key.output_name = ul_db_merge_text(row, 2, &len);
 	signatures = ul_db_merge_text(row, 4, &len);
-	if (!key.drv_path || !key.output_name ||
-	    !ul_db_merge_lookup(g, sqlite3_column_int64(row, 3), &key.output))
+	if (!key.drv_path || !key.output_name || !ul_db_merge_lookup(g, sqlite3_column_int64(row, 3), &key.output))
 		return 0;
 	manifest = g->lower->realisations;
 	if (g->lower->n_realisations > 0)
@@ -103,13 +101,12 @@ static int read_rows(struct ul_db_merge *g, struct ul_buffer *known, struct ul_b
 	if (r == 0 && step != SQLITE_DONE)
 		r = ul_db_merge_fail(g);
 	if (r == 0 && known->len > 0)
-		qsort(known->data, known->len / sizeof(struct known), sizeof(struct known),
-		      by_old_id);
+		qsort(known->data, known->len / sizeof(struct known), sizeof(struct known), by_old_id);
 	return r;
 }
 
-static int read_refs_of(struct ul_db_merge *g, const struct ul_buffer *known, int64_t id,
-			sqlite3_stmt *rows, struct ul_realisation *to)
+static int read_refs_of(struct ul_db_merge *g, const struct ul_buffer *known, int64_t id, sqlite3_stmt *rows,
+			struct ul_realisation *to)
 {
 	struct ul_buffer refs = {0};
 	int step;
@@ -118,8 +115,7 @@ static int read_refs_of(struct ul_db_merge *g, const struct ul_buffer *known, in
 	while ((step = sqlite3_step(rows)) == SQLITE_ROW) {
 		const struct known key = {.id = sqlite3_column_int64(rows, 0)}, *found;
 
-		found = bsearch(&key, known->data, known->len / sizeof(key), sizeof(key),
-				by_old_id);
+		found = bsearch(&key, known->data, known->len / sizeof(key), sizeof(key), by_old_id);
 		if (found && ul_buffer_append(&refs, &found->number, sizeof(found->number)) < 0) {
 			ul_buffer_free(&refs);
 			return ul_db_merge_nomem(g);
@@ -154,8 +150,7 @@ int ul_db_merge_realisations(struct ul_db_merge *g, struct ul_db_added *a)
 	struct ul_buffer taken = {0};
 	int r;
 
-	if (sqlite3_table_column_metadata(g->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL,
-					  NULL) != SQLITE_OK)
+	if (sqlite3_table_column_metadata(g->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
 		return 0;
 	r = read_rows(g, &known, &taken);
 	if (r == 0)

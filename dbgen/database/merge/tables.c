@@ -50,8 +50,7 @@ static bool append_text(struct text *t, const void *text, size_t len)
 {
 	uint32_t off = (uint32_t)t->bytes.len;
 
-	return t->bytes.len + len <= UINT32_MAX && append(&t->off, &off, sizeof(off)) &&
-	       append(&t->bytes, text, len);
+	return t->bytes.len + len <= UINT32_MAX && append(&t->off, &off, sizeof(off)) && append(&t->bytes, text, len);
 }
 
 static bool append_column(struct text *t, sqlite3_stmt *row, int column, bool absolute)
@@ -83,20 +82,17 @@ static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct 
 
 		memcpy(&id, g->refs.data + k * sizeof(id), sizeof(id));
 		/* Who stands refers to none that does not. */
-		if (ul_db_merge_lookup(g, id, &number) &&
-		    !append(&to->refs, &number, sizeof(number)))
+		if (ul_db_merge_lookup(g, id, &number) && !append(&to->refs, &number, sizeof(number)))
 			return false;
 	}
 	if (to->refs.len > start)
-		qsort(to->refs.data + start, (to->refs.len - start) / sizeof(uint32_t),
-		      sizeof(uint32_t), by_number);
+		qsort(to->refs.data + start, (to->refs.len - start) / sizeof(uint32_t), sizeof(uint32_t), by_number);
 	to->n_refs = to->refs.len / sizeof(uint32_t);
 	return true;
 }
 
 /* Columns of the statement: hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
-static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c,
-		       sqlite3_stmt *row)
+static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c, sqlite3_stmt *row)
 {
 	int64_t registered = sqlite3_column_int64(row, 1), size = sqlite3_column_int64(row, 3);
 	uint8_t hash[UL_NAR_HASH_SIZE] = {0}, ultimate = sqlite3_column_int64(row, 4) != 0;
@@ -108,15 +104,12 @@ static bool append_row(struct ul_db_merge *g, struct columns *to, const struct u
 	ul_db_merge_hash(text, hash_len, hash);
 	to->n++;
 	return append(&to->digest, c->digest, sizeof(c->digest)) &&
-	       append(&to->before, &c->before, sizeof(c->before)) &&
-	       append(&to->nar_hash, hash, sizeof(hash)) &&
-	       append(&to->nar_size, &size, sizeof(size)) &&
-	       append(&to->registered, &registered, sizeof(registered)) &&
+	       append(&to->before, &c->before, sizeof(c->before)) && append(&to->nar_hash, hash, sizeof(hash)) &&
+	       append(&to->nar_size, &size, sizeof(size)) && append(&to->registered, &registered, sizeof(registered)) &&
 	       append(&to->ultimate, &ultimate, 1) &&
 	       append_text(&to->name, g->names.data + c->name_off, c->name_len) &&
-	       append_column(&to->deriver, row, 2, true) &&
-	       append_column(&to->sigs, row, 5, false) && append_column(&to->ca, row, 6, false) &&
-	       append_refs(g, to, c);
+	       append_column(&to->deriver, row, 2, true) && append_column(&to->sigs, row, 5, false) &&
+	       append_column(&to->ca, row, 6, false) && append_refs(g, to, c);
 }
 
 static bool finish_text(struct text *t, struct ul_text_column *ret)
@@ -145,8 +138,7 @@ static bool finish(struct columns *c, uint32_t first, struct ul_db_added *a)
 
 	if (!finish_text(&c->name, &ret->name) || !finish_text(&c->deriver, &ret->deriver) ||
 	    !finish_text(&c->sigs, &ret->sigs) || !finish_text(&c->ca, &ret->ca) ||
-	    !append(&c->ref_off, &c->n_refs, sizeof(c->n_refs)) ||
-	    ul_buffer_reserve(&c->refs, 1) < 0)
+	    !append(&c->ref_off, &c->n_refs, sizeof(c->n_refs)) || ul_buffer_reserve(&c->refs, 1) < 0)
 		return false;
 	ret->first = first;
 	ret->n = c->n;
@@ -195,8 +187,7 @@ static bool own_text(sqlite3_stmt *row, int column, const char **ret)
 	return *ret;
 }
 
-static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sqlite3_stmt *rows,
-		      struct ul_buffer *to)
+static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sqlite3_stmt *rows, struct ul_buffer *to)
 {
 	int step;
 
@@ -223,8 +214,7 @@ static int gather_outputs(struct ul_db_merge *g, struct ul_buffer *to)
 	ul_autostatement sqlite3_stmt *rows = NULL;
 	int r;
 
-	r = ul_db_merge_prepare(
-		g, "select id, path from DerivationOutputs where drv = ? order by id", &rows);
+	r = ul_db_merge_prepare(g, "select id, path from DerivationOutputs where drv = ? order by id", &rows);
 	for (uint32_t i = 0; r == 0 && i < ul_db_n_candidates(g); i++)
 		if (!ul_db_candidates(g)[i].dropped)
 			r = outputs_of(g, &ul_db_candidates(g)[i], rows, to);
@@ -266,8 +256,8 @@ int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret)
 	int r;
 
 	if ((uint64_t)g->lower->n_manifest + number_candidates(g) > UINT32_MAX - 1)
-		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from,
-				    NULL, "too many rows");
+		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
+				    "too many rows");
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return ul_db_merge_nomem(g);

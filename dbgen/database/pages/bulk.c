@@ -60,8 +60,7 @@ static uint32_t added_from(const struct ul_db_added *a, uint32_t number)
 
 static int end_run(struct ul_bulk_thread *t, unsigned int tree, uint64_t row, bool last)
 {
-	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0 ? ul_error_nomem(&t->err, what)
-								     : 0;
+	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0 ? ul_error_nomem(&t->err, what) : 0;
 }
 
 static void forget(const struct ul_bulk *bulk, uint32_t k)
@@ -109,8 +108,7 @@ static int do_paths(struct ul_bulk_thread *t, uint32_t k)
 	uint32_t n = ul_manifest_n_batches(s->manifest), added_next = 0;
 	bool of_manifest = k < n, last = k + 1 >= n;
 	struct ul_batch b;
-	int r = ul_db_source_read_batch(s, t->reader, k, UL_COL_NAME | UL_COL_NAR | UL_COL_META, &b,
-					&t->err);
+	int r = ul_db_source_read_batch(s, t->reader, k, UL_COL_NAME | UL_COL_NAR | UL_COL_META, &b, &t->err);
 
 	if (r < 0)
 		return r;
@@ -198,8 +196,7 @@ static int prepare(struct ul_bulk *bulk)
 	int r;
 
 	if (s->n_refs >= MAX_ROWS)
-		return ul_error_set(bulk->err, UL_E_DATABASE, what, bulk->file.name, NULL,
-				    "more than 2^31 references");
+		return ul_error_set(bulk->err, UL_E_DATABASE, what, bulk->file.name, NULL, "more than 2^31 references");
 	r = prepare_threads(bulk);
 	if (r == 0)
 		r = prepare_memory(bulk);
@@ -213,9 +210,8 @@ static void set_kinds(struct ul_bulk *bulk)
 {
 	for (size_t i = 0; i < ul_db_n_objects; i++)
 		if (ul_db_objects[i].tree != UL_TREE_NONE)
-			bulk->tree[ul_db_objects[i].tree].kind = ul_db_objects[i].type[0] == 't'
-									 ? UL_SQLITE_LEAF_TABLE
-									 : UL_SQLITE_LEAF_INDEX;
+			bulk->tree[ul_db_objects[i].tree].kind =
+				ul_db_objects[i].type[0] == 't' ? UL_SQLITE_LEAF_TABLE : UL_SQLITE_LEAF_INDEX;
 }
 
 static void free_bulk(struct ul_bulk *bulk)
@@ -239,8 +235,8 @@ static void free_bulk(struct ul_bulk *bulk)
 	pthread_mutex_destroy(&bulk->lock);
 }
 
-int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name,
-		     const struct ul_db_options *options, struct ul_error *err)
+int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name, const struct ul_db_options *options,
+		     struct ul_error *err)
 {
 	struct ul_bulk bulk = {.source = s, .options = options, .err = err};
 	int r;

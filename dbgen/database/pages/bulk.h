@@ -113,8 +113,7 @@ int ul_bulk_run(struct ul_bulk *bulk, const struct ul_bulk_jobs *jobs);
  */
 int ul_bulk_prepare_reverse(struct ul_bulk *bulk);
 void ul_bulk_free_reverse(struct ul_bulk *bulk);
-void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
-		       uint32_t first_row);
+void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b, uint32_t first_row);
 int ul_bulk_groups(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err);
 int ul_bulk_do_group(struct ul_bulk_thread *t, uint32_t number);
 int ul_bulk_reverse_in_passes(struct ul_bulk *bulk);

@@ -42,8 +42,7 @@ int ul_bulk_prepare_reverse(struct ul_bulk *bulk)
 		return ul_error_nomem(bulk->err, what);
 	if (bulk->options->low_memory)
 		return 0;
-	bulk->starts =
-		calloc((size_t)s->n_batches + 1, (bulk->n_ranges + 2) * sizeof(*bulk->starts));
+	bulk->starts = calloc((size_t)s->n_batches + 1, (bulk->n_ranges + 2) * sizeof(*bulk->starts));
 	return bulk->starts ? 0 : ul_error_nomem(bulk->err, what);
 }
 
@@ -55,8 +54,7 @@ void ul_bulk_free_reverse(struct ul_bulk *bulk)
 	ul_buffer_free(&bulk->collected);
 }
 
-void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b,
-		       uint32_t first_row)
+void ul_bulk_put_aside(struct ul_bulk *bulk, uint32_t batch_number, const struct ul_batch *b, uint32_t first_row)
 {
 	uint32_t n = (uint32_t)(b->ref_off[b->n] - b->ref_off[0]);
 	const uint32_t *refs = b->refs + b->ref_off[0];
@@ -116,8 +114,7 @@ int ul_bulk_groups(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err)
 }
 
 /* References that lead to the group, and maybe others, in order of rows: slice k of all. */
-static const uint64_t *slice(const struct ul_bulk *bulk, const struct ul_bulk_group *g, uint32_t k,
-			     size_t *ret_n)
+static const uint64_t *slice(const struct ul_bulk *bulk, const struct ul_bulk_group *g, uint32_t k, size_t *ret_n)
 {
 	const uint32_t *start;
 
@@ -131,8 +128,7 @@ static const uint64_t *slice(const struct ul_bulk *bulk, const struct ul_bulk_gr
 }
 
 /* Counting sort: t->rows gets the group's rows by path, t->counts where each path's rows end. */
-static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, uint32_t first,
-		      uint32_t n_paths)
+static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, uint32_t first, uint32_t n_paths)
 {
 	uint32_t slices = t->bulk->pairs ? t->bulk->source->n_batches : 1, *ends, *rows;
 	size_t n;
@@ -159,8 +155,7 @@ static int sort_group(struct ul_bulk_thread *t, const struct ul_bulk_group *g, u
 
 		for (size_t i = 0; i < n; i++)
 			if ((uint32_t)(pairs[i] >> 32) - first < n_paths)
-				rows[ends[(uint32_t)(pairs[i] >> 32) - first]++] =
-					(uint32_t)pairs[i];
+				rows[ends[(uint32_t)(pairs[i] >> 32) - first]++] = (uint32_t)pairs[i];
 	}
 	return 0;
 }
@@ -183,16 +178,14 @@ int ul_bulk_do_group(struct ul_bulk_thread *t, uint32_t number)
 	rows = (const uint32_t *)(const void *)t->rows.data;
 	ul_cells_start(t->cells, UL_CELLS_OF_REVERSE);
 	/* Behind the last group stands an empty one. */
-	if (ul_cells_add_reverse(t->cells, (uint32_t)first, ends, rows, (uint32_t)(end - first)) <
-		    0 ||
+	if (ul_cells_add_reverse(t->cells, (uint32_t)first, ends, rows, (uint32_t)(end - first)) < 0 ||
 	    ul_leaves_end(&t->cells->leaves[UL_CELLS_REFERENCE], 0, g[1].n == 0) < 0)
 		return ul_error_nomem(&t->err, what);
 	return 0;
 }
 
 /* Decode all references again and keep those that lead to the groups of this pass. */
-static int collect(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_t first_range,
-		   uint32_t end_range)
+static int collect(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_t first_range, uint32_t end_range)
 {
 	const struct ul_db_source *s = bulk->source;
 	uint32_t row = 1;

@@ -13,8 +13,7 @@ static const enum ul_db_tree trees[][UL_CELLS_N] = {
 };
 
 /* Where the pages lie. The overflow chains come behind the rows that they belong to. */
-static int place(struct ul_bulk *bulk, struct ul_cells *c, uint32_t first[UL_CELLS_N + 1],
-		 struct ul_error *err)
+static int place(struct ul_bulk *bulk, struct ul_cells *c, uint32_t first[UL_CELLS_N + 1], struct ul_error *err)
 {
 	uint64_t n = c->overflow.len / UL_SQLITE_PAGE;
 	int r;
@@ -26,15 +25,14 @@ static int place(struct ul_bulk *bulk, struct ul_cells *c, uint32_t first[UL_CEL
 		enum ul_db_tree tree = trees[c->content][i];
 
 		first[i + 1] = first[i] + ul_leaves_count(&c->leaves[i]);
-		if (tree != UL_TREE_NONE &&
-		    ul_sqlite_tree_append(&bulk->tree[tree], &c->leaves[i], first[i]) < 0)
+		if (tree != UL_TREE_NONE && ul_sqlite_tree_append(&bulk->tree[tree], &c->leaves[i], first[i]) < 0)
 			r = ul_error_nomem(err, what);
 	}
 	return r;
 }
 
-static int write_cells(const struct ul_bulk *bulk, struct ul_cells *c,
-		       const uint32_t first[UL_CELLS_N + 1], struct ul_error *err)
+static int write_cells(const struct ul_bulk *bulk, struct ul_cells *c, const uint32_t first[UL_CELLS_N + 1],
+		       struct ul_error *err)
 {
 	const struct ul_cells_fixup *fixups = (const void *)c->fixups.data;
 	uint32_t chains = first[UL_CELLS_N];
@@ -45,11 +43,11 @@ static int write_cells(const struct ul_bulk *bulk, struct ul_cells *c,
 			    ul_sqlite_page_number(chains + fixups[i].page));
 	ul_sqlite_overflow_place(&c->overflow, chains);
 	for (size_t i = 0; r == 0 && i < UL_CELLS_N; i++)
-		r = ul_sqlite_write(&bulk->file, first[i], c->leaves[i].pages.data,
-				    ul_leaves_count(&c->leaves[i]), err);
+		r = ul_sqlite_write(&bulk->file, first[i], c->leaves[i].pages.data, ul_leaves_count(&c->leaves[i]),
+				    err);
 	if (r == 0)
-		r = ul_sqlite_write(&bulk->file, chains, c->overflow.data,
-				    (uint32_t)(c->overflow.len / UL_SQLITE_PAGE), err);
+		r = ul_sqlite_write(&bulk->file, chains, c->overflow.data, (uint32_t)(c->overflow.len / UL_SQLITE_PAGE),
+				    err);
 	return r;
 }
 
@@ -82,8 +80,7 @@ static int place_all(struct ul_bulk *bulk, struct ul_error *err)
 		next->busy = next->done = false;
 		bulk->turn++;
 		pthread_cond_broadcast(&bulk->changed);
-		ul_progress_report(bulk->options->progress, what,
-				   (uint64_t)bulk->file.n_pages * UL_SQLITE_PAGE, 0);
+		ul_progress_report(bulk->options->progress, what, (uint64_t)bulk->file.n_pages * UL_SQLITE_PAGE, 0);
 	}
 	bulk->placing = false;
 	return r;

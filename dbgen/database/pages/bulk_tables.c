@@ -132,8 +132,8 @@ static int add(struct filler *f, const struct value *v, size_t n)
 		return r;
 	local = ul_sqlite_local(f->record.len, max);
 	if (local < f->record.len)
-		r = ul_sqlite_overflow(&f->bulk->file, f->record.data + local,
-				       f->record.len - local, &chain, f->bulk->err);
+		r = ul_sqlite_overflow(&f->bulk->file, f->record.data + local, f->record.len - local, &chain,
+				       f->bulk->err);
 	if (r < 0)
 		return r;
 	f->rowid++;
@@ -304,8 +304,8 @@ static int by_reference(const void *a, const void *b)
 	return order ? order : by_row(x->row, y->row);
 }
 
-static int fill_realisation_refs_as(struct ul_bulk *bulk, enum ul_db_tree tree,
-				    const struct realisation_ref *refs, uint32_t n)
+static int fill_realisation_refs_as(struct ul_bulk *bulk, enum ul_db_tree tree, const struct realisation_ref *refs,
+				    uint32_t n)
 {
 	autofiller struct filler f;
 	int r = 0;
@@ -314,8 +314,7 @@ static int fill_realisation_refs_as(struct ul_bulk *bulk, enum ul_db_tree tree,
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		bool by_ref = tree == UL_TREE_REALISATION_REFS_REFERENCE;
 		struct value v[2] = {number(by_ref ? refs[i].reference : refs[i].referrer),
-				     number(tree == UL_TREE_REALISATION_REFS ? refs[i].reference
-									     : refs[i].row)};
+				     number(tree == UL_TREE_REALISATION_REFS ? refs[i].reference : refs[i].row)};
 
 		r = add(&f, v, 2);
 	}
@@ -420,8 +419,7 @@ static int finish_trees(struct ul_bulk *bulk)
 		enum ul_db_tree tree = ul_db_objects[i].tree;
 
 		if (tree != UL_TREE_NONE && present(bulk, &ul_db_objects[i]))
-			r = ul_sqlite_tree_finish(&bulk->tree[tree], &bulk->file, &bulk->root[tree],
-						  bulk->err);
+			r = ul_sqlite_tree_finish(&bulk->tree[tree], &bulk->file, &bulk->root[tree], bulk->err);
 	}
 	return r;
 }
@@ -435,8 +433,7 @@ static int write_schema(struct ul_bulk *bulk)
 	for (size_t i = 0; i < ul_db_n_objects; i++) {
 		const struct ul_db_object *o = &ul_db_objects[i];
 		uint32_t root = o->tree == UL_TREE_NONE ? 0 : bulk->root[o->tree];
-		const struct value v[5] = {text(o->type), text(o->name), text(o->table),
-					   number(root), text(o->sql)};
+		const struct value v[5] = {text(o->type), text(o->name), text(o->table), number(root), text(o->sql)};
 		uint8_t head[18], *end;
 		size_t start = bytes.len;
 

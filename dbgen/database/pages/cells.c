@@ -70,12 +70,9 @@ static inline void put_hex16(const uint8_t *in, uint8_t *out)
 	low = v & 15;
 	high += (v16)(high > 9) & ('a' - '0' - 10);
 	low += (v16)(low > 9) & ('a' - '0' - 10);
-	text[0] = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-					  22, 7, 23) +
-		  '0';
-	text[1] = __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
-					  14, 30, 15, 31) +
-		  '0';
+	text[0] = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) + '0';
+	text[1] =
+		__builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31) + '0';
 	memcpy(out, text, sizeof(text));
 }
 
@@ -137,8 +134,7 @@ static inline uint8_t *put_text_type(uint8_t *at, uint32_t len)
 
 /* Columns: id (the rowid stands for it, so NULL), path, hash, registrationTime, deriver, narSize,
  * ultimate, sigs, ca. */
-static inline void measure(const struct ul_cells *c, const struct ul_batch *b, uint32_t i,
-			   struct row *r)
+static inline void measure(const struct ul_cells *c, const struct ul_batch *b, uint32_t i, struct row *r)
 {
 	uint8_t *at = r->header + 1;
 
@@ -165,14 +161,13 @@ static inline void measure(const struct ul_cells *c, const struct ul_batch *b, u
 	at = put_text_type(at, r->ca_len);
 	r->header_len = (uint32_t)(at - r->header);
 	r->header[0] = (uint8_t)r->header_len;
-	r->payload = r->header_len + r->path_len + HASH_TEXT +
-		     (uint32_t)ul_serial_size(r->registered_type) + r->deriver_prefix +
-		     r->deriver_len + (uint32_t)ul_serial_size(r->size_type) + r->sigs_len +
+	r->payload = r->header_len + r->path_len + HASH_TEXT + (uint32_t)ul_serial_size(r->registered_type) +
+		     r->deriver_prefix + r->deriver_len + (uint32_t)ul_serial_size(r->size_type) + r->sigs_len +
 		     r->ca_len;
 }
 
-static inline uint8_t *put_path(const struct ul_cells *c, const struct ul_batch *b, uint32_t i,
-				uint32_t name_len, uint8_t *at)
+static inline uint8_t *put_path(const struct ul_cells *c, const struct ul_batch *b, uint32_t i, uint32_t name_len,
+				uint8_t *at)
 {
 	at = put_bytes(at, c->prefix, c->prefix_len);
 	put_digest(c->pairs, b->digest + (size_t)i * UL_DIGEST_SIZE, (char *)at);
@@ -213,8 +208,7 @@ static const uint8_t *add_long_row(struct ul_cells *c, const struct row *r, uint
 		return NULL;
 	put_payload(c, r, c->scratch.data);
 	at = ul_leaves_add(l, head + local + 4, rowid);
-	if (!at ||
-	    ul_sqlite_overflow_pages(&c->overflow, c->scratch.data + local, r->payload - local) < 0)
+	if (!at || ul_sqlite_overflow_pages(&c->overflow, c->scratch.data + local, r->payload - local) < 0)
 		return NULL;
 	at = ul_put_varint(ul_put_varint(at, r->payload), rowid);
 	at = put_bytes(at, c->scratch.data, local);
@@ -251,8 +245,7 @@ static inline uint8_t *add_entry(struct ul_cells *c, uint32_t path_len, uint32_t
 	uint32_t payload = header + path_len + (uint32_t)ul_serial_size(type);
 
 	/* A store path has at most 500 bytes, an index page keeps 1,002: no chain. */
-	at = ul_leaves_add(&c->leaves[UL_CELLS_PATH], (uint32_t)ul_varint_size(payload) + payload,
-			   0);
+	at = ul_leaves_add(&c->leaves[UL_CELLS_PATH], (uint32_t)ul_varint_size(payload) + payload, 0);
 	if (!at)
 		return NULL;
 	at = ul_put_varint(at, payload);
@@ -263,8 +256,7 @@ static inline uint8_t *add_entry(struct ul_cells *c, uint32_t path_len, uint32_t
 	return at;
 }
 
-int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next,
-		       uint32_t end)
+int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next, uint32_t end)
 {
 	for (; *added_next < end; ++*added_next) {
 		const struct ul_batch *b = &added->all;
@@ -279,8 +271,7 @@ int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint
 }
 
 /* The index entries of added paths that come before this path of the manifest. */
-static int add_before(struct ul_cells *c, const struct ul_db_added *added, uint32_t *next,
-		      uint32_t number)
+static int add_before(struct ul_cells *c, const struct ul_db_added *added, uint32_t *next, uint32_t number)
 {
 	uint32_t end = *next;
 
@@ -289,8 +280,8 @@ static int add_before(struct ul_cells *c, const struct ul_db_added *added, uint3
 	return ul_cells_add_index(c, added, next, end);
 }
 
-int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_index,
-		       const struct ul_db_added *added, uint32_t *added_next)
+int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_index, const struct ul_db_added *added,
+		       uint32_t *added_next)
 {
 	for (uint32_t i = 0; i < b->n; i++) {
 		const uint8_t *payload;
@@ -329,8 +320,7 @@ static inline struct width width_of(uint32_t v)
 }
 
 /* The entry (a, row): payload length, header, values. Every store begins and ends within the cell. */
-static inline void put_two(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t row,
-			   struct width wrow)
+static inline void put_two(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t row, struct width wrow)
 {
 	uint8_t *end = at + 1 + len;
 
@@ -340,8 +330,8 @@ static inline void put_two(uint8_t *at, uint32_t len, uint32_t a, struct width w
 }
 
 /* The entry (a, b, row). */
-static inline void put_three(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t b,
-			     struct width wb, uint32_t row, struct width wrow)
+static inline void put_three(uint8_t *at, uint32_t len, uint32_t a, struct width wa, uint32_t b, struct width wb,
+			     uint32_t row, struct width wrow)
 {
 	uint8_t *end = at + 1 + len;
 
@@ -353,8 +343,8 @@ static inline void put_three(uint8_t *at, uint32_t len, uint32_t a, struct width
 }
 
 /* A row of Refs: its rowid's varint, stored as four bytes, may begin three bytes before the cell. */
-static inline void put_ref(uint8_t *at, uint32_t len, uint32_t row_size, uint32_t a,
-			   struct width wa, uint32_t b, struct width wb, uint32_t row)
+static inline void put_ref(uint8_t *at, uint32_t len, uint32_t row_size, uint32_t a, struct width wa, uint32_t b,
+			   struct width wb, uint32_t row)
 {
 	uint8_t *end = at + 1 + row_size + len;
 
@@ -365,8 +355,7 @@ static inline void put_ref(uint8_t *at, uint32_t len, uint32_t row_size, uint32_
 		ul_put_varint(at + 1, row);
 	else
 		ul_put_be32(at + row_size - 3, 0x80808000U | (row & 0x7f) | (row << 1 & 0x7f00) |
-						       (row << 2 & 0x7f0000) |
-						       (row << 3 & 0x7f000000));
+						       (row << 2 & 0x7f0000) | (row << 3 & 0x7f000000));
 	at[0] = (uint8_t)len;
 }
 
@@ -389,14 +378,13 @@ static bool add_refs(struct ul_leaves *l, const struct ul_batch *b, uint32_t row
 		struct width wfrom = width_of(from);
 		uint32_t row_size = row_varint_size(row);
 
-		if (ul_leaves_fit(&o, n, 1 + row_size + 3 + wfrom.size + 4) &&
-		    row_varint_size(row + n) == row_size) {
+		if (ul_leaves_fit(&o, n, 1 + row_size + 3 + wfrom.size + 4) && row_varint_size(row + n) == row_size) {
 			for (; ref < end; ref++, row++) {
 				struct width wto = width_of(*ref + 1);
 				uint32_t len = 3 + wfrom.size + wto.size;
 
-				put_ref(ul_leaves_next(&o, 1 + row_size + len), len, row_size, from,
-					wfrom, *ref + 1, wto, row);
+				put_ref(ul_leaves_next(&o, 1 + row_size + len), len, row_size, from, wfrom, *ref + 1,
+					wto, row);
 			}
 			continue;
 		}
@@ -425,14 +413,12 @@ static bool add_keys(struct ul_leaves *l, const struct ul_batch *b, uint32_t row
 		uint32_t from = b->first + i + 1, n = (uint32_t)(end - ref);
 		struct width wfrom = width_of(from), wrow = width_of(row);
 
-		if (ul_leaves_fit(&o, n, 1 + 4 + wfrom.size + 4 + wrow.size) &&
-		    width_of(row + n).type == wrow.type) {
+		if (ul_leaves_fit(&o, n, 1 + 4 + wfrom.size + 4 + wrow.size) && width_of(row + n).type == wrow.type) {
 			for (; ref < end; ref++, row++) {
 				struct width wto = width_of(*ref + 1);
 				uint32_t len = 4 + wfrom.size + wto.size + wrow.size;
 
-				put_three(ul_leaves_next(&o, 1 + len), len, from, wfrom, *ref + 1,
-					  wto, row, wrow);
+				put_three(ul_leaves_next(&o, 1 + len), len, from, wfrom, *ref + 1, wto, row, wrow);
 			}
 			continue;
 		}
@@ -454,8 +440,8 @@ static bool add_keys(struct ul_leaves *l, const struct ul_batch *b, uint32_t row
 }
 
 /* Entries (id, row) for n rows, ascending: rows[0] ..., or with NULL first, first + 1, ... */
-static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint32_t id,
-			       const uint32_t *rows, uint32_t first, uint32_t n)
+static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint32_t id, const uint32_t *rows,
+			       uint32_t first, uint32_t n)
 {
 	struct width wid = width_of(id), wrow;
 	uint32_t len;
@@ -464,11 +450,9 @@ static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint
 		return true;
 	wrow = width_of(rows ? rows[0] : first);
 	len = 3 + wid.size + wrow.size;
-	if (ul_leaves_fit(o, n, 1 + len) &&
-	    width_of(rows ? rows[n - 1] : first + n - 1).type == wrow.type) {
+	if (ul_leaves_fit(o, n, 1 + len) && width_of(rows ? rows[n - 1] : first + n - 1).type == wrow.type) {
 		for (uint32_t i = 0; i < n; i++)
-			put_two(ul_leaves_next(o, 1 + len), len, id, wid,
-				rows ? rows[i] : first + i, wrow);
+			put_two(ul_leaves_next(o, 1 + len), len, id, wid, rows ? rows[i] : first + i, wrow);
 		return true;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -502,15 +486,13 @@ static bool add_referrers(struct ul_leaves *l, const struct ul_batch *b, uint32_
 
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row)
 {
-	return add_refs(&c->leaves[UL_CELLS_REFS], b, first_row) &&
-			       add_keys(&c->leaves[UL_CELLS_KEY], b, first_row) &&
+	return add_refs(&c->leaves[UL_CELLS_REFS], b, first_row) && add_keys(&c->leaves[UL_CELLS_KEY], b, first_row) &&
 			       add_referrers(&c->leaves[UL_CELLS_REFERRER], b, first_row)
 		       ? 0
 		       : -ENOMEM;
 }
 
-int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends,
-			 const uint32_t *rows, uint32_t n)
+int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends, const uint32_t *rows, uint32_t n)
 {
 	struct ul_leaves *l = &c->leaves[UL_CELLS_REFERENCE];
 	struct ul_open_leaf o = ul_leaves_borrow(l);

@@ -52,12 +52,11 @@ void ul_cells_start(struct ul_cells *c, enum ul_cells_content content);
  * The rows of ValidPaths of a batch, and their entries in the index by path if with_index. With added
  * paths, those that come before each path are put into the index too: from *added on. 0 or -ENOMEM.
  */
-int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_index,
-		       const struct ul_db_added *added, uint32_t *added_next);
+int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_index, const struct ul_db_added *added,
+		       uint32_t *added_next);
 
 /* The index entries of added paths *added_next .. end. */
-int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next,
-		       uint32_t end);
+int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next, uint32_t end);
 
 /* The references of a batch: three trees. first_row: rowid of the first, below 2^31 as all are. */
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row);
@@ -66,5 +65,4 @@ int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t fir
  * Entries of the reverse index for n paths from number `first` on: one for each row of Refs that leads to it.
  * Those of path first + i are rows[ends[i - 1]] .. rows[ends[i]), ascending; ends[-1] would be 0.
  */
-int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends,
-			 const uint32_t *rows, uint32_t n);
+int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *ends, const uint32_t *rows, uint32_t n);

@@ -29,26 +29,23 @@ int ul_sqlite_take(struct ul_sqlite_file *f, uint64_t n, uint32_t *ret_first, st
 {
 	/* The greatest page number of the format is 2^32 - 2. */
 	if (n > UINT32_MAX - 2 - (uint64_t)f->n_pages)
-		return ul_error_set(err, UL_E_DATABASE, what, f->name, NULL,
-				    "more pages than SQLite can number");
+		return ul_error_set(err, UL_E_DATABASE, what, f->name, NULL, "more pages than SQLite can number");
 	*ret_first = f->n_pages;
 	f->n_pages += (uint32_t)n;
 	return 0;
 }
 
-static int write_run(const struct ul_sqlite_file *f, uint32_t index, const uint8_t *pages,
-		     uint32_t n, struct ul_error *err)
+static int write_run(const struct ul_sqlite_file *f, uint32_t index, const uint8_t *pages, uint32_t n,
+		     struct ul_error *err)
 {
 	uint64_t offset = ((uint64_t)ul_sqlite_page_number(index) - 1) * UL_SQLITE_PAGE;
 	int r = ul_pwrite_full(f->fd, pages, (size_t)n * UL_SQLITE_PAGE, offset);
-	const char *todo =
-		r == -ENOSPC ? "Make room there, or give the machine more memory." : NULL;
+	const char *todo = r == -ENOSPC ? "Make room there, or give the machine more memory." : NULL;
 
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, f->name, todo, -r) : 0;
 }
 
-int ul_sqlite_write(const struct ul_sqlite_file *f, uint32_t index, const void *pages, uint32_t n,
-		    struct ul_error *err)
+int ul_sqlite_write(const struct ul_sqlite_file *f, uint32_t index, const void *pages, uint32_t n, struct ul_error *err)
 {
 	const uint8_t *at = pages;
 
@@ -102,8 +99,7 @@ void ul_sqlite_overflow_place(struct ul_buffer *pages, uint32_t first)
 	}
 }
 
-int ul_sqlite_overflow(struct ul_sqlite_file *f, const uint8_t *bytes, size_t len, uint32_t *ret,
-		       struct ul_error *err)
+int ul_sqlite_overflow(struct ul_sqlite_file *f, const uint8_t *bytes, size_t len, uint32_t *ret, struct ul_error *err)
 {
 	UL_CLEANUP(ul_buffer_free) struct ul_buffer pages = {0};
 	uint32_t first = 0, n;
@@ -149,8 +145,7 @@ int ul_sqlite_tree_append(struct ul_sqlite_tree *t, const struct ul_leaves *l, u
 /* Bytes of the interior cell of a child, with its place in the array of offsets. */
 static size_t cell_size(const struct ul_sqlite_tree *t, const struct ul_sqlite_child *c)
 {
-	return 2 + 4 +
-	       (t->kind == UL_SQLITE_LEAF_TABLE ? ul_varint_size(c->key.rowid) : c->key.len);
+	return 2 + 4 + (t->kind == UL_SQLITE_LEAF_TABLE ? ul_varint_size(c->key.rowid) : c->key.len);
 }
 
 /* One interior page (zeroed) whose content begins at `start`: children c[0] .. c[n - 1], n > 1. */
@@ -180,8 +175,7 @@ static void fill_interior(const struct ul_sqlite_tree *t, uint8_t *page, uint32_
  * How many of the n children the next page takes: as many as fit, but the last one must not be left alone, since a page with
  * a right-most child and no cell is none. (Three children always fit.)
  */
-static uint32_t children_of_page(const struct ul_sqlite_tree *t, const struct ul_sqlite_child *c,
-				 uint32_t n)
+static uint32_t children_of_page(const struct ul_sqlite_tree *t, const struct ul_sqlite_child *c, uint32_t n)
 {
 	size_t size = INTERIOR_HEADER;
 	uint32_t taken = 1;
@@ -193,8 +187,7 @@ static uint32_t children_of_page(const struct ul_sqlite_tree *t, const struct ul
 
 static int build_level(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, struct ul_error *err)
 {
-	const struct ul_sqlite_child *c =
-		(const struct ul_sqlite_child *)(const void *)t->children.data;
+	const struct ul_sqlite_child *c = (const struct ul_sqlite_child *)(const void *)t->children.data;
 	uint32_t n = (uint32_t)(t->children.len / sizeof(*c)), first = 0;
 	UL_CLEANUP(ul_buffer_free) struct ul_buffer pages = {0};
 	struct ul_buffer parents = {0};
@@ -238,8 +231,7 @@ static int empty_tree(const struct ul_sqlite_tree *t, struct ul_sqlite_file *f, 
 	return r < 0 ? r : ul_sqlite_write(f, *ret_index, page, 1, err);
 }
 
-int ul_sqlite_tree_finish(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, uint32_t *ret_root,
-			  struct ul_error *err)
+int ul_sqlite_tree_finish(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, uint32_t *ret_root, struct ul_error *err)
 {
 	uint32_t index = 0;
 	int r = 0;
@@ -304,8 +296,8 @@ static bool schema_in_page(uint8_t *page, const struct ul_sqlite_cell *cells, ui
 }
 
 /* The rows in leaves elsewhere, their parent in page 1. They are few: one interior page holds all. */
-static int schema_in_leaves(struct ul_sqlite_file *f, uint8_t *page,
-			    const struct ul_sqlite_cell *cells, uint32_t n, struct ul_error *err)
+static int schema_in_leaves(struct ul_sqlite_file *f, uint8_t *page, const struct ul_sqlite_cell *cells, uint32_t n,
+			    struct ul_error *err)
 {
 	UL_CLEANUP(ul_leaves_free)
 	struct ul_leaves leaves = {.kind = UL_SQLITE_LEAF_TABLE};
@@ -330,14 +322,12 @@ static int schema_in_leaves(struct ul_sqlite_file *f, uint8_t *page,
 		return r;
 	if (ul_sqlite_tree_append(&tree, &leaves, first) < 0)
 		return ul_error_nomem(err, what);
-	fill_interior(&tree, page, UL_SQLITE_HEADER,
-		      (const struct ul_sqlite_child *)(const void *)tree.children.data,
+	fill_interior(&tree, page, UL_SQLITE_HEADER, (const struct ul_sqlite_child *)(const void *)tree.children.data,
 		      ul_leaves_count(&leaves));
 	return 0;
 }
 
-int ul_sqlite_finish(struct ul_sqlite_file *f, const struct ul_sqlite_cell *schema, uint32_t n,
-		     struct ul_error *err)
+int ul_sqlite_finish(struct ul_sqlite_file *f, const struct ul_sqlite_cell *schema, uint32_t n, struct ul_error *err)
 {
 	uint8_t page[UL_SQLITE_PAGE] = {0};
 

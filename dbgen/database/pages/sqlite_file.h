@@ -42,8 +42,7 @@ struct ul_sqlite_child {
 int ul_sqlite_tree_append(struct ul_sqlite_tree *t, const struct ul_leaves *l, uint32_t first);
 
 /* Write the pages above the leaves. *ret_root: the number of the root page. Frees t's memory. */
-int ul_sqlite_tree_finish(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, uint32_t *ret_root,
-			  struct ul_error *err);
+int ul_sqlite_tree_finish(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, uint32_t *ret_root, struct ul_error *err);
 void ul_sqlite_tree_free(struct ul_sqlite_tree *t);
 
 /*
@@ -54,12 +53,10 @@ struct ul_sqlite_cell {
 	const uint8_t *bytes;
 	uint32_t len;
 };
-int ul_sqlite_finish(struct ul_sqlite_file *f, const struct ul_sqlite_cell *schema, uint32_t n,
-		     struct ul_error *err);
+int ul_sqlite_finish(struct ul_sqlite_file *f, const struct ul_sqlite_cell *schema, uint32_t n, struct ul_error *err);
 
 /* Write the pages of an overflow chain for these bytes. *ret: the number of its first page. */
-int ul_sqlite_overflow(struct ul_sqlite_file *f, const uint8_t *bytes, size_t len, uint32_t *ret,
-		       struct ul_error *err);
+int ul_sqlite_overflow(struct ul_sqlite_file *f, const uint8_t *bytes, size_t len, uint32_t *ret, struct ul_error *err);
 
 /* The pages of an overflow chain, appended to pages; next numbers counted from 1 within pages. */
 int ul_sqlite_overflow_pages(struct ul_buffer *pages, const uint8_t *bytes, size_t len);

@@ -35,8 +35,7 @@ static int add_divider(struct ul_leaves *l, uint64_t rowid, uint32_t size)
 {
 	struct ul_divider d = {.rowid = rowid, .off = (uint32_t)l->divider_bytes.len, .len = size};
 
-	return l->divider_bytes.len > UINT32_MAX - size ||
-			       ul_buffer_append(&l->dividers, &d, sizeof(d)) < 0 ||
+	return l->divider_bytes.len > UINT32_MAX - size || ul_buffer_append(&l->dividers, &d, sizeof(d)) < 0 ||
 			       ul_buffer_reserve(&l->divider_bytes, size) < 0
 		       ? -ENOMEM
 		       : 0;
@@ -75,8 +74,7 @@ static int pop_to_divider(struct ul_leaves *l, uint8_t *page)
 	uint32_t end = n > 1 ? ul_get_be16(page + LEAF_HEADER + 2 * (n - 2)) : UL_SQLITE_PAGE;
 	uint32_t size = end - top;
 
-	if (add_divider(l, 0, size) < 0 ||
-	    ul_buffer_append(&l->divider_bytes, page + top, size) < 0)
+	if (add_divider(l, 0, size) < 0 || ul_buffer_append(&l->divider_bytes, page + top, size) < 0)
 		return -ENOMEM;
 	memset(page + top, 0, size);
 	ul_put_be16(page + LEAF_HEADER + 2 * (n - 1), 0);
@@ -93,8 +91,7 @@ static int divider_to_leaf(struct ul_leaves *l)
 
 	l->dividers.len -= sizeof(d);
 	memcpy(&d, l->dividers.data + l->dividers.len, sizeof(d));
-	if (pop_to_divider(l, l->pages.data + l->pages.len - UL_SQLITE_PAGE) < 0 ||
-	    open_leaf(l) < 0)
+	if (pop_to_divider(l, l->pages.data + l->pages.len - UL_SQLITE_PAGE) < 0 || open_leaf(l) < 0)
 		return -ENOMEM;
 	at = ul_leaves_add(l, d.len, 0);
 	/* Dividers' bytes only grow, so those of the one taken back are still there. */

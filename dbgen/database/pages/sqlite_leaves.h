@@ -21,10 +21,10 @@ struct ul_divider {
 };
 
 struct ul_leaves {
-	enum ul_sqlite_kind kind;  /* one of the two leaf kinds */
-	uint32_t slack;            /* bytes that stay free below the cells: what add may clobber */
-	struct ul_buffer pages;    /* whole pages */
-	struct ul_buffer dividers; /* struct ul_divider */
+	enum ul_sqlite_kind kind;       /* one of the two leaf kinds */
+	uint32_t slack;                 /* bytes that stay free below the cells: what add may clobber */
+	struct ul_buffer pages;         /* whole pages */
+	struct ul_buffer dividers;      /* struct ul_divider */
 	struct ul_buffer divider_bytes; /* cells as in a leaf */
 
 	/* The open leaf. */
@@ -87,8 +87,8 @@ static inline uint8_t *ul_leaves_next(struct ul_open_leaf *o, uint32_t size)
 	return o->page + o->top;
 }
 
-static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_open_leaf *o,
-					      uint32_t size, uint64_t rowid)
+static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_open_leaf *o, uint32_t size,
+					      uint64_t rowid)
 {
 	if (__builtin_expect(!ul_leaves_fit(o, 1, size), 0)) {
 		uint8_t *at;

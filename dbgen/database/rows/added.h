@@ -6,8 +6,8 @@
 #define UL_DB_ADDED_BATCH 4096 /* paths */
 
 struct ul_db_added {
-	struct ul_batch all; /* every added path, in path order; arrays owned */
-	uint32_t *before;    /* of each, how many of the manifest's paths come before it */
+	struct ul_batch all;           /* every added path, in path order; arrays owned */
+	uint32_t *before;              /* of each, how many of the manifest's paths come before it */
 	struct ul_drv_output *outputs; /* texts owned */
 	uint32_t n_outputs;
 	struct ul_realisation *realisations; /* texts and references owned */

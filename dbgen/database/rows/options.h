@@ -6,11 +6,10 @@
 #include "common/progress.h"
 
 struct ul_db_options {
-	unsigned int
-		threads; /* 0: as many as there are processors; the bytes do not depend on it */
-	bool durable; /* fsync and rename into place: for a disk; else (tmpfs) written in place */
-	bool low_memory; /* stay under 64 MB at a million paths, slower */
-	bool use_sqlite; /* through SQLite's API instead of the bulk writer */
+	unsigned int threads; /* 0: as many as there are processors; the bytes do not depend on it */
+	bool durable;         /* fsync and rename into place: for a disk; else (tmpfs) written in place */
+	bool low_memory;      /* stay under 64 MB at a million paths, slower */
+	bool use_sqlite;      /* through SQLite's API instead of the bulk writer */
 	/*
 	 * Another database whose rows are merged in where the manifest does not have the path (the
 	 * upper's own); NULL: none. Path in the file system; may be the very file that is replaced.

@@ -81,8 +81,8 @@ static int set_deriver(struct ul_db_row_buffer *b, struct ul_db_row *row)
 	return 0;
 }
 
-int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t i,
-	      struct ul_db_row *ret, struct ul_error *err)
+int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t i, struct ul_db_row *ret,
+	      struct ul_error *err)
 {
 	struct ul_db_row row = {.id = (int64_t)batch->first + i + 1};
 
@@ -90,11 +90,9 @@ int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t
 	if (row.path_len < 0 || batch->nar_size[i] > INT64_MAX)
 		return ul_error_set(err, UL_E_MANIFEST, "writing Nix's database", "manifest",
 				    "Make the manifest again.",
-				    "path number %u has a name or size that Nix cannot hold",
-				    batch->first + i);
+				    "path number %u has a name or size that Nix cannot hold", batch->first + i);
 	row.path = b->path;
-	ul_hex_encode(batch->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE,
-		      b->hash + 7);
+	ul_hex_encode(batch->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, b->hash + 7);
 	row.hash = b->hash;
 	row.hash_len = 7 + 2 * UL_NAR_HASH_SIZE;
 	row.registered = batch->registered[i];

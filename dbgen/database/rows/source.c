@@ -7,8 +7,8 @@
 static const char what[] = "writing Nix's database";
 
 /* Two tables as one in *ret; without added rows there is nothing to join. */
-static int join(const void *first, uint32_t n_first, const void *second, uint32_t n_second,
-		size_t size, void **ret, struct ul_error *err)
+static int join(const void *first, uint32_t n_first, const void *second, uint32_t n_second, size_t size, void **ret,
+		struct ul_error *err)
 {
 	uint8_t *joined;
 
@@ -29,19 +29,17 @@ static int add(struct ul_db_source *s, struct ul_error *err)
 	const struct ul_db_added *a = s->added;
 	int r;
 
-	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 ||
-	    (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
+	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
 	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
 		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
-	r = join(s->outputs, s->n_outputs, a->outputs, a->n_outputs, sizeof(*a->outputs),
-		 &s->joined_outputs, err);
+	r = join(s->outputs, s->n_outputs, a->outputs, a->n_outputs, sizeof(*a->outputs), &s->joined_outputs, err);
 	if (r < 0)
 		return r;
 	if (s->joined_outputs)
 		s->outputs = s->joined_outputs;
 	s->n_outputs += a->n_outputs;
-	r = join(s->realisations, s->n_realisations, a->realisations, a->n_realisations,
-		 sizeof(*a->realisations), &s->joined_realisations, err);
+	r = join(s->realisations, s->n_realisations, a->realisations, a->n_realisations, sizeof(*a->realisations),
+		 &s->joined_realisations, err);
 	if (r < 0)
 		return r;
 	if (s->joined_realisations)
@@ -53,8 +51,8 @@ static int add(struct ul_db_source *s, struct ul_error *err)
 	return 0;
 }
 
-int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m,
-		      const struct ul_db_options *options, struct ul_error *err)
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
+		      struct ul_error *err)
 {
 	int r;
 
@@ -84,8 +82,8 @@ void ul_db_source_close(struct ul_db_source *s)
 	*s = (struct ul_db_source){0};
 }
 
-int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k,
-			    unsigned int columns, struct ul_batch *ret, struct ul_error *err)
+int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k, unsigned int columns,
+			    struct ul_batch *ret, struct ul_error *err)
 {
 	uint32_t n = ul_manifest_n_batches(s->manifest), skip;
 	struct ul_batch batch;
@@ -117,7 +115,6 @@ uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k)
 	if (k < n)
 		return ul_manifest_batch_refs(s->manifest, k);
 	from = (k - n) * UL_DB_ADDED_BATCH;
-	to = s->added->all.n - from < UL_DB_ADDED_BATCH ? s->added->all.n
-							: from + UL_DB_ADDED_BATCH;
+	to = s->added->all.n - from < UL_DB_ADDED_BATCH ? s->added->all.n : from + UL_DB_ADDED_BATCH;
 	return s->added->all.ref_off[to] - s->added->all.ref_off[from];
 }

@@ -26,16 +26,16 @@ struct ul_db_source {
 };
 
 /* Reads the other database, if options name one. Close also after a failure. */
-int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m,
-		      const struct ul_db_options *options, struct ul_error *err);
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
+		      struct ul_error *err);
 void ul_db_source_close(struct ul_db_source *s);
 
 /*
  * Batch k of the list, as ul_manifest_read_batch does it. Differences: derivers of added paths are
  * full paths, and ref_off[0] of an added batch need not be 0.
  */
-int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k,
-			    unsigned int columns, struct ul_batch *ret, struct ul_error *err);
+int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader *r, uint32_t k, unsigned int columns,
+			    struct ul_batch *ret, struct ul_error *err);
 
 /* How many references the paths of batch k have. */
 uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k);
@@ -44,6 +44,6 @@ uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k);
  * The rows of options->merge_from of which the manifest lacks the path: loaded whole (they are the
  * upper's own, so few), references resolved. *ret is NULL where there are none.
  */
-int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options,
-		     struct ul_db_added **ret, struct ul_error *err);
+int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options, struct ul_db_added **ret,
+		     struct ul_error *err);
 void ul_db_added_free(struct ul_db_added *a);

@@ -11,12 +11,12 @@
  * dbgen/database/oracle.c: through SQLite's own API, into a new file `name` of the directory. Slow, and right by
  * construction: what the bulk writer is compared with.
  */
-int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name,
-		       const struct ul_db_options *options, struct ul_error *err);
+int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name, const struct ul_db_options *options,
+		       struct ul_error *err);
 
 /* dbgen/database/pages/bulk.c: page by page into the empty file fd; name is for messages. */
-int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name,
-		     const struct ul_db_options *options, struct ul_error *err);
+int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name, const struct ul_db_options *options,
+		     struct ul_error *err);
 
 /* A row of ValidPaths as SQLite's API takes it. NULL texts are NULL in the database. */
 struct ul_db_row {
@@ -41,5 +41,5 @@ int ul_db_row_buffer_init(struct ul_db_row_buffer *b, const char *store_dir, str
 void ul_db_row_buffer_free(struct ul_db_row_buffer *b);
 
 /* Row i of a batch; valid until the next call with the same buffers. */
-int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t i,
-	      struct ul_db_row *ret, struct ul_error *err);
+int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t i, struct ul_db_row *ret,
+	      struct ul_error *err);
