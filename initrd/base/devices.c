@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 
 #define REPORT_US 5000000ULL /* between two lines that say what is waited for */
 #define RESCAN_MS 1000

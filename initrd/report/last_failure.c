@@ -17,6 +17,7 @@
 #include "common/json.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 
 #define PSTORE_FILES_MAX 64
 #define SYSFS_FILE_MAX   65536         /* bytes: such a file claims the size of a page */

@@ -16,9 +16,11 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "initrd/base/devices.h"
+#include "initrd/base/log.h"
+#include "initrd/base/titles.h"
 #include "initrd/stages/find_file.h"
 #include "initrd/stages/find_share.h"
-#include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "verity/format/partition_types.h"
 
 /* What the search has met: for the sentence when it ends without a slot. */

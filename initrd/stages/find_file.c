@@ -17,8 +17,9 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "initrd/upper/devices_named.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/upper/devices_named.h"
 #include "verity/format/image_info.h"
 #include "verity/open/loop_device.h"
 

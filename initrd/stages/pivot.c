@@ -19,10 +19,13 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "initrd/base/boot.h"
-#include "initrd/report/damage.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/report/damage.h"
 #include "initrd/report/last_failure.h"
 #include "initrd/report/state.h"
+#include "initrd/stages/stages.h"
 
 static const char *const api[] = {"/dev", "/proc", "/sys", "/run"};
 

@@ -15,7 +15,10 @@
 #include "common/encoding.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/database_mode.h"
+#include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
 #define LOGGED 10 /* names of one action on the console; all are in report.json */

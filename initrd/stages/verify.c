@@ -12,6 +12,8 @@
 #include "common/encoding.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/titles.h"
+#include "initrd/stages/stages.h"
 #include "verity/open/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */

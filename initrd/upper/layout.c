@@ -22,6 +22,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
