@@ -72,13 +72,10 @@ void ul_boot_free(struct ul_boot *b)
 		ul_lower_release(b, lower);
 	}
 	ul_slots_free(&b->slots);
-	for (size_t i = 0; i < b->n_files; i++)
-		free(b->files[i]);
+	ul_names_free(&b->files);
 	for (size_t i = 0; i < b->n_loops; i++)
 		close(b->loops[i]);
-	for (size_t i = 0; i < b->n_disks_done; i++)
-		free(b->disks_done[i]);
-	free(b->disks_done);
+	ul_names_free(&b->disks_done);
 	ul_reconcile_report_free(&b->reconcile);
 	free(b->profile);
 	ul_cleanup_close(&b->upper.lock_fd);

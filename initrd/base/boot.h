@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "common/names.h"
 #include "dbgen/manifest/manifest.h"
 #include "dbgen/reconcile/reconcile.h"
 #include "initrd/policy/policy.h"
@@ -30,7 +31,8 @@
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
-#define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
+#define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
+#define UL_TITLE_SIZE    160 /* bytes of a slot's or lower's title (titles.h), with the NUL */
 
 /* One sealed lower: a slot, what was decided of it, and where it is now. Or one that is not: see initrd/policy/share.h. */
 struct ul_lower {
@@ -57,7 +59,7 @@ struct ul_lower {
 
 /* A slot that was not used. */
 struct ul_refusal {
-	char slot[160]; /* "demo 1.2 on /dev/vda1" */
+	char slot[UL_TITLE_SIZE]; /* "demo 1.2 on /dev/vda1" */
 	const char *stage;
 	struct ul_error err;
 };
@@ -121,13 +123,11 @@ struct ul_boot {
 	struct kmod_ctx *kmod;
 	struct ul_loading loading[UL_BOOT_LOADING];
 	size_t n_loading;
-	bool slow_drivers;         /* they are wanted, too */
-	struct ul_slot_list slots; /* found and not yet tried, best first */
-	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
-	size_t n_disks_done;
-	bool files_found;           /* the filesystem with the image files is mounted */
-	char *files[UL_BOOT_FILES]; /* their paths, newest name first */
-	size_t n_files;
+	bool slow_drivers;            /* they are wanted, too */
+	struct ul_slot_list slots;    /* found and not yet tried, best first */
+	struct ul_names disks_done;   /* disks whose slots were listed */
+	bool files_found;             /* the filesystem with the image files is mounted */
+	struct ul_names files;        /* their paths, newest name first; at most UL_BOOT_FILES */
 	int loops[2 * UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
 	size_t n_loops;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */

@@ -3,9 +3,7 @@
 
 #include "initrd/base/boot.h"
 
-#define UL_TITLE_SIZE 160 /* bytes, with the NUL */
-
-/* "demo 1.2 on /dev/vda1". */
+/* "demo 1.2 on /dev/vda1". UL_TITLE_SIZE bytes are enough for what a label may hold. */
 void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
 
 /* The title of a lower's slot, or "the shared directory 9p:TAG". */

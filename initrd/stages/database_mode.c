@@ -4,25 +4,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/config.h"
 #include "common/paths.h"
 #include "initrd/base/boot_paths.h"
 
 /* The local-overlay store came with Nix 2.22. */
 static bool nix_can_attach(const char *version)
 {
-	unsigned long major, minor;
-	char *end;
+	char first[8], second[8];
+	uint64_t major, minor;
 
-	if (!version)
+	/* "2.26.3", "2.34pre20251217_a1b2c3" */
+	if (!version || sscanf(version, "%7[0-9].%7[0-9]", first, second) != 2 || !ul_parse_number(first, &major) ||
+	    !ul_parse_number(second, &minor))
 		return false;
-	major = strtoul(version, &end, 10);
-	if (end == version || *end != '.')
-		return false;
-	minor = strtoul(end + 1, NULL, 10);
 	return major > 2 || (major == 2 && minor >= 22);
 }
 

@@ -4,7 +4,6 @@
  * slow ones are known (initrd/layout/modules.h has the ways to be loaded). b->uevent_fd tells of devices that appear from
  * here on: a bus found by one driver brings devices for the next.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
@@ -77,22 +77,23 @@ static int load_list(struct ul_boot *b, struct ul_error *err)
 	return 0;
 }
 
-/* One bus: what its devices ask for. A driver that fails is no failure: the disk may be another's. */
-static void coldplug_bus(struct ul_boot *b, int bus_fd)
+/*
+ * One bus: what its devices ask for. A driver that fails is not a failure: the disk may be another's. 0, or -errno: the
+ * bus could not be read.
+ */
+static int coldplug_bus(struct ul_boot *b, int buses_fd, const char *bus)
 {
-	ul_autoclose int fd = openat(bus_fd, "devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
+	char path[NAME_MAX + 16];
 	struct dirent *entry;
+	int r;
 
-	if (!dir)
-		return;
-	(void)ul_steal_fd(&fd); /* closedir closes it */
-	while ((entry = readdir(dir))) {
-		char path[NAME_MAX + 16], alias[512];
+	snprintf(path, sizeof(path), "%s/devices", bus);
+	r = ul_dir_open(buses_fd, path, &dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		char alias[512];
 		ssize_t n;
 
-		if (entry->d_name[0] == '.')
-			continue;
 		snprintf(path, sizeof(path), "%s/modalias", entry->d_name);
 		ul_autoclose int file = openat(dirfd(dir), path, O_RDONLY | O_CLOEXEC);
 
@@ -102,27 +103,26 @@ static void coldplug_bus(struct ul_boot *b, int bus_fd)
 		alias[n - (alias[n - 1] == '\n')] = '\0';
 		ul_modules_load_for_device(b, alias);
 	}
-	closedir(dir);
+	return r;
 }
 
 /* Every device with an alias is on a bus: this is cheaper than a walk through /sys/devices. */
 static void coldplug(struct ul_boot *b)
 {
 	ul_autofree char *path = ul_path_join(b->sys_dir, "bus");
-	DIR *dir = path ? opendir(path) : NULL;
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
+	int r = path ? ul_dir_open(AT_FDCWD, path, &dir) : -ENOMEM;
 
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		ul_autoclose int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		int failed = coldplug_bus(b, dirfd(dir), entry->d_name);
 
-		if (fd >= 0)
-			coldplug_bus(b, fd);
+		if (failed < 0 && failed != -ENOENT)
+			ul_log(UL_LOG_WARNING, "modules: reading the devices of the bus %s: %s", entry->d_name,
+			       strerror(-failed));
 	}
-	closedir(dir);
+	if (r < 0 && r != -ENOENT)
+		ul_log(UL_LOG_WARNING, "modules: reading the buses: %s", strerror(-r));
 }
 
 int ul_stage_modules(struct ul_boot *b, struct ul_error *err)
