@@ -57,6 +57,9 @@ static inline const uint8_t *ul_manifest_digest(const struct ul_manifest *m, uin
 	return m->data + m->batch_offset[i / UL_MANIFEST_BATCH] + (size_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE;
 }
 
+/* The 16 bytes of an entry; its offset is what the caller knows. */
+struct ul_section_entry ul_section_entry_parse(const uint8_t *p);
+
 /* The entry of a section of batch k. */
 struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k, enum ul_section s);
 

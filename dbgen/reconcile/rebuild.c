@@ -197,15 +197,12 @@ static int build(struct rebuild *b, const char *merge_from)
 	struct ul_rc *c = b->c;
 	struct ul_db_options options = {
 		.durable = true, .merge_from = merge_from, .exists = exists, .dropped = dropped, .user = b};
-	struct ul_db_source source;
 	int r;
 
-	if (c->o->dry_run) {
-		r = ul_db_source_open(&source, c->o->lower.manifest, &options, c->err);
-		ul_db_source_close(&source);
-	} else {
+	if (c->o->dry_run)
+		r = ul_db_try_merge(c->o->lower.manifest, &options, c->err);
+	else
 		r = ul_rc_upper_error(c, ul_db_build(c->o->lower.manifest, c->db_fd, ".", &options, c->err));
-	}
 	return r < 0 ? r : b->failure;
 }
 
