@@ -11,39 +11,14 @@
  * 4. The others get numbers behind the manifest's, and their columns become a batch.
  * 5. Their derivation outputs and realisations follow. (4 and 5: tables.c.)
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/encoding.h"
 #include "dbgen/database/merge/load.h"
 #include "dbgen/database/merge/merge.h"
 
-#define DIGITS 32
-
 /* ---- 1: the candidates ---- */
-
-/* "STORE_DIR/HASH-NAME" into digest and name. */
-static bool parse_path(const struct ul_db_merge *g, const char *path, size_t len, uint8_t digest[UL_DIGEST_SIZE],
-		       const char **ret_name, size_t *ret_len)
-{
-	size_t prefix = strlen(g->lower->store_dir);
-	uint8_t value[UL_DIGEST_SIZE];
-
-	if (len < prefix + 1 + DIGITS + 2 || len > prefix + 1 + DIGITS + 1 + UL_NAME_MAX ||
-	    memcmp(path, g->lower->store_dir, prefix) != 0 || path[prefix] != '/' || path[prefix + 1 + DIGITS] != '-' ||
-	    !ul_nix32_decode(path + prefix + 1, DIGITS, value, sizeof(value)))
-		return false;
-	*ret_name = path + prefix + 1 + DIGITS + 1;
-	*ret_len = len - (prefix + 1 + DIGITS + 1);
-	for (size_t i = 0; i < *ret_len; i++)
-		if (!isalnum((unsigned char)(*ret_name)[i]) && !strchr("+-._?=", (*ret_name)[i]))
-			return false;
-	for (size_t i = 0; i < UL_DIGEST_SIZE; i++)
-		digest[i] = value[UL_DIGEST_SIZE - 1 - i];
-	return (*ret_name)[0] != '.' || *ret_len > 1;
-}
 
 /* Path order: digests as kept in manifests, then names byte by byte. */
 static int compare(const uint8_t *digest_a, const char *name_a, size_t len_a, const uint8_t *digest_b,
@@ -113,10 +88,17 @@ static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, con
 	return 0;
 }
 
-static void report_dropped(const struct ul_db_merge *g, const char *path)
+static void report_dropped(const struct ul_db_merge *g, const char *path, enum ul_db_drop why)
 {
 	if (g->options->dropped)
-		g->options->dropped(g->options->user, path);
+		g->options->dropped(g->options->user, path, why);
+}
+
+static void drop(struct ul_db_candidate *c, enum ul_db_drop why)
+{
+	if (!c->dropped)
+		c->why = why;
+	c->dropped = true;
 }
 
 /* The path that the join was at before: the next must come behind it. */
@@ -142,15 +124,16 @@ static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *l
 {
 	struct ul_db_merge_row row = {.id = sqlite3_column_int64(rows, 0)};
 	uint8_t digest[UL_DIGEST_SIZE];
-	const char *path, *name;
-	size_t len, name_len;
+	const char *base = ul_db_foreign_base(rows, 1, g->lower->store_dir, digest), *name;
+	size_t name_len;
 	int r;
 
-	path = ul_db_merge_text(rows, 1, &len);
-	if (!path || !parse_path(g, path, len, digest, &name, &name_len)) {
-		report_dropped(g, path ? path : "");
+	if (!base) {
+		report_dropped(g, ul_db_foreign_path(rows, 1), UL_DB_MALFORMED);
 		return 0;
 	}
+	name = base + UL_HASH_DIGITS + 1;
+	name_len = strlen(name);
 	r = check_order(g, last, digest, name, name_len);
 	if (r == 0)
 		r = seek(g, cursor, digest, name, name_len, &row.lower, &row.number);
@@ -181,13 +164,10 @@ static int find_candidates(struct ul_db_merge *g)
 
 static char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *c)
 {
-	char digits[DIGITS + 1], *path;
-	uint8_t value[UL_DIGEST_SIZE];
+	char digits[UL_HASH_DIGITS], *path;
 
-	for (size_t i = 0; i < UL_DIGEST_SIZE; i++)
-		value[i] = c->digest[UL_DIGEST_SIZE - 1 - i];
-	ul_nix32_encode(value, sizeof(value), digits);
-	if (asprintf(&path, "%s/%s-%.*s", g->lower->store_dir, digits, (int)c->name_len,
+	ul_store_digest_text(c->digest, digits);
+	if (asprintf(&path, "%s/%.*s-%.*s", g->lower->store_dir, UL_HASH_DIGITS, digits, (int)c->name_len,
 		     (const char *)g->names.data + c->name_off) < 0)
 		return NULL;
 	return path;
@@ -195,23 +175,19 @@ static char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *
 
 static int read_row(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *row)
 {
-	uint8_t hash[UL_NAR_HASH_SIZE];
-	size_t len = 0;
-	const char *text;
+	struct ul_db_foreign values;
 
 	sqlite3_bind_int64(row, 1, c->id);
-	if (sqlite3_step(row) != SQLITE_ROW) {
-		c->dropped = true; /* the index has it, the table has not */
-	} else {
-		text = ul_db_merge_text(row, 0, &len);
-		c->dropped = !ul_db_merge_hash(text, len, hash);
-	}
+	/* No row: the index has it, the table has not. */
+	if (sqlite3_step(row) != SQLITE_ROW || !ul_db_foreign_read(row, 0, g->lower->store_dir, &values))
+		drop(c, UL_DB_MALFORMED);
 	if (!c->dropped && g->options->exists) {
 		ul_autofree char *path = path_of(g, c);
 
 		if (!path)
 			return ul_db_merge_nomem(g);
-		c->dropped = !g->options->exists(g->options->user, path);
+		if (!g->options->exists(g->options->user, path))
+			drop(c, UL_DB_MISSING);
 	}
 	sqlite3_reset(row);
 	return 0;
@@ -224,8 +200,12 @@ static int read_refs(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_s
 	c->first_ref = g->refs.n;
 	sqlite3_bind_int64(refs, 1, c->id);
 	while ((step = sqlite3_step(refs)) == SQLITE_ROW) {
-		int64_t id = sqlite3_column_int64(refs, 0);
+		int64_t id;
 
+		if (!ul_db_foreign_id(refs, 0, &id)) {
+			drop(c, UL_DB_MALFORMED);
+			continue;
+		}
 		if (c->n_refs == UINT32_MAX || ul_vector_push(&g->refs, id) < 0)
 			return ul_db_merge_nomem(g);
 		c->n_refs++;
@@ -241,7 +221,7 @@ static int read_candidates(struct ul_db_merge *g)
 	ul_autostatement sqlite3_stmt *row = NULL, *refs = NULL;
 	int r;
 
-	r = ul_db_merge_prepare(g, "select hash from ValidPaths where id = ?", &row);
+	r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &row);
 	if (r == 0)
 		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &refs);
 	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
@@ -283,7 +263,7 @@ static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_a
 			int64_t to = candidate_of(g, k);
 
 			if (to == -2)
-				c[i].dropped = true;
+				drop(&c[i], UL_DB_REFERENCE);
 			else if (to >= 0)
 				first[to + 2]++;
 		}
@@ -323,7 +303,7 @@ static int drop_referrers(struct ul_db_merge *g)
 
 		for (uint64_t k = first[i]; k < first[i + 1]; k++)
 			if (!c[at[k]].dropped) {
-				c[at[k]].dropped = true;
+				drop(&c[at[k]], UL_DB_REFERENCE);
 				stack[top++] = at[k];
 			}
 	}
@@ -333,7 +313,7 @@ static int drop_referrers(struct ul_db_merge *g)
 
 			if (!path)
 				return ul_db_merge_nomem(g);
-			report_dropped(g, path);
+			report_dropped(g, path, c[i].why);
 		}
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "common/buffer.h"
 #include "common/vector.h"
 #include "dbgen/database/rows/added.h"
+#include "dbgen/database/rows/foreign.h"
 #include "dbgen/database/rows/write.h"
 
 /* A row of the other ValidPaths: where its id leads. */
@@ -20,6 +21,7 @@ struct ul_db_candidate {
 	uint32_t number; /* in the new database, once step 4 gave it one */
 	uint32_t before; /* paths of the manifest that come before it */
 	bool dropped;
+	enum ul_db_drop why;         /* where dropped */
 	uint32_t name_off, name_len; /* in names */
 	uint64_t first_ref;          /* in refs */
 	uint32_t n_refs;
@@ -52,9 +54,6 @@ int ul_db_merge_prepare(struct ul_db_merge *g, const char *sql, sqlite3_stmt **r
 
 /* A column's text if it is one that can be kept (no NUL inside, bounded); else NULL. */
 const char *ul_db_merge_text(sqlite3_stmt *row, int column, size_t *ret_len);
-
-/* "sha256:" and hexadecimal, as Nix writes it. text may be NULL. */
-bool ul_db_merge_hash(const char *text, size_t len, uint8_t ret[UL_NAR_HASH_SIZE]);
 
 /* tables.c: number the candidates that stand, and gather their rows. *ret: NULL if none does. */
 int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret);

@@ -2,12 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
 #include "dbgen/database/merge/merge.h"
 
 const char ul_db_merging[] = "merging the upper's database";
 
-#define MAX_TEXT (1 << 20) /* bytes of one deriver, list of signatures or content address */
+#define MAX_TEXT (1 << 20) /* bytes of one text of an output or a realisation */
 
 int ul_db_merge_fail(struct ul_db_merge *g)
 {
@@ -33,13 +32,6 @@ const char *ul_db_merge_text(sqlite3_stmt *row, int column, size_t *ret_len)
 		return NULL;
 	*ret_len = len;
 	return text;
-}
-
-/* "sha256:" and hexadecimal, as Nix writes it. */
-bool ul_db_merge_hash(const char *text, size_t len, uint8_t ret[UL_NAR_HASH_SIZE])
-{
-	return text && len > 7 && memcmp(text, "sha256:", 7) == 0 &&
-	       ul_hex_decode(text + 7, len - 7, ret, UL_NAR_HASH_SIZE);
 }
 
 static int by_id(const void *a, const void *b)

@@ -58,14 +58,9 @@ static bool append_text(struct text *t, const void *text, size_t len)
 	       append(&t->bytes, text, len);
 }
 
-static bool append_column(struct text *t, sqlite3_stmt *row, int column, bool absolute)
+static bool append_optional(struct text *t, const char *text)
 {
-	size_t len = 0;
-	const char *text = ul_db_merge_text(row, column, &len);
-
-	if (!text || (absolute && text[0] != '/'))
-		len = 0;
-	return append_text(t, text, len);
+	return append_text(t, text, text ? strlen(text) : 0);
 }
 
 static int by_number(const void *a, const void *b)
@@ -93,24 +88,18 @@ static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct 
 	return true;
 }
 
-/* Columns of the statement: hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
-static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c, sqlite3_stmt *row)
+static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c,
+		       const struct ul_db_foreign *row)
 {
-	int64_t registered = sqlite3_column_int64(row, 1), size = sqlite3_column_int64(row, 3);
-	uint8_t hash[UL_NAR_HASH_SIZE] = {0}, ultimate = sqlite3_column_int64(row, 4) != 0;
-	size_t hash_len = 0;
-	const char *text = ul_db_merge_text(row, 0, &hash_len);
-
-	if (size < 0)
-		size = 0;
-	ul_db_merge_hash(text, hash_len, hash);
 	to->n++;
 	return append(&to->digest, c->digest, sizeof(c->digest)) && ul_vector_push(&to->before, c->before) == 0 &&
-	       append(&to->nar_hash, hash, sizeof(hash)) && ul_vector_push(&to->nar_size, (uint64_t)size) == 0 &&
-	       ul_vector_push(&to->registered, registered) == 0 && ul_vector_push(&to->ultimate, ultimate) == 0 &&
+	       append(&to->nar_hash, row->nar_hash, sizeof(row->nar_hash)) &&
+	       ul_vector_push(&to->nar_size, row->nar_size) == 0 &&
+	       ul_vector_push(&to->registered, row->registered) == 0 &&
+	       ul_vector_push(&to->ultimate, row->ultimate) == 0 &&
 	       append_text(&to->name, g->names.data + c->name_off, c->name_len) &&
-	       append_column(&to->deriver, row, 2, true) && append_column(&to->sigs, row, 5, false) &&
-	       append_column(&to->ca, row, 6, false) && append_refs(g, to, c);
+	       append_optional(&to->deriver, row->deriver) && append_optional(&to->sigs, row->sigs) &&
+	       append_optional(&to->ca, row->ca) && append_refs(g, to, c);
 }
 
 static bool finish_text(struct text *t, struct ul_text_column *ret)
@@ -146,21 +135,19 @@ static bool finish(struct columns *c, uint32_t first, struct ul_db_added *a)
 static int gather_paths(struct ul_db_merge *g, struct columns *columns)
 {
 	ul_autostatement sqlite3_stmt *row = NULL;
-	int r;
+	int r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &row);
 
-	r = ul_db_merge_prepare(g,
-				"select hash, registrationTime, deriver, narSize, ultimate, sigs,"
-				" ca from ValidPaths where id = ?",
-				&row);
 	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
 		const struct ul_db_candidate *c = &g->candidates.at[i];
+		struct ul_db_foreign values;
 
 		if (c->dropped)
 			continue;
 		sqlite3_bind_int64(row, 1, c->id);
-		if (sqlite3_step(row) != SQLITE_ROW)
+		/* It was read before: nobody else writes it. */
+		if (sqlite3_step(row) != SQLITE_ROW || !ul_db_foreign_read(row, 0, g->lower->store_dir, &values))
 			r = ul_db_merge_fail(g);
-		else if (!append_row(g, columns, c, row))
+		else if (!append_row(g, columns, c, &values))
 			r = ul_db_merge_nomem(g);
 		sqlite3_reset(row);
 	}
