@@ -320,7 +320,7 @@ static int open_database(struct comparison *c)
 
 static int compare_all(struct comparison *c, struct ul_manifest *m)
 {
-	int r = ul_db_source_open(&c->source, m, NULL, c->err);
+	int r = ul_db_source_open(&c->source, m, c->err);
 
 	if (r < 0)
 		return r;

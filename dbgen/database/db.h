@@ -19,6 +19,9 @@
 int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct ul_db_options *options,
 		struct ul_error *err);
 
+/* Read options->merge_from as ul_db_build does, asking and telling the callbacks, and write nothing. */
+int ul_db_try_merge(struct ul_manifest *m, const struct ul_db_options *options, struct ul_error *err);
+
 /*
  * Whether the database (read-only, immutable) holds exactly what the manifest says, row for row. 0, or
  * -UL_E_CHECK naming the first difference.

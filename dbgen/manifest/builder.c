@@ -133,14 +133,14 @@ static size_t find_slot(const struct ul_builder *b, const uint8_t *digest, const
 static int parse_path(const struct ul_builder *b, const char *path, uint8_t *digest, const char **ret_name,
 		      struct ul_error *err)
 {
-	const char *base = ul_store_base_of(b->store_dir, path);
+	const char *base = ul_store_path_parse(b->store_dir, path, digest);
 	size_t dir_len = strlen(b->store_dir);
 
 	if (!base && (strncmp(path, b->store_dir, dir_len) != 0 || path[dir_len] != '/'))
 		return ul_error_set(err, UL_E_INPUT, ADDING, path, "Name the store directory with --store-dir.",
 				    "it does not lie in the store directory %s", b->store_dir);
-	if (!base || !ul_store_base_parse(base, strlen(base), digest))
-		return refuse(err, path, "it is no valid store path");
+	if (!base)
+		return refuse(err, path, "it is not a valid store path");
 	*ret_name = base + UL_HASH_DIGITS + 1;
 	return 0;
 }
@@ -196,22 +196,14 @@ static int keep_optional(struct ul_builder *b, const char *text, const char **re
 static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver, const char **ret,
 			 struct ul_error *err)
 {
-	size_t dir_len = strlen(b->store_dir), len = deriver ? strlen(deriver) : 0;
-	uint8_t digest[UL_DIGEST_SIZE];
-	const char *base;
+	const char *base = NULL;
 
 	*ret = NULL;
-	if (len == 0)
+	if (!deriver || !*deriver)
 		return 0;
-	base = ul_store_base_of(b->store_dir, deriver);
-	if (base && ul_store_base_parse(base, strlen(base), digest)) {
-		*ret = base;
-		return 0;
-	}
-	if (deriver[0] != '/' || len > UL_DERIVER_MAX || !ul_text_clean(deriver, len) ||
-	    (!strncmp(deriver, b->store_dir, dir_len) && deriver[dir_len] == '/'))
-		return refuse(err, path, "its deriver is no valid store path");
-	*ret = deriver;
+	if (!ul_deriver_parse(b->store_dir, deriver, &base))
+		return refuse(err, path, "its deriver is not a valid store path");
+	*ret = base ? base : deriver;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 extern const char ul_rc_what[]; /* "making the upper agree with the lower": the `what` of errors */
 
+#define UL_RC_SHOWN  400          /* bytes of a name that a report shows */
 #define UL_RC_DB_DIR "var/nix/db" /* from the upper's root */
 
 /* lower.json as read; all zero: there is none that counts. */
@@ -159,7 +160,7 @@ int ul_rc_db_max_id(sqlite3 *db, int64_t *ret);
 
 enum ul_rc_fate {
 	UL_RC_KEPT,
-	UL_RC_MALFORMED, /* no row that Nix could have written */
+	UL_RC_MALFORMED, /* Nix could not have written it */
 	UL_RC_GONE,      /* neither lower nor upper has the path */
 	UL_RC_BROKEN,    /* its files are not those that were registered */
 	UL_RC_REFERENCE, /* it refers to one that is not kept */
@@ -171,6 +172,7 @@ struct ul_rc_row {
 	size_t deriver, sigs, ca; /* offsets in texts; 0: none */
 	size_t first_ref;         /* in refs */
 	uint32_t n_refs;
+	bool named;    /* its path is one of the store directory */
 	bool lower;    /* the lower has this path */
 	bool differs;  /* from what the lower says of it */
 	bool stripped; /* metadata that Nix could not have written was left out */
@@ -217,6 +219,9 @@ struct ul_rc_row *ul_rc_rows_find(const struct ul_rc_rows *rows, int64_t id);
 
 /* Decide each row's fate. prune: what the lower says of its rows need not be compared. */
 int ul_rc_rows_judge(struct ul_rc *c, struct ul_rc_rows *rows, bool prune);
+
+/* What the report calls a path: its base name where it lies in the store directory. */
+const char *ul_rc_shown(const struct ul_rc *c, const char *path);
 
 /* Tell the report of a path that goes; counts what a refusal is decided by. */
 int ul_rc_report_invalid(struct ul_rc *c, const char *base, enum ul_rc_fate fate);

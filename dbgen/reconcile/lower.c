@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
 #include "common/file.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/internal.h"
+#include "dbgen/store/hash_text.h"
 
 static const char what[] = "looking into the lower";
 
@@ -157,10 +157,9 @@ static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_p
 	*ret = (struct ul_path_info){.registered = sqlite3_column_int64(l->row, 1),
 				     .nar_size = (uint64_t)sqlite3_column_int64(l->row, 3),
 				     .ultimate = sqlite3_column_int64(l->row, 4) != 0};
-	if (!hash || strncmp(hash, "sha256:", 7) != 0 ||
-	    !ul_hex_decode(hash + 7, strlen(hash + 7), ret->nar_hash, UL_NAR_HASH_SIZE))
+	if (!ul_hash_text_parse(hash, hash ? strlen(hash) : 0, ret->nar_hash))
 		return ul_error_set(err, UL_E_DATABASE, what, l->name, "Build the image again.",
-				    "the hash of %s is none", base);
+				    "the hash of %s is not a SHA-256", base);
 	if (!keep_column(l, 2, &o.deriver) || !keep_column(l, 5, &o.sigs) || !keep_column(l, 6, &o.ca))
 		return ul_error_nomem(err, what);
 	sqlite3_reset(l->refs);

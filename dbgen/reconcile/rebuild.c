@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/encoding.h"
 #include "common/file.h"
+#include "common/names.h"
 #include "dbgen/database/db.h"
+#include "dbgen/database/rows/foreign.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/internal.h"
 
@@ -21,20 +22,9 @@
 
 struct rebuild {
 	struct ul_rc *c;
-	struct ul_buffer broken; /* char *, owned: base names, sorted */
-	int failure;             /* of a callback */
+	struct ul_names broken; /* base names, sorted */
+	int failure;            /* of a callback */
 };
-
-static int compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static bool is_broken(const struct rebuild *b, const char *base)
-{
-	return b->broken.len > 0 &&
-	       bsearch(&base, b->broken.data, b->broken.len / sizeof(char *), sizeof(char *), compare_texts);
-}
 
 /* ---- may the old one stay? ---- */
 
@@ -103,26 +93,18 @@ static bool may_stay(struct ul_rc *c, sqlite3 *db, bool intact)
 
 static int check_row(struct rebuild *b, sqlite3_stmt *q)
 {
-	const char *path = (const char *)sqlite3_column_text(q, 0);
-	const char *base = path ? ul_store_base_of(b->c->store_dir, path) : NULL;
-	const char *hash = (const char *)sqlite3_column_text(q, 1);
-	uint8_t wanted[UL_NAR_HASH_SIZE] = {0};
-	char *name;
+	uint8_t digest[UL_DIGEST_SIZE];
+	const char *base = ul_db_foreign_base(q, 0, b->c->store_dir, digest);
+	struct ul_db_foreign values;
 	int r;
 
-	/* Rows that are none, and rows without files, fall without being looked into. */
-	if (!base || !hash || strncmp(hash, "sha256:", 7) != 0 ||
-	    !ul_hex_decode(hash + 7, strlen(hash + 7), wanted, sizeof(wanted)) || !ul_rc_has_entry(b->c, base))
+	/* Malformed rows, and rows without files, fall without being looked into. */
+	if (!base || !ul_db_foreign_read(q, 1, b->c->store_dir, &values) || !ul_rc_has_entry(b->c, base))
 		return 0;
-	r = ul_rc_check_nar(b->c, base, wanted, (uint64_t)sqlite3_column_int64(q, 2));
+	r = ul_rc_check_nar(b->c, base, values.nar_hash, values.nar_size);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	name = strdup(base);
-	if (!name || ul_buffer_append(&b->broken, &name, sizeof(name)) < 0) {
-		free(name);
-		return ul_rc_nomem(b->c);
-	}
-	return 0;
+	return ul_names_add(&b->broken, base) < 0 ? ul_rc_nomem(b->c) : 0;
 }
 
 static int find_broken(struct rebuild *b, sqlite3 *db)
@@ -130,14 +112,13 @@ static int find_broken(struct rebuild *b, sqlite3 *db)
 	ul_autostatement sqlite3_stmt *q = NULL;
 	int r = 0;
 
-	if (sqlite3_prepare_v2(db, "select path, hash, narSize from ValidPaths where id > ?", -1, &q, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select path, " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id > ?", -1, &q,
+			       NULL) != SQLITE_OK)
 		return 0;
 	sqlite3_bind_int64(q, 1, b->c->before.checked_id);
 	while (r == 0 && sqlite3_step(q) == SQLITE_ROW)
 		r = check_row(b, q);
-	if (b->broken.len > 0)
-		qsort(b->broken.data, b->broken.len / sizeof(char *), sizeof(char *), compare_texts);
+	ul_names_sort(&b->broken, true);
 	return r;
 }
 
@@ -148,23 +129,22 @@ static bool exists(void *user, const char *path)
 	struct rebuild *b = user;
 	const char *base = ul_store_base_of(b->c->store_dir, path);
 
-	return base && ul_rc_has_entry(b->c, base) && !is_broken(b, base);
+	return base && ul_rc_has_entry(b->c, base) && !ul_names_find(&b->broken, base);
 }
 
-static void dropped(void *user, const char *path)
+static void dropped(void *user, const char *path, enum ul_db_drop why)
 {
+	static const enum ul_rc_fate fates[] = {
+		[UL_DB_MALFORMED] = UL_RC_MALFORMED,
+		[UL_DB_MISSING] = UL_RC_GONE,
+		[UL_DB_REFERENCE] = UL_RC_REFERENCE,
+	};
 	struct rebuild *b = user;
-	const char *base = ul_store_base_of(b->c->store_dir, path);
-	enum ul_rc_fate fate = UL_RC_REFERENCE;
+	const char *name = ul_rc_shown(b->c, path);
+	bool broken = why == UL_DB_MISSING && ul_names_find(&b->broken, name);
 
-	if (!base)
-		fate = UL_RC_MALFORMED;
-	else if (is_broken(b, base))
-		fate = UL_RC_BROKEN;
-	else if (!ul_rc_has_entry(b->c, base))
-		fate = UL_RC_GONE;
 	if (b->failure == 0)
-		b->failure = ul_rc_report_invalid(b->c, base ? base : path, fate);
+		b->failure = ul_rc_report_invalid(b->c, name, broken ? UL_RC_BROKEN : fates[why]);
 }
 
 /* The directory, where it is not there yet. */
@@ -197,15 +177,12 @@ static int build(struct rebuild *b, const char *merge_from)
 	struct ul_rc *c = b->c;
 	struct ul_db_options options = {
 		.durable = true, .merge_from = merge_from, .exists = exists, .dropped = dropped, .user = b};
-	struct ul_db_source source;
 	int r;
 
-	if (c->o->dry_run) {
-		r = ul_db_source_open(&source, c->o->lower.manifest, &options, c->err);
-		ul_db_source_close(&source);
-	} else {
+	if (c->o->dry_run)
+		r = ul_db_try_merge(c->o->lower.manifest, &options, c->err);
+	else
 		r = ul_rc_upper_error(c, ul_db_build(c->o->lower.manifest, c->db_fd, ".", &options, c->err));
-	}
 	return r < 0 ? r : b->failure;
 }
 
@@ -272,8 +249,8 @@ static int rewrite(struct rebuild *b, bool merge)
 	uint64_t lost = c->lost;
 	int r = c->o->dry_run ? 0 : make_directory(c);
 
-	for (size_t i = 0; r == 0 && i < b->broken.len / sizeof(char *); i++)
-		r = ul_rc_remove_broken(c, ((char **)(void *)b->broken.data)[i]);
+	for (size_t i = 0; r == 0 && i < b->broken.n; i++)
+		r = ul_rc_remove_broken(c, b->broken.at[i]);
 	if (r == 0)
 		r = build(b, merge ? c->db_path : NULL);
 	return r == -UL_E_DATABASE && merge && c->lost == lost ? build_from_damaged(b) : r;
@@ -315,8 +292,6 @@ int ul_rc_rebuild(struct ul_rc *c)
 		r = rewrite(&b, merge);
 	if (r == 0 && !c->o->dry_run)
 		r = read_max_id(c);
-	for (size_t i = 0; i < b.broken.len / sizeof(char *); i++)
-		free(((char **)(void *)b.broken.data)[i]);
-	ul_buffer_free(&b.broken);
+	ul_names_free(&b.broken);
 	return r;
 }

@@ -16,30 +16,6 @@
 
 #define REPORT_JSON "report.json"
 
-const char ul_rc_what[] = "making the upper agree with the lower";
-
-static const char room[] = "Make room on the upper.";
-
-int ul_rc_fail_upper(struct ul_rc *c, const char *object, int errnum)
-{
-	return ul_error_errno(c->err, UL_E_UPPER, ul_rc_what, object, errnum == ENOSPC ? room : NULL, errnum);
-}
-
-int ul_rc_nomem(struct ul_rc *c)
-{
-	return ul_error_nomem(c->err, ul_rc_what);
-}
-
-int ul_rc_upper_error(struct ul_rc *c, int r)
-{
-	if (r != -UL_E_SYSTEM)
-		return r;
-	c->err->code = UL_E_UPPER;
-	if (c->err->errnum == ENOSPC)
-		snprintf(c->err->todo, sizeof(c->err->todo), "%s", room);
-	return -UL_E_UPPER;
-}
-
 static int begin(struct ul_rc *c)
 {
 	const struct ul_reconcile_options *o = c->o;
@@ -200,6 +176,19 @@ static int run_with(const struct ul_reconcile_options *o, struct ul_reconcile_re
 	return r;
 }
 
+static int refuse(struct ul_rc *c)
+{
+	uint64_t more = c->lost - 1;
+	char subject[100] = "it refers to a path";
+
+	if (more > 0)
+		snprintf(subject, sizeof(subject), "it and %" PRIu64 " more path%s of the upper refer to paths", more,
+			 more == 1 ? "" : "s");
+	return ul_error_set(c->err, UL_E_RECONCILE, ul_rc_what, c->lost_name,
+			    "Build it anew on the new image, or set [reconcile] vanished = invalidate.",
+			    "%s that this lower does not have", subject);
+}
+
 /* vanished = refuse: find out first what would go. */
 static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 {
@@ -211,12 +200,7 @@ static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 	dry.dry_run = true;
 	r = run_with(&dry, &report, &c, err);
 	if (r == 0 && c.before.known && report.lower_changed && c.lost > 0)
-		r = ul_error_set(err, UL_E_RECONCILE, ul_rc_what, c.lost_name,
-				 "Build it anew on the new image, or set [reconcile] vanished = "
-				 "invalidate.",
-				 "it and %" PRIu64 " more paths of the upper refer to paths that this "
-				 "lower does not have",
-				 c.lost - 1);
+		r = refuse(&c);
 	ul_reconcile_report_free(&report);
 	return r;
 }

@@ -47,15 +47,16 @@ void ul_reconcile_report_free(struct ul_reconcile_report *r)
 	*r = (struct ul_reconcile_report){0};
 }
 
-/* Names on the disk may hold any byte: as they stand in messages, they are escaped here. */
+/* Names on the disk may hold any byte, and a row any number of them: as messages show them, escaped and cut. */
 static char *escaped(const char *name)
 {
-	size_t size = 4 * strlen(name) + 1;
-	char *text = malloc(size);
+	size_t len = strnlen(name, UL_RC_SHOWN);
+	ul_autofree char *cut = strndup(name, len);
+	char *text = malloc(4 * len + 1);
 
-	if (text)
-		ul_escape_text(text, size, name);
-	return text;
+	if (text && cut)
+		ul_escape_text(text, 4 * len + 1, cut);
+	return cut ? text : NULL;
 }
 
 int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name, const char *format, ...)

@@ -12,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
-#include "dbgen/manifest/format.h"
-#include "dbgen/manifest/internal.h"
+#include "dbgen/database/rows/foreign.h"
 #include "dbgen/reconcile/internal.h"
 
 /* ---- reading ---- */
@@ -25,70 +23,36 @@ static bool keep_text(struct ul_rc_rows *rows, const char *text, size_t len, siz
 	return ul_buffer_append(&rows->texts, text, len) == 0 && ul_buffer_append(&rows->texts, "", 1) == 0;
 }
 
-static bool is_clean(const char *text, size_t len)
+/* Optional metadata. false: no memory. */
+static bool keep_optional(struct ul_rc_rows *rows, const char *text, size_t *ret)
 {
-	return ul_text_clean(text, len);
+	return !text || keep_text(rows, text, strlen(text), ret);
 }
 
-/* Optional metadata: what Nix could not have written is left out. false: no memory. */
-static bool keep_optional(struct ul_rc_rows *rows, sqlite3_stmt *q, int column, size_t max,
-			  bool (*clean)(const char *, size_t), struct ul_rc_row *row, size_t *ret)
-{
-	const char *text = (const char *)sqlite3_column_text(q, column);
-	size_t len = (size_t)sqlite3_column_bytes(q, column);
-
-	if (!text || len == 0)
-		return true;
-	if (len > max || strlen(text) != len || !clean(text, len)) {
-		row->stripped = true;
-		return true;
-	}
-	return keep_text(rows, text, len, ret);
-}
-
-/* As the builder wants it: of this store directory, or an absolute path elsewhere. */
-static bool deriver_is_clean(struct ul_rc *c, const char *text)
-{
-	const char *base = ul_store_base_of(c->store_dir, text);
-	size_t dir = strlen(c->store_dir);
-	uint8_t digest[UL_DIGEST_SIZE];
-
-	if (base && ul_store_base_parse(base, strlen(base), digest))
-		return true;
-	return text[0] == '/' && !(strncmp(text, c->store_dir, dir) == 0 && text[dir] == '/');
-}
-
-/* Columns: id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
+/* Columns: id, path, UL_DB_FOREIGN_COLUMNS. */
 static bool read_row(struct ul_rc *c, struct ul_rc_rows *rows, sqlite3_stmt *q, struct ul_rc_row *row)
 {
-	const char *path = (const char *)sqlite3_column_text(q, 1), *base = NULL;
-	const char *hash = (const char *)sqlite3_column_text(q, 2);
-	int64_t size = sqlite3_column_int64(q, 5);
 	uint8_t digest[UL_DIGEST_SIZE];
+	const char *base = ul_db_foreign_base(q, 1, c->store_dir, digest), *name = base;
+	struct ul_db_foreign values = {.stripped = false};
 
 	row->id = sqlite3_column_int64(q, 0);
-	row->registered = sqlite3_column_int64(q, 3);
-	row->ultimate = sqlite3_column_int64(q, 6) != 0;
-	row->nar_size = size < 0 ? 0 : (uint64_t)size;
-	if (path && strlen(path) == (size_t)sqlite3_column_bytes(q, 1))
-		base = ul_store_base_of(c->store_dir, path);
-	if (!base || !ul_store_base_parse(base, strlen(base), digest) || size < 0 || !hash ||
-	    strncmp(hash, "sha256:", 7) != 0 ||
-	    !ul_hex_decode(hash + 7, strlen(hash + 7), row->nar_hash, UL_NAR_HASH_SIZE)) {
-		row->fate = UL_RC_MALFORMED;
-		path = path ? path : "";
-		return keep_text(rows, base ? base : path, strnlen(base ? base : path, 300), &row->base);
-	}
-	if (!keep_text(rows, base, strlen(base), &row->base) ||
-	    !keep_optional(rows, q, 4, UL_DERIVER_MAX, is_clean, row, &row->deriver) ||
-	    !keep_optional(rows, q, 7, UL_SIGS_MAX, ul_sigs_clean, row, &row->sigs) ||
-	    !keep_optional(rows, q, 8, UL_CA_MAX, is_clean, row, &row->ca))
+	row->named = base;
+	if (!base)
+		name = ul_rc_shown(c, ul_db_foreign_path(q, 1));
+	if (!keep_text(rows, name, strlen(name), &row->base))
 		return false;
-	if (row->deriver && !deriver_is_clean(c, ul_rc_text(rows, row->deriver))) {
-		row->deriver = 0;
-		row->stripped = true;
+	if (!base || !ul_db_foreign_read(q, 2, c->store_dir, &values)) {
+		row->fate = UL_RC_MALFORMED;
+		return true;
 	}
-	return true;
+	memcpy(row->nar_hash, values.nar_hash, sizeof(row->nar_hash));
+	row->nar_size = values.nar_size;
+	row->registered = values.registered;
+	row->ultimate = values.ultimate;
+	row->stripped = values.stripped;
+	return keep_optional(rows, values.deriver, &row->deriver) && keep_optional(rows, values.sigs, &row->sigs) &&
+	       keep_optional(rows, values.ca, &row->ca);
 }
 
 static int by_id(const void *a, const void *b)
@@ -135,9 +99,7 @@ static int read_table(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows, con
 
 static int read_rows(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows)
 {
-#define COLUMNS                                                                         \
-	"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca" \
-	" from ValidPaths not indexed order by id"
+#define COLUMNS "select id, path, " UL_DB_FOREIGN_COLUMNS " from ValidPaths not indexed order by id"
 	size_t n;
 	bool damaged;
 	int r = read_table(c, db, rows, COLUMNS, false, 0, &rows->damaged);
@@ -161,8 +123,12 @@ static int read_refs(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row 
 	sqlite3_reset(q);
 	sqlite3_bind_int64(q, 1, row->id);
 	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
-		int64_t id = sqlite3_column_int64(q, 0);
+		int64_t id;
 
+		if (!ul_db_foreign_id(q, 0, &id)) {
+			row->fate = UL_RC_MALFORMED;
+			return 0;
+		}
 		if (row->n_refs > 0 && id <= ul_rc_row_refs(rows, row)[row->n_refs - 1]) {
 			code = SQLITE_CORRUPT;
 			break;
@@ -310,8 +276,11 @@ static int check_nar(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row 
 static int judge_row(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row *row, bool prune)
 {
 	const char *base = ul_rc_text(rows, row->base);
-	int r = ul_rc_lower_has(&c->lower, base, c->err);
+	int r;
 
+	if (!row->named)
+		return 0;
+	r = ul_rc_lower_has(&c->lower, base, c->err);
 	if (r < 0)
 		return r;
 	row->lower = r;
@@ -415,10 +384,17 @@ int ul_rc_rows_judge(struct ul_rc *c, struct ul_rc_rows *rows, bool prune)
 	return r < 0 ? r : drop_referrers(c, rows);
 }
 
+const char *ul_rc_shown(const struct ul_rc *c, const char *path)
+{
+	const char *base = ul_store_base_of(c->store_dir, path);
+
+	return base ? base : path;
+}
+
 int ul_rc_report_invalid(struct ul_rc *c, const char *base, enum ul_rc_fate fate)
 {
 	static const char *const why[] = {
-		[UL_RC_MALFORMED] = "its row is none that Nix writes, or cannot be read",
+		[UL_RC_MALFORMED] = "Nix could not have written its row, or the row cannot be read",
 		[UL_RC_GONE] = "neither the lower nor the upper has it",
 		[UL_RC_BROKEN] = "its files are not those that were registered",
 		[UL_RC_REFERENCE] = "it refers to a path that is not valid any more",

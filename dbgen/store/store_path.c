@@ -94,6 +94,13 @@ const char *ul_store_base_of(const char *store_dir, const char *path)
 	return path + len + 1;
 }
 
+const char *ul_store_path_parse(const char *store_dir, const char *path, uint8_t ret_digest[UL_DIGEST_SIZE])
+{
+	const char *base = ul_store_base_of(store_dir, path);
+
+	return base && ul_store_base_parse(base, strnlen(base, UL_BASE_NAME_MAX + 1), ret_digest) ? base : NULL;
+}
+
 void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH_DIGITS])
 {
 	for (size_t group = 0; group < 4; group++) {

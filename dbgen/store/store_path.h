@@ -33,6 +33,12 @@ bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIG
  */
 const char *ul_store_base_of(const char *store_dir, const char *path);
 
+/*
+ * A whole store path, "STORE_DIR/HASH-name": its base name within path and its digest. NULL: not a store path of this
+ * directory; ret_digest is then as it was.
+ */
+const char *ul_store_path_parse(const char *store_dir, const char *path, uint8_t ret_digest[UL_DIGEST_SIZE]);
+
 /* The 32 digits of a digest; out is not terminated. */
 void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH_DIGITS]);
 

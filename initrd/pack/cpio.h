@@ -18,6 +18,7 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
+#include "common/vector.h"
 
 /* What an entry is there for: the rows of the table of sizes. */
 enum ul_cpio_kind {
@@ -49,10 +50,8 @@ struct ul_cpio_entry {
 
 /* Zero-initialise it; free it with ul_cpio_free (or ul_autocpio). */
 struct ul_cpio {
-	struct ul_cpio_entry *entries; /* sorted by path */
-	size_t count;
-	size_t size;
-	uint64_t bytes; /* sum of the entries' len */
+	UL_VECTOR(struct ul_cpio_entry) entries; /* sorted by path */
+	uint64_t bytes;                          /* sum of the entries' len */
 };
 
 /*

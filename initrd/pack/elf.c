@@ -146,11 +146,9 @@ static int take_entry(const struct reader *r, const struct strings *s, Elf64_Dyn
 	if (d.d_tag == DT_NEEDED) {
 		if (*text == '\0')
 			return malformed(r, "it needs a library without a name");
-		if (elf->needed.count >= UL_ELF_NEEDED_MAX)
+		if (elf->needed.n >= UL_ELF_NEEDED_MAX)
 			return malformed(r, "it needs absurdly many libraries");
-		return ul_words_add(&elf->needed, text, strlen(text)) < 0
-			       ? ul_error_nomem(r->err, "reading an ELF file")
-			       : 0;
+		return ul_names_add(&elf->needed, text) < 0 ? ul_error_nomem(r->err, "reading an ELF file") : 0;
 	}
 	if (*path)
 		return malformed(r, "it has two library search paths of the same kind");
@@ -310,7 +308,7 @@ size_t ul_elf_strip(uint8_t *data, size_t len)
 void ul_elf_free(struct ul_elf *elf)
 {
 	free(elf->interpreter);
-	ul_words_free(&elf->needed);
+	ul_names_free(&elf->needed);
 	free(elf->rpath);
 	free(elf->runpath);
 	*elf = (struct ul_elf){0};

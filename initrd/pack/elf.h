@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "initrd/pack/words.h"
+#include "common/names.h"
 
 /* Bounds on what is believed: real files have some ten segments, a hundred dynamic entries. */
 #define UL_ELF_SEGMENTS_MAX 256
@@ -22,7 +22,7 @@ struct ul_elf {
 	uint16_t type;          /* ET_EXEC, ET_DYN, ET_REL */
 	uint16_t machine;       /* EM_X86_64, EM_AARCH64, ... */
 	char *interpreter;      /* PT_INTERP; NULL: none */
-	struct ul_words needed; /* DT_NEEDED, in order */
+	struct ul_names needed; /* DT_NEEDED, in order */
 	char *rpath;            /* DT_RPATH; NULL: none */
 	char *runpath;          /* DT_RUNPATH; NULL: none */
 };

@@ -309,11 +309,11 @@ static int compress(const struct ul_buffer *in, int level, struct ul_progress *p
 
 static void count(const struct ul_cpio *c, struct ul_initrd_report *report)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		if (!S_ISREG(c->entries[i].mode))
+	for (size_t i = 0; i < c->entries.n; i++) {
+		if (!S_ISREG(c->entries.at[i].mode))
 			continue;
-		report->bytes[c->entries[i].kind] += c->entries[i].len;
-		report->files[c->entries[i].kind]++;
+		report->bytes[c->entries.at[i].kind] += c->entries.at[i].len;
+		report->files[c->entries.at[i].kind]++;
 	}
 }
 
@@ -358,5 +358,5 @@ const char *ul_cpio_kind_name(enum ul_cpio_kind kind)
 void ul_initrd_report_free(struct ul_initrd_report *r)
 {
 	ul_module_report_free(&r->modules);
-	ul_words_free(&r->missing_programs);
+	ul_names_free(&r->missing_programs);
 }

@@ -46,7 +46,7 @@ struct ul_initrd_report {
 	uint64_t archive_bytes; /* of the cpio archive */
 	uint64_t output_bytes;  /* of the output */
 	struct ul_module_report modules;
-	struct ul_words missing_programs; /* fsck's that this machine lacks */
+	struct ul_names missing_programs; /* fsck's that this machine lacks */
 	bool insecure;                    /* the policy verifies nothing */
 };
 

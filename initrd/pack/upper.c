@@ -38,7 +38,7 @@ static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_e
 			    "this machine does not have the program, and the policy formats");
 }
 
-int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_words *missing, struct ul_error *err)
+int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_names *missing, struct ul_error *err)
 {
 	const struct ul_upper_fs *fs;
 	char from[PATH_MAX];
@@ -53,7 +53,7 @@ int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_w
 			continue;
 		if (ul_find_program(fs->fsck, from))
 			r = add_program(c, fs->fsck, from, err);
-		else if (ul_words_add_once(missing, fs->fsck) < 0)
+		else if (ul_names_add_new(missing, fs->fsck) < 0)
 			r = ul_error_nomem(err, WHAT);
 	}
 	return r;

@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 
 #define RECONCILED_NAMES 32 /* of each action; the whole report is on the upper */
 

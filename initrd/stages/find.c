@@ -16,41 +16,21 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "initrd/base/devices.h"
+#include "initrd/base/log.h"
+#include "initrd/base/titles.h"
 #include "initrd/stages/find_file.h"
 #include "initrd/stages/find_share.h"
-#include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "verity/format/partition_types.h"
 
 /* What the search has met: for the sentence when it ends without a slot. */
 struct search {
 	size_t n_disks;
-	size_t n_other;         /* slots of another name */
-	char other[160];        /* one of them */
-	struct ul_error broken; /* the last disk that could not be read; code 0: none */
-	enum ul_code told;      /* what was logged of it in the round before */
+	size_t n_other;            /* slots of another name */
+	char other[UL_TITLE_SIZE]; /* one of them */
+	struct ul_error broken;    /* the last disk that could not be read; code 0: none */
+	enum ul_code told;         /* what was logged of it in the round before */
 };
-
-static bool is_done(const struct ul_boot *b, const char *disk)
-{
-	for (size_t i = 0; i < b->n_disks_done; i++)
-		if (!strcmp(b->disks_done[i], disk))
-			return true;
-	return false;
-}
-
-static int mark_done(struct ul_boot *b, const char *disk)
-{
-	char **grown = reallocarray(b->disks_done, b->n_disks_done + 1, sizeof(char *));
-
-	if (!grown)
-		return -ENOMEM;
-	b->disks_done = grown;
-	grown[b->n_disks_done] = strdup(disk);
-	if (!grown[b->n_disks_done])
-		return -ENOMEM;
-	b->n_disks_done++;
-	return 0;
-}
 
 /* Drop the slots from `first` on that the policy does not want. */
 static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
@@ -90,7 +70,7 @@ static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, 
 	size_t before = b->slots.n;
 	struct ul_error why = {0};
 
-	if (is_done(b, disk))
+	if (ul_names_has(&b->disks_done, disk))
 		return 0;
 	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
 		if (s->told != why.code)
@@ -104,7 +84,7 @@ static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, 
 	keep_wanted(b, before, s);
 	if (b->slots.n == before)
 		return 0; /* looked at again, so that the end of the search still counts it */
-	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
+	return ul_names_add(&b->disks_done, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
 }
 
 struct probing {
@@ -132,8 +112,8 @@ static int probe_files(struct ul_boot *b, struct search *s, struct ul_error *err
 		s->broken = why;
 		return 0;
 	}
-	for (size_t i = 0; r >= 0 && i < b->n_files; i++)
-		r = probe_disk(b, b->files[i], NULL, s, err);
+	for (size_t i = 0; r >= 0 && i < b->files.n; i++)
+		r = probe_disk(b, b->files.at[i], NULL, s, err);
 	return r < 0 ? r : 0;
 }
 
@@ -209,7 +189,7 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 static int take_best(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower;
-	char title[160];
+	char title[UL_TITLE_SIZE];
 
 	if (b->n_lowers == UL_BOOT_LOWERS)
 		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL, "there are %d already",

@@ -9,8 +9,10 @@
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/devices.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 #include "initrd/policy/share.h"
 
 static const char what[] = "mounting the shared directory";

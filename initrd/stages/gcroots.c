@@ -1,6 +1,5 @@
 #include "initrd/stages/gcroots.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/manifest/roots.h"
@@ -89,19 +89,16 @@ static int make_links(int fd, const char *store_dir, const char *names, uint32_t
 /* The directory holds these links and nothing else. */
 static bool is_right(int fd, const char *store_dir, const char *names, uint32_t n)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	ul_autodir DIR *dir = NULL;
 	char wanted[PATH_MAX], found[PATH_MAX];
+	struct dirent *entry;
 	uint64_t entries = 0;
-	bool right = dir;
+	int r = ul_dir_open(fd, ".", &dir);
+	bool right;
 
-	while (dir && readdir(dir))
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
 		entries++;
-	if (dir)
-		closedir(dir);
-	else if (copy >= 0)
-		close(copy);
-	right = right && entries == (uint64_t)n + 2;
+	right = r == 0 && entries == n;
 	for (uint32_t i = 0; right && i < n; i++, names = next_name(names)) {
 		ssize_t len = readlinkat(fd, names, found, sizeof(found) - 1);
 

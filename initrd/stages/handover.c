@@ -29,7 +29,9 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 
 #define MACHINE_ID     "machine-id" /* on the upper's filesystem */
 #define MACHINE_ID_LEN 32           /* hex digits; a newline follows */

@@ -19,8 +19,11 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
-#include "initrd/stages/lower_foreign.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/stages/lower_foreign.h"
+#include "initrd/stages/stages.h"
 #include "initrd/stages/system_path.h"
 
 /* Filesystems a lower may have: where their magic number is, and what the mount needs to write nothing. */

@@ -1,6 +1,5 @@
 #include "initrd/stages/lower_foreign.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/exchange/import.h"
@@ -37,34 +37,20 @@ bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
 
 /* ---- the store ---- */
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-/* 1: the directory holds store paths; 0: it does not, or is none; negative errno. */
+/* 1: the directory holds store paths; 0: it does not, or is not a directory; negative errno. */
 static int is_store(int root_fd, const char *path)
 {
-	UL_CLEANUP(close_dir) DIR *dir = NULL;
-	int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autodir DIR *dir = NULL;
 	uint8_t digest[UL_DIGEST_SIZE];
 	struct dirent *entry;
+	int r = ul_dir_open(root_fd, path, &dir);
 
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		int errnum = errno;
-
-		close(fd);
-		return -errnum;
-	}
-	errno = 0;
-	for (size_t n = 0; n < LOOKED_AT && (entry = readdir(dir)); n++)
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0;
+	for (size_t n = 0; r >= 0 && n < LOOKED_AT && (r = ul_dir_next(dir, &entry)) > 0; n++)
 		if (ul_store_base_parse(entry->d_name, strlen(entry->d_name), digest))
 			return 1;
-	return errno ? -errno : 0;
+	return r < 0 ? r : 0;
 }
 
 static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)

@@ -1,6 +1,7 @@
 /*
  * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw. After: /nix/store of
- * the new root is the overlay of both.
+ * the new root is the overlay of both. Or the kernel refused the upper of a disk, and a tmpfs has taken its place, as
+ * the policy permits: that one wants a database, so the boot goes back.
  *
  * The kernel shows the strings of mount time in /proc/mounts for ever, and Nix compares them with the paths
  * it knows: so the mount is made from inside the new root. It is the classic mount(2), source `overlay`, one
@@ -14,6 +15,8 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/base/modules.h"
+#include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
 static const char WHAT[] = "mounting the overlay";
@@ -51,17 +54,6 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
 
-/* A tmpfs has taken the upper's place: it wants a database too. */
-static int begin_again(struct ul_boot *b, const char *options, struct ul_error *err)
-{
-	int r = ul_stage_database(b, err);
-
-	if (r < 0)
-		return r;
-	r = mount_inside(b, options);
-	return r < 0 ? explain(b, options, -r, err) : 0;
-}
-
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 {
 	char options[512];
@@ -85,6 +77,7 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 				    "the kernel does not know this filesystem");
 	if (r == 0)
 		return 0;
-	r = explain(b, options, -r, err);
-	return ul_upper_give_up(b, err) == 0 ? begin_again(b, options, err) : r;
+	(void)explain(b, options, -r, err);
+	r = ul_upper_give_up(b, err);
+	return r == 0 ? UL_STAGE_BACK : r;
 }

@@ -13,6 +13,7 @@
 #include "common/paths.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 
 static const enum ul_log_level levels[] = {UL_LOG_ERROR, UL_LOG_WARNING, UL_LOG_INFO, UL_LOG_DEBUG};
 

@@ -15,6 +15,8 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
+#include "initrd/stages/stages.h"
 
 static const struct {
 	const char *path;

@@ -17,7 +17,9 @@
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "initrd/stages/system_path.h"
 
 #define PROFILES  UL_PATH_VAR "/nix/profiles"

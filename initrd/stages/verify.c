@@ -12,6 +12,8 @@
 #include "common/encoding.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/titles.h"
+#include "initrd/stages/stages.h"
 #include "verity/open/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
@@ -35,7 +37,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
 	const struct ul_seal *seal = &lower->seal;
-	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160], by_whom[700] = "pinned";
+	char hex[2 * UL_ROOT_HASH_MAX + 1], title[UL_TITLE_SIZE], by_whom[700] = "pinned";
 
 	switch ((enum ul_verify_mode)b->policy.verify_mode) {
 	case UL_VERIFY_PINNED:

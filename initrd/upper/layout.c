@@ -8,7 +8,6 @@
  * type, or cannot be made usable, is renamed to NAME.bad-N and a new one made. Nobody else writes here before the
  * system starts, so what was checked by descriptor may be used by its path afterwards.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,8 +19,10 @@
 #include <sys/xattr.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
@@ -166,22 +167,12 @@ static int open_right(int parent, const char *name, const char *path, mode_t mod
 
 static int empty_dir(int fd)
 {
-	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = again < 0 ? NULL : fdopendir(again);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int r = 0;
+	int r = ul_dir_open(fd, ".", &dir);
 
-	if (!dir) {
-		r = -errno;
-		ul_cleanup_close(&again);
-		return r;
-	}
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = ul_remove_tree(fd, entry->d_name);
-	if (r == 0 && errno)
-		r = -errno;
-	closedir(dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		r = ul_remove_tree(fd, entry->d_name);
 	return r;
 }
 

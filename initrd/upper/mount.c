@@ -14,7 +14,9 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 #include "initrd/upper/upper.h"
 
 static struct libmnt_context *new_context(const char *device, const char *target, const struct ul_upper_fs *fs)

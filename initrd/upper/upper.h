@@ -76,6 +76,20 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 /* Mount it nosuid,nodev and writable, or not at all. */
 int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
 
+/* ---- at its place in the new root: open.c ---- */
+
+/* Open what is mounted at UL_PATH_UPPER as b->upper.fd, and lay it out (ul_upper_layout). */
+int ul_upper_open_root(struct ul_boot *b, struct ul_error *err);
+
+/* Mount a tmpfs there, of at most size bytes (0: half of the memory), and open it. */
+int ul_upper_open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err);
+
+/* Bind the upper's var/ to UL_PATH_VAR. */
+int ul_upper_bind_state(struct ul_boot *b, struct ul_error *err);
+
+/* Put a tmpfs in the place of a disk's upper, for the reason *err, which b->upper.why then keeps. */
+int ul_upper_fall_back(struct ul_boot *b, struct ul_error *err);
+
 /*
  * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
  * place, and 0 is returned, with nothing left of what stage reconcile found; else *err stays and its code is returned.

@@ -24,9 +24,9 @@ static void reads_a_library(void **state)
 	assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err), 0);
 	assert_int_equal(elf.machine, EM_AARCH64);
 	assert_string_equal(elf.interpreter, LOADER);
-	assert_int_equal(elf.needed.count, 2);
-	assert_string_equal(elf.needed.list[0], "libz.so.1");
-	assert_string_equal(elf.needed.list[1], "libc.so.6");
+	assert_int_equal(elf.needed.n, 2);
+	assert_string_equal(elf.needed.at[0], "libz.so.1");
+	assert_string_equal(elf.needed.at[1], "libc.so.6");
 	assert_string_equal(elf.runpath, "/a:$ORIGIN/b");
 	assert_null(elf.rpath);
 	ul_buffer_free(&lib.bytes);
@@ -42,7 +42,7 @@ static void reads_a_static_program(void **state)
 	make_library(&lib, EM_X86_64, NULL, "", DT_RPATH, "/old");
 	assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err), 0);
 	assert_null(elf.interpreter);
-	assert_int_equal(elf.needed.count, 0);
+	assert_int_equal(elf.needed.n, 0);
 	assert_string_equal(elf.rpath, "/old");
 	ul_buffer_free(&lib.bytes);
 }
@@ -250,7 +250,7 @@ static void strips_behind_the_segments(void **state)
 	assert_int_equal(header.e_shoff, 0);
 	assert_int_equal(header.e_shnum, 0);
 	assert_int_equal(ul_elf_parse(lib.bytes.data, len, "x", &elf, &err), 0);
-	assert_string_equal(elf.needed.list[0], "liba.so");
+	assert_string_equal(elf.needed.at[0], "liba.so");
 	ul_buffer_free(&lib.bytes);
 }
 

@@ -13,3 +13,5 @@ struct ul_db_added {
 	struct ul_realisation *realisations; /* texts and references owned */
 	uint32_t n_realisations;
 };
+
+void ul_db_added_free(struct ul_db_added *a);

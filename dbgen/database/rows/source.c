@@ -24,11 +24,31 @@ static int join(const void *first, uint32_t n_first, const void *second, uint32_
 	return 0;
 }
 
-static int add(struct ul_db_source *s, struct ul_error *err)
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, struct ul_error *err)
 {
-	const struct ul_db_added *a = s->added;
 	int r;
 
+	*s = (struct ul_db_source){
+		.manifest = m,
+		.store_dir = ul_manifest_store_dir(m),
+		.n_manifest = ul_manifest_n_paths(m),
+		.n_paths = ul_manifest_n_paths(m),
+		.n_refs = ul_manifest_n_refs(m),
+		.n_batches = ul_manifest_n_batches(m),
+	};
+	r = ul_manifest_drv_outputs(m, &s->outputs, &s->n_outputs, err);
+	if (r == 0)
+		r = ul_manifest_realisations(m, &s->realisations, &s->n_realisations, err);
+	return r;
+}
+
+int ul_db_source_add(struct ul_db_source *s, struct ul_db_added *a, struct ul_error *err)
+{
+	int r;
+
+	s->added = a;
+	if (!a)
+		return 0;
 	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
 	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
 		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
@@ -49,29 +69,6 @@ static int add(struct ul_db_source *s, struct ul_error *err)
 	s->n_refs += a->all.ref_off[a->all.n];
 	s->n_batches += (a->all.n + UL_DB_ADDED_BATCH - 1) / UL_DB_ADDED_BATCH;
 	return 0;
-}
-
-int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
-		      struct ul_error *err)
-{
-	int r;
-
-	*s = (struct ul_db_source){
-		.manifest = m,
-		.store_dir = ul_manifest_store_dir(m),
-		.n_manifest = ul_manifest_n_paths(m),
-		.n_paths = ul_manifest_n_paths(m),
-		.n_refs = ul_manifest_n_refs(m),
-		.n_batches = ul_manifest_n_batches(m),
-	};
-	r = ul_manifest_drv_outputs(m, &s->outputs, &s->n_outputs, err);
-	if (r == 0)
-		r = ul_manifest_realisations(m, &s->realisations, &s->n_realisations, err);
-	if (r == 0 && options && options->merge_from)
-		r = ul_db_added_load(s, options, &s->added, err);
-	if (r == 0 && s->added)
-		r = add(s, err);
-	return r;
 }
 
 void ul_db_source_close(struct ul_db_source *s)

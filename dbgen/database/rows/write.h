@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include "common/sqlite.h"
+#include "dbgen/database/rows/options.h"
 #include "dbgen/database/rows/schema.h"
 #include "dbgen/database/rows/source.h"
 
