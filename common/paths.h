@@ -16,13 +16,13 @@
 #define UL_LOWER_MANIFEST "nix/.underlay/manifest"
 #define UL_LOWER_INFO     "nix/.underlay/image.json"
 #define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/manifest/roots.h */
+#define UL_LOWER_NAMES    "nix/.underlay/names" /* the names layer; see dbgen/layers/names.h */
 
 /* In the running system. Written by underlay-init, read by Nix and by `underlay status`. */
 #define UL_PATH_LOWER       "/nix/.ro"       /* mount of the lower's filesystem */
 #define UL_PATH_UPPER       "/nix/.rw"       /* mount of the upper's filesystem */
-#define UL_PATH_UPPER_STORE "/nix/.rw/store" /* overlay upperdir */
-#define UL_PATH_UPPER_WORK  "/nix/.rw/work"  /* overlay workdir */
 #define UL_PATH_UPPER_VAR   "/nix/.rw/var"   /* bound to /nix/var */
+#define UL_PATH_NAMES       "/nix/.names"    /* names layers of lowers without one: a tmpfs, made at boot */
 #define UL_PATH_STORE       "/nix/store"     /* the overlay */
 #define UL_PATH_VAR         "/nix/var"
 #define UL_PATH_RUN         "/run/underlay"

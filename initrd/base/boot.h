@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/names.h"
+#include "dbgen/layers/join.h"
 #include "dbgen/manifest/manifest.h"
 #include "dbgen/reconcile/reconcile.h"
 #include "initrd/policy/policy.h"
@@ -66,17 +67,19 @@ struct ul_refusal {
 
 /* The writable layer. Whatever lies on a persistent one is hostile: the disk may have been written elsewhere. */
 struct ul_upper {
-	bool persistent;     /* false: a tmpfs, lost at the next boot */
-	bool fresh;          /* prepared in this boot: nothing of an earlier one is on it */
-	bool fallback;       /* the policy wants a persistent one; `why` tells what became of it */
-	bool mounted;        /* stage upper ran: it has nothing to do when the next slot runs it again */
-	uint32_t n_mended;   /* directories, attributes and files that were not what they must be */
-	bool was_clean;      /* the last shutdown left the clean mark (stage reconcile fills it) */
-	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
-	char filesystem[16]; /* "tmpfs", "ext4"; empty: not mounted */
-	int fd;              /* root directory of the upper's filesystem; -1: none */
-	int lock_fd;         /* held from here until the system's init is started; -1: none */
-	struct ul_error why; /* fallback: what was wrong */
+	bool persistent;              /* false: a tmpfs, lost at the next boot */
+	bool fresh;                   /* prepared in this boot: nothing of an earlier one is on it */
+	bool fallback;                /* the policy wants a persistent one; `why` tells what became of it */
+	bool mounted;                 /* stage upper ran: it has nothing to do when the next slot runs it again */
+	uint32_t n_mended;            /* directories, attributes and files that were not what they must be */
+	bool was_clean;               /* the last shutdown left the clean mark (stage reconcile fills it) */
+	char device[128];             /* "/dev/vdb1"; empty: tmpfs */
+	char filesystem[16];          /* "tmpfs", "ext4"; empty: not mounted */
+	int fd;                       /* root directory of the upper's filesystem; -1: none */
+	int lock_fd;                  /* held from here until the system's init is started; -1: none */
+	struct ul_error why;          /* fallback: what was wrong */
+	struct ul_join_report joined; /* what earlier sessions left */
+	char session[64];             /* this boot's, from the upper's root; empty: not made yet */
 };
 
 /* What an earlier boot left of its failure: initrd/report/last_failure.h. */

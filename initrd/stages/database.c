@@ -61,13 +61,14 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	 */
 	if (r == 0 && b->upper.persistent)
 		r = ul_buffer_printf(&text, "sync-before-registering = true\n");
+	/* Nix's check of the mount wants the lower's store as the only layer beneath the upper one: see the overlay's layers. */
 	if (r == 0 && b->database == UL_DATABASE_ATTACH) {
 		r = ul_buffer_printf(&text,
 				     "extra-experimental-features = local-overlay-store "
 				     "read-only-local-store\n"
 				     "store = local-overlay://?lower-store=local%%3Froot%%3D%s"
-				     "%%26read-only%%3Dtrue&upper-layer=%s",
-				     lower->mount, UL_PATH_UPPER_STORE);
+				     "%%26read-only%%3Dtrue&check-mount=false&upper-layer=" UL_PATH_UPPER "/%s/up",
+				     lower->mount, b->upper.session);
 		if (r == 0 && hook)
 			r = ul_buffer_printf(&text, "&remount-hook=%s", hook);
 		if (r == 0)

@@ -1,6 +1,7 @@
 /*
- * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw. After: /nix/store of
- * the new root is the overlay of both. Or the kernel refused the upper of a disk, and a tmpfs has taken its place, as
+ * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw with this boot's session. After:
+ * /nix/store of the new root is the overlay: the session on top, which can add; beneath it the sealed store, which its
+ * names layer keeps whole (dbgen/layers/names.h); beneath that what earlier sessions left. Or the kernel refused the upper of a disk, and a tmpfs has taken its place, as
  * the policy permits: that one wants a database, so the boot goes back.
  *
  * The kernel shows the strings of mount time in /proc/mounts for ever, and Nix compares them with the paths
@@ -9,23 +10,34 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "dbgen/layers/join.h"
 #include "initrd/base/modules.h"
+#include "initrd/stages/layers.h"
 #include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "mounting the overlay";
+static const char what[] = "mounting the overlay";
 
 /*
  * index=off, metacopy=off: an upper that meets another lower must not find stale file handles.
  * redirect_dir=nofollow: nothing written in the upper sends a lookup elsewhere in the lower.
+ * xino=off: no module parameter has inode numbers told from file handles of the lower.
  */
-#define OPTIONS "index=off,metacopy=off,redirect_dir=nofollow"
+#define OPTIONS "index=off,metacopy=off,redirect_dir=nofollow,xino=off"
+
+/* The mount's options as they are put together: a page at most, which mount(2) takes. */
+struct options {
+	char text[4096];
+	size_t at;
+	bool any; /* a layer is there already */
+};
 
 static int mount_inside(const struct ul_boot *b, const char *options)
 {
@@ -48,36 +60,65 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 	const struct ul_upper *u = &b->upper;
 
 	if (!u->persistent)
-		return ul_error_errno(err, UL_E_OVERLAY, WHAT, options, NULL, error);
-	return ul_error_set(err, UL_E_OVERLAY, WHAT, options,
+		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
+	return ul_error_set(err, UL_E_OVERLAY, what, options,
 			    "The kernel's log says what it misses; the disk itself is whole.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
 
+/* One layer's path, the last one opened on top: lowerdir's first. false: the mount's options have no room for it. */
+static bool add_layer(struct options *o, const char *path)
+{
+	o->at += (size_t)snprintf(o->text + o->at, sizeof(o->text) - o->at, "%s%s", o->any ? ":" : "lowerdir=", path);
+	o->any = true;
+	return o->at < sizeof(o->text);
+}
+
+/*
+ * SEALED : [LINKS :] NAMES : ... : KEPT. The names come directly behind the layer that they belong to, so that nothing
+ * further down is merged into it, be it another lower's or what earlier boots left.
+ */
+static bool add_layers(const struct ul_boot *b, const struct ul_layers *layers, struct options *o)
+{
+	char path[PATH_MAX];
+	bool fits = true;
+
+	for (size_t i = b->n_lowers; fits && i > 0; i--) {
+		const struct ul_lower *lower = &b->lowers[i - 1];
+		const struct ul_lower_guard *guard = &layers->of[i - 1];
+
+		snprintf(path, sizeof(path), "%s/%s", lower->mount, lower->store);
+		fits = add_layer(o, path) && (!*guard->links || add_layer(o, guard->links)) &&
+		       (!*guard->names || add_layer(o, guard->names));
+	}
+	if (fits && b->upper.persistent)
+		fits = add_layer(o, UL_PATH_UPPER "/" UL_KEPT);
+	if (fits)
+		o->at +=
+			(size_t)snprintf(o->text + o->at, sizeof(o->text) - o->at,
+					 ",upperdir=" UL_PATH_UPPER "/%s/up,workdir=" UL_PATH_UPPER "/%s/work," OPTIONS,
+					 b->upper.session, b->upper.session);
+	return o->at < sizeof(o->text);
+}
+
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 {
-	char options[512];
-	size_t at = 0;
-	int r;
+	struct options o = {.any = false};
+	struct ul_layers layers;
+	int r = ul_layers_prepare(b, &layers, err);
 
-	/* The last one opened lies on top: lowerdir's first. */
-	at += (size_t)snprintf(options, sizeof(options), "lowerdir=");
-	for (size_t i = b->n_lowers; i > 0 && at < sizeof(options); i--)
-		at += (size_t)snprintf(options + at, sizeof(options) - at, "%s%s/%s", i == b->n_lowers ? "" : ":",
-				       b->lowers[i - 1].mount, b->lowers[i - 1].store);
-	if (at < sizeof(options))
-		at += (size_t)snprintf(options + at, sizeof(options) - at, ",upperdir=%s,workdir=%s,%s",
-				       UL_PATH_UPPER_STORE, UL_PATH_UPPER_WORK, OPTIONS);
-	if (at >= sizeof(options))
-		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL, "too many lowers for one mount");
+	if (r < 0)
+		return r;
+	if (!add_layers(b, &layers, &o))
+		return ul_error_set(err, UL_E_OVERLAY, what, UL_PATH_STORE, NULL, "too many lowers for one mount");
 	(void)ul_modules_load(b, "overlay");
-	r = mount_inside(b, options);
+	r = mount_inside(b, o.text);
 	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay", "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, "overlay", "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	if (r == 0)
 		return 0;
-	(void)explain(b, options, -r, err);
+	(void)explain(b, o.text, -r, err);
 	r = ul_upper_give_up(b, err);
 	return r == 0 ? UL_STAGE_BACK : r;
 }

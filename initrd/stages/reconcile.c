@@ -1,6 +1,6 @@
 /*
- * Stage reconcile. Before: lower and upper are mounted. After: nothing in the upper hides a sealed path, and Nix's
- * database in it is right for this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy says so, a
+ * Stage reconcile. Before: lower and upper are mounted. After: what earlier sessions built is in the upper's kept layer,
+ * and Nix's database agrees with it and with this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy says so, a
  * lower that would cost the upper valid paths is refused before anything was written: the next slot is tried.
  *
  * An upper on tmpfs was made by stage upper a moment ago: it is shown to be empty, so there is nothing to reconcile.
@@ -23,23 +23,6 @@
 #include "initrd/upper/upper.h"
 
 #define LOGGED 10 /* names of one action on the console; all are in report.json */
-
-static int check_empty(struct ul_boot *b, struct ul_error *err)
-{
-	static const char what[] = "checking the upper against the lower";
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
-	char path[PATH_MAX];
-	int r = ul_dir_open(AT_FDCWD, ul_boot_path(b, UL_PATH_UPPER_STORE, path), &dir);
-
-	if (r == 0)
-		r = ul_dir_next(dir, &entry);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, -r);
-	if (r > 0)
-		return ul_error_set(err, UL_E_RECONCILE, what, entry->d_name, NULL, "a new upper must be empty");
-	return 0;
-}
 
 static void tell_item(const struct ul_reconcile_item *item)
 {
@@ -97,7 +80,7 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	int r;
 
 	if (!b->upper.persistent)
-		return check_empty(b, err);
+		return ul_upper_new_session(b, err);
 	if (!lower->manifest)
 		return ul_error_set(err, UL_E_MANIFEST, "checking the upper against the lower", lower->device,
 				    "Put a registration into the image, or set [upper] type = tmpfs.",
@@ -117,14 +100,18 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		o.lower.database = database;
 	}
 	ul_reconcile_report_free(&b->reconcile);
-	r = ul_reconcile(&o, &b->reconcile, err);
+	/* First what the sealed directory itself decides; the rows then find the kept layer as it will be served. */
+	r = ul_upper_join(b, err);
+	if (r == 0)
+		r = ul_reconcile(&o, &b->reconcile, err);
 	/* Full, or failing: the machine starts without it, and says so, where the policy wants that. */
 	if (r == -UL_E_UPPER && ul_upper_give_up(b, err) == 0)
-		return check_empty(b, err);
+		return 0;
 	b->reconciled = r == 0;
 	b->database_us = b->reconcile.database_us;
 	b->upper.was_clean = b->reconcile.was_clean;
-	if (r == 0)
-		tell(&b->reconcile);
-	return r;
+	if (r < 0)
+		return r;
+	tell(&b->reconcile);
+	return ul_upper_new_session(b, err);
 }

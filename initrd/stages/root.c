@@ -33,7 +33,8 @@ static const struct {
 	{"/root", 0700, "root's home"},
 	{"/nix", 0755, "the store's mounts"},
 	{UL_PATH_LOWER, 0755, "mount point of the lower"},
-	{UL_PATH_UPPER, 0755, "mount point of the upper"},
+	{UL_PATH_UPPER, 0700, "mount point of the upper"},
+	{UL_PATH_NAMES, 0700, "mount point of names layers"},
 	{UL_PATH_STORE, 0755, "mount point of the overlay"},
 	{UL_PATH_VAR, 0755, "mount point of Nix's state"},
 };

@@ -1,8 +1,8 @@
 /*
  * The directories of the upper. Before: its filesystem is mounted, with anything on it: symlinks in the place of
  * directories, pipes, devices, overlay's own marks. After: each directory below is one, is root's, has the mode that it
- * must have, bears no extended attribute that means something, and takes a file; two of
- * them are empty; the lock is held.
+ * must have, bears no extended attribute that means something, and takes a file; one of
+ * them is empty; the lock is held.
  *
  * Nothing is followed: each directory is opened from its parent's descriptor with O_NOFOLLOW. What has a wrong
  * type, or cannot be made usable, is renamed to NAME.bad-N and a new one made. Nobody else writes here before the
@@ -22,6 +22,8 @@
 #include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "dbgen/layers/join.h"
+#include "dbgen/layers/session.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
@@ -29,22 +31,26 @@
 #define XATTR_MAX 65536 /* bytes of a list: the kernel's limit */
 #define PROBE     ".underlay-probe"
 
-static const char WHAT[] = "preparing the upper's directories";
+static const char what[] = "preparing the upper's directories";
 
-static const struct {
+static const struct dir {
 	const char *parent, *name; /* parent: a path from the upper's root, all of it rows above */
+	mode_t mode;
 	bool emptied;
+	enum { PERMITTED, REPLACED, REFUSED } subvolume; /* of btrfs */
 	const char *why;
 } dirs[] = {
-	{".", "store", false, "upperdir of the overlay: what Nix builds"},
-	{".", "work", true, "workdir of the overlay: it cannot mount over what it does not expect"},
-	{".", "var", false, "Nix's state: it is bound to /nix/var"},
+	/* Layers are the kernel's alone: whoever reached one by its path could change what lies beneath the overlay. */
+	{".", UL_KEPT, 0700, false, REFUSED, "what earlier sessions left: the lowest layer of the overlay"},
+	{".", UL_SESSIONS, 0700, false, REPLACED, "one layer a boot"},
+	{".", UL_TRASH, 0700, false, REPLACED, "what is to be deleted"},
+	{".", "var", 0755, false, PERMITTED, "Nix's state: it is bound to /nix/var"},
 	/* Later stages write below these as root, so none may lead elsewhere. */
-	{"var", "nix", false, "Nix's state"},
-	{"var/nix", "db", false, "the database"},
-	{"var/nix", "profiles", false, "stage system looks here"},
-	{"var/nix", "gcroots", false, "roots of the collector"},
-	{"var/nix/gcroots", "underlay", true, "those of the lower's paths: each boot makes them"},
+	{"var", "nix", 0755, false, PERMITTED, "Nix's state"},
+	{"var/nix", "db", 0755, false, PERMITTED, "the database"},
+	{"var/nix", "profiles", 0755, false, PERMITTED, "stage system looks here"},
+	{"var/nix", "gcroots", 0755, false, PERMITTED, "roots of the collector"},
+	{"var/nix/gcroots", "underlay", 0755, true, REPLACED, "those of the lower's paths: each boot makes them"},
 };
 
 /* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
@@ -118,7 +124,7 @@ static int try_writing(int fd)
 }
 
 /* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
-static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t *mended)
+static int make_right(int fd, const char *path, mode_t mode, uint32_t *mended)
 {
 	struct stat st;
 	int n;
@@ -131,7 +137,7 @@ static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* Only what differs is written: a full or worn disk is spared. */
-	if ((st.st_uid != 0 || st.st_gid != gid) && fchown(fd, 0, gid) < 0)
+	if ((st.st_uid != 0 || st.st_gid != 0) && fchown(fd, 0, 0) < 0)
 		return -errno;
 	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
 		return -errno;
@@ -139,12 +145,11 @@ static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t
 }
 
 /* Open parent/name as a directory that is right; make it where it is not there. */
-static int open_right(int parent, const char *name, const char *path, mode_t mode, gid_t gid, uint32_t *mended,
-		      int *ret_fd)
+static int open_right(int parent, const char *name, const char *path, mode_t mode, uint32_t *mended, int *ret_fd)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
 		ul_autoclose int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int r = fd < 0 ? -errno : make_right(fd, path, mode, gid, mended);
+		int r = fd < 0 ? -errno : make_right(fd, path, mode, mended);
 
 		if (r == 0) {
 			*ret_fd = ul_steal_fd(&fd);
@@ -176,41 +181,24 @@ static int empty_dir(int fd)
 	return r;
 }
 
-/* Mode and group of the lower's store: the overlay shows the upper's, and Nix's builders want theirs. */
-static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
-{
-	const struct ul_lower *lower = b->n_lowers ? &b->lowers[b->n_lowers - 1] : NULL;
-	char path[PATH_MAX], below[PATH_MAX];
-	struct stat st;
-
-	if (!lower || !lower->mount || !lower->store)
-		return;
-	ul_boot_path(b, lower->mount, path);
-	if (snprintf(below, sizeof(below), "%s/%s", path, lower->store) < (int)sizeof(below) &&
-	    lstat(below, &st) == 0 && S_ISDIR(st.st_mode)) {
-		*mode = (st.st_mode & 07777) | 0700;
-		*gid = st.st_gid;
-	}
-}
-
 /*
  * Out of the way, and a new one in its place: what cannot be emptied, being too deep or of a kind that cannot be
  * deleted, or is a subvolume.
  */
-static int make_anew(struct ul_upper *u, int above, const char *name, const char *path, int *fd)
+static int make_anew(struct ul_upper *u, int above, const struct dir *d, const char *path, int *fd)
 {
 	int r;
 
 	u->n_mended++;
 	ul_cleanup_close(fd);
 	*fd = -1;
-	r = ul_upper_move_aside(above, name);
-	return r < 0 ? r : open_right(above, name, path, 0755, 0, &u->n_mended, fd);
+	r = ul_upper_move_aside(above, d->name);
+	return r < 0 ? r : open_right(above, d->name, path, d->mode, &u->n_mended, fd);
 }
 
 /*
- * A subvolume of btrfs looks like a directory, and no rename leaves it: not the overlay's from work/ to store/, of
- * everything that is made in the store, nor ours to quarantine/. 1: it is one; 0: it is not; or -errno.
+ * A subvolume of btrfs looks like a directory, and no rename leaves it: not the join's of what a session built, nor the
+ * one into the trash. 1: it is one; 0: it is not; or -errno.
  */
 static int is_subvolume(int above, int fd)
 {
@@ -221,49 +209,55 @@ static int is_subvolume(int above, int fd)
 	return parent.st_dev != st.st_dev;
 }
 
-static int make_dir(struct ul_boot *b, const char *parent, const char *name, bool emptied, struct ul_error *err)
+static int refuse_subvolume(const char *path, struct ul_error *err)
+{
+	return ul_error_set(err, UL_E_UPPER, what, path, "Make it a plain directory, and move into it what it holds.",
+			    "it is a subvolume, into and out of which nothing can be renamed");
+}
+
+static int fail(const char *path, int error, struct ul_error *err)
+{
+	return ul_error_errno(err, UL_E_UPPER, what, path,
+			      error == ENOSPC ? "Free some space on it." : "Check the disk.", error);
+}
+
+static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
 	/* The rows above made every part of it a directory of ours. */
-	ul_autoclose int above = openat(u->fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ul_autoclose int above = openat(u->fd, d->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ul_autoclose int fd = -1;
+	bool top = *d->parent == '.';
 	char path[PATH_MAX];
-	mode_t mode = 0755;
-	gid_t gid = 0;
 	int r = above < 0 ? -errno : 0;
 
-	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", *parent == '.' ? "" : "/", *parent == '.' ? "" : parent,
-		 name);
-	if (!strcmp(name, "store"))
-		store_mode(b, &mode, &gid);
+	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", top ? "" : "/", top ? "" : d->parent, d->name);
 	if (r == 0)
-		r = open_right(above, name, path, mode, gid, &u->n_mended, &fd);
+		r = open_right(above, d->name, path, d->mode, &u->n_mended, &fd);
 	if (r == 0)
 		r = is_subvolume(above, fd);
-	if (r == 1 && !strcmp(name, "store"))
-		return ul_error_set(err, UL_E_UPPER, WHAT, path,
-				    "Make it a plain directory, and move into it what it holds.",
-				    "it is a subvolume, out of which nothing can be renamed");
-	if (r >= 0 && emptied && (empty_dir(fd) < 0 || r == 1))
-		r = make_anew(u, above, name, path, &fd);
+	if (r == 1 && d->subvolume == REFUSED)
+		return refuse_subvolume(path, err);
+	if (r >= 0 && ((d->emptied && empty_dir(fd) < 0) || (r == 1 && d->subvolume == REPLACED)))
+		r = make_anew(u, above, d, path, &fd);
 	else if (r == 1)
 		r = 0;
 	if (r == 0 && fsync(above) < 0)
 		r = -errno;
-	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, path,
-				      -r == ENOSPC ? "Free some space on it." : "Check the disk.", -r)
-		     : 0;
+	return r < 0 ? fail(path, -r, err) : 0;
 }
 
 int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
-	int r = make_right(u->fd, UL_PATH_UPPER, 0755, 0, &u->n_mended);
+	int r = make_right(u->fd, UL_PATH_UPPER, 0700, &u->n_mended);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, UL_PATH_UPPER, "Check the disk.", -r);
+		return fail(UL_PATH_UPPER, -r, err);
 	r = ul_upper_lock(u->fd, &u->lock_fd, err);
+	if (r == 0)
+		r = ul_upper_take_over(u->fd, err);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
-		r = make_dir(b, dirs[i].parent, dirs[i].name, dirs[i].emptied, err);
+		r = make_dir(b, &dirs[i], err);
 	return r;
 }

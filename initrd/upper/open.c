@@ -26,10 +26,10 @@ int ul_upper_open_root(struct ul_boot *b, struct ul_error *err)
 
 int ul_upper_open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err)
 {
-	char path[PATH_MAX], options[64] = "mode=0755,size=50%";
+	char path[PATH_MAX], options[64] = "mode=0700,size=50%";
 
 	if (size)
-		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)size);
+		snprintf(options, sizeof(options), "mode=0700,size=%llu", (unsigned long long)size);
 	ul_boot_path(b, UL_PATH_UPPER, path);
 	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
 		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL, errno);
@@ -82,6 +82,8 @@ int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
 	if (r == 0)
 		r = ul_upper_bind_state(b, err);
 	b->upper.mounted = r == 0;
+	if (r == 0)
+		r = ul_upper_new_session(b, err);
 	/* What was found and written on the disk does not hold for it. */
 	ul_boot_forget_reconcile(b);
 	return r;

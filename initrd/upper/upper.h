@@ -104,6 +104,18 @@ int ul_upper_give_up(struct ul_boot *b, struct ul_error *err);
  */
 int ul_upper_layout(struct ul_boot *b, struct ul_error *err);
 
+/* What an older Underlay had as the overlay's upper directory becomes a lower layer: see take_over.c. -UL_E_UPPER. */
+int ul_upper_take_over(int root_fd, struct ul_error *err);
+
+/*
+ * Join what earlier sessions left into the kept layer (dbgen/layers/join.h). The lower in work says what is sealed. An
+ * upper on a tmpfs has neither.
+ */
+int ul_upper_join(struct ul_boot *b, struct ul_error *err);
+
+/* Make this boot's session, where there is none yet: b->upper.session. Its store has the lower's mode and group. */
+int ul_upper_new_session(struct ul_boot *b, struct ul_error *err);
+
 /*
  * Rename what has the wrong type to NAME.bad-N, whatever it is: nothing of it is opened or followed. dirfd is the
  * directory it is in. 0 or -errno.

@@ -1,0 +1,30 @@
+/*
+ * What the upper has, before it is joined: the sessions of earlier boots over the kept layer, as the overlay showed it. For
+ * whoever asks for a few names; nothing is listed.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/vector.h"
+
+struct ul_entries {
+	int kept;                /* -1: there is no kept layer */
+	UL_VECTOR(int) sessions; /* their `up`, the newest first */
+};
+
+/* Open what is there below upper_fd. Nothing is followed, nothing made. 0 or -errno. Close also after a failure. */
+int ul_entries_open(int upper_fd, struct ul_entries *ret);
+void ul_entries_close(struct ul_entries *e);
+
+/* Where an entry was found. */
+struct ul_entry {
+	int dirfd;    /* of the layer; borrowed */
+	bool partial; /* a directory of a session that shows a lower layer's contents as well: not whole where it lies */
+};
+
+/*
+ * Whether the upper has an entry of this name at its top. 1: *ret is where; 0: not, or a whiteout hides it; -errno. ret may
+ * be NULL.
+ */
+int ul_entries_find(const struct ul_entries *e, const char *name, struct ul_entry *ret);

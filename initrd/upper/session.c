@@ -1,0 +1,85 @@
+/*
+ * The layers of the upper. Join: before, the filesystem is checked and laid out; after, sessions/ is empty, and what
+ * earlier boots built is in kept/. New session: a directory made in this boot is ready to be the overlay's upper.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/paths.h"
+#include "dbgen/layers/join.h"
+#include "dbgen/layers/session.h"
+#include "initrd/base/boot_paths.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+/* The store of a lower, sealed; or -errno. */
+static int open_store(const struct ul_boot *b, const struct ul_lower *lower)
+{
+	char path[PATH_MAX];
+	int fd = open(ul_lower_path(b, lower, lower->store, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int refuse_store(const struct ul_lower *lower, int error, struct ul_error *err)
+{
+	return ul_error_errno(err, error == EIO ? UL_E_CORRUPT : UL_E_FILESYSTEM, "opening the sealed store",
+			      lower->store, NULL, error);
+}
+
+static void close_stores(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+int ul_upper_join(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_join_report *report = &b->upper.joined;
+	int sealed[UL_BOOT_LOWERS], r = 0;
+	struct ul_join join = {.upper_fd = b->upper.fd, .sealed = sealed};
+
+	for (size_t i = 0; r == 0 && i < b->n_lowers; i++) {
+		int fd = open_store(b, &b->lowers[i]);
+
+		if (fd < 0)
+			r = refuse_store(&b->lowers[i], -fd, err);
+		else
+			sealed[join.n_sealed++] = fd;
+	}
+	if (r == 0)
+		r = ul_join_sessions(&join, report, err);
+	close_stores(sealed, join.n_sealed);
+	if (report->sessions > 0)
+		ul_log(report->joined || report->removed ? UL_LOG_INFO : UL_LOG_DEBUG,
+		       "upper: joined %llu entries of the last session%s; %llu kept ones went",
+		       (unsigned long long)report->joined, report->sessions == 1 ? "" : "s",
+		       (unsigned long long)report->removed);
+	return r;
+}
+
+int ul_upper_new_session(struct ul_boot *b, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	char name[UL_SESSION_NAME_MAX];
+	struct stat st;
+	int fd, r;
+
+	if (*b->upper.session)
+		return 0;
+	fd = open_store(b, lower);
+	if (fd < 0)
+		return refuse_store(lower, -fd, err);
+	r = fstat(fd, &st) < 0 ? refuse_store(lower, errno, err) : 0;
+	close(fd);
+	/* The overlay shows mode and group of its upper, and Nix's builders want theirs. */
+	if (r == 0)
+		r = ul_session_make(b->upper.fd, (st.st_mode & 07777) | 0700, st.st_gid, name, err);
+	if (r == 0)
+		snprintf(b->upper.session, sizeof(b->upper.session), UL_SESSIONS "/%s", name);
+	return r;
+}

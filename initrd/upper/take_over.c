@@ -1,0 +1,90 @@
+/*
+ * An upper of an Underlay before 0.2 had its store above the sealed one:
+ *
+ *     store/   upperdir of the overlay      becomes kept/, by one rename; or, where kept/ is there already because an
+ *                                           older Underlay was started in between, a session that is joined first
+ *     work/    its workdir                  is thrown away
+ *
+ * Nothing of either is looked at: what store/ has under a sealed name is never seen beneath the sealed layers.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/paths.h"
+#include "dbgen/layers/join.h"
+#include "dbgen/layers/session.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/upper.h"
+
+#define OLD_STORE   "store"
+#define OLD_WORK    "work"
+#define OLD_SESSION UL_SESSIONS "/00000000-0000000000000000"
+
+static const char what[] = "taking over the upper of an older Underlay";
+
+static int fail(const char *name, int error, struct ul_error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), UL_PATH_UPPER "/%s", name);
+	return ul_error_errno(err, UL_E_UPPER, what, path, error == ENOSPC ? "Make room on the upper." : NULL, error);
+}
+
+/* A store that is a subvolume of btrfs can be renamed, and then nothing into or out of it. */
+static int refuse_subvolume(int root, const struct stat *store, struct ul_error *err)
+{
+	struct stat st;
+
+	if (fstat(root, &st) < 0)
+		return fail("", errno, err);
+	if (st.st_dev == store->st_dev)
+		return 0;
+	return ul_error_set(err, UL_E_UPPER, what, UL_PATH_UPPER "/" OLD_STORE,
+			    "Make it a plain directory, and move into it what it holds.",
+			    "it is a subvolume, into and out of which nothing can be renamed");
+}
+
+static int take_store(int root, struct ul_error *err)
+{
+	struct stat st;
+	int r;
+
+	if (fstatat(root, OLD_STORE, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(OLD_STORE, errno, err);
+	if (!S_ISDIR(st.st_mode)) {
+		r = ul_upper_move_aside(root, OLD_STORE);
+		return r < 0 ? fail(OLD_STORE, -r, err) : 0;
+	}
+	r = refuse_subvolume(root, &st, err);
+	if (r < 0)
+		return r;
+	if (renameat2(root, OLD_STORE, root, UL_KEPT, RENAME_NOREPLACE) == 0) {
+		ul_log(UL_LOG_INFO, "upper: what an older Underlay kept in " OLD_STORE "/ is in " UL_KEPT "/ now");
+		return 0;
+	}
+	if (errno != EEXIST)
+		return fail(OLD_STORE, errno, err);
+	if ((mkdirat(root, UL_SESSIONS, 0700) < 0 && errno != EEXIST) ||
+	    (mkdirat(root, OLD_SESSION, 0700) < 0 && errno != EEXIST) ||
+	    renameat2(root, OLD_STORE, root, OLD_SESSION "/up", RENAME_NOREPLACE) < 0)
+		return fail(OLD_STORE, errno, err);
+	ul_log(UL_LOG_INFO, "upper: what an older Underlay left in " OLD_STORE "/ is joined");
+	return 0;
+}
+
+int ul_upper_take_over(int root_fd, struct ul_error *err)
+{
+	struct ul_trash trash = {.fd = -1};
+	int r = take_store(root_fd, err), moved;
+
+	if (r < 0)
+		return r;
+	r = ul_trash_open(root_fd, UL_TRASH, &trash);
+	if (r < 0)
+		return fail(UL_TRASH, -r, err);
+	moved = ul_trash_move(&trash, root_fd, OLD_WORK);
+	ul_trash_close(&trash);
+	return moved < 0 && moved != -ENOENT ? fail(OLD_WORK, -moved, err) : 0;
+}
