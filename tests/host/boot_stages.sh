@@ -19,9 +19,9 @@ for mode in attach rebuild; do
 		set -e
 		cmp "$root/nix/store/$library/file" <(echo library)
 		echo new >"$root/nix/store/new"
-		[ "$(cat "$root/nix/.rw/store/new")" = new ]
+		[ "$(cat "$session/new")" = new ]
 		! touch "$root/nix/.ro/nix/store/new" 2>/dev/null
-		[ "$(ls "$root/nix/.rw/store")" = new ]' "" "[database]" "mode = $mode"
+		[ "$(ls "$session")" = new ]' "" "[database]" "mode = $mode"
 	tap "$mode: roots for the paths that no other refers to" run '
 		[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
 			"/nix/store/$system /nix/store/$other " ]' "" "[database]" "mode = $mode"
@@ -34,13 +34,13 @@ tap "the overlay's mount is what Nix looks for, with paths as seen in the new ro
 	mount --bind /proc "$root/proc"
 	mount --bind /usr "$root/var" && mkdir "$root/usr" && mount --move "$root/var" "$root/usr"
 	ln -s usr/lib "$root/lib"; ln -s usr/lib64 "$root/lib64"
-	chroot "$root" /usr/bin/grep -qE "^overlay /nix/store overlay rw,nosuid,nodev,.*lowerdir=/nix/.ro/nix/store,upperdir=/nix/.rw/store," /proc/mounts' \
+	chroot "$root" /usr/bin/grep -qE "^overlay /nix/store overlay rw,nosuid,nodev,.*lowerdir=/nix/.ro/nix/store,upperdir=/nix/.rw/sessions/[0-9]{8}-[0-9a-f]{16}/up," /proc/mounts' \
 	"" "${attach[@]}"
 tap "the lower is read-only, nodev and nosuid" run '
 	findmnt -no OPTIONS "$root/nix/.ro" | grep -q "^ro,nosuid,nodev"' "" "${attach[@]}"
 tap "attach: nix.conf names both layers, and no database is written" run '
 	set -e
-	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&upper-layer=/nix/.rw/store" "$run/nix.conf"
+	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&check-mount=false&upper-layer=${session#"$root"}" "$run/nix.conf"
 	grep -qx "extra-experimental-features = local-overlay-store read-only-local-store" "$run/nix.conf"
 	[ ! -e "$root/nix/var/nix/db/db.sqlite" ]' "" "${attach[@]}"
 tap "attach: the remount hook of the policy" run '

@@ -56,7 +56,7 @@ foreign() {
 system_line=("[system]" "path = /nix/store/$system")
 registered='set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
-	echo new >"$root/nix/store/new" && [ "$(cat "$root/nix/.rw/store/new")" = new ]
+	echo new >"$root/nix/store/new" && [ "$(cat "$session/new")" = new ]
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ]
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from Refs")" = 2 ]
 	[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \

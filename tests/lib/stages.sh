@@ -77,7 +77,7 @@ verify=("mode = pinned" "root-hash = $(printf '%064d' 1)")
 under=  # what runs the stages: strace, say
 
 # run SCRIPT [CMDLINE [POLICY-LINE...]]: the stages over $device, and when they succeed the script, in which $root
-# is the new root and $run has nix.conf and state.json. Status: the stages' code, else the script's.
+# is the new root, $session the layer that this boot writes, and $run has nix.conf and state.json. Status: the stages' code, else the script's.
 run() {
 	local script=$1 cmdline=${2:-}
 	shift $(($# < 2 ? $# : 2))
@@ -94,6 +94,7 @@ run() {
 		trap "cd / && umount -R \"$root\" 2>/dev/null || true" EXIT
 		eval "$before"
 		$under "$stages" "$device" "$root" "$run" "$conf" "$cmdline" || exit
+		session=$(echo "$root"/nix/.rw/sessions/*/up)
 		'"$script"
 }
 
