@@ -74,6 +74,20 @@ static void dry_run(void **state)
 	}
 }
 
+/* Rows in a circle, of which nothing can be made: the database goes, and paths of the next one are checked from id 1 on. */
+static void circle(void **state)
+{
+	struct upper_fixture *f = *state;
+
+	upper_fill(f, UL_RECONCILE_ATTACH);
+	upper_exec("insert into Refs select (select id from ValidPaths where path like '%-p20'),"
+		   " (select id from ValidPaths where path like '%-p21');"
+		   "update ValidPaths set hash = 'sha256:' || hex(zeroblob(32)) where path like '%-p3'");
+	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
+	assert_int_equal(number(f, QUARANTINED), 1);
+	upper_run(U, "test ! -e var/nix/db/db.sqlite && grep -q '\"checkedId\":0' lower.json");
+}
+
 /* A dry run writes nothing, also where a real run puts a damaged database's sound rows beside it for a moment. */
 static void dry_run_of_damaged(void **state)
 {
@@ -201,8 +215,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, upper_setup, upper_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(vanished),     TEST(dry_run),    TEST(dry_run_of_damaged),    TEST(roots),
-		TEST(half_written), TEST(stale_mark), TEST(quarantine_is_emptied),
+		TEST(vanished), TEST(dry_run),      TEST(dry_run_of_damaged), TEST(circle),
+		TEST(roots),    TEST(half_written), TEST(stale_mark),         TEST(quarantine_is_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
