@@ -134,9 +134,8 @@ static int parse_path(const struct ul_builder *b, const char *path, uint8_t *dig
 		      struct ul_error *err)
 {
 	const char *base = ul_store_path_parse(b->store_dir, path, digest);
-	size_t dir_len = strlen(b->store_dir);
 
-	if (!base && (strncmp(path, b->store_dir, dir_len) != 0 || path[dir_len] != '/'))
+	if (!base && !ul_store_base_in(b->store_dir, path))
 		return ul_error_set(err, UL_E_INPUT, ADDING, path, "Name the store directory with --store-dir.",
 				    "it does not lie in the store directory %s", b->store_dir);
 	if (!base)

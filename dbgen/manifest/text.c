@@ -8,12 +8,12 @@
 
 bool ul_deriver_parse(const char *store_dir, const char *deriver, const char **ret_base)
 {
-	size_t len = strlen(deriver), dir_len = strlen(store_dir);
+	size_t len = strlen(deriver);
 	uint8_t digest[UL_DIGEST_SIZE];
 
 	*ret_base = ul_store_path_parse(store_dir, deriver, digest);
 	if (*ret_base)
 		return true;
 	return deriver[0] == '/' && len <= UL_DERIVER_MAX && ul_text_clean(deriver, len) &&
-	       !(!strncmp(deriver, store_dir, dir_len) && deriver[dir_len] == '/');
+	       !ul_store_base_in(store_dir, deriver);
 }

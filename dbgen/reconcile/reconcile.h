@@ -51,9 +51,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "common/error.h"
+#include "common/vector.h"
 #include "dbgen/manifest/manifest.h"
+#include "dbgen/store/store_path.h"
 
 enum ul_reconcile_mode { UL_RECONCILE_ATTACH, UL_RECONCILE_REBUILD };
 
@@ -101,11 +102,13 @@ struct ul_reconcile_report {
 	bool database_kept; /* nothing was to change in it */
 	char identity[160]; /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
-	uint64_t checked;      /* paths whose NAR hash was computed */
-	uint64_t upper_paths;  /* rows of paths that only the upper has, afterwards; attach mode only */
-	uint64_t emptied;      /* quarantines that were removed for good */
-	uint64_t database_us;  /* time that the database took */
-	struct ul_buffer list; /* struct ul_reconcile_item, owned; the first UL_RECONCILE_LISTED of each action */
+	uint64_t checked;     /* paths whose NAR hash was computed */
+	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards; attach mode only */
+	uint64_t emptied;     /* quarantines that were removed for good */
+	uint64_t database_us; /* time that the database took */
+	uint64_t lost;        /* of those that were invalidated: because of what they refer to */
+	char first_lost[UL_BASE_NAME_MAX + 1];
+	UL_VECTOR(struct ul_reconcile_item) list; /* texts owned; the first UL_RECONCILE_LISTED of each action */
 };
 
 #define UL_RECONCILE_LISTED 10000 /* items of one action that are kept by name; all are counted */

@@ -84,14 +84,18 @@ bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIG
 	return true;
 }
 
-const char *ul_store_base_of(const char *store_dir, const char *path)
+const char *ul_store_base_in(const char *store_dir, const char *path)
 {
 	size_t len = strlen(store_dir);
 
-	if (strncmp(path, store_dir, len) != 0 || path[len] != '/' || path[len + 1] == '\0' ||
-	    strchr(path + len + 1, '/'))
-		return NULL;
-	return path + len + 1;
+	return strncmp(path, store_dir, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
+}
+
+const char *ul_store_base_of(const char *store_dir, const char *path)
+{
+	const char *base = ul_store_base_in(store_dir, path);
+
+	return base && *base && !strchr(base, '/') ? base : NULL;
 }
 
 const char *ul_store_path_parse(const char *store_dir, const char *path, uint8_t ret_digest[UL_DIGEST_SIZE])

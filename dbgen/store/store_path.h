@@ -33,6 +33,9 @@ bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIG
  */
 const char *ul_store_base_of(const char *store_dir, const char *path);
 
+/* What follows "STORE_DIR/" in path, "" where nothing does; NULL: path does not begin so. */
+const char *ul_store_base_in(const char *store_dir, const char *path);
+
 /*
  * A whole store path, "STORE_DIR/HASH-name": its base name within path and its digest. NULL: not a store path of this
  * directory; ret_digest is then as it was.

@@ -6,6 +6,8 @@
  * names another one is moved away, and the log's index is thrown away: this connection locks the database for itself and
  * needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
  */
+#include "dbgen/reconcile/db_file.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +17,12 @@
 #include <sys/stat.h>
 
 #include "common/file.h"
-#include "dbgen/reconcile/internal.h"
+#include "common/sqlite.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/reconcile/quarantine.h"
+#include "dbgen/reconcile/upper_open.h"
 
-#define DB      "db.sqlite"
+#define DB      UL_DB_FILE_NAME
 #define WAL     DB "-wal"
 #define SHM     DB "-shm"
 #define JOURNAL DB "-journal"
@@ -25,49 +30,57 @@
 
 #define CA_SCHEMA "ca-schema"
 
+static const char what[] = "making the upper agree with the lower";
+
 /* ---- the files ---- */
 
-static int open_directory(struct ul_rc *c)
-{
-	static const char *const parts[] = {"var", "nix", "db"};
-	int fd = c->o->upper_fd, r = 0;
+static const char *const directories[] = {"var", "nix", "db"};
 
-	for (size_t i = 0; i < UL_ARRAY_SIZE(parts); i++) {
+static int open_directory(struct ul_db_file *f)
+{
+	int fd = f->upper->fd, r = 0;
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(directories); i++) {
 		int next = -1;
 
-		r = ul_rc_open_dir(c, fd, parts[i], &next);
-		if (fd != c->o->upper_fd)
+		r = ul_upper_dir_open(f->upper, fd, directories[i], &next);
+		if (fd != f->upper->fd)
 			close(fd);
 		fd = next;
 		if (r < 0 || fd < 0)
 			break;
 	}
-	c->db_fd = fd;
+	f->dir_fd = fd;
 	return r;
 }
 
-/* *ret_size: -1: it is not there (any more). */
-static int check_file(struct ul_rc *c, const char *name, int64_t *ret_size)
+/* The directory, where it is not there yet. */
+static int make_directory(struct ul_db_file *f)
 {
-	struct stat st;
-	int r;
+	int fd = f->upper->fd;
 
-	*ret_size = -1;
-	if (fstatat(c->db_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : ul_rc_fail_upper(c, name, errno);
-	if (S_ISREG(st.st_mode)) {
-		*ret_size = st.st_size;
-		return 0;
+	for (size_t i = 0; f->dir_fd < 0 && i < UL_ARRAY_SIZE(directories); i++) {
+		int next = -1, error;
+
+		if (mkdirat(fd, directories[i], 0755) == 0 || errno == EEXIST)
+			next = openat(fd, directories[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		error = errno;
+		if (fd != f->upper->fd)
+			close(fd);
+		if (next < 0)
+			return ul_upper_dir_fail(f->upper, UL_DB_FILE_DIR, error);
+		fd = next;
 	}
-	r = ul_rc_report(c, UL_RECONCILE_QUARANTINED, name, "it must be a file");
-	return r < 0 ? r : ul_rc_quarantine(c, c->db_fd, name);
+	if (f->dir_fd < 0)
+		f->dir_fd = fd;
+	return 0;
 }
 
 /* A journal ends in the name of the one above it, its length, a checksum and the journal's magic. */
-static bool names_another(struct ul_rc *c, int64_t size)
+static bool names_another(struct ul_db_file *f, int64_t size)
 {
 	static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
-	ul_autoclose int fd = openat(c->db_fd, JOURNAL, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int fd = openat(f->dir_fd, JOURNAL, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t end[8];
 
 	return size >= (int64_t)sizeof(end) &&
@@ -75,65 +88,65 @@ static bool names_another(struct ul_rc *c, int64_t size)
 		!memcmp(end, magic, sizeof(magic)));
 }
 
-static int move_file(struct ul_rc *c, const char *name, const char *why)
+static int move_file(struct ul_db_file *f, const char *name, const char *why)
 {
-	int r = ul_rc_report(c, UL_RECONCILE_QUARANTINED, name, "%s", why);
+	int r = ul_upper_dir_report(f->upper, UL_RECONCILE_QUARANTINED, name, "%s", why);
 
-	return r < 0 ? r : ul_rc_quarantine(c, c->db_fd, name);
+	return r < 0 ? r : ul_quarantine_move(f->upper, f->dir_fd, name);
 }
 
-/* *ret: there is a database that SQLite may open. */
-static int check_files(struct ul_rc *c, bool *ret)
-{
-	int64_t db, wal, shm, journal;
-	int r = check_file(c, DB, &db);
+/* What is there, before SQLite looks. */
+struct found {
+	bool database; /* one that SQLite may open */
+	bool log;      /* it holds something */
+};
 
-	*ret = false;
-	if (r == 0)
-		r = check_file(c, WAL, &wal);
-	if (r == 0)
-		r = check_file(c, SHM, &shm);
-	if (r == 0)
-		r = check_file(c, JOURNAL, &journal);
-	if (r == 0)
-		r = ul_rc_make_way(c, c->db_fd, DB);
-	if (r == 0)
-		r = ul_rc_make_way(c, c->db_fd, SCHEMA);
-	if (r == 0)
-		r = ul_rc_make_way(c, c->db_fd, CA_SCHEMA);
-	if (r != 0)
+static int check_files(struct ul_db_file *f, struct found *ret)
+{
+	static const char *const written[] = {DB, SCHEMA, CA_SCHEMA};
+	static const char *const names[] = {DB, WAL, SHM, JOURNAL};
+	int64_t size[UL_ARRAY_SIZE(names)];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(names); i++)
+		r = ul_upper_dir_check_file(f->upper, f->dir_fd, names[i], &size[i]);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(written); i++)
+		r = ul_upper_dir_make_way(f->upper, f->dir_fd, written[i]);
+	if (r < 0)
 		return r;
-	if (shm >= 0 && !c->o->dry_run && unlinkat(c->db_fd, SHM, 0) < 0)
-		return ul_rc_fail_upper(c, SHM, errno);
-	if (journal > 0 && names_another(c, journal))
-		r = move_file(c, JOURNAL, "it leads to a journal elsewhere");
-	if (r == 0 && db < 0 && wal > 0)
-		r = move_file(c, WAL, "the database that it belongs to is not there");
-	c->has_log = wal > 0;
-	*ret = db >= 0;
+	if (size[2] >= 0 && !f->upper->dry_run && unlinkat(f->dir_fd, SHM, 0) < 0)
+		return ul_upper_dir_fail(f->upper, SHM, errno);
+	if (size[3] > 0 && names_another(f, size[3]))
+		r = move_file(f, JOURNAL, "it leads to a journal elsewhere");
+	if (r == 0 && size[0] < 0 && size[1] > 0)
+		r = move_file(f, WAL, "the database that it belongs to is not there");
+	*ret = (struct found){.database = size[0] >= 0, .log = size[1] > 0};
 	return r;
 }
 
-static int check_version(struct ul_rc *c)
+/* *ret: the file `schema` says what it should. */
+static int check_version(struct ul_db_file *f, bool *ret)
 {
 	ul_autobuffer struct ul_buffer text = {0};
 	int64_t size;
-	int r = check_file(c, SCHEMA, &size);
+	int r = ul_upper_dir_check_file(f->upper, f->dir_fd, SCHEMA, &size);
 
-	c->schema_right = r == 0 && size >= 2 && size <= 3 && ul_read_file(c->db_fd, SCHEMA, 16, &text) == 0 &&
-			  text.len >= 2 && !memcmp(text.data, UL_DB_SCHEMA_VERSION, 2);
+	*ret = r == 0 && size >= 2 && size <= 3 && ul_read_file(f->dir_fd, SCHEMA, 16, &text) == 0 && text.len >= 2 &&
+	       !memcmp(text.data, UL_DB_SCHEMA_VERSION, 2);
 	return r;
 }
 
-int ul_rc_db_quarantine(struct ul_rc *c, const char *why)
+int ul_db_file_quarantine(struct ul_db_file *f, const char *why)
 {
 	static const char *const names[] = {DB, WAL, SHM, JOURNAL};
-	int r = ul_rc_report(c, UL_RECONCILE_QUARANTINED, DB, "%s", why);
+	int r;
 
+	sqlite3_close(ul_steal(f->db));
+	r = ul_upper_dir_report(f->upper, UL_RECONCILE_QUARANTINED, DB, "%s", why);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(names); i++)
-		r = ul_rc_quarantine(c, c->db_fd, names[i]);
-	if (r == 0 && !c->o->dry_run && fsync(c->db_fd) < 0)
-		r = ul_rc_fail_upper(c, DB, errno);
+		r = ul_quarantine_move(f->upper, f->dir_fd, names[i]);
+	if (r == 0 && !f->upper->dry_run && fsync(f->dir_fd) < 0)
+		r = ul_upper_dir_fail(f->upper, DB, errno);
 	return r;
 }
 
@@ -198,7 +211,7 @@ static bool is_harmless(const char *type, const char *name, const char *table, c
 	       (!strcmp(type, "index") && !is_own_table(table));
 }
 
-/* What Nix 2.8, the eldest that is known here, has not got need not be there. */
+/* What Nix 2.8, the oldest that is supported, does not have need not be there. */
 static bool is_required(const struct ul_db_object *object)
 {
 	return !object->ca && strcmp(object->table, "SchemaMigrations") != 0;
@@ -236,82 +249,116 @@ static bool is_upper_trouble(int code)
 	       code == SQLITE_CANTOPEN || code == SQLITE_LOCKED;
 }
 
-static int fail_sqlite(struct ul_rc *c, sqlite3 *db)
+static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 {
 	int code = db ? sqlite3_errcode(db) : SQLITE_NOMEM;
 
 	if (code == SQLITE_NOMEM)
-		return ul_rc_nomem(c);
+		return ul_upper_dir_nomem(f->upper);
 	if (code == SQLITE_BUSY)
-		return ul_error_set(c->err, UL_E_UPPER, ul_rc_what, c->db_path,
+		return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path,
 				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
-	return ul_error_set(c->err, UL_E_UPPER, ul_rc_what, c->db_path, code == SQLITE_FULL ? "Make room there." : NULL,
+	return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, code == SQLITE_FULL ? "Make room there." : NULL,
 			    "%s", sqlite3_errmsg(db));
 }
 
 /* Bring the log home. 0, or SQLite's code. */
-static int checkpoint(struct ul_rc *c, sqlite3 *db)
+static int checkpoint(struct ul_db_file *f, sqlite3 *db)
 {
 	int code = sqlite3_exec(db,
 				"pragma locking_mode = exclusive; pragma synchronous = full;"
 				"select count(*) from sqlite_schema",
 				NULL, NULL, NULL);
 
-	if (code == SQLITE_OK && !c->o->dry_run)
+	if (code == SQLITE_OK && !f->upper->dry_run)
 		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	return code & 0xff;
 }
 
-static int open_database(struct ul_rc *c, sqlite3 **ret, bool *ret_intact)
+static int open_database(struct ul_db_file *f, bool has_log)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(c->db_path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL), r = 0;
+	int code = sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL), r = 0;
 
 	if (code == SQLITE_OK) {
 		/* An empty log is SQLite's own of this moment: it takes that away again. */
-		if (c->o->dry_run && c->has_log)
+		if (f->upper->dry_run && has_log)
 			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 		ul_sqlite_harden(db);
-		code = checkpoint(c, db);
+		code = checkpoint(f, db);
 	}
 	if (code == SQLITE_OK) {
-		*ret_intact = schema_is_nix(db);
-		*ret = db;
+		f->intact = schema_is_nix(db);
+		f->db = db;
 		return 0;
 	}
 	if (!db || code == SQLITE_NOMEM || is_upper_trouble(code))
-		r = fail_sqlite(c, db);
+		r = fail_sqlite(f, db);
 	if (code == SQLITE_CORRUPT && r == 0) {
 		/* Some of it can be read, perhaps. */
-		*ret = db;
+		f->db = db;
 		return 0;
 	}
 	sqlite3_close(db);
-	return r < 0 ? r : ul_rc_db_quarantine(c, "it is no database");
+	return r < 0 ? r : ul_db_file_quarantine(f, "it is not a database");
 }
 
-int ul_rc_db_open(struct ul_rc *c, sqlite3 **ret, bool *ret_intact)
+int ul_db_file_init(struct ul_db_file *f, struct ul_upper_dir *u)
 {
-	bool there = false;
-	int r = open_directory(c);
+	*f = (struct ul_db_file){.upper = u, .dir_fd = -1};
+	if ((size_t)snprintf(f->path, sizeof(f->path), "%s/" UL_DB_FILE_DIR "/" UL_DB_FILE_NAME, u->path) >=
+	    sizeof(f->path))
+		return ul_upper_dir_fail(u, u->path, ENAMETOOLONG);
+	return 0;
+}
 
-	*ret = NULL;
-	*ret_intact = false;
-	if (r < 0 || c->db_fd < 0)
+void ul_db_file_close(struct ul_db_file *f)
+{
+	sqlite3_close(f->db);
+	f->db = NULL;
+	f->intact = false;
+	ul_cleanup_close(&f->dir_fd);
+	f->dir_fd = -1;
+}
+
+int ul_db_file_open(struct ul_db_file *f)
+{
+	struct found found = {.database = false};
+	bool version_right = false;
+	int r;
+
+	ul_db_file_close(f);
+	f->max_id = 0;
+	r = open_directory(f);
+	if (r < 0 || f->dir_fd < 0)
 		return r;
-	r = check_version(c);
+	r = check_version(f, &version_right);
 	if (r == 0)
-		r = check_files(c, &there);
-	return r < 0 || !there ? r : open_database(c, ret, ret_intact);
+		r = check_files(f, &found);
+	if (r == 0 && found.database)
+		r = open_database(f, found.log);
+	f->intact &= version_right;
+	if (r == 0 && f->db)
+		(void)ul_db_file_max_id(f->db, &f->max_id);
+	return r;
 }
 
-int ul_rc_db_close(struct ul_rc *c, sqlite3 *db)
+int ul_db_file_shut(struct ul_db_file *f)
 {
+	sqlite3 *db = ul_steal(f->db);
+
 	/* Closing brings home what the log holds; it was empty already. */
-	return sqlite3_close(db) == SQLITE_OK ? 0 : fail_sqlite(c, db);
+	return sqlite3_close(db) == SQLITE_OK ? 0 : fail_sqlite(f, db);
 }
 
-int ul_rc_db_max_id(sqlite3 *db, int64_t *ret)
+int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct ul_db_options *options)
+{
+	int r = make_directory(f);
+
+	return r < 0 ? r : ul_upper_dir_error(f->upper, ul_db_build(m, f->dir_fd, ".", options, f->upper->err));
+}
+
+int ul_db_file_max_id(sqlite3 *db, int64_t *ret)
 {
 	ul_autostatement sqlite3_stmt *row = NULL;
 
