@@ -120,7 +120,8 @@ int ul_entries_find(const struct ul_entries *e, const char *name, struct ul_entr
 		if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
 			return 0;
 		if (ret)
-			*ret = (struct ul_entry){.dirfd = fd,
+			*ret = (struct ul_entry){.mode = st.st_mode,
+						 .dirfd = fd,
 						 .partial = S_ISDIR(st.st_mode) && has_directory(e, i + 1, name) &&
 							    !is_opaque(fd, name)};
 		return 1;

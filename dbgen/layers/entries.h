@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/vector.h"
 
@@ -19,6 +20,7 @@ void ul_entries_close(struct ul_entries *e);
 
 /* Where an entry was found. */
 struct ul_entry {
+	mode_t mode;  /* type and permissions */
 	int dirfd;    /* of the layer; borrowed */
 	bool partial; /* a directory of a session that shows a lower layer's contents as well: not whole where it lies */
 };

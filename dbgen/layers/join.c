@@ -109,6 +109,22 @@ static int take_over(struct job *j, const struct pair *at, const char *name)
 
 static int join_entries(struct job *j, const struct pair *at, bool top);
 
+/*
+ * A directory that was copied up (the kernel marks each copy with its origin) from one that is not kept: from a sealed one
+ * of an image before. It holds what was changed, and not the rest.
+ */
+static int throw_away_copy(struct job *j, const struct pair *at, int session, const char *name, bool *ret_done)
+{
+	int r;
+
+	if (fgetxattr(session, "trusted.overlay.origin", NULL, 0) < 0)
+		return errno == ENODATA || errno == EOPNOTSUPP ? 0 : fail(j, name, errno);
+	r = throw_away(j, at->session, name);
+	j->report->sealed += r == 0;
+	*ret_done = r == 0;
+	return r;
+}
+
 /* Rule 3. *ret_done: it was one, and its contents are joined. */
 static int merge(struct job *j, const struct pair *at, const char *name, bool *ret_done)
 {
@@ -120,12 +136,14 @@ static int merge(struct job *j, const struct pair *at, const char *name, bool *r
 	*ret_done = false;
 	if (session < 0)
 		return errno == ENOTDIR || errno == ELOOP ? 0 : fail(j, name, errno);
-	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (kept < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : fail(j, name, errno);
 	r = is_opaque(j, session, name);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (kept < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		return fail(j, name, errno);
+	if (kept < 0)
+		return throw_away_copy(j, at, session, name, ret_done);
 	if (below.depth > DEPTH_MAX)
 		return fail(j, name, ELOOP);
 	below.session = session;

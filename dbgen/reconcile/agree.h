@@ -16,7 +16,11 @@ struct ul_agreement {
 	struct ul_lower_rows lower;
 	struct ul_upper_store store;
 	struct ul_db_file db;
+	bool whole; /* the database was there, was Nix's and nothing of it was lost: a path without a row has none */
 };
+
+/* The database is open: whether it is the very one that the last run left for this lower. */
+bool ul_agree_unchanged(const struct ul_agreement *a);
 
 /* db.max_id is the database's when this is done. */
 int ul_agree_attached(struct ul_agreement *a);

@@ -3,7 +3,8 @@
  * rows, and copies of the lower's rows that they refer to (Nix's local-overlay store makes a copy, with everything that
  * it refers to, whenever it is asked whether a path of the lower is valid).
  *
- * At every boot each copy is compared with the lower. Where all is right, the database stays as it is. Else a new one is
+ * While the lower is the recorded one and nobody wrote to the database, it stays as it is, at a cost that follows
+ * nothing. Else each copy is compared with the lower. Where all is right, the database stays too. Else a new one is
  * written from the rows that stand and from the lower's own word for its paths.
  */
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static int quarantine_broken(struct ul_agreement *a, const struct ul_rows *rows)
 
 	for (size_t i = 0; r == 0 && i < rows->list.n; i++)
 		if (rows->list.at[i].fate == UL_FATE_BROKEN)
-			r = ul_quarantine_move(&a->upper, a->store.fd, ul_rows_text(rows, rows->list.at[i].base));
+			r = ul_upper_store_quarantine(&a->store, &a->upper, ul_rows_text(rows, rows->list.at[i].base));
 	return r;
 }
 
@@ -112,7 +113,13 @@ int ul_agree_attached(struct ul_agreement *a)
 			(void)unlinkat(a->db.dir_fd, "schema", 0);
 		return 0;
 	}
+	if (ul_agree_unchanged(a)) {
+		report->database_kept = true;
+		report->upper_paths = a->marks.upper_paths;
+		return 0;
+	}
 	r = agree(a, &rows);
+	a->whole = r == 0 && !rows.damaged;
 	ul_rows_free(&rows);
 	return r;
 }

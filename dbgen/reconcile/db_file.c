@@ -358,6 +358,17 @@ int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct u
 	return r < 0 ? r : ul_upper_dir_error(f->upper, ul_db_build(m, f->dir_fd, ".", options, f->upper->err));
 }
 
+void ul_db_file_print(const struct ul_db_file *f, struct ul_db_print *ret)
+{
+	struct stat st;
+
+	*ret = (struct ul_db_print){0};
+	if (f->dir_fd >= 0 && fstatat(f->dir_fd, DB, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtim.tv_sec >= 0)
+		*ret = (struct ul_db_print){.size = (uint64_t)st.st_size,
+					    .time = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
+						    (uint64_t)st.st_mtim.tv_nsec};
+}
+
 int ul_db_file_max_id(sqlite3 *db, int64_t *ret)
 {
 	ul_autostatement sqlite3_stmt *row = NULL;

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include "dbgen/database/db.h"
+#include "dbgen/reconcile/marks.h"
 #include "dbgen/reconcile/upper_dir.h"
 
 #define UL_DB_FILE_DIR  "var/nix/db" /* from the upper's root */
@@ -38,6 +39,9 @@ int ul_db_file_quarantine(struct ul_db_file *f, const char *why);
 
 /* Write it anew, making the directory where it is not there. */
 int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct ul_db_options *options);
+
+/* What tells whether somebody wrote to it since; all zero where there is no database. */
+void ul_db_file_print(const struct ul_db_file *f, struct ul_db_print *ret);
 
 /* The greatest id of ValidPaths; 0: no row. 0 or -EIO. */
 int ul_db_file_max_id(sqlite3 *db, int64_t *ret);

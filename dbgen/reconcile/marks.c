@@ -98,6 +98,11 @@ static int read_lower(struct ul_upper_dir *u, struct ul_marks *marks)
 	snprintf(marks->identity, sizeof(marks->identity), "%s", identity);
 	marks->rebuild = !strcmp(mode, "rebuild");
 	marks->checked_id = (int64_t)checked;
+	/* Absent in what an older Underlay wrote. */
+	if (!ul_json_uint(obj, "databaseSize", &marks->print.size) ||
+	    !ul_json_uint(obj, "databaseTime", &marks->print.time) ||
+	    !ul_json_uint(obj, "upperPaths", &marks->upper_paths))
+		marks->print = (struct ul_db_print){0};
 	marks->known = marks->rebuild || !strcmp(mode, "attach");
 	return 0;
 }
@@ -125,22 +130,23 @@ int ul_marks_read(struct ul_upper_dir *u, struct ul_marks *ret)
 	return r;
 }
 
-int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_reconcile_options *o,
-			 int64_t max_id)
+int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_marks *now,
+			 const struct ul_reconcile_options *o)
 {
 	ul_autojson struct json_object *obj = json_object_new_object();
-	bool rebuild = o->mode == UL_RECONCILE_REBUILD;
-	char identity[160];
 
-	ul_marks_identity(&o->lower, identity, sizeof(identity));
 	/* A file that says this already stays: flash wears. */
-	if (before->known && before->rebuild == rebuild && before->checked_id == max_id &&
-	    !strcmp(before->identity, identity))
+	if (before->known && before->rebuild == now->rebuild && before->checked_id == now->checked_id &&
+	    before->print.size == now->print.size && before->print.time == now->print.time &&
+	    before->upper_paths == now->upper_paths && !strcmp(before->identity, now->identity))
 		return 0;
-	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_string(obj, "identity", identity) ||
+	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_string(obj, "identity", now->identity) ||
 	    !ul_json_add_string(obj, "name", o->lower.name) || !ul_json_add_string(obj, "version", o->lower.version) ||
-	    !ul_json_add_string(obj, "database", rebuild ? "rebuild" : "attach") ||
-	    !ul_json_add_uint(obj, "checkedId", (uint64_t)max_id))
+	    !ul_json_add_string(obj, "database", now->rebuild ? "rebuild" : "attach") ||
+	    !ul_json_add_uint(obj, "checkedId", (uint64_t)now->checked_id) ||
+	    !ul_json_add_uint(obj, "databaseSize", now->print.size) ||
+	    !ul_json_add_uint(obj, "databaseTime", now->print.time) ||
+	    !ul_json_add_uint(obj, "upperPaths", now->upper_paths))
 		return ul_upper_dir_nomem(u);
 	return write_json(u, LOWER_JSON, obj);
 }

@@ -3,14 +3,25 @@
 
 #include "dbgen/reconcile/upper_dir.h"
 
+/*
+ * What tells that nobody wrote to the database: every way of writing it sets the file's time. (Its change counter does
+ * not: SQLite leaves it alone where a transaction went through the log.)
+ */
+struct ul_db_print {
+	uint64_t size; /* bytes; 0: there is no database */
+	uint64_t time; /* of the last change, nanoseconds since 1970 */
+};
+
 /* All zero: there is no lower.json that counts, and no clean mark. */
 struct ul_marks {
-	bool known;         /* lower.json could be read: */
-	bool rebuild;       /* the database's mode */
-	int64_t checked_id; /* what was registered above it is not checked yet */
-	char identity[160]; /* of the lower */
-	bool clean;         /* the clean mark is there, */
-	int64_t clean_id;   /* made at this id */
+	bool known;               /* lower.json could be read: */
+	bool rebuild;             /* the database's mode */
+	int64_t checked_id;       /* what was registered above it is not checked yet */
+	char identity[160];       /* of the lower */
+	struct ul_db_print print; /* of the database, when the last run ended */
+	uint64_t upper_paths;     /* its rows that only the upper has, then */
+	bool clean;               /* the clean mark is there, */
+	int64_t clean_id;         /* made at this id */
 };
 
 /* The lower's name in lower.json. */
@@ -18,9 +29,9 @@ void ul_marks_identity(const struct ul_reconcile_lower *lower, char *buf, size_t
 
 int ul_marks_read(struct ul_upper_dir *u, struct ul_marks *ret);
 
-/* Write lower.json, where it does not say this already. max_id: of the database, now that all is done. */
-int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_reconcile_options *o,
-			 int64_t max_id);
+/* Write lower.json, where it does not say this already: now, but for its clean mark. */
+int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_marks *now,
+			 const struct ul_reconcile_options *o);
 
 int ul_marks_remove_clean(struct ul_upper_dir *u);
 int ul_marks_write_clean(struct ul_upper_dir *u, int64_t max_id);

@@ -9,14 +9,11 @@
  */
 int ul_quarantine_move(struct ul_upper_dir *u, int dirfd, const char *name);
 
-/* Worthless things: renamed into quarantine/trash, from where they are removed, a bounded number at each boot. */
-int ul_quarantine_discard(struct ul_upper_dir *u, int dirfd, const char *name);
-
 struct ul_quarantine_limits {
 	uint64_t age;  /* seconds; older runs go; 0: none goes for its age */
 	uint64_t size; /* bytes that may stay; 0: any number */
 	bool all;      /* everything goes: there is no other room on the disk */
 };
 
-/* Remove what the limits want removed, a bounded number of files. */
+/* Throw away what the limits want gone. Not in a dry run. */
 int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limits *limits);

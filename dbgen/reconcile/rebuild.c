@@ -92,8 +92,14 @@ static bool may_stay(struct ul_agreement *a)
 {
 	const struct ul_reconcile_report *report = a->upper.report;
 
-	return a->db.db && a->db.intact && !report->lower_changed && report->was_clean && !a->store.shadowed &&
-	       !a->o->check_always && samples_agree(a) && upper_is_there(a);
+	if (!a->db.db || !a->db.intact || report->lower_changed || a->o->check_always || !samples_agree(a))
+		return false;
+	if (!ul_agree_unchanged(a))
+		return report->was_clean && upper_is_there(a);
+	/* So nothing lost its row either. */
+	a->whole = false;
+	a->upper.report->upper_paths = a->marks.upper_paths;
+	return true;
 }
 
 /* ---- half-written paths ---- */
@@ -220,8 +226,11 @@ static int build_from_damaged(struct rebuild *b)
 {
 	struct ul_upper_dir *u = &b->a->upper;
 	ul_autofree char *path = NULL;
-	int r = ul_upper_dir_report(u, UL_RECONCILE_NOTE, UL_DB_FILE_NAME,
-				    "it is damaged: the rows that its files bear out are kept");
+	int r;
+
+	b->a->whole = false;
+	r = ul_upper_dir_report(u, UL_RECONCILE_NOTE, UL_DB_FILE_NAME,
+				"it is damaged: the rows that its files bear out are kept");
 
 	if (r == 0)
 		r = salvage(b, &path);
@@ -239,7 +248,7 @@ static int rewrite(struct rebuild *b, bool merge)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->broken.n; i++)
-		r = ul_quarantine_move(&a->upper, a->store.fd, b->broken.at[i]);
+		r = ul_upper_store_quarantine(&a->store, &a->upper, b->broken.at[i]);
 	if (r == 0)
 		r = build(b, merge ? a->db.path : NULL);
 	return r == -UL_E_DATABASE && merge && a->upper.report->lost == lost ? build_from_damaged(b) : r;
@@ -267,6 +276,7 @@ int ul_agree_rebuilt(struct ul_agreement *a)
 
 	report->was_clean = a->marks.clean && a->marks.clean_id == a->db.max_id;
 	merge = a->db.db;
+	a->whole = a->db.db && a->db.intact;
 	if (r == 0 && may_stay(a)) {
 		report->database_kept = true;
 		return ul_db_file_shut(&a->db);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,9 +19,11 @@
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/reserve.h"
 #include "dbgen/reconcile/roots.h"
+#include "dbgen/reconcile/sweep.h"
 #include "dbgen/reconcile/upper_open.h"
 
-#define REPORT_JSON "report.json"
+#define REPORT_JSON     "report.json"
+#define TRASH_AT_A_BOOT 10000 /* files of the trash that one boot removes */
 
 static const char what[] = "making the upper agree with the lower";
 static const char marking[] = "setting the clean mark";
@@ -40,6 +43,15 @@ static int begin(struct ul_agreement *a)
 	report->lower_changed = !a->marks.known || strcmp(a->marks.identity, report->identity) != 0 ||
 				a->marks.rebuild != (o->mode == UL_RECONCILE_REBUILD);
 	return r;
+}
+
+bool ul_agree_unchanged(const struct ul_agreement *a)
+{
+	struct ul_db_print now;
+
+	ul_db_file_print(&a->db, &now);
+	return a->db.intact && !a->upper.report->lower_changed && now.size > 0 && now.size == a->marks.print.size &&
+	       now.time == a->marks.print.time;
 }
 
 static int agree_in_mode(struct ul_agreement *a)
@@ -81,7 +93,9 @@ static int empty_quarantine(struct ul_agreement *a, bool all)
 	const struct ul_quarantine_limits limits = {
 		.age = a->o->quarantine_age, .size = a->o->quarantine_size, .all = all};
 
-	return ul_quarantine_empty(&a->upper, &limits);
+	int r = ul_quarantine_empty(&a->upper, &limits);
+
+	return r < 0 ? r : ul_upper_dir_empty_trash(&a->upper, all ? UINT_MAX : TRASH_AT_A_BOOT);
 }
 
 /* The room that is kept for this; then, what was moved to the quarantine may be what fills the disk. */
@@ -137,6 +151,17 @@ static void keep_reserve(struct ul_agreement *a)
 	ul_reserve_keep(&a->upper, size);
 }
 
+static int write_lower(struct ul_agreement *a)
+{
+	struct ul_marks now = {.rebuild = a->o->mode == UL_RECONCILE_REBUILD,
+			       .checked_id = a->db.max_id,
+			       .upper_paths = a->upper.report->upper_paths};
+
+	ul_marks_identity(&a->o->lower, now.identity, sizeof(now.identity));
+	ul_db_file_print(&a->db, &now.print);
+	return ul_marks_write_lower(&a->upper, &a->marks, &now, a->o);
+}
+
 /* Everything that went before is on the disk before the files that say so. */
 static int finish(struct ul_agreement *a, bool emptied)
 {
@@ -149,13 +174,13 @@ static int finish(struct ul_agreement *a, bool emptied)
 	if (r < 0 || u->dry_run)
 		return r;
 	r = empty_quarantine(a, emptied);
-	if (r == 0 && n[UL_RECONCILE_QUARANTINED] + n[UL_RECONCILE_WHITEOUT] + n[UL_RECONCILE_NOTE] > 0 &&
+	if (r == 0 && n[UL_RECONCILE_QUARANTINED] + n[UL_RECONCILE_SWEPT] + n[UL_RECONCILE_NOTE] > 0 &&
 	    syncfs(u->fd) < 0)
 		r = ul_upper_dir_fail(u, u->path, errno);
 	if (r == 0 && ul_reconcile_did_something(u->report))
 		r = write_report(a);
 	if (r == 0)
-		r = ul_marks_write_lower(u, &a->marks, a->o, a->db.max_id);
+		r = write_lower(a);
 	if (r == 0)
 		keep_reserve(a);
 	/* Without room for these two the next boot looks again, and finds the same. */
@@ -170,9 +195,12 @@ static int run_parts(struct ul_agreement *a)
 	if (r == 0 && !a->upper.dry_run)
 		r = ul_marks_remove_clean(&a->upper);
 	if (r == 0)
-		r = ul_upper_store_scan(&a->store, &a->upper, a->lower.manifest);
+		r = ul_upper_store_open(&a->store, &a->upper);
 	if (r == 0)
 		r = make_room(a, agree_on_database(a), &emptied);
+	/* Over another lower paths may have lost their rows that the lower before gives them back. */
+	if (r == 0 && a->whole && !a->upper.report->lower_changed)
+		r = ul_sweep(a);
 	return r < 0 ? r : finish(a, emptied);
 }
 

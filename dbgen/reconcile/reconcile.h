@@ -80,8 +80,8 @@ struct ul_reconcile_options {
 
 /* What was done with one name. */
 enum ul_reconcile_action {
-	UL_RECONCILE_QUARANTINED, /* an entry that the lower has too, or of the wrong type: moved away */
-	UL_RECONCILE_WHITEOUT,    /* a whiteout for a name that the lower has not: removed */
+	UL_RECONCILE_QUARANTINED, /* something of the wrong type, or not what was registered: moved away */
+	UL_RECONCILE_SWEPT,       /* an entry of the kept layer that no row names: thrown away */
 	UL_RECONCILE_INVALIDATED, /* a path that was valid and is not any more */
 	UL_RECONCILE_UPDATED,     /* a row that took the lower's metadata */
 	UL_RECONCILE_DANGLING,    /* a root or profile that leads to nothing: left as it is */

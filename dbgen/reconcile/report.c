@@ -3,7 +3,7 @@
  *
  *     {"lower": {"identity", "name", "version"}, "lowerChanged": true, "first": false, "clean": true,
  *      "databaseKept": false, "checked": 0, "emptied": 0,
- *      "counts": {"quarantined": 1, "whiteouts": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
+ *      "counts": {"quarantined": 1, "swept": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
  *      "quarantined": [{"name", "why"}], "invalidated": [...], ...}
  *
  * report.json on the upper has this with "format" and "time" (RFC 3339) before it; state.json has it with few names.
@@ -21,7 +21,7 @@
 #define SHOWN_MAX 400 /* bytes of a name or reason that are kept */
 
 static const char *const action_names[UL_RECONCILE_N_ACTIONS] = {
-	[UL_RECONCILE_QUARANTINED] = "quarantined", [UL_RECONCILE_WHITEOUT] = "whiteouts",
+	[UL_RECONCILE_QUARANTINED] = "quarantined", [UL_RECONCILE_SWEPT] = "swept",
 	[UL_RECONCILE_INVALIDATED] = "invalidated", [UL_RECONCILE_UPDATED] = "updated",
 	[UL_RECONCILE_DANGLING] = "dangling",       [UL_RECONCILE_NOTE] = "notes",
 };

@@ -44,7 +44,7 @@ void ul_reserve_keep(struct ul_upper_dir *u, uint64_t database)
 	    (uint64_t)fs.f_bavail * fs.f_frsize / PLENTY < wanted)
 		return;
 	/* It has another size, or something else has its name. */
-	if (fstatat(u->fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 && ul_quarantine_discard(u, u->fd, RESERVE) < 0)
+	if (fstatat(u->fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 && ul_upper_dir_discard(u, u->fd, RESERVE) < 0)
 		return;
 	fd = openat(u->fd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0 && posix_fallocate(fd, 0, (off_t)wanted) != 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/cleanup.h"
+#include "dbgen/layers/join.h"
 #include "dbgen/reconcile/report.h"
 
 static const char what[] = "making the upper agree with the lower";
@@ -20,6 +21,7 @@ void ul_upper_dir_init(struct ul_upper_dir *u, const struct ul_reconcile_options
 		.dry_run = o->dry_run,
 		.report = report,
 		.err = err,
+		.trash = {.fd = -1},
 		.quarantine = {.fd = -1, .run_fd = -1},
 	};
 }
@@ -28,6 +30,35 @@ void ul_upper_dir_close(struct ul_upper_dir *u)
 {
 	ul_cleanup_close(&u->quarantine.run_fd);
 	ul_cleanup_close(&u->quarantine.fd);
+	ul_trash_close(&u->trash);
+}
+
+static int open_trash(struct ul_upper_dir *u)
+{
+	int r = u->trash.fd >= 0 ? 0 : ul_trash_open(u->fd, UL_TRASH, &u->trash);
+
+	return r < 0 ? ul_upper_dir_fail(u, UL_TRASH, -r) : 0;
+}
+
+int ul_upper_dir_discard(struct ul_upper_dir *u, int dirfd, const char *name)
+{
+	int r = u->dry_run ? 0 : open_trash(u);
+
+	if (r < 0 || u->dry_run)
+		return r;
+	r = ul_trash_move(&u->trash, dirfd, name);
+	return r < 0 && r != -ENOENT ? ul_upper_dir_fail(u, name, -r) : 0;
+}
+
+int ul_upper_dir_empty_trash(struct ul_upper_dir *u, unsigned int most)
+{
+	bool empty;
+	int r = u->dry_run ? 0 : open_trash(u);
+
+	if (r < 0 || u->dry_run)
+		return r;
+	r = ul_trash_empty(&u->trash, most, &empty);
+	return r < 0 ? ul_upper_dir_fail(u, UL_TRASH, -r) : 0;
 }
 
 int ul_upper_dir_fail(struct ul_upper_dir *u, const char *object, int errnum)

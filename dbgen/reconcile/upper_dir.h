@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "dbgen/layers/trash.h"
 #include "dbgen/reconcile/reconcile.h"
 
 struct ul_upper_dir {
@@ -14,6 +15,7 @@ struct ul_upper_dir {
 	bool dry_run;     /* nothing is written */
 	struct ul_reconcile_report *report;
 	struct ul_error *err;
+	struct ul_trash trash; /* opened when it is wanted */
 	struct {
 		int fd;            /* quarantine/; -1: not opened yet */
 		int run_fd;        /* the directory of this run in it; -1: nothing was moved yet */
@@ -24,6 +26,12 @@ struct ul_upper_dir {
 void ul_upper_dir_init(struct ul_upper_dir *u, const struct ul_reconcile_options *o, struct ul_reconcile_report *report,
 		       struct ul_error *err);
 void ul_upper_dir_close(struct ul_upper_dir *u);
+
+/* Throw an entry away, whatever it is (dbgen/layers/trash.h). Not in a dry run; what is not there is no failure. */
+int ul_upper_dir_discard(struct ul_upper_dir *u, int dirfd, const char *name);
+
+/* Remove at most `most` files of what was thrown away, at this boot or before. */
+int ul_upper_dir_empty_trash(struct ul_upper_dir *u, unsigned int most);
 
 /* A failure of the upper: -UL_E_UPPER with errno's words, and what to do where the disk is full. */
 int ul_upper_dir_fail(struct ul_upper_dir *u, const char *object, int errnum);

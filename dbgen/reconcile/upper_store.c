@@ -1,27 +1,33 @@
-/* See upper_store.h; the scan is in shadow.c. */
+/* See upper_store.h. */
 #include "dbgen/reconcile/upper_store.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "dbgen/reconcile/quarantine.h"
 #include "dbgen/store/nar.h"
+
+int ul_upper_store_open(struct ul_upper_store *s, struct ul_upper_dir *u)
+{
+	int r = ul_entries_open(u->fd, &s->entries);
+
+	if (r == -ENOMEM)
+		return ul_upper_dir_nomem(u);
+	return r < 0 ? ul_upper_dir_fail(u, "kept", -r) : 0;
+}
 
 void ul_upper_store_close(struct ul_upper_store *s)
 {
-	ul_cleanup_close(&s->fd);
-	ul_buffer_free(&s->names);
-	ul_vector_free(&s->entries);
+	ul_entries_close(&s->entries);
 	*s = UL_UPPER_STORE_NONE;
-}
-
-static int compare_entry(const void *key, const void *entry)
-{
-	return strcmp(key, *(const char *const *)entry);
 }
 
 bool ul_upper_store_has(const struct ul_upper_store *s, const char *base)
 {
-	return s->entries.n > 0 && bsearch(base, s->entries.at, s->entries.n, sizeof(*s->entries.at), compare_entry);
+	struct ul_entry entry;
+	int r = ul_entries_find(&s->entries, base, &entry);
+
+	return r < 0 || (r > 0 && (S_ISDIR(entry.mode) || S_ISREG(entry.mode) || S_ISLNK(entry.mode)));
 }
 
 int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE],
@@ -30,12 +36,25 @@ int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8
 	uint8_t found[UL_NAR_HASH_SIZE];
 	uint64_t found_size = 0;
 	struct ul_error trouble;
-	int r = ul_nar_hash(s->fd, base, found, &found_size, &trouble);
+	struct ul_entry entry;
+	int r;
 
 	s->checked++;
+	if (ul_entries_find(&s->entries, base, &entry) <= 0)
+		return 0;
+	if (entry.partial)
+		return 1;
+	r = ul_nar_hash(entry.dirfd, base, found, &found_size, &trouble);
 	if (r == -UL_E_MEMORY) {
 		*err = trouble;
 		return r;
 	}
 	return r == 0 && (size == 0 || size == found_size) && !memcmp(hash, found, UL_NAR_HASH_SIZE);
+}
+
+int ul_upper_store_quarantine(struct ul_upper_store *s, struct ul_upper_dir *u, const char *base)
+{
+	struct ul_entry entry;
+
+	return ul_entries_find(&s->entries, base, &entry) > 0 ? ul_quarantine_move(u, entry.dirfd, base) : 0;
 }
