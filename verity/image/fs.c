@@ -11,7 +11,7 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "verity/image/erofs_owner.h"
-#include "verity/image/internal.h"
+#include "verity/image/job.h"
 
 #define WHAT "writing the filesystem"
 

@@ -12,7 +12,7 @@
 #include "dbgen/database/db.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/image_info.h"
-#include "verity/image/internal.h"
+#include "verity/image/job.h"
 
 #define WHAT            "laying out the tree"
 #define NIX_SCHEMA      10 /* of the database that ul_db_build writes */

@@ -1,4 +1,4 @@
-/* What the files of image_*.c share: one build. */
+/* One build: what its steps share. build.c runs them in order; each is in the file that the comment names. */
 #pragma once
 
 #include <stdbool.h>
