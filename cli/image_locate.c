@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/json.h"
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 #include "verity/locate/image_view.h"
 #include "verity/locate/locate.h"
 

@@ -18,7 +18,8 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/signature.h"
+#include "verity/format/hash_tree_geometry.h"
 #include "verity/open/open.h"
 #include "verity/format/superblock.h"
 

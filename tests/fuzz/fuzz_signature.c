@@ -18,6 +18,8 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "verity/format/signature.h"
+#include "verity/image/signer.h"
+#include "verity/open/trust.h"
 
 static const char is_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char not_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee";

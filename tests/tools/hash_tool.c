@@ -18,7 +18,7 @@
 #include "common/file.h"
 #include "common/workers.h"
 #include "dbgen/store/nar.h"
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 
 static int fail(const struct ul_error *err)
 {

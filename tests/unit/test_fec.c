@@ -12,8 +12,10 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "verity/format/fec.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/image/fec.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/image/hash_tree.h"
 
 #define BLOCK  512u  /* small blocks: the rounds of a large image in a small one */
 #define OFFSET 4096u /* of the data and of the hash partition in their files */

@@ -19,7 +19,8 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/image/hash_tree.h"
 
 #define SALT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define UUID "123456789abcdef0123456789abcdef0"

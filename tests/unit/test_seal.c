@@ -19,6 +19,7 @@
 #include "common/file.h"
 #include "tests/unit/make_gpt.h"
 #include "tests/unit/make_identity.h"
+#include "verity/format/signature.h"
 #include "verity/open/open.h"
 #include "verity/format/partition_types.h"
 

@@ -23,7 +23,8 @@
 
 #include "common/file.h"
 #include "common/encoding.h"
-#include "verity/format/signature.h"
+#include "verity/image/signer.h"
+#include "verity/open/trust.h"
 
 static const char data[] = "4d7d5b0b3f1c8f0e8a5d7f1d2d8e5b6c7a8f9e0d1c2b3a495867768594a3b2c1";
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/encoding.h"
-#include "verity/format/hash_tree.h"
-#include "verity/format/image_info.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/version.h"
 
 #define TODO_BUILD "Build the image again."
 

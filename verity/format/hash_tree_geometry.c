@@ -1,7 +1,7 @@
 /* The arithmetic of the hash tree: how many levels, how large, where. Hostile numbers end here. */
-#include <string.h>
+#include "verity/format/hash_tree_geometry.h"
 
-#include "verity/format/hash_tree.h"
+#include <string.h>
 
 static bool power_of_two(uint32_t n)
 {

@@ -6,29 +6,10 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
-#include "verity/format/descriptor.h"
+#include "verity/format/version.h"
 
 #define FORMAT     1
 #define PATH_LIMIT 4096 /* bytes of a path with its NUL, as the kernel has it */
-
-#define NAME_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.+~^-"
-
-static bool only_of(const char *text, const char *allowed)
-{
-	size_t len = strnlen(text, UL_NAME_SIZE);
-
-	return len > 0 && len < UL_NAME_SIZE && strspn(text, allowed) == len;
-}
-
-bool ul_image_name_valid(const char *name)
-{
-	return only_of(name, NAME_CHARACTERS);
-}
-
-bool ul_image_version_valid(const char *version)
-{
-	return only_of(version, NAME_CHARACTERS "_");
-}
 
 /* Absolute, no empty, "." or ".." component, nothing that a mount option or a log line would trip over. */
 static bool path_valid(const char *path)

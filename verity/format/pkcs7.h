@@ -1,11 +1,13 @@
-/* What the signing half and the trusting half of verity/format/signature.h share. Internal to verity/. */
+/* Certificates and keys, as verity/image/signer.c and verity/open/trust.c both need them. Internal to verity/. */
 #pragma once
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
-#include "verity/format/signature.h"
 
 #define UL_PKCS7_MAX    (64 * 1024) /* bytes of a signature in DER, of a certificate or key in PEM */
 #define UL_RSA_BITS_MIN 2048

@@ -11,11 +11,12 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/fec.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/format/gpt.h"
-#include "verity/format/hash_tree.h"
-#include "verity/locate/image_view.h"
 #include "verity/format/superblock.h"
+#include "verity/image/fec.h"
+#include "verity/image/hash_tree.h"
+#include "verity/locate/image_view.h"
 
 struct check {
 	const char *image;

@@ -6,10 +6,10 @@
 #include <sys/types.h>
 
 #include "verity/format/descriptor.h"
-#include "verity/image/fs_image.h"
-#include "verity/image/build.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
+#include "verity/image/build.h"
+#include "verity/image/fs_image.h"
 #include "verity/image/staging_tree.h"
 
 struct ul_image_job {

@@ -6,10 +6,10 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
 #include "verity/image/build.h"
-#include "verity/locate/image_view.h"
+#include "verity/image/hash_tree.h"
 #include "verity/image/seal_write.h"
+#include "verity/locate/image_view.h"
 
 #define WHAT          "signing the image"
 #define SIGNATURE_MAX 16384 /* bytes of a file with a PKCS#7 */

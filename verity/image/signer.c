@@ -4,6 +4,8 @@
  * the content's own digest, and RSA signatures are reproducible), without certificates (whoever verifies has
  * them, or must not trust them).
  */
+#include "verity/image/signer.h"
+
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -15,7 +17,6 @@
 
 #include "common/file.h"
 #include "verity/format/pkcs7.h"
-#include "verity/format/signature.h"
 
 struct ul_signer {
 	EVP_PKEY *key;

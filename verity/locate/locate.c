@@ -10,9 +10,9 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
 #include "verity/locate/erofs_walk.h"
-#include "verity/format/fec.h"
-#include "verity/format/hash_tree.h"
 #include "verity/locate/image_view.h"
 #include "verity/locate/squashfs_map.h"
 

@@ -12,8 +12,8 @@
 
 #include "common/error.h"
 #include "verity/format/descriptor.h"
-#include "verity/format/signature.h"
 #include "verity/open/slots.h"
+#include "verity/open/trust.h"
 
 enum ul_verify_mode {
 	UL_VERIFY_PINNED, /* the root hash of the policy, no signature asked */

@@ -26,9 +26,10 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
-#include "verity/open/open.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/signature.h"
 #include "verity/format/superblock.h"
+#include "verity/open/open.h"
 
 static const char TODO_WRITE[] = "Write the image again.";
 

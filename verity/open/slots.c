@@ -25,10 +25,10 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "verity/format/gpt.h"
-#include "verity/format/image_info.h"
-#include "verity/open/partition_device.h"
 #include "verity/format/partition_types.h"
 #include "verity/format/signature.h"
+#include "verity/format/version.h"
+#include "verity/open/partition_device.h"
 
 #define SYSFS "/sys"
 /* systemd-sysupdate labels a slot so while it writes it, and one that is free. */

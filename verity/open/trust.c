@@ -3,6 +3,8 @@
  * comes from storage that anyone may have written: its length is bounded, and its form (one signer, one strong
  * digest, no content of its own) is checked before any key is used.
  */
+#include "verity/open/trust.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -12,7 +14,6 @@
 
 #include "common/encoding.h"
 #include "verity/format/pkcs7.h"
-#include "verity/format/signature.h"
 
 #define CERTIFICATES_MAX 256 /* files of the directory; more are a mistake */
 

@@ -10,31 +10,19 @@
  * knows by the hashes which blocks are bad, `roots` blocks of a round may be: blocks that are `rounds` apart.
  *
  * Nothing vouches for the area, and nothing need: what the kernel mends it hashes again before it serves it.
- *
- * Computed here, not by libcryptsetup: that has one core, two system calls for every 253 bytes, and no room for an
- * offset of the data, so an image file would need loop devices, and root.
  */
 #pragma once
 
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/progress.h"
 #include "verity/format/descriptor.h"
 
-#define UL_FEC_ROOTS_MIN 2
-#define UL_FEC_ROOTS_MAX 24
+#define UL_FEC_ROOTS_MIN   2
+#define UL_FEC_ROOTS_MAX   24
+#define UL_FEC_CODE_LENGTH 255 /* symbols of a code word: message and parity */
+
+/* Rounds that the protected blocks of d make, which has FEC; *ret_blocks: how many are protected. */
+uint64_t ul_fec_rounds(const struct ul_descriptor *d, uint64_t *ret_blocks);
 
 /* Bytes of the area of d, whose fec_start, hash_start and geometry are valid; 0: no FEC. */
 uint64_t ul_fec_size(const struct ul_descriptor *d);
-
-/*
- * Write the area at hash_offset + d->fec_start for the data at data_offset and the finished tree. Offsets in bytes.
- * threads 0: all processors. -UL_E_SYSTEM, -UL_E_MEMORY.
- */
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);
-
-/* Compute it again and compare. -UL_E_CORRUPT where it would not mend what it should. */
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);

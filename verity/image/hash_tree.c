@@ -6,7 +6,7 @@
  * A check ends with the lowest defect whoever finds what first: pieces are handed out in order, and only
  * those above the lowest defect known are skipped.
  */
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/workers.h"
+#include "verity/format/hash_tree_geometry.h"
 
 #define SUPERBLOCK_SIZE 512
 #define PIECE_SIZE      (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */

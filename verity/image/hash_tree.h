@@ -12,30 +12,6 @@
 #include "common/progress.h"
 #include "verity/format/descriptor.h"
 
-#define UL_HASH_TREE_LEVELS 24 /* more than any possible geometry has: 2^63 bytes, 8 digests a block */
-
-/*
- * Where the levels lie: level 0 holds the digests of the data blocks, level i those of level i - 1's blocks;
- * the root hash is the digest of the last level's only block (of the only data block where levels is 0). On
- * disk the last level comes first.
- */
-struct ul_hash_tree_geometry {
-	unsigned int levels;
-	uint32_t digests_per_block;
-	uint64_t start[UL_HASH_TREE_LEVELS];  /* bytes from the start of the tree */
-	uint64_t blocks[UL_HASH_TREE_LEVELS]; /* hash blocks */
-	uint64_t size;                        /* bytes: of all levels; 0 for a single data block */
-};
-
-/* false: no possible geometry (no blocks, block sizes, unknown hash, more than 2^63 - 1 bytes). */
-bool ul_hash_tree_measure(const struct ul_descriptor *d, struct ul_hash_tree_geometry *ret);
-
-/*
- * Bytes of the tree (without superblock) for d's geometry; 0: impossible geometry or overflow (or a single
- * data block, whose digest is the root hash without any tree).
- */
-uint64_t ul_hash_tree_size(const struct ul_descriptor *d);
-
 /*
  * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks at
  * data_offset of data_fd; sets d->root_hash. uuid: 16 bytes of the superblock. threads 0: all processors.

@@ -3,7 +3,7 @@
  * gives what one byte that is shifted out adds to it: one look-up for a byte of data, whatever the number of roots.
  * A worker takes a few neighbouring rounds at once, so that it reads runs of blocks.
  */
-#include "verity/format/fec.h"
+#include "verity/image/fec.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,8 +16,8 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/workers.h"
+#include "verity/format/fec_geometry.h"
 
-#define CODE_LENGTH      255 /* symbols of a code word */
 #define FIELD_POLYNOMIAL 0x11d
 #define WORDS_MAX        3 /* of eight roots each */
 #define ROUNDS_AT_ONCE   8
@@ -93,22 +93,6 @@ static void take_parity(const struct code *c, const uint64_t *state, size_t n, u
 
 /* ---- the area ---- */
 
-/* Blocks that are protected, and the rounds that they make. */
-static uint64_t count_rounds(const struct ul_descriptor *d, uint64_t *ret_blocks)
-{
-	uint32_t size = d->hash_block_size, message = CODE_LENGTH - d->fec_roots;
-
-	*ret_blocks = d->data_blocks + d->fec_start / size - d->hash_start / size;
-	return (*ret_blocks - 1) / message + 1;
-}
-
-uint64_t ul_fec_size(const struct ul_descriptor *d)
-{
-	uint64_t blocks;
-
-	return d->fec_roots ? count_rounds(d, &blocks) * d->fec_roots * d->hash_block_size : 0;
-}
-
 struct run {
 	const struct ul_descriptor *d;
 	int data_fd, hash_fd;
@@ -175,7 +159,7 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 	int r = 0;
 
 	memset(w->state, 0, lanes * run->code.words * sizeof(*w->state));
-	for (unsigned int i = 0; i < CODE_LENGTH - run->d->fec_roots && r == 0; i++) {
+	for (unsigned int i = 0; i < UL_FEC_CODE_LENGTH - run->d->fec_roots && r == 0; i++) {
 		r = read_row(run, i * run->rounds + round, n, w->data);
 		shift_in(&run->code, w->data, lanes, w->state);
 	}
@@ -217,8 +201,8 @@ static void work(void *context, unsigned int number)
 			ul_progress_report(run->progress,
 					   run->check ? "checking the error correction"
 						      : "computing the error correction",
-					   (round + n) * (CODE_LENGTH - run->d->fec_roots) * block,
-					   run->rounds * (CODE_LENGTH - run->d->fec_roots) * block);
+					   (round + n) * (UL_FEC_CODE_LENGTH - run->d->fec_roots) * block,
+					   run->rounds * (UL_FEC_CODE_LENGTH - run->d->fec_roots) * block);
 	}
 out:
 	free(w.data);
@@ -232,7 +216,7 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	const char *what = run->check ? "checking the error correction (FEC)" : "computing the error correction (FEC)";
 	uint64_t pieces;
 
-	run->rounds = count_rounds(run->d, &run->blocks);
+	run->rounds = ul_fec_rounds(run->d, &run->blocks);
 	pieces = (run->rounds - 1) / ROUNDS_AT_ONCE + 1;
 	make_code(&run->code, run->d->fec_roots);
 	pthread_mutex_init(&run->lock, NULL);

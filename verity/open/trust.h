@@ -1,0 +1,45 @@
+/* The trusting half: certificates that may sign, and whether one of them signed these bytes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/error.h"
+
+/* Certificates that may sign. */
+struct ul_trust;
+
+/*
+ * Load every *.crt (PEM) of a directory, in name order. No directory and none inside are no failure here:
+ * ul_trust_count tells. A file that is no certificate is -UL_E_CONFIG.
+ */
+int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct ul_error *err);
+int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error *err);
+size_t ul_trust_count(const struct ul_trust *t);
+void ul_trust_free(struct ul_trust *t);
+
+/* Who signed: for messages and state.json. */
+struct ul_signer_name {
+	char subject[256];    /* "CN=Appliance Signing" */
+	char fingerprint[65]; /* SHA-256 of the certificate, hex */
+};
+
+/*
+ * Verify a detached PKCS#7 over data by one of the trusted certificates: exactly one signer, digest SHA-256,
+ * SHA-384 or SHA-512, RSA of 2048 bits or more, or ECDSA. Validity dates are not looked at (as systemd does:
+ * a device without a clock must boot). what: "root hash", "descriptor".
+ * -UL_E_SIGNER: a well-formed signature by none of them; -UL_E_SIGNATURE: all else. ret_by may be NULL.
+ */
+int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
+		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err);
+
+/* Whom a signature names as its maker. A claim, until somebody has verified it by that key. */
+struct ul_signer_claim {
+	char subject[256];    /* of the certificate enclosed; "" where none is */
+	char fingerprint[65]; /* SHA-256 of the same, hex; "" */
+	char issuer[256];     /* of the certificate */
+	char serial[65];      /* of the certificate, upper-case hex */
+};
+
+/* What a PKCS#7 in DER says of its first signer. Hostile input. false: it is no such thing. */
+bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret);
