@@ -251,7 +251,7 @@ int ul_image_check(const char *image, const struct ul_image_check_options *optio
 		return ul_error_errno(err, UL_E_DEVICE, "verifying the image", image, NULL, errno);
 	r = check_table(&c, &list, err);
 	for (size_t i = 0; r == 0 && i < list.n; i++) {
-		c.slot = &list.slots[i];
+		c.slot = &list.at[i];
 		r = check_slot(&c, err);
 	}
 	ul_slots_free(&list);

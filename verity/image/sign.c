@@ -42,7 +42,7 @@ static int find_slot(struct open_image *i, struct ul_error *err)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path,
 				    "Sign each image before it is copied to a disk.",
 				    "it holds %zu store images, not one", i->list.n);
-	i->slot = &i->list.slots[0];
+	i->slot = &i->list.at[0];
 	if (!i->slot->sig.device || i->slot->sig.size < UL_SIG_PARTITION_SIZE)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path, "Build the image by `underlay image build`.",
 				    "it has no signature partition of %u bytes", UL_SIG_PARTITION_SIZE);

@@ -121,7 +121,7 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 	for (size_t i = 0; i < view->slots.n; i++) {
 		struct ul_slot_view *v = &view->views[i];
 
-		v->slot = &view->slots.slots[i];
+		v->slot = &view->slots.at[i];
 		view_type(&view->gpt, v);
 		view_signature(fd, v);
 		if (v->no_signature.code)

@@ -21,33 +21,21 @@ static const char WHAT[] = "locating a block";
 void ul_places_free(struct ul_places *places)
 {
 	for (size_t i = 0; i < places->n; i++)
-		free(places->rows[i].path);
-	free(places->rows);
-	*places = (struct ul_places){0};
+		free(places->at[i].path);
+	ul_vector_free(places);
+	places->left_out = 0;
 }
 
 /* Append; path is copied. */
 static int add(struct ul_places *p, const struct ul_place *row, struct ul_error *err)
 {
-	struct ul_place *rows;
-	char *path = row->path ? strdup(row->path) : NULL;
+	struct ul_place place = *row;
 
-	if (p->n == p->size) {
-		size_t size = p->size ? 2 * p->size : 16;
-
-		rows = reallocarray(p->rows, size, sizeof(*rows));
-		if (rows) {
-			p->rows = rows;
-			p->size = size;
-		}
-	}
-	if (p->n == p->size || (row->path && !path)) {
-		free(path);
-		return ul_error_nomem(err, WHAT);
-	}
-	p->rows[p->n] = *row;
-	p->rows[p->n++].path = path;
-	return 0;
+	place.path = row->path ? strdup(row->path) : NULL;
+	if ((!row->path || place.path) && ul_vector_push(p, place) == 0)
+		return 0;
+	free(place.path);
+	return ul_error_nomem(err, WHAT);
 }
 
 /* ---- data blocks ---- */
@@ -170,10 +158,9 @@ static int finish(struct search *s, const uint64_t *numbers, bool complete, stru
 		if (s->wanted[i].rows == 0)
 			s->failed = add(&s->found, &row, err);
 	}
-	if (s->found.n > 1)
-		qsort(s->found.rows, s->found.n, sizeof(*s->found.rows), by_asked);
+	ul_vector_sort(&s->found, by_asked);
 	for (size_t i = 0; i < s->found.n; i++)
-		s->found.rows[i].number = numbers[s->found.rows[i].number];
+		s->found.at[i].number = numbers[s->found.at[i].number];
 	return s->failed;
 }
 
@@ -258,8 +245,8 @@ int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, ui
 		return add(ret, &row, err);
 	}
 	for (size_t i = 0; i < places.n; i++) {
-		places.rows[i].number = byte;
-		if (add(ret, &places.rows[i], NULL) < 0)
+		places.at[i].number = byte;
+		if (add(ret, &places.at[i], NULL) < 0)
 			r = ul_error_nomem(err, WHAT);
 	}
 	ret->left_out += places.left_out;

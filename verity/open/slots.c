@@ -222,7 +222,7 @@ static void split_label(struct ul_slot *slot)
 		memcpy(slot->version, cut + 1, strlen(cut + 1));
 }
 
-static void slot_free(struct ul_slot *slot)
+void ul_slot_free(struct ul_slot *slot)
 {
 	free(slot->disk);
 	free(slot->data.device);
@@ -235,7 +235,7 @@ static int add_slot(struct disk *d, const struct ul_partition *data, const struc
 		    struct ul_slot_list *list, struct ul_error *err)
 {
 	const struct ul_partition *sig = find_sig(d, data, hash);
-	struct ul_slot slot = {0}, *grown;
+	struct ul_slot slot = {0};
 	int r;
 
 	memcpy(slot.data_uuid, data->uuid, sizeof(slot.data_uuid));
@@ -250,16 +250,10 @@ static int add_slot(struct disk *d, const struct ul_partition *data, const struc
 		r = make_extent(d, hash, &slot.hash, err);
 	if (r == 0 && sig)
 		r = make_extent(d, sig, &slot.sig, err);
-	if (r == 0) {
-		grown = reallocarray(list->slots, list->n + 1, sizeof(*grown));
-		if (grown) {
-			list->slots = grown;
-			list->slots[list->n++] = slot;
-			return 0;
-		}
+	if (r == 0 && ul_vector_push(list, slot) < 0)
 		r = ul_error_nomem(err, WHAT);
-	}
-	slot_free(&slot);
+	if (r < 0)
+		ul_slot_free(&slot);
 	return r;
 }
 
@@ -300,7 +294,7 @@ int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_
 	}
 	/* All slots of a disk or none: a caller that waits for devices asks again. */
 	while (r < 0 && list->n > before)
-		slot_free(&list->slots[--list->n]);
+		ul_slots_remove(list, list->n - 1);
 	return r;
 }
 
@@ -333,14 +327,18 @@ static int by_version(const void *a, const void *b)
 
 void ul_slots_sort(struct ul_slot_list *list)
 {
-	if (list->n > 1)
-		qsort(list->slots, list->n, sizeof(*list->slots), by_version);
+	ul_vector_sort(list, by_version);
 }
 
 void ul_slots_free(struct ul_slot_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
-		slot_free(&list->slots[i]);
-	free(list->slots);
-	*list = (struct ul_slot_list){0};
+		ul_slot_free(&list->at[i]);
+	ul_vector_free(list);
+}
+
+void ul_slots_remove(struct ul_slot_list *list, size_t i)
+{
+	ul_slot_free(&list->at[i]);
+	ul_vector_remove(list, i);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/vector.h"
 #include "verity/format/descriptor.h"
 
 /* A range of a device or image file. */
@@ -27,8 +28,7 @@ struct ul_slot {
 };
 
 struct ul_slot_list {
-	struct ul_slot *slots; /* owned */
-	size_t n;
+	UL_VECTOR_MEMBERS(struct ul_slot); /* each owned: ul_slot_free */
 };
 
 /*
@@ -54,3 +54,9 @@ int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);
 void ul_slots_free(struct ul_slot_list *list);
+
+/* Free slot i of the list and take it out; those behind it keep their order. */
+void ul_slots_remove(struct ul_slot_list *list, size_t i);
+
+/* Free what a slot owns, and empty it. */
+void ul_slot_free(struct ul_slot *slot);
