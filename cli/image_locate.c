@@ -222,6 +222,8 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 			  struct located *l, struct ul_error *err)
 {
 	ul_autoclose int fd = open(slot->disk, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct ul_image_fds fds = {fd, slot->data.offset, fd, slot->hash.offset};
+	struct ul_work work = {.progress = cli_progress()};
 	struct ul_descriptor with_hash = *d;
 	struct damage damage = {.too_many = false};
 	int r;
@@ -234,8 +236,7 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 		if (len <= UL_ROOT_HASH_MAX && ul_hex_decode(root_hash, 2 * len, with_hash.root_hash, len))
 			with_hash.root_hash_len = len;
 	}
-	r = ul_hash_tree_scan(fd, slot->data.offset, fd, slot->hash.offset, &with_hash, 0, cli_progress(), on_bad,
-			      &damage, err);
+	r = ul_hash_tree_scan(&fds, &with_hash, &work, on_bad, &damage, err);
 	cli_progress_done();
 	if (r == 0)
 		r = locate_found(&damage, slot, d, l, err);

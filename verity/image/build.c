@@ -192,23 +192,34 @@ static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
 	return 0;
 }
 
+static struct ul_image_fds fds_of(const struct ul_image_job *job)
+{
+	return (struct ul_image_fds){job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset};
+}
+
+static struct ul_work work_of(const struct ul_image_job *job)
+{
+	return (struct ul_work){.threads = job->o.threads, .progress = job->o.progress};
+}
+
 static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 {
+	struct ul_image_fds fds = fds_of(job);
+	struct ul_work work = work_of(job);
 	uint8_t seed[UL_IMAGE_SEED_SIZE], uuid[16];
 
 	ul_image_seed(job, seed);
 	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, uuid,
-				  &job->d, job->o.threads, job->o.progress, err);
+	return ul_hash_tree_write(&fds, uuid, &job->d, &work, err);
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)
 {
-	if (!job->d.fec_roots)
-		return 0;
-	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, &job->d,
-			    job->o.threads, job->o.progress, err);
+	struct ul_image_fds fds = fds_of(job);
+	struct ul_work work = work_of(job);
+
+	return job->d.fec_roots ? ul_fec_write(&fds, &job->d, &work, err) : 0;
 }
 
 static int write_signature(struct ul_image_job *job, struct ul_error *err)

@@ -123,11 +123,22 @@ static int check_uuids(struct check *c, struct ul_error *err)
 	return 0;
 }
 
+static struct ul_image_fds fds_of(const struct check *c)
+{
+	return (struct ul_image_fds){c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset};
+}
+
+static struct ul_work work_of(const struct check *c)
+{
+	return (struct ul_work){.threads = c->options->threads, .progress = c->options->progress};
+}
+
 static int check_tree(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
-	int r = ul_hash_tree_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
-				   c->options->progress, NULL, err);
+	struct ul_image_fds fds = fds_of(c);
+	struct ul_work work = work_of(c);
+	int r = ul_hash_tree_check(&fds, d, &work, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -139,12 +150,13 @@ static int check_tree(struct check *c, struct ul_error *err)
 static int check_fec(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
+	struct ul_image_fds fds = fds_of(c);
+	struct ul_work work = work_of(c);
 	int r;
 
 	if (!d->fec_roots)
 		return 0;
-	r = ul_fec_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
-			 c->options->progress, err);
+	r = ul_fec_check(&fds, d, &work, err);
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "FEC", "%u roots, %" PRIu64 " bytes of parity are right", d->fec_roots,
 		    ul_fec_size(d));
@@ -192,6 +204,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	const struct ul_image_check_options *o = c->options;
 	const struct ul_descriptor *d = &c->result.seal.d;
 	struct ul_content_result *content = &c->result.content;
+	struct ul_work work = work_of(c);
 	struct ul_lower_view lower;
 	int r;
 
@@ -203,7 +216,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	if (r < 0)
 		return r;
 	/* Only a descriptor that was believed has a name. */
-	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents, o->threads, o->progress, content, err);
+	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents ? &work : NULL, content, err);
 	ul_lower_unmount(&lower);
 	if (r < 0)
 		return r;

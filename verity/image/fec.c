@@ -95,9 +95,8 @@ static void take_parity(const struct code *c, const uint64_t *state, size_t n, u
 
 struct run {
 	const struct ul_descriptor *d;
-	int data_fd, hash_fd;
-	uint64_t data_offset, hash_offset; /* bytes */
-	bool check;                        /* else write */
+	struct ul_image_fds fds;
+	bool check; /* else write */
 	struct code code;
 	uint64_t blocks, rounds;
 	struct ul_progress *progress;
@@ -129,15 +128,15 @@ static int read_row(const struct run *run, uint64_t first, uint64_t n, uint8_t *
 
 	if (first < data_blocks) {
 		take = n < data_blocks - first ? n : data_blocks - first;
-		r = ul_pread_full(run->data_fd, buf, (size_t)take * size, run->data_offset + first * size);
+		r = ul_pread_full(run->fds.data_fd, buf, (size_t)take * size, run->fds.data_offset + first * size);
 		first += take;
 		n -= take;
 		buf += take * size;
 	}
 	if (r == 0 && n > 0 && first < run->blocks) {
 		take = n < run->blocks - first ? n : run->blocks - first;
-		r = ul_pread_full(run->hash_fd, buf, (size_t)take * size,
-				  run->hash_offset + run->d->hash_start + (first - data_blocks) * size);
+		r = ul_pread_full(run->fds.hash_fd, buf, (size_t)take * size,
+				  run->fds.hash_offset + run->d->hash_start + (first - data_blocks) * size);
 		n -= take;
 		buf += take * size;
 	}
@@ -155,7 +154,7 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 {
 	size_t lanes = (size_t)n * run->d->hash_block_size, len = lanes * run->d->fec_roots;
 	uint64_t at = round * run->d->hash_block_size * run->d->fec_roots;
-	uint64_t offset = run->hash_offset + run->d->fec_start + at;
+	uint64_t offset = run->fds.hash_offset + run->d->fec_start + at;
 	int r = 0;
 
 	memset(w->state, 0, lanes * run->code.words * sizeof(*w->state));
@@ -165,8 +164,8 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 	}
 	take_parity(&run->code, w->state, lanes, w->parity);
 	if (r == 0)
-		r = run->check ? ul_pread_full(run->hash_fd, w->stored, len, offset)
-			       : ul_pwrite_full(run->hash_fd, w->parity, len, offset);
+		r = run->check ? ul_pread_full(run->fds.hash_fd, w->stored, len, offset)
+			       : ul_pwrite_full(run->fds.hash_fd, w->parity, len, offset);
 	if (r < 0)
 		fail(run, UL_E_SYSTEM, -r, at);
 	else if (run->check && memcmp(w->parity, w->stored, len) != 0)
@@ -174,7 +173,7 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 	return r == 0;
 }
 
-static void work(void *context, unsigned int number)
+static void run_worker(void *context, unsigned int number)
 {
 	struct run *run = context;
 	size_t block = run->d->hash_block_size, lanes = block * ROUNDS_AT_ONCE;
@@ -221,7 +220,7 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	make_code(&run->code, run->d->fec_roots);
 	pthread_mutex_init(&run->lock, NULL);
 	threads = ul_workers_count(threads);
-	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, work, run);
+	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, run_worker, run);
 	pthread_mutex_destroy(&run->lock);
 	switch (run->failed) {
 	case UL_OK:
@@ -237,29 +236,18 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	}
 }
 
-static int start(bool check, int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_fec_write(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		 struct ul_error *err)
 {
-	struct run run = {.d = d,
-			  .data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .hash_offset = hash_offset,
-			  .check = check,
-			  .progress = progress};
+	struct run run = {.d = d, .fds = *fds, .progress = work->progress};
 
-	return run_all(&run, threads, err);
+	return run_all(&run, work->threads, err);
 }
 
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
+int ul_fec_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		 struct ul_error *err)
 {
-	return start(false, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
-}
+	struct run run = {.d = d, .fds = *fds, .check = true, .progress = work->progress};
 
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
-{
-	return start(true, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
+	return run_all(&run, work->threads, err);
 }

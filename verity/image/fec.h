@@ -6,19 +6,16 @@
  */
 #pragma once
 
-#include <stdint.h>
-
 #include "common/error.h"
-#include "common/progress.h"
 #include "verity/format/descriptor.h"
+#include "verity/image/work.h"
 
 /*
- * Write the area at hash_offset + d->fec_start for the data at data_offset and the finished tree. Offsets in bytes.
- * threads 0: all processors. -UL_E_SYSTEM, -UL_E_MEMORY.
+ * Write the area at hash_offset + d->fec_start for the data and the finished tree. -UL_E_SYSTEM, -UL_E_MEMORY.
  */
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);
+int ul_fec_write(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		 struct ul_error *err);
 
 /* Compute it again and compare. -UL_E_CORRUPT where it would not mend what it should. */
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err);
+int ul_fec_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		 struct ul_error *err);

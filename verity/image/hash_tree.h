@@ -9,30 +9,27 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "common/progress.h"
 #include "verity/format/descriptor.h"
+#include "verity/image/work.h"
 
 /*
- * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks at
- * data_offset of data_fd; sets d->root_hash. uuid: 16 bytes of the superblock. threads 0: all processors.
+ * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks of the
+ * data; sets d->root_hash. uuid: 16 bytes of the superblock.
  */
-int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const uint8_t uuid[16],
-		       struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		       struct ul_error *err);
+int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
+		       const struct ul_work *work, struct ul_error *err);
 
 /*
  * Check every data block against the tree and the tree against d->root_hash. -UL_E_CORRUPT naming the first
  * bad block (*ret_bad_block, data block number, UINT64_MAX for the tree itself; may be NULL).
  */
-int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_hash_tree_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		       uint64_t *ret_bad_block, struct ul_error *err);
 
 /*
- * The same, but not ended by a bad block: each is told, in no order, one call at a time. In the hash partition
- * these are leaf blocks only, numbered from its start; the data that a bad one covers cannot be judged and is passed
- * over. -UL_E_CORRUPT where the tree is bad above its leaves.
+ * As ul_hash_tree_check, but a bad block does not end it: each is told, in no order, one call at a time. In the hash
+ * partition these are leaf blocks only, numbered from its start; the data that a bad one covers cannot be judged and
+ * is passed over. -UL_E_CORRUPT where the tree is bad above its leaves.
  */
-int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		      const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_hash_tree_scan(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err);

@@ -58,6 +58,8 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 	const struct ul_slot *slot = i->slot;
 	uint8_t data[16], hash[16];
 	char data_uuid[37], hash_uuid[37];
+	struct ul_image_fds fds = {i->fd, slot->data.offset, i->fd, slot->hash.offset};
+	struct ul_work work = {.progress = progress};
 
 	if (ul_image_partition_uuids(i->d.root_hash, i->d.root_hash_len, data, hash) < 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, i->path, NULL, "its root hash is too short");
@@ -69,7 +71,7 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 	if (i->d.data_blocks > slot->data.size / i->d.data_block_size)
 		return ul_error_set(err, UL_E_CHECK, WHAT, i->path, "Build the image again.",
 				    "the data partition is smaller than the descriptor says");
-	return ul_hash_tree_check(i->fd, slot->data.offset, i->fd, slot->hash.offset, &i->d, 0, progress, NULL, err);
+	return ul_hash_tree_check(&fds, &i->d, &work, NULL, err);
 }
 
 /* Open, find, read; *ret is set in any case and to be closed. */
@@ -154,15 +156,15 @@ static int verify_signatures(const struct open_image *i, const struct ul_buffer 
 			     const struct ul_buffer *descriptor, const char *cert_path, struct ul_signer_name *ret_by,
 			     struct ul_error *err)
 {
+	const struct ul_signed both[] = {
+		{"root hash", i->tbs.root_hash, strlen(i->tbs.root_hash), root_hash->data, root_hash->len},
+		{"descriptor", i->tbs.descriptor.data, i->tbs.descriptor.len, descriptor->data, descriptor->len},
+	};
 	UL_CLEANUP(free_trust) struct ul_trust *trust = NULL;
 	int r = ul_trust_load_file(cert_path, &trust, err);
 
-	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.root_hash, strlen(i->tbs.root_hash), root_hash->data, root_hash->len,
-				    "root hash", ret_by, err);
-	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.descriptor.data, i->tbs.descriptor.len, descriptor->data,
-				    descriptor->len, "descriptor", ret_by, err);
+	for (size_t k = 0; r == 0 && k < UL_ARRAY_SIZE(both); k++)
+		r = ul_trust_verify(trust, &both[k], ret_by, err);
 	return r;
 }
 

@@ -89,8 +89,7 @@ int ul_signer_load(const char *key_path, const char *cert_path, const char *pass
 	ul_autox509 X509 *cert = NULL;
 	ul_autopkey EVP_PKEY *key = NULL;
 	struct ul_signer *s;
-	int r = ul_certificate_load(AT_FDCWD, cert_path, cert_path, UL_E_INPUT, "loading the signing certificate",
-				    &cert, err);
+	int r = ul_certificate_load(AT_FDCWD, cert_path, UL_E_INPUT, "loading the signing certificate", &cert, err);
 
 	if (r == 0)
 		r = load_key(key_path, passphrase, &key, err);

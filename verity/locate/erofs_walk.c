@@ -183,11 +183,18 @@ static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned 
 	return walk_directory(fs, &inode, path_len, depth + 1);
 }
 
-int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err)
+int ul_erofs_walk(int fd, const struct ul_extent *data, void (*found)(void *user, const struct ul_erofs_piece *piece),
+		  void *user, struct ul_error *err)
 {
 	struct ul_erofs fs = {
-		.fd = fd, .offset = offset, .size = size, .object = object, .found = found, .user = user, .err = err};
+		.fd = fd,
+		.offset = data->offset,
+		.size = data->size,
+		.object = data->device,
+		.found = found,
+		.user = user,
+		.err = err,
+	};
 	uint64_t root = 0;
 	int r = open_erofs(&fs, &root);
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "verity/open/slots.h"
 
 enum ul_erofs_kind {
 	UL_EROFS_SUPERBLOCK,
@@ -27,10 +28,10 @@ struct ul_erofs_piece {
 };
 
 /*
- * Walk the erofs of size bytes at offset of fd. A file with several names is told by the one found first. Of data
+ * Walk the erofs in the range of fd, which is open on data->device (for messages). A file with several names is told by the one found first. Of data
  * that files share or that are packed into others' blocks (fragments, deduplication) each sharer is told as far as
  * its own index says. -UL_E_FILESYSTEM: no erofs, damaged, or of a form that is not known; -UL_E_SYSTEM: it cannot
  * be read. What lies below a damaged directory is left out, all else has been told.
  */
-int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err);
+int ul_erofs_walk(int fd, const struct ul_extent *data, void (*found)(void *user, const struct ul_erofs_piece *piece),
+		  void *user, struct ul_error *err);

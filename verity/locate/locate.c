@@ -140,9 +140,9 @@ static int walk(struct search *s, int fd, const struct ul_extent *data, struct u
 
 	ul_filesystem_type(fd, data->offset, data->size, type);
 	if (!strcmp(type, "erofs"))
-		return ul_erofs_walk(fd, data->offset, data->size, data->device, on_piece, s, err);
+		return ul_erofs_walk(fd, data, on_piece, s, err);
 	if (!strcmp(type, "squashfs"))
-		return ul_squashfs_map(fd, data->offset, data->size, data->device, on_table, s, err);
+		return ul_squashfs_map(fd, data, on_table, s, err);
 	return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
 			    "the filesystem is %s: which file a block belongs to can be told of erofs",
 			    *type ? type : "unknown");

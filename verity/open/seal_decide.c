@@ -153,17 +153,29 @@ static int at_signature(const struct decision *k, int r, struct ul_error *err)
 	return r;
 }
 
-static int verify(const struct decision *k, const void *data, size_t len, const struct ul_buffer *der, const char *what,
-		  struct ul_signer_name *ret_by, struct ul_error *err)
+static int verify(const struct decision *k, const struct ul_signed *s, struct ul_signer_name *ret_by,
+		  struct ul_error *err)
 {
-	return at_signature(k, ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what, ret_by, err),
-			    err);
+	return at_signature(k, ul_trust_verify(k->policy->trust, s, ret_by, err), err);
+}
+
+static struct ul_signed signed_root_hash(const struct ul_signature_blob *blob)
+{
+	return (struct ul_signed){"root hash", blob->root_hash, strlen(blob->root_hash), blob->signature.data,
+				  blob->signature.len};
+}
+
+static struct ul_signed signed_descriptor(const struct ul_signature_blob *blob)
+{
+	return (struct ul_signed){"descriptor", blob->descriptor.data, blob->descriptor.len,
+				  blob->descriptor_signature.data, blob->descriptor_signature.len};
 }
 
 /* After this: k->root_hash is set, and vouched for as far as it is by the mode before activation. */
 static int decide_root_hash(struct decision *k, struct ul_error *err)
 {
 	const struct ul_seal_policy *policy = k->policy;
+	struct ul_signed s;
 	int r;
 
 	if (policy->mode == UL_VERIFY_PINNED) {
@@ -186,8 +198,8 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 			return ul_error_set(err, UL_E_SIGNER, "checking the signature", k->slot->sig.device,
 					    "Put the signer's certificate into /etc/verity.d.",
 					    "no certificate is trusted here");
-		r = verify(k, k->blob.root_hash, 2 * k->root_hash_len, &k->blob.signature, "root hash", &k->seal.by,
-			   err);
+		s = signed_root_hash(&k->blob);
+		r = verify(k, &s, &k->seal.by, err);
 	}
 	if (r < 0)
 		return r;
@@ -208,13 +220,13 @@ static void drop_identity(struct ul_descriptor *d)
 static int take_descriptor(struct decision *k, struct ul_error *err)
 {
 	const struct ul_buffer *text = &k->blob.descriptor;
+	struct ul_signed s = signed_descriptor(&k->blob);
 	struct ul_descriptor *d = &k->seal.d;
 	int r = 0;
 
 	k->believed = checks_here(k->policy) || (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
 	if (k->believed)
-		r = verify(k, text->data, text->len, &k->blob.descriptor_signature, "descriptor",
-			   checks_here(k->policy) ? NULL : &k->seal.by, err);
+		r = verify(k, &s, checks_here(k->policy) ? NULL : &k->seal.by, err);
 	if (r == 0)
 		r = at_signature(k, ul_descriptor_parse(text->data, text->len, d, err), err);
 	if (r < 0)

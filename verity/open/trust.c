@@ -27,11 +27,11 @@ struct ul_trust {
 
 /* ---- loading ---- */
 
-static int add_certificate(struct ul_trust *t, int dirfd, const char *path, const char *name, struct ul_error *err)
+static int add_certificate(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
 	X509 **certs;
-	int r = ul_certificate_load(dirfd, path, name, UL_E_CONFIG, loading, &cert, err);
+	int r = ul_certificate_load(dirfd, path, UL_E_CONFIG, loading, &cert, err);
 
 	if (r < 0)
 		return r;
@@ -76,7 +76,7 @@ int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct
 		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >= (int)sizeof(file))
 			r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, ENAMETOOLONG);
 		if (r == 0)
-			r = add_certificate(t, dirfd, file, file, err);
+			r = add_certificate(t, dirfd, file, err);
 		free(names[i]);
 	}
 	free(names);
@@ -95,7 +95,7 @@ int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error 
 
 	if (!t)
 		return ul_error_nomem(err, loading);
-	r = add_certificate(t, AT_FDCWD, path, path, err);
+	r = add_certificate(t, AT_FDCWD, path, err);
 	if (r < 0) {
 		ul_trust_free(t);
 		return r;
@@ -164,8 +164,8 @@ static bool names_certificate(const PKCS7_SIGNER_INFO *signer, X509 *cert)
 	       ASN1_INTEGER_cmp(signer->issuer_and_serial->serial, X509_get0_serialNumber(cert)) == 0;
 }
 
-/* NULL: cert's key signed data. */
-static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len, char *buf, size_t size)
+/* NULL: cert's key signed the bytes. */
+static const char *check_by(PKCS7 *p7, X509 *cert, const struct ul_signed *s, char *buf, size_t size)
 {
 	STACK_OF(X509) *certs = NULL;
 	ul_autobio BIO *bio = NULL;
@@ -174,7 +174,7 @@ static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len,
 	if (why)
 		return why;
 	why = "out of memory";
-	bio = BIO_new_mem_buf(data, (int)len);
+	bio = BIO_new_mem_buf(s->data, (int)s->len);
 	certs = sk_X509_new_null();
 	if (bio && certs && sk_X509_push(certs, cert) > 0)
 		why = PKCS7_verify(p7, certs, NULL, bio, NULL, PKCS7_NOINTERN | PKCS7_NOVERIFY) == 1
@@ -211,22 +211,22 @@ static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust
 			    issuer, ul_trust_count(t));
 }
 
-int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
-		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
+int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
+		    struct ul_error *err)
 {
 	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
-	const unsigned char *at = der;
+	const unsigned char *at = s->der;
 	const char *why = NULL;
 	PKCS7_SIGNER_INFO *signer = NULL;
 	char doing[96], text[96];
 
-	snprintf(doing, sizeof(doing), "checking the signature of the %s", what);
-	if (der_len == 0 || der_len > UL_PKCS7_MAX || len > UL_PKCS7_MAX)
+	snprintf(doing, sizeof(doing), "checking the signature of the %s", s->what);
+	if (s->der_len == 0 || s->der_len > UL_PKCS7_MAX || s->len > UL_PKCS7_MAX)
 		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is empty or longer than %d bytes",
 				    UL_PKCS7_MAX);
 	ERR_clear_error();
-	p7 = d2i_PKCS7(NULL, &at, (long)der_len);
-	if (!p7 || at != (const unsigned char *)der + der_len)
+	p7 = d2i_PKCS7(NULL, &at, (long)s->der_len);
+	if (!p7 || at != (const unsigned char *)s->der + s->der_len)
 		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is no PKCS#7 in DER: %s",
 				    ul_crypto_reason("other bytes follow it"));
 	why = form_defect(p7, &signer);
@@ -235,7 +235,7 @@ int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, cons
 	for (size_t i = 0; i < ul_trust_count(t); i++) {
 		if (!names_certificate(signer, t->certs[i]))
 			continue;
-		why = check_by(p7, t->certs[i], data, len, text, sizeof(text));
+		why = check_by(p7, t->certs[i], s, text, sizeof(text));
 		if (why)
 			continue;
 		if (ret_by)

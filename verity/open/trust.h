@@ -24,14 +24,23 @@ struct ul_signer_name {
 	char fingerprint[65]; /* SHA-256 of the certificate, hex */
 };
 
+/* Bytes, and what is said to be their signature. */
+struct ul_signed {
+	const char *what; /* "root hash", "descriptor": for messages */
+	const void *data;
+	size_t len;
+	const void *der; /* detached PKCS#7 */
+	size_t der_len;
+};
+
 /*
- * Verify a detached PKCS#7 over data by one of the trusted certificates: exactly one signer, digest SHA-256,
+ * Verify a signature by one of the trusted certificates: exactly one signer, digest SHA-256,
  * SHA-384 or SHA-512, RSA of 2048 bits or more, or ECDSA. Validity dates are not looked at (as systemd does:
- * a device without a clock must boot). what: "root hash", "descriptor".
+ * a device without a clock must boot).
  * -UL_E_SIGNER: a well-formed signature by none of them; -UL_E_SIGNATURE: all else. ret_by may be NULL.
  */
-int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
-		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err);
+int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
+		    struct ul_error *err);
 
 /* Whom a signature names as its maker. A claim, until somebody has verified it by that key. */
 struct ul_signer_claim {
