@@ -8,15 +8,11 @@
 #include <string.h>
 
 #include "common/encoding.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/format/hash_tree_geometry.h"
 #include "verity/format/version.h"
 
 #define TODO_BUILD "Build the image again."
-
-static bool block_size_valid(uint32_t size)
-{
-	return size >= 512 && size <= 4096 && (size & (size - 1)) == 0;
-}
 
 /* The rule that a field breaks; NULL: none. */
 static const char *defect(const struct ul_descriptor *d)
@@ -29,14 +25,14 @@ static const char *defect(const struct ul_descriptor *d)
 		return "hash is neither sha256 nor sha512 with a root hash of its length";
 	if (d->salt_len > UL_SALT_MAX)
 		return "the salt is longer than 256 bytes";
-	if (!block_size_valid(d->data_block_size) || !block_size_valid(d->hash_block_size))
+	if (!ul_block_size_valid(d->data_block_size) || !ul_block_size_valid(d->hash_block_size))
 		return "a block size is not 512, 1024, 2048 or 4096";
 	if (!ul_hash_tree_measure(d, &tree))
 		return "data-blocks is zero or too large";
 	if (d->hash_start % d->hash_block_size != 0 || __builtin_add_overflow(d->hash_start, tree.size, &end) ||
 	    end > INT64_MAX)
 		return "hash-start is not a multiple of the hash block's size, or too large";
-	if (d->fec_roots == 0 ? d->fec_start != 0 : d->fec_roots < 2 || d->fec_roots > 24)
+	if (d->fec_roots == 0 ? d->fec_start != 0 : d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX)
 		return "fec-roots is neither 0 nor 2 to 24, or fec-start stands without it";
 	if (d->fec_roots > 0 && (d->data_block_size != d->hash_block_size || d->fec_start < end ||
 				 d->fec_start > INT64_MAX || d->fec_start % d->hash_block_size != 0))

@@ -8,6 +8,11 @@ static bool power_of_two(uint32_t n)
 	return n != 0 && (n & (n - 1)) == 0;
 }
 
+bool ul_block_size_valid(uint32_t size)
+{
+	return power_of_two(size) && size >= 512 && size <= 4096;
+}
+
 bool ul_hash_tree_measure(const struct ul_descriptor *d, struct ul_hash_tree_geometry *ret)
 {
 	/* Digests lie at power-of-two distances; those of both hashes are such lengths already. */

@@ -24,6 +24,9 @@ struct ul_hash_tree_geometry {
 	uint64_t size;                        /* bytes: of all levels; 0 for a single data block */
 };
 
+/* Data and hash blocks, as both descriptor and superblock may have them: 512, 1024, 2048 or 4096 bytes. */
+bool ul_block_size_valid(uint32_t size);
+
 /* false: no possible geometry (no blocks, block sizes, unknown hash, more than 2^63 - 1 bytes). */
 bool ul_hash_tree_measure(const struct ul_descriptor *d, struct ul_hash_tree_geometry *ret);
 

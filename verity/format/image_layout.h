@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,9 @@ int ul_image_derive_uuid(const char *label, const void *seed, size_t len, uint8_
 
 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" of bytes in the order of the text. */
 void ul_uuid_format(const uint8_t uuid[16], char out[37]);
+
+/* Whether the text, in lower case, is that of these bytes. */
+bool ul_uuid_is(const char *text, const uint8_t uuid[16]);
 
 /*
  * Partition UUIDs as the Discoverable Partitions Specification derives them. -EINVAL: root_hash is

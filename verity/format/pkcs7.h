@@ -1,6 +1,7 @@
 /* Certificates and keys, as verity/image/signer.c and verity/open/trust.c both need them. Internal to verity/. */
 #pragma once
 
+#include <openssl/pkcs7.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,12 @@ static inline void ul_cleanup_bio(BIO **bio)
 	BIO_free(*bio);
 }
 
-#define ul_autox509 UL_CLEANUP(ul_cleanup_x509)
-#define ul_autopkey UL_CLEANUP(ul_cleanup_pkey)
-#define ul_autobio  UL_CLEANUP(ul_cleanup_bio)
+static inline void ul_cleanup_pkcs7(PKCS7 **p7)
+{
+	PKCS7_free(*p7);
+}
+
+#define ul_autox509  UL_CLEANUP(ul_cleanup_x509)
+#define ul_autopkey  UL_CLEANUP(ul_cleanup_pkey)
+#define ul_autobio   UL_CLEANUP(ul_cleanup_bio)
+#define ul_autopkcs7 UL_CLEANUP(ul_cleanup_pkcs7)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/json.h"
@@ -79,14 +80,6 @@ static const char *read_members(struct json_object *json, struct ul_signature_bl
 	return why ? why : read_underlay(json, blob);
 }
 
-static bool all_zero(const uint8_t *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (data[i] != 0)
-			return false;
-	return true;
-}
-
 int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret, struct ul_error *err)
 {
 	ul_autojson struct json_object *json = NULL;
@@ -94,14 +87,14 @@ int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *r
 	size_t text_len = strnlen(data, len);
 	const char *why;
 
-	if (text_len == 0 && all_zero(data, len))
+	if (text_len == 0 && ul_all_zero(data, len))
 		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
 				    "the partition is empty: the image was never signed, or its "
 				    "signature was erased");
 	if (len > UL_SIGNATURE_PARTITION_MAX || text_len > JSON_MAX)
 		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo, "the signature is longer than %d bytes",
 				    JSON_MAX);
-	if (!all_zero((const uint8_t *)data + text_len, len - text_len))
+	if (!ul_all_zero((const uint8_t *)data + text_len, len - text_len))
 		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
 				    "other bytes than zeros follow the signature");
 	json = ul_json_parse(data, text_len, &why);

@@ -300,7 +300,7 @@ static void clean_up(struct ul_image_job *job)
 		(void)!ul_remove_tree(AT_FDCWD, job->work);
 		close(job->work_fd);
 	}
-	ul_staging_free(job->stage);
+	ul_staging_free(job->staging);
 	free(job->names);
 	free(job->name_bytes);
 	free(job->output);
@@ -317,7 +317,7 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 	ret->fec_size = ul_fec_size(&job->d);
 	memcpy(ret->root_hash, job->d.root_hash, sizeof(ret->root_hash));
 	ret->paths = ul_manifest_n_paths(job->m);
-	ul_staging_get_report(job->stage, &ret->staging);
+	ul_staging_get_report(job->staging, &ret->staging);
 }
 
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "verity/format/fec_geometry.h"
 #include "verity/format/gpt.h"
+#include "verity/format/image_layout.h"
 #include "verity/format/superblock.h"
 #include "verity/image/fec.h"
 #include "verity/image/hash_tree.h"
@@ -87,27 +88,14 @@ static int check_seal(struct check *c, struct ul_error *err)
 	return 0;
 }
 
-/* Whether a UUID's digits are these 16 bytes. */
-static bool uuid_is(const char *uuid, const uint8_t bytes[16])
-{
-	char hex[33];
-	const char *digit = hex;
-
-	ul_hex_encode(bytes, 16, hex);
-	for (; *uuid; uuid++)
-		if (*uuid != '-' && *uuid != *digit++)
-			return false;
-	return true;
-}
-
 static int check_uuids(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
 	const char *which = NULL;
 
-	if (!uuid_is(c->slot->data_uuid, d->root_hash))
+	if (!ul_uuid_is(c->slot->data_uuid, d->root_hash))
 		which = "data";
-	else if (!uuid_is(c->slot->hash_uuid, d->root_hash + d->root_hash_len - 16))
+	else if (!ul_uuid_is(c->slot->hash_uuid, d->root_hash + d->root_hash_len - 16))
 		which = "hash";
 	if (!which) {
 		say(c, UL_IMAGE_OK, "partition UUIDs", "those of the root hash");

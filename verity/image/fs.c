@@ -27,7 +27,7 @@ static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_
 
 	/* A group of its own, so that the parent can end the maker with it. */
 	setpgid(0, 0);
-	if (ul_staging_enter(job->stage, &err) < 0 || ul_fs_make(&job->tool, fs, &err) < 0) {
+	if (ul_staging_enter(job->staging, &err) < 0 || ul_fs_make(&job->tool, fs, &err) < 0) {
 		ssize_t n = write(report, &err, sizeof(err));
 
 		_exit(n == (ssize_t)sizeof(err) ? 1 : 2);

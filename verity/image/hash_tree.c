@@ -21,11 +21,11 @@
 #include "common/file.h"
 #include "common/workers.h"
 #include "verity/format/hash_tree_geometry.h"
+#include "verity/format/superblock.h"
 
-#define SUPERBLOCK_SIZE 512
-#define PIECE_SIZE      (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
-#define READ_SIZE       (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
-#define AHEAD_PIECES    4                 /* that the disk is told to read before their turn */
+#define PIECE_SIZE   (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
+#define READ_SIZE    (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
+#define AHEAD_PIECES 4                 /* that the disk is told to read before their turn */
 
 static const char todo_write[] = "Write the image again.";
 
@@ -150,11 +150,6 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 	return true;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
 /* One leaf block and the data that it covers. */
 static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 {
@@ -167,7 +162,7 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 		n = run->g.digests_per_block;
 	if (run->check) {
 		hash_block(&w->hasher, block, size, digest);
-		if (memcmp(digest, kept, len) != 0 || !all_zero(block + n * len, size - n * len)) {
+		if (memcmp(digest, kept, len) != 0 || !ul_all_zero(block + n * len, size - n * len)) {
 			if (passed_over(run, true, run->d->hash_start / size + run->g.start[0] / size + leaf))
 				return true;
 			found(run, DEFECT_LEAF, first, 0);
@@ -365,7 +360,7 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 		if (h->failed || memcmp(digest, *digests + k * len, len) != 0)
 			return -EBADMSG;
 	}
-	if (!all_zero(blocks + used, bytes - used))
+	if (!ul_all_zero(blocks + used, bytes - used))
 		return -EBADMSG;
 	free(*digests);
 	*digests = ul_steal(blocks);
@@ -431,7 +426,8 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	return run->digests ? 0 : ul_error_nomem(err, what);
 }
 
-static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t uuid[16], const struct ul_descriptor *d)
+static void write_superblock_fields(uint8_t sb[UL_SUPERBLOCK_SIZE], const uint8_t uuid[16],
+				    const struct ul_descriptor *d)
 {
 	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the magic fills its 8 bytes */
 	memcpy(sb, "verity\0\0", 8);
@@ -453,7 +449,7 @@ static int write_superblock(const struct run *run, uint64_t offset, const uint8_
 	ul_autofree uint8_t *area = NULL;
 	int r;
 
-	if (run->d->hash_start < SUPERBLOCK_SIZE || run->d->hash_start > 1024 * 1024)
+	if (run->d->hash_start < UL_SUPERBLOCK_SIZE || run->d->hash_start > 1024 * 1024)
 		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
 				    "the tree would start at byte %llu, not between 512 and 1 MiB",
 				    (unsigned long long)run->d->hash_start);

@@ -27,7 +27,7 @@ struct ul_image_job {
 	char *output, *work, *tree, *image;
 	int work_fd; /* locked while we work in it */
 
-	struct ul_staging *stage;
+	struct ul_staging *staging;
 	uint64_t fs_size; /* bytes */
 	int image_fd;
 	struct ul_image_layout layout;

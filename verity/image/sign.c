@@ -57,15 +57,12 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 {
 	const struct ul_slot *slot = i->slot;
 	uint8_t data[16], hash[16];
-	char data_uuid[37], hash_uuid[37];
 	struct ul_image_fds fds = {i->fd, slot->data.offset, i->fd, slot->hash.offset};
 	struct ul_work work = {.progress = progress};
 
 	if (ul_image_partition_uuids(i->d.root_hash, i->d.root_hash_len, data, hash) < 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, i->path, NULL, "its root hash is too short");
-	ul_uuid_format(data, data_uuid);
-	ul_uuid_format(hash, hash_uuid);
-	if (strcmp(data_uuid, slot->data_uuid) != 0 || strcmp(hash_uuid, slot->hash_uuid) != 0)
+	if (!ul_uuid_is(slot->data_uuid, data) || !ul_uuid_is(slot->hash_uuid, hash))
 		return ul_error_set(err, UL_E_CHECK, WHAT, i->path, "Build the image again.",
 				    "the partition UUIDs are not those of the root hash");
 	if (i->d.data_blocks > slot->data.size / i->d.data_block_size)

@@ -150,16 +150,11 @@ static const EVP_MD *digest_for(EVP_PKEY *key)
 	return bits <= 384 ? EVP_sha384() : EVP_sha512();
 }
 
-static void free_pkcs7(PKCS7 **p7)
-{
-	PKCS7_free(*p7);
-}
-
 int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der, struct ul_error *err)
 {
 	static const char what[] = "signing";
 	const int flags = PKCS7_BINARY | PKCS7_DETACHED | PKCS7_NOATTR | PKCS7_NOCERTS;
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
 	ul_autobio BIO *bio = NULL;
 	unsigned char *out;
 	int n = 0;

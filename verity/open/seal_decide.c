@@ -26,6 +26,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/format/hash_tree_geometry.h"
 #include "verity/format/signature.h"
 #include "verity/format/superblock.h"
@@ -296,21 +297,16 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	return 0;
 }
 
-static bool block_size_ok(uint32_t size)
-{
-	return size >= 512 && size <= 4096 && (size & (size - 1)) == 0;
-}
-
 /* The Reed-Solomon area: `roots` parity blocks for each 255 - roots blocks of data and metadata. */
 static bool fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t size)
 {
 	uint64_t covered, parity, end, block = d->data_block_size;
 
-	if (d->fec_roots < 2 || d->fec_roots > 24 || d->hash_block_size != block || d->fec_start % block != 0 ||
-	    d->fec_start < tree_end)
+	if (d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX || d->hash_block_size != block ||
+	    d->fec_start % block != 0 || d->fec_start < tree_end)
 		return false;
 	covered = d->data_blocks + d->fec_start / block;
-	parity = (covered + 254 - d->fec_roots) / (255 - d->fec_roots) * d->fec_roots;
+	parity = ((covered - 1) / (UL_FEC_CODE_LENGTH - d->fec_roots) + 1) * d->fec_roots;
 	return !__builtin_mul_overflow(parity, block, &parity) && !__builtin_add_overflow(d->fec_start, parity, &end) &&
 	       end <= size;
 }
@@ -337,7 +333,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 
 	if (digest == 0 || d->root_hash_len != digest)
 		why = "hash algorithm and root hash do not fit each other";
-	else if (!block_size_ok(d->data_block_size) || !block_size_ok(d->hash_block_size))
+	else if (!ul_block_size_valid(d->data_block_size) || !ul_block_size_valid(d->hash_block_size))
 		why = "a block size is no power of two from 512 to 4096";
 	else if (d->salt_len > UL_SALT_MAX)
 		why = "the salt is too long";

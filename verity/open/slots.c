@@ -25,6 +25,7 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "verity/format/gpt.h"
+#include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
 #include "verity/format/signature.h"
 #include "verity/format/version.h"
@@ -106,20 +107,15 @@ static const char *named_root_hash(struct disk *d, struct candidate *sig)
 	return sig->root_hash ? sig->root_hash : "";
 }
 
-/* Whether the UUID's 32 digits are those of hex. */
-static bool uuid_is(const char *uuid, const char *hex)
-{
-	for (; *uuid; uuid++)
-		if (*uuid != '-' && *uuid != *hex++)
-			return false;
-	return true;
-}
-
+/* hash NULL: only data's UUID is looked at. */
 static bool root_hash_fits(const char *root_hash, const struct ul_partition *data, const struct ul_partition *hash)
 {
-	size_t len = strlen(root_hash);
+	uint8_t bytes[UL_ROOT_HASH_MAX], data_uuid[16], hash_uuid[16];
+	size_t len = strlen(root_hash) / 2;
 
-	return len >= 64 && uuid_is(data->uuid, root_hash) && (!hash || uuid_is(hash->uuid, root_hash + len - 32));
+	return len <= sizeof(bytes) && ul_hex_decode(root_hash, 2 * len, bytes, len) &&
+	       ul_image_partition_uuids(bytes, len, data_uuid, hash_uuid) == 0 && ul_uuid_is(data->uuid, data_uuid) &&
+	       (!hash || ul_uuid_is(hash->uuid, hash_uuid));
 }
 
 static const struct ul_partition *same_label(const struct disk *d, enum role role, const struct ul_partition *data)

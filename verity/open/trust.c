@@ -5,14 +5,17 @@
  */
 #include "verity/open/trust.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pkcs7.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/dir.h"
 #include "common/encoding.h"
+#include "common/file.h"
+#include "common/names.h"
 #include "verity/format/pkcs7.h"
 
 #define CERTIFICATES_MAX 256 /* files of the directory; more are a mistake */
@@ -21,8 +24,7 @@ static const char loading[] = "loading the trusted certificates";
 static const char todo_sign[] = "Sign the image again.";
 
 struct ul_trust {
-	X509 **certs; /* owned */
-	size_t n;
+	UL_VECTOR_MEMBERS(X509 *); /* each owned */
 };
 
 /* ---- loading ---- */
@@ -30,56 +32,63 @@ struct ul_trust {
 static int add_certificate(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
-	X509 **certs;
 	int r = ul_certificate_load(dirfd, path, UL_E_CONFIG, loading, &cert, err);
 
 	if (r < 0)
 		return r;
-	certs = reallocarray(t->certs, t->n + 1, sizeof(X509 *));
-	if (!certs)
+	if (ul_vector_push(t, cert) < 0)
 		return ul_error_nomem(err, loading);
-	t->certs = certs;
-	t->certs[t->n++] = ul_steal(cert);
+	cert = NULL; /* the list owns it */
 	return 0;
 }
 
-static int is_certificate_name(const struct dirent *entry)
+static bool is_certificate_name(const char *name)
 {
-	size_t len = strlen(entry->d_name);
+	size_t len = strlen(name);
 
-	return len > 4 && entry->d_name[0] != '.' && !strcmp(entry->d_name + len - 4, ".crt");
+	return len > 4 && name[0] != '.' && !strcmp(name + len - 4, ".crt");
 }
 
-/* Not alphasort: the order must not follow a locale. */
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* The names of the directory's certificates, sorted. No directory: none. 0 or -errno. */
+static int list_certificates(int dirfd, const char *path, struct ul_names *ret)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = ul_dir_of(fd, &dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		if (is_certificate_name(entry->d_name))
+			r = ul_names_add(ret, entry->d_name);
+	ul_names_sort(ret, false);
+	return r;
+}
+
+static int add_listed(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
+{
+	ul_autonames struct ul_names names = {0};
+	int r = list_certificates(dirfd, path, &names);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, -r);
+	if (names.n > CERTIFICATES_MAX)
+		return ul_error_set(err, UL_E_CONFIG, loading, path, "Leave the ones that may sign.",
+				    "it holds %zu certificates, more than %d", names.n, CERTIFICATES_MAX);
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		ul_autofree char *file = ul_path_join(path, names.at[i]);
+
+		r = file ? add_certificate(t, dirfd, file, err) : ul_error_nomem(err, loading);
+	}
+	return r;
 }
 
 int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	struct dirent **names = NULL;
-	int n, r = 0;
+	int r = t ? add_listed(t, dirfd, path, err) : ul_error_nomem(err, loading);
 
-	if (!t)
-		return ul_error_nomem(err, loading);
-	n = scandirat(dirfd, path, &names, is_certificate_name, by_name);
-	if (n < 0 && errno != ENOENT)
-		r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, errno);
-	if (n > CERTIFICATES_MAX)
-		r = ul_error_set(err, UL_E_CONFIG, loading, path, "Leave the ones that may sign.",
-				 "it holds %d certificates, more than %d", n, CERTIFICATES_MAX);
-	for (int i = 0; i < n; i++) {
-		char file[PATH_MAX];
-
-		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >= (int)sizeof(file))
-			r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, ENAMETOOLONG);
-		if (r == 0)
-			r = add_certificate(t, dirfd, file, err);
-		free(names[i]);
-	}
-	free(names);
 	if (r < 0) {
 		ul_trust_free(t);
 		return r;
@@ -91,11 +100,8 @@ int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct
 int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	int r;
+	int r = t ? add_certificate(t, AT_FDCWD, path, err) : ul_error_nomem(err, loading);
 
-	if (!t)
-		return ul_error_nomem(err, loading);
-	r = add_certificate(t, AT_FDCWD, path, err);
 	if (r < 0) {
 		ul_trust_free(t);
 		return r;
@@ -114,17 +120,12 @@ void ul_trust_free(struct ul_trust *t)
 	if (!t)
 		return;
 	for (size_t i = 0; i < t->n; i++)
-		X509_free(t->certs[i]);
-	free(t->certs);
+		X509_free(t->at[i]);
+	ul_vector_free(t);
 	free(t);
 }
 
 /* ---- verifying ---- */
-
-static void free_pkcs7(PKCS7 **p7)
-{
-	PKCS7_free(*p7);
-}
 
 static bool digest_strong(const X509_ALGOR *algorithm)
 {
@@ -214,7 +215,7 @@ static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust
 int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
 		    struct ul_error *err)
 {
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
 	const unsigned char *at = s->der;
 	const char *why = NULL;
 	PKCS7_SIGNER_INFO *signer = NULL;
@@ -233,13 +234,13 @@ int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct 
 	if (why)
 		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
 	for (size_t i = 0; i < ul_trust_count(t); i++) {
-		if (!names_certificate(signer, t->certs[i]))
+		if (!names_certificate(signer, t->at[i]))
 			continue;
-		why = check_by(p7, t->certs[i], s, text, sizeof(text));
+		why = check_by(p7, t->at[i], s, text, sizeof(text));
 		if (why)
 			continue;
 		if (ret_by)
-			describe_signer(t->certs[i], ret_by);
+			describe_signer(t->at[i], ret_by);
 		return 0;
 	}
 	if (!why)
@@ -249,7 +250,7 @@ int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct 
 
 bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret)
 {
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
 	const unsigned char *at = der;
 	struct ul_signer_claim claim = {0};
 	struct ul_signer_name by;
