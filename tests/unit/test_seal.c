@@ -405,7 +405,7 @@ static void accepted_as_pinned(void **state)
 	assert_int_equal(seal.d.salt_len, 32);
 	ul_seal_free(&seal);
 	disk[HASH * 512] = 'V';
-	assert_refused(&policy, UL_E_SUPERBLOCK, "there is none");
+	assert_refused(&policy, UL_E_SUPERBLOCK, "there is no superblock");
 }
 
 static void kernel_mode_checks_nothing_here(void **state)

@@ -79,7 +79,7 @@ int ul_descriptor_format(const struct ul_descriptor *d, struct ul_buffer *ret, s
 	return 0;
 }
 
-/* The lines not yet read; bad: the key whose line is not as it should be. */
+/* The lines that are not read yet. bad: the key whose line is wrong. */
 struct reader {
 	const char *at, *end;
 	const char *bad;
@@ -196,7 +196,7 @@ int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
 	read_fields(&r, &d);
 	if (r.bad)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "the line \"%s=\" is missing, misplaced or has no such value", r.bad);
+				    "the line \"%s=\" is missing, misplaced or has a value that is not allowed", r.bad);
 	why = defect(&d);
 	if (why)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD, "%s", why);
@@ -204,7 +204,7 @@ int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
 		return -UL_E_MEMORY;
 	if (again.len != len || memcmp(again.data, text, len) != 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "it is not written as a descriptor is (capitals, or text "
+				    "it is not in the one form of a descriptor (capitals, or text "
 				    "behind the last line)");
 	*ret = d;
 	return 0;

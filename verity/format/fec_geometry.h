@@ -2,12 +2,12 @@
  * dm-verity's forward error correction: kernel Documentation admin-guide/device-mapper/verity.rst, and
  * drivers/md/dm-verity-fec.c for what that leaves open.
  *
- * What is protected is one row of blocks: the data, then the hash partition from the hash tree to the FEC area.
- * It is dealt out to rounds = ceil(blocks / (255 - roots)) rounds, round n getting the blocks n, n + rounds, n + 2 *
- * rounds and so on, zeros where there is none: neighbours, which are damaged together, lie in different rounds. Byte b
- * of a round's blocks is one message of a Reed-Solomon code RS(255, 255 - roots) over GF(2^8) (polynomial 0x11d,
- * first root 1); its `roots` bytes of parity lie at (n * block size + b) * roots of the FEC area. As dm-verity
- * knows by the hashes which blocks are bad, `roots` blocks of a round may be: blocks that are `rounds` apart.
+ * What is protected is one row of blocks: the data, then the hash partition from the hash tree to the FEC area. It is
+ * dealt out to rounds = ceil(blocks / (255 - roots)) rounds, round n getting the blocks n, n + rounds, n + 2 * rounds
+ * and so on, zeros behind the last block: neighbours, which are damaged together, lie in different rounds. Byte b of a
+ * round's blocks is one message of a Reed-Solomon code RS(255, 255 - roots) over GF(2^8) (polynomial 0x11d, first root
+ * 1); its `roots` bytes of parity lie at (n * block size + b) * roots of the FEC area. As dm-verity knows by the hashes
+ * which blocks are bad, `roots` blocks of a round may be: blocks that are `rounds` apart.
  *
  * Nothing vouches for the area, and nothing need: what the kernel mends it hashes again before it serves it.
  */

@@ -65,8 +65,7 @@ static const char *read_members(struct json_object *json, struct ul_image_info *
 	if (!ul_json_uint(json, "paths", &info->paths) || !ul_json_uint(json, "narSize", &info->nar_size) ||
 	    !ul_json_uint(json, "manifestFormat", &info->manifest_format) ||
 	    !ul_json_uint(json, "nixSchema", &info->nix_schema) || !ul_json_bool(json, "database", &info->database))
-		return "\"paths\", \"narSize\", \"manifestFormat\", \"nixSchema\" or \"database\" "
-		       "is missing";
+		return "\"paths\", \"narSize\", \"manifestFormat\", \"nixSchema\" or \"database\" is missing";
 	info->name = strdup(name);
 	info->version = strdup(version);
 	info->store_dir = strdup(store_dir);

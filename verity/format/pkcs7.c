@@ -45,7 +45,8 @@ int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const ch
 	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	if (!cert)
 		return ul_error_set(err, code, what, path, "Give a certificate in PEM (BEGIN CERTIFICATE).",
-				    "it is no certificate in PEM: %s", ul_crypto_reason("nothing in it can be read"));
+				    "it is not a certificate in PEM: %s",
+				    ul_crypto_reason("nothing in it can be read"));
 	second = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	ERR_clear_error();
 	if (second)

@@ -18,8 +18,8 @@
 const char *ul_crypto_reason(const char *otherwise);
 
 /*
- * The one certificate of a PEM file. code: what a file that is none is to the caller (UL_E_CONFIG where the
- * policy named it, UL_E_INPUT where the user did). A file with two is refused: which one was meant?
+ * The one certificate of a PEM file. code: the failure if the file is not a certificate (UL_E_CONFIG where
+ * the policy named it, UL_E_INPUT where the user did). A file with two is refused: which one was meant?
  */
 int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
 			struct ul_error *err);

@@ -20,7 +20,7 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 	struct ul_descriptor d = {0};
 
 	if (memcmp(bytes, "verity\0\0", 8) != 0)
-		return bad(object, err, "there is none");
+		return bad(object, err, "there is no superblock");
 	if (ul_get_le32(bytes + 8) != 1)
 		return bad(object, err, "its version is not 1");
 	if (ul_get_le32(bytes + 12) != 1)
@@ -31,7 +31,7 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 	d.data_block_size = ul_get_le32(bytes + 64);
 	d.hash_block_size = ul_get_le32(bytes + 68);
 	if (!ul_block_size_valid(d.data_block_size) || !ul_block_size_valid(d.hash_block_size))
-		return bad(object, err, "a block size is no power of two from 512 to 4096");
+		return bad(object, err, "a block size is not 512, 1024, 2048 or 4096");
 	d.data_blocks = ul_get_le64(bytes + 72);
 	if (d.data_blocks == 0)
 		return bad(object, err, "it counts no data blocks");

@@ -21,7 +21,7 @@
 #include "verity/image/job.h"
 #include "verity/image/seal_write.h"
 
-#define WHAT "building the image"
+static const char WHAT[] = "building the image";
 
 /* ---- step: options ---- */
 
@@ -32,11 +32,10 @@ static int check_names(const struct ul_image_job *job, struct ul_error *err)
 
 	if (!o->name || !ul_image_name_valid(o->name))
 		return ul_error_set(err, UL_E_USAGE, "checking the name", o->name ? o->name : "",
-				    "Letters, digits and . + ~ ^ - are allowed.", "an image cannot be named so");
+				    "Letters, digits and . + ~ ^ - are allowed.", "it is not a valid image name");
 	if (!o->version || !ul_image_version_valid(o->version))
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version ? o->version : "",
-				    "Letters, digits and . _ + ~ ^ - are allowed.",
-				    "an image cannot have this version");
+				    "Letters, digits and . _ + ~ ^ - are allowed.", "it is not a valid image version");
 	len = strlen(o->name) + 1 + strlen(o->version);
 	if (len > UL_GPT_LABEL_MAX)
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version,
@@ -97,7 +96,7 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 		if (!S_ISREG(st.st_mode))
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
 					    "Build a file, then copy it to the disk.",
-					    "it exists and is no regular file");
+					    "it exists and is not a regular file");
 		if (!job->o.replace)
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Remove it, or give --force.",
 					    "it exists already");
@@ -264,7 +263,7 @@ static int publish(struct ul_image_job *job, struct ul_error *err)
 	int r;
 
 	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output, job->o.replace ? 0 : RENAME_NOREPLACE);
-	if (r < 0 && errno == EINVAL) /* the filesystem knows no flags */
+	if (r < 0 && errno == EINVAL) /* the filesystem does not know the flags */
 		r = rename(job->image, job->output);
 	if (r == 0)
 		return 0;

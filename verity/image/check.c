@@ -53,7 +53,7 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 		r = ul_gpt_check_copies(c->fd, c->image, err);
 	else
 		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
-				 "it has none (GPT)");
+				 "it has no partition table (GPT)");
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
 	ul_gpt_free(&gpt);
@@ -81,7 +81,7 @@ static int check_seal(struct check *c, struct ul_error *err)
 	else
 		say(c, UL_IMAGE_NOTE, "signature", "not checked: the root hash was given, and that is enough");
 	if (!seal->from_descriptor)
-		say(c, UL_IMAGE_NOTE, "descriptor", "none: a foreign image, whose unsigned superblock is used");
+		say(c, UL_IMAGE_NOTE, "descriptor", "the image is foreign: its unsigned superblock is used");
 	else if (seal->d.name[0])
 		say(c, UL_IMAGE_OK, "descriptor", "%s %s, rollback index %" PRIu64, seal->d.name, seal->d.version,
 		    seal->d.rollback_index);

@@ -229,7 +229,7 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 		return ul_error_nomem(err, what);
 	case UL_E_CORRUPT:
 		return ul_error_set(err, UL_E_CORRUPT, what, "the FEC area", "Write the image again.",
-				    "the parity at or behind byte %llu of it is not that of the data",
+				    "its parity at or behind byte %llu does not belong to the data",
 				    (unsigned long long)run->failed_at);
 	default:
 		return ul_error_errno(err, UL_E_SYSTEM, what, NULL, "Check the disk.", run->errnum);

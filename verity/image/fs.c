@@ -13,7 +13,7 @@
 #include "verity/image/erofs_owner.h"
 #include "verity/image/job.h"
 
-#define WHAT "writing the filesystem"
+static const char WHAT[] = "writing the filesystem";
 
 /* Milliseconds between looks at how much the maker has written. */
 #define LOOK_INTERVAL 200
@@ -136,7 +136,7 @@ static int move_chunk(int from, int to, uint64_t at, uint64_t len)
 
 /*
  * Move the filesystem to its place in the image. Filesystems that share blocks do it without copying; on others
- * the source is given back piece by piece, so that there is no moment that needs twice the space.
+ * the source is given back piece by piece, so that twice the space is never needed.
  */
 static int move_into_image(struct ul_image_job *job, const char *path, struct ul_error *err)
 {

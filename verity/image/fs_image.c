@@ -14,14 +14,14 @@
 #include "common/version_number.h"
 #include "verity/format/image_layout.h"
 
-#define WHAT     "writing the filesystem"
+static const char WHAT[] = "writing the filesystem";
 #define ARGS_MAX 40
 
 /* Compressions that some tool and Linux have for the format. */
 struct compression {
 	const char *name;      /* ours */
 	const char *tool_name; /* the tool's; NULL: the same */
-	unsigned int min, max; /* levels; max 0: it takes none */
+	unsigned int min, max; /* levels; max 0: it has no levels */
 };
 
 static const struct compression erofs_compressions[] = {
@@ -74,7 +74,7 @@ static int parse_compression(const struct compression *table, const char *asked,
 	return 0;
 }
 
-/* Whether the text has this word between characters that belong to no name. */
+/* Whether the text has this word between characters that are not part of a name. */
 static bool has_word(const char *text, const char *word)
 {
 	size_t len = strlen(word);
@@ -104,7 +104,7 @@ static const char *compression_list(const struct ul_fs_tool *tool, const char *h
 	return NULL;
 }
 
-static const char asking[] = "asking for the tool's abilities";
+static const char ASKING[] = "asking for the tool's abilities";
 
 /* The help, wherever the tool writes it: mkfs.erofs to 1.6 takes standard error. */
 static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struct ul_error *err)
@@ -113,7 +113,7 @@ static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struc
 	const char *argv[] = {"sh", "-c", command, NULL};
 	int status;
 
-	return ul_run(argv, asking, ret, &status, err);
+	return ul_run(argv, ASKING, ret, &status, err);
 }
 
 /* Also finds out whether the tool is installed at all. */
@@ -122,7 +122,7 @@ static int read_version(const struct ul_fs_tool *tool, struct ul_buffer *ret, st
 	const char *argv[] = {tool->program, tool->squashfs ? "-version" : "-V", NULL};
 	int status;
 
-	return ul_run(argv, asking, ret, &status, err);
+	return ul_run(argv, ASKING, ret, &status, err);
 }
 
 /* erofs-utils 1.5 and older lost such files from any directory. "mkfs.erofs (erofs-utils) 1.8.6" */
@@ -144,7 +144,7 @@ static int probe_tool(struct ul_fs_tool *tool, struct ul_error *err)
 	help = ul_buffer_string(&help_text);
 	version = ul_buffer_string(&version_text);
 	if (!help || !version)
-		return ul_error_nomem(err, asking);
+		return ul_error_nomem(err, ASKING);
 	list = compression_list(tool, help);
 	if (*tool->compression && list && !has_word(list, tool->compression))
 		return ul_error_set(err, UL_E_SYSTEM, "choosing the compression", tool->compression,

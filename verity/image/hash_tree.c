@@ -27,7 +27,7 @@
 #define READ_SIZE    (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
 #define AHEAD_PIECES 4                 /* that the disk is told to read before their turn */
 
-static const char todo_write[] = "Write the image again.";
+static const char TODO_WRITE[] = "Write the image again.";
 
 /* ---- hashing ---- */
 
@@ -250,7 +250,7 @@ out:
 	free(w.leaves);
 }
 
-/* The whole run; where there is one data block, it has no leaf, and its digest is the root hash. */
+/* The whole run. A single data block has no leaf: its digest is the root hash. */
 static void run_all(struct run *run, unsigned int threads)
 {
 	uint64_t leaf_data = (uint64_t)run->g.digests_per_block * run->d->data_block_size;
@@ -283,20 +283,19 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 	case DEFECT_READ:
 		if (run->defect_errno == ENODATA)
 			return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, object,
-					    run->check ? todo_write : NULL, "the file or device ends before it");
+					    run->check ? TODO_WRITE : NULL, "the file or device ends before it");
 		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
 	case DEFECT_WRITE:
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL, run->defect_errno);
 	case DEFECT_LEAF:
-		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write,
-				    "the block of the hash tree that covers it does not match the "
-				    "root hash");
+		return ul_error_set(err, UL_E_CORRUPT, what, object, TODO_WRITE,
+				    "the block of the hash tree that covers it does not match the root hash");
 	case DEFECT_DATA:
-		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write, "it does not match the hash tree");
+		return ul_error_set(err, UL_E_CORRUPT, what, object, TODO_WRITE, "it does not match the hash tree");
 	default:
 		if (run->defect_errno == ENOMEM)
 			return ul_error_nomem(err, what);
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	}
 }
 
@@ -338,7 +337,7 @@ static int write_upper_levels(struct run *run, struct ul_error *err)
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL, NULL, -r);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	memcpy(run->d->root_hash, run->digests, run->d->root_hash_len);
 	return 0;
 }
@@ -381,12 +380,12 @@ static int check_upper_levels(struct run *run, struct ul_error *err)
 		r = check_level(run, &h, i, &run->digests);
 	hasher_end(&h);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	if (r == -EBADMSG)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE,
 				    "the hash tree does not match the root hash");
 	if (r == -ENODATA)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write, "the hash tree is cut short");
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE, "the hash tree is cut short");
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL,
 				      r == -ENOMEM ? NULL : "Check the disk.", -r);
@@ -409,17 +408,17 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	    __builtin_add_overflow(run->fds.data_offset, d->data_blocks * d->data_block_size, &data_end) ||
 	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
 	    tree_end > INT64_MAX)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
 	r = ul_file_size(run->fds.data_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
 	if (size < data_end)
 		return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, NULL,
-				    run->check ? todo_write : NULL, "the data ends at byte %llu, %llu are wanted",
+				    run->check ? TODO_WRITE : NULL, "the data has %llu bytes, %llu are needed",
 				    (unsigned long long)size, (unsigned long long)data_end);
 	if (run->check && ul_file_size(run->fds.hash_fd, &size) == 0 && size < tree_end)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
-				    "the hash tree ends at byte %llu, %llu are wanted", (unsigned long long)size,
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE,
+				    "the hash tree ends at byte %llu, %llu are needed", (unsigned long long)size,
 				    (unsigned long long)tree_end);
 	leaves = run->g.levels > 0 ? (size_t)run->g.blocks[0] : 1;
 	run->digests = calloc(leaves, d->root_hash_len);
@@ -476,7 +475,7 @@ int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], s
 
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
 	if (__builtin_add_overflow(fds->hash_offset, d->hash_start, &run.tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
 	r = prepare(&run, &made, what, err);
 	if (r == 0)
 		r = write_superblock(&run, fds->hash_offset, uuid, err);
@@ -500,7 +499,7 @@ static int check(struct run *run, const struct ul_descriptor *d, unsigned int th
 
 	run->check = true;
 	if (__builtin_add_overflow(run->fds.hash_offset, d->hash_start, &run->tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
 	r = prepare(run, &wanted, what, err);
 	if (r == 0)
 		r = check_upper_levels(run, err);

@@ -190,7 +190,7 @@ static int check_system(struct content *c, struct ul_error *err)
 	if (!system)
 		return 0;
 	if (strncmp(system, c->info.store_dir, dir_len) != 0 || system[dir_len] != '/')
-		return differs("its system is no path of the store", err);
+		return differs("its system is not a path of the store", err);
 	base = system + dir_len + 1;
 	r = ul_manifest_find(c->manifest, base, &number, err);
 	if (r < 0)

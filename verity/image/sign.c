@@ -11,7 +11,7 @@
 #include "verity/image/seal_write.h"
 #include "verity/locate/image_view.h"
 
-#define WHAT          "signing the image"
+static const char WHAT[] = "signing the image";
 #define SIGNATURE_MAX 16384 /* bytes of a file with a PKCS#7 */
 
 /* An image that is to be signed. */
@@ -183,7 +183,7 @@ int ul_image_add_signatures(const char *image, const char *root_hash_p7s, const 
 	if (r < 0)
 		return r;
 	if (!ul_hex_decode(by.fingerprint, strlen(by.fingerprint), fingerprint, sizeof(fingerprint)))
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL, "its fingerprint is no SHA-256");
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL, "its fingerprint is not a SHA-256");
 	r = ul_seal_join(&i.tbs, &root_hash, &descriptor, fingerprint, &partition, err);
 	if (r == 0)
 		r = write_partition(&i, &partition, err);

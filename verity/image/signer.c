@@ -54,7 +54,7 @@ static int key_refused(const char *path, const struct passphrase *p, struct ul_e
 		return ul_error_set(err, UL_E_INPUT, what, path, "Check the passphrase.",
 				    "the key cannot be decrypted: %s", ul_crypto_reason("wrong passphrase"));
 	return ul_error_set(err, UL_E_INPUT, what, path, "Give a private key in PEM (BEGIN PRIVATE KEY).",
-			    "it is no private key in PEM: %s", ul_crypto_reason("nothing in it can be read"));
+			    "it is not a private key in PEM: %s", ul_crypto_reason("nothing in it can be read"));
 }
 
 static int load_key(const char *path, const char *passphrase, EVP_PKEY **ret, struct ul_error *err)
@@ -133,7 +133,7 @@ int ul_signer_export_key(struct ul_signer *s, struct ul_buffer *ret_pem, struct 
 
 	if (!bio || PEM_write_bio_PrivateKey(bio, s->key, NULL, NULL, 0, NULL, NULL) != 1)
 		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "%s",
-				    ul_crypto_reason("libcrypto does not write it"));
+				    ul_crypto_reason("libcrypto cannot write it"));
 	len = BIO_get_mem_data(bio, &text);
 	if (ul_buffer_append(ret_pem, text, (size_t)len) < 0)
 		return ul_error_nomem(err, what);

@@ -15,7 +15,7 @@
 #include "common/number.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "mounting the store paths in a private namespace"
+static const char WHAT[] = "mounting the store paths in a private namespace";
 
 /* Documentation/admin-guide/sysctl/fs.rst: the default of fs.mount-max, a namespace's limit. */
 #define DEFAULT_MOUNT_MAX 100000

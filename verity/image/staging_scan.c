@@ -9,9 +9,9 @@
 #include "common/dir.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "looking through the store"
+static const char WHAT[] = "looking through the store";
 
-/* Directories in directories: deeper than any store path can be, and each level holds a descriptor. */
+/* Nested directories: deeper than any store path can be; each level holds a descriptor. */
 #define MAX_DEPTH 512
 
 /* Inodes with more than one name, in an open-addressed table. */

@@ -12,7 +12,7 @@
 #include "common/file.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "laying out the tree"
+static const char WHAT[] = "laying out the tree";
 
 /*
  * A file this small is sooner copied than mounted: a mount costs some 20 us, again when the namespace ends, and

@@ -14,7 +14,7 @@
 #include "verity/format/image_info.h"
 #include "verity/image/job.h"
 
-#define WHAT            "laying out the tree"
+static const char WHAT[] = "laying out the tree";
 #define NIX_SCHEMA      10 /* of the database that ul_db_build writes */
 #define MANIFEST_FORMAT 1
 

@@ -2,7 +2,7 @@
 
 #include "common/file.h"
 
-#define WHAT "reading the filesystem's map"
+static const char WHAT[] = "reading the filesystem's map";
 
 int ul_erofs_malformed(const struct ul_erofs *fs, const char *why)
 {
@@ -14,7 +14,7 @@ int ul_erofs_read(const struct ul_erofs *fs, uint64_t at, void *buf, size_t len)
 	int r;
 
 	if (at > fs->size || len > fs->size - at)
-		return ul_erofs_malformed(fs, "something lies behind its end");
+		return ul_erofs_malformed(fs, "a part of it would lie behind its end");
 	r = ul_pread_full(fs->fd, buf, len, fs->offset + at);
 	return r < 0 ? ul_error_errno(fs->err, UL_E_SYSTEM, WHAT, fs->object, NULL, -r) : 0;
 }

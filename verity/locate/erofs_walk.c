@@ -8,7 +8,7 @@
 #include "common/cleanup.h"
 #include "verity/locate/erofs_index.h"
 
-#define WHAT           "reading the filesystem's map"
+static const char WHAT[] = "reading the filesystem's map";
 #define DEPTH_MAX      256   /* directories inside each other: what a path of PATH_MAX bytes has room for, nearly */
 #define INCOMPAT_KNOWN 0x7fu /* compression, chunks, inline tails, fragments, prefixes: none moves an inode */
 
@@ -21,7 +21,7 @@ static int open_erofs(struct ul_erofs *fs, uint64_t *ret_root)
 		return r;
 	fs->block_bits = sb[EROFS_SB_BLOCK_BITS];
 	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || fs->block_bits < 9 || fs->block_bits > 16)
-		return ul_erofs_malformed(fs, "it is no erofs");
+		return ul_erofs_malformed(fs, "it is not an erofs");
 	if (ul_get_le32(sb + EROFS_SB_FEATURE_INCOMPAT) & ~INCOMPAT_KNOWN)
 		return ul_erofs_malformed(fs, "it has features that this Underlay does not know");
 	fs->meta = (uint64_t)ul_get_le32(sb + EROFS_SB_META_BLOCK) << fs->block_bits;
@@ -81,7 +81,7 @@ static int tell_flat(const struct ul_erofs *fs, const struct ul_erofs_inode *ino
 
 	*ret_end = inode->end;
 	if (inode->size > fs->size)
-		return ul_erofs_malformed(fs, "a file is larger than all of it");
+		return ul_erofs_malformed(fs, "a file is larger than the filesystem");
 	if (inode->layout == EROFS_FLAT_PLAIN)
 		whole = inode->size;
 	ul_erofs_tell(fs, kind, (uint64_t)inode->block << fs->block_bits, whole, 0, whole);
@@ -120,7 +120,7 @@ static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, s
 	int r = 0;
 
 	if (n == 0 || n * EROFS_DIRENT_SIZE > len)
-		return ul_erofs_malformed(fs, "a directory has no entries where there must be some");
+		return ul_erofs_malformed(fs, "a directory's block has no entries");
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const uint8_t *entry = block + i * EROFS_DIRENT_SIZE;
 		size_t start = ul_get_le16(entry + EROFS_DIRENT_NAME), name_len, used = path_len;
@@ -179,7 +179,7 @@ static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned 
 	if (r < 0 || !inode.directory)
 		return r;
 	if (depth == DEPTH_MAX)
-		return ul_erofs_malformed(fs, "directories lie too deep");
+		return ul_erofs_malformed(fs, "directories are nested too deep");
 	return walk_directory(fs, &inode, path_len, depth + 1);
 }
 

@@ -93,7 +93,7 @@ static void hit(struct search *s, uint64_t at, uint64_t len, const struct ul_pla
 			s->found.left_out++;
 			continue;
 		}
-		/* Of plain data, the block's own share. */
+		/* The block's own share, where the data is plain. */
 		if (row->kind == UL_PLACE_FILE && row->end - row->start == len) {
 			uint64_t begin = s->wanted[i].number * s->block_size, skip;
 
@@ -144,7 +144,7 @@ static int walk(struct search *s, int fd, const struct ul_extent *data, struct u
 	if (!strcmp(type, "squashfs"))
 		return ul_squashfs_map(fd, data, on_table, s, err);
 	return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
-			    "the filesystem is %s: which file a block belongs to can be told of erofs",
+			    "the filesystem is %s: only erofs tells which file a block belongs to",
 			    *type ? type : "unknown");
 }
 
@@ -267,7 +267,7 @@ size_t ul_place_store_path(const struct ul_place *place)
 	return len + strcspn(place->path + len, "/");
 }
 
-/* "/nix/store/HASH-NAME: bin/tool"; of what is not in a store path, the path in the image. */
+/* "/nix/store/HASH-NAME: bin/tool"; outside of store paths, the path in the image. */
 static void path_text(const struct ul_place *place, char *buf, size_t size)
 {
 	size_t len = ul_place_store_path(place);

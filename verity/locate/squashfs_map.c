@@ -47,7 +47,7 @@ int ul_squashfs_map(int fd, const struct ul_extent *data,
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, data->device, NULL, -r);
 	used = ul_get_le64(sb + SB_BYTES_USED);
 	if (ul_get_le32(sb + SB_MAGIC) != SQUASHFS_MAGIC || used > data->size || used < SB_SIZE)
-		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, "it is no squashfs");
+		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, "it is not a squashfs");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(tables); i++) {
 		uint64_t at = ul_get_le64(sb + tables[i].field);
 

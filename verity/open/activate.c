@@ -118,10 +118,8 @@ static int explain_signature(const char *object, const struct ul_seal *seal, str
 
 	if (!ul_kernel_checks_signatures())
 		return ul_error_set(err, UL_E_MODULE, what, object,
-				    "Use a kernel that has it, or let the policy verify in user "
-				    "space (user).",
-				    "the kernel was built without "
-				    "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG");
+				    "Use a kernel that has it, or let the policy verify in user space (user).",
+				    "the kernel was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG");
 	if (heard_errno(ENOKEY))
 		return explain_no_key(what, object, seal, err);
 	if (heard_errno(EKEYREJECTED))
@@ -163,8 +161,7 @@ static int explain(int r, const struct ul_verity_want *want, struct ul_error *er
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Use a kernel with CONFIG_DM_VERITY_FEC and its module "
 				    "reed_solomon, or an image without --fec.",
-				    "the kernel refuses the error correction (FEC) that the image "
-				    "has");
+				    "the kernel refuses the error correction (FEC) that the image has");
 	if (heard_errno(EBUSY) || r == -EBUSY)
 		return ul_error_set(err, UL_E_VERITY, WHAT, object, "Unmount or close it first.",
 				    "the device is in use");
@@ -367,8 +364,7 @@ static int find_existing(const char *name, const struct ul_verity_want *want, st
 		  table_matches(m.table, want);
 	ul_dm_mapping_free(&m);
 	if (!matches)
-		return ul_error_set(err, UL_E_VERITY, WHAT, name,
-				    "Take it down (veritysetup close), or name ours otherwise.",
+		return ul_error_set(err, UL_E_VERITY, WHAT, name, "Take it down (veritysetup close).",
 				    "a mapping of that name exists, and it is not this image's");
 	return 1;
 }
@@ -412,7 +408,7 @@ static int check_devices(const struct ul_slot *slot, struct ul_error *err)
 		if (!S_ISBLK(st.st_mode) || extents[i]->offset != 0)
 			return ul_error_set(err, UL_E_VERITY, WHAT, extents[i]->device,
 					    "Attach the image to a loop device with partitions (losetup -P).",
-					    "it is no partition's block device");
+					    "it is not a partition's block device");
 	}
 	return 0;
 }

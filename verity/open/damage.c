@@ -75,7 +75,7 @@ void ul_damage_take(struct ul_damage *damage, const char *record)
 	rest = of_device(damage, message, "device-mapper: verity-fec: ");
 	if (after(rest, "FEC ") && strstr(rest, ": corrected "))
 		damage->mended++;
-	/* What was made of the block is not what its hash wants: the line before was no repair. */
+	/* The repaired block does not match its hash: the line before does not count. */
 	else if (after(rest, "FEC ") && strstr(rest, ": failed to correct ("))
 		damage->mended -= damage->mended > 0;
 	else if (is_suppressed(message, "fec_decode_bufs", &suppressed))
@@ -147,7 +147,7 @@ int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret,
 				      r == -EACCES || r == -EPERM ? "Ask as root." : NULL, r < 0 ? -r : ENXIO);
 	if (!m.verity || !ul_damage_take_table(&damage, m.table)) {
 		ul_dm_mapping_free(&m);
-		return ul_error_set(err, UL_E_VERITY, what, mapping, NULL, "it is no dm-verity");
+		return ul_error_set(err, UL_E_VERITY, what, mapping, NULL, "it is not a dm-verity mapping");
 	}
 	damage.corrupt = m.status == 'C';
 	damage.mended_exact = m.counted;

@@ -65,7 +65,7 @@ static int take_entry(int dirfd, const char *entry, const char *dev_dir, const s
 	return 0;
 }
 
-/* The disk's directory, by what is a symlink in sysfs. 0 or -errno; path: PATH_MAX bytes. */
+/* Open the disk's directory, to which sysfs has a symlink. 0 or -errno; path: PATH_MAX bytes. */
 static int open_disk(const char *sysfs, dev_t disk, char *path, DIR **ret)
 {
 	int fd;

@@ -114,7 +114,7 @@ int ul_verity_set_read_error(const char *name, const struct ul_seal *seal, enum 
 	/* What the kernel has now, by its own words. */
 	r = ul_dm_query(name, &mapping);
 	if (r <= 0 || !has_word(mapping.table, word) || mapping.status != 'V')
-		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL, "the kernel does not say that it has taken it");
+		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL, "the kernel does not report the new table");
 	else
 		r = 0;
 	ul_dm_mapping_free(&mapping);

@@ -13,7 +13,7 @@
  * to the one root hash. Salt and block cannot be shifted against each other, as a salt (256 bytes at most)
  * is shorter than any two block sizes are apart (512 at least). So other parameters make the first read fail, or
  * show fewer blocks than there are, or blocks of the tree as if they were data: nothing of an attacker's
- * making, and no file system. What remains is the harm that bad numbers do to a parser: hints are bounded
+ * making, and no filesystem. What remains is the harm that bad numbers do to a parser: hints are bounded
  * exactly as signed parameters are. What a hint says of identity (name, version, rollback index, manifest
  * hash) is dropped, as nothing vouches for it.
  */
@@ -38,9 +38,9 @@ static const char TODO_WRITE[] = "Write the image again.";
 struct decision {
 	const struct ul_slot *slot;
 	const struct ul_seal_policy *policy;
-	struct ul_signature_blob blob; /* of the signature partition; zero where there is none */
+	struct ul_signature_blob blob; /* of the signature partition; zero without have_blob */
 	bool have_blob;
-	struct ul_error no_blob; /* why there is none */
+	struct ul_error no_blob; /* why have_blob is false */
 	uint8_t root_hash[UL_ROOT_HASH_MAX];
 	size_t root_hash_len; /* 0: not known yet */
 	bool believed;        /* the descriptor's signature was checked */
@@ -64,7 +64,7 @@ static int no_signature(struct decision *k, const char *why)
 			    "Sign the image (underlay image sign).", "%s", why);
 }
 
-/* 0 also where there is no usable signature: whether one is needed depends on the mode. */
+/* 0 also without a usable signature: the mode decides whether one is needed. */
 static int read_blob(struct decision *k, struct ul_error *err)
 {
 	const struct ul_extent *e = &k->slot->sig;
@@ -146,7 +146,7 @@ static bool has_trust(const struct ul_seal_policy *policy)
 	return policy->trust && ul_trust_count(policy->trust) > 0;
 }
 
-/* The libraries below know no partition: name it where they named none. */
+/* The parsers do not know the partition: name it in an error that has no object yet. */
 static int at_signature(const struct decision *k, int r, struct ul_error *err)
 {
 	if (r < 0 && err && !err->object[0])
@@ -183,7 +183,7 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 		if (policy->pinned_root_hash_len != 32 && policy->pinned_root_hash_len != 64)
 			return ul_error_set(err, UL_E_CONFIG, "checking the root hash", NULL,
 					    "Set root-hash in the policy.", "the policy pins no root hash");
-		/* What the image says of itself is no proof, but tells "another image" from "damaged". */
+		/* What the image says of itself is not proof, but it tells "another image" from "damaged". */
 		if (k->have_blob && decode_root_hash(k, NULL) == 0 &&
 		    !is_pinned(policy, k->root_hash, k->root_hash_len))
 			return wrong_root_hash(k, k->root_hash, k->root_hash_len, err);
@@ -282,8 +282,8 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	if (r < 0 || policy->rollback_min == 0)
 		return r;
 	/*
-	 * An index that nobody vouches for is no index: where only the kernel checks, it checks the root
-	 * hash, and an old image's descriptor could be edited to say anything.
+	 * An index that nobody vouches for says nothing: the kernel checks the root hash alone, and the
+	 * descriptor of an old image can be edited.
 	 */
 	if (!k->believed)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, object,
@@ -334,7 +334,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 	if (digest == 0 || d->root_hash_len != digest)
 		why = "hash algorithm and root hash do not fit each other";
 	else if (!ul_block_size_valid(d->data_block_size) || !ul_block_size_valid(d->hash_block_size))
-		why = "a block size is no power of two from 512 to 4096";
+		why = "a block size is not 512, 1024, 2048 or 4096";
 	else if (d->salt_len > UL_SALT_MAX)
 		why = "the salt is too long";
 	else if (d->data_blocks == 0 || __builtin_mul_overflow(d->data_blocks, d->data_block_size, &data_end) ||
@@ -366,7 +366,7 @@ int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *poli
 	struct decision k = {.slot = slot, .policy = policy};
 	int r;
 
-	/* A mode that is none would pass for "the kernel will check it", which it then is not asked to. */
+	/* An unknown mode would pass for "the kernel will check it", and nobody would ask the kernel. */
 	if ((unsigned int)policy->mode > UL_VERIFY_BOTH)
 		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", slot->disk, NULL,
 				    "mode %u verifies nothing", (unsigned int)policy->mode);

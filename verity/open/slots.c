@@ -32,9 +32,9 @@
 #include "verity/open/partition_device.h"
 
 #define SYSFS "/sys"
-/* systemd-sysupdate labels a slot so while it writes it, and one that is free. */
+/* systemd-sysupdate's label of a slot that is free, or that it is writing. */
 #define LABEL_FREE "_empty"
-/* UL_GPT_ENTRIES_MAX data partitions would each search as many others: nobody has so many slots. */
+/* Each data partition searches all others: UL_GPT_ENTRIES_MAX of them would take too long, and nobody has so many. */
 #define PER_ROLE_MAX 64
 
 static const char WHAT[] = "looking for store images";
@@ -43,7 +43,7 @@ enum role { DATA, HASH, SIG, N_ROLES };
 
 struct candidate {
 	const struct ul_partition *p;
-	/* Of SIG: the root hash of its JSON in hex, "" where it was read and names none, NULL: unread. */
+	/* Of a signature partition: the root hash in its JSON, in hex; "": it has none; NULL: not read yet. */
 	char *root_hash;
 };
 
@@ -197,14 +197,13 @@ static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_e
 	if (r == -UL_E_DEVICE && d->gpt.from_backup)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, d->path,
 				    "Restore it (sfdisk, gdisk), or boot with the parameter gpt.",
-				    "the primary GPT is damaged, and the kernel does not use the "
-				    "backup by itself");
+				    "the primary GPT is damaged, and the kernel does not use the backup by itself");
 	if (r == 0)
 		*ret = extent;
 	return r;
 }
 
-/* NAME_VERSION; what is neither stays empty (foreign images are labelled as they like). */
+/* Split NAME_VERSION. What is not a name or a version stays empty: foreign images have labels of any kind. */
 static void split_label(struct ul_slot *slot)
 {
 	const char *cut = strchr(slot->label, '_');
@@ -253,7 +252,7 @@ static int add_slot(struct disk *d, const struct ul_partition *data, const struc
 	return r;
 }
 
-/* 0 without a descriptor: a drive without a medium. */
+/* 0 with d->fd < 0: the drive has no medium. */
 static int disk_open(struct disk *d, struct ul_error *err)
 {
 	struct stat st;
@@ -267,7 +266,7 @@ static int disk_open(struct disk *d, struct ul_error *err)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, d->path, NULL, errno);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL, "it is neither a block device nor a file");
-	/* Without a folder of devices a disk is read like an image file: by ranges. */
+	/* A disk without a folder of devices is read like an image file: by ranges. */
 	d->devno = S_ISBLK(st.st_mode) && d->dev_dir ? st.st_rdev : 0;
 	return ul_gpt_read(d->fd, d->path, &d->gpt, err);
 }

@@ -14,7 +14,7 @@
 
 /* A range of a device or image file. */
 struct ul_extent {
-	char *device;    /* path of the partition's device; of the image file where there is none */
+	char *device;    /* path of the partition's device; of the image file where it has no device */
 	uint64_t offset; /* bytes: 0 for a partition's device */
 	uint64_t size;   /* bytes */
 };
@@ -32,19 +32,19 @@ struct ul_slot_list {
 };
 
 /*
- * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each
- * paired with its hash partition (the only one, or of equal label, or by the root hash that a signature
- * partition names and that the UUIDs hold) and its signature partition. A label "_empty" (systemd-sysupdate:
- * free) is no slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition
- * devices are looked up by their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a
- * broken one -UL_E_PARTITIONS. While the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a
- * uevent and ask again. On failure the list is as it was.
+ * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each paired
+ * with its hash partition (the only one, or of equal label, or by the root hash that a signature partition names and
+ * that the UUIDs hold) and its signature partition. A partition labelled "_empty" (systemd-sysupdate: free) is not a
+ * slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition devices are looked up by
+ * their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a broken one -UL_E_PARTITIONS. While
+ * the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a uevent and ask again. On failure the list is
+ * as it was.
  */
 int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
 		   struct ul_error *err);
 
 /*
- * The same for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
+ * ul_slots_probe for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
  * become ranges of it as well.
  */
 struct ul_partition_types;

@@ -20,24 +20,24 @@
 
 #define CERTIFICATES_MAX 256 /* files of the directory; more are a mistake */
 
-static const char loading[] = "loading the trusted certificates";
-static const char todo_sign[] = "Sign the image again.";
+static const char LOADING[] = "loading the trusted certificates";
+static const char TODO_SIGN[] = "Sign the image again.";
 
 struct ul_trust {
 	UL_VECTOR_MEMBERS(X509 *); /* each owned */
 };
 
-/* ---- loading ---- */
+/* ---- LOADING ---- */
 
 static int add_certificate(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
-	int r = ul_certificate_load(dirfd, path, UL_E_CONFIG, loading, &cert, err);
+	int r = ul_certificate_load(dirfd, path, UL_E_CONFIG, LOADING, &cert, err);
 
 	if (r < 0)
 		return r;
 	if (ul_vector_push(t, cert) < 0)
-		return ul_error_nomem(err, loading);
+		return ul_error_nomem(err, LOADING);
 	cert = NULL; /* the list owns it */
 	return 0;
 }
@@ -72,14 +72,14 @@ static int add_listed(struct ul_trust *t, int dirfd, const char *path, struct ul
 	int r = list_certificates(dirfd, path, &names);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, LOADING, path, NULL, -r);
 	if (names.n > CERTIFICATES_MAX)
-		return ul_error_set(err, UL_E_CONFIG, loading, path, "Leave the ones that may sign.",
+		return ul_error_set(err, UL_E_CONFIG, LOADING, path, "Leave the ones that may sign.",
 				    "it holds %zu certificates, more than %d", names.n, CERTIFICATES_MAX);
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		ul_autofree char *file = ul_path_join(path, names.at[i]);
 
-		r = file ? add_certificate(t, dirfd, file, err) : ul_error_nomem(err, loading);
+		r = file ? add_certificate(t, dirfd, file, err) : ul_error_nomem(err, LOADING);
 	}
 	return r;
 }
@@ -87,7 +87,7 @@ static int add_listed(struct ul_trust *t, int dirfd, const char *path, struct ul
 int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	int r = t ? add_listed(t, dirfd, path, err) : ul_error_nomem(err, loading);
+	int r = t ? add_listed(t, dirfd, path, err) : ul_error_nomem(err, LOADING);
 
 	if (r < 0) {
 		ul_trust_free(t);
@@ -100,7 +100,7 @@ int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct
 int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	int r = t ? add_certificate(t, AT_FDCWD, path, err) : ul_error_nomem(err, loading);
+	int r = t ? add_certificate(t, AT_FDCWD, path, err) : ul_error_nomem(err, LOADING);
 
 	if (r < 0) {
 		ul_trust_free(t);
@@ -147,7 +147,7 @@ static const char *form_defect(PKCS7 *p7, PKCS7_SIGNER_INFO **ret)
 		return "it carries contents of its own";
 	signers = PKCS7_get_signer_info(p7);
 	if (sk_PKCS7_SIGNER_INFO_num(signers) != 1)
-		return "it has not exactly one signer";
+		return "it does not have exactly one signer";
 	signer = sk_PKCS7_SIGNER_INFO_value(signers, 0);
 	/* libcrypto computes every digest that is listed: a hostile list is a long computation. */
 	if (sk_X509_ALGOR_num(p7->d.sign->md_algs) != 1 ||
@@ -201,14 +201,12 @@ static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust
 
 	if (ul_trust_count(t) == 0)
 		return ul_error_set(err, UL_E_SIGNER, doing, NULL,
-				    "Put the signer's certificate into /etc/verity.d of the "
-				    "initramfs.",
+				    "Put the signer's certificate into /etc/verity.d of the initramfs.",
 				    "no certificate is trusted here");
 	ul_name_text(signer->issuer_and_serial->issuer, issuer, sizeof(issuer));
 	return ul_error_set(err, UL_E_SIGNER, doing, NULL,
 			    "Sign with a trusted key, or trust the signer's certificate.",
-			    "it was made with a certificate issued by \"%s\", which is none of the "
-			    "%zu trusted here",
+			    "it was made with a certificate issued by \"%s\", which is not one of the %zu trusted here",
 			    issuer, ul_trust_count(t));
 }
 
@@ -223,16 +221,16 @@ int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct 
 
 	snprintf(doing, sizeof(doing), "checking the signature of the %s", s->what);
 	if (s->der_len == 0 || s->der_len > UL_PKCS7_MAX || s->len > UL_PKCS7_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is empty or longer than %d bytes",
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "it is empty or longer than %d bytes",
 				    UL_PKCS7_MAX);
 	ERR_clear_error();
 	p7 = d2i_PKCS7(NULL, &at, (long)s->der_len);
 	if (!p7 || at != (const unsigned char *)s->der + s->der_len)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is no PKCS#7 in DER: %s",
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "it is not PKCS#7 in DER: %s",
 				    ul_crypto_reason("other bytes follow it"));
 	why = form_defect(p7, &signer);
 	if (why)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "%s", why);
 	for (size_t i = 0; i < ul_trust_count(t); i++) {
 		if (!names_certificate(signer, t->at[i]))
 			continue;
@@ -245,7 +243,7 @@ int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct 
 	}
 	if (!why)
 		return unknown_signer(signer, t, doing, err);
-	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "%s", why);
 }
 
 bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret)
