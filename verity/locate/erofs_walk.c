@@ -170,7 +170,7 @@ static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir,
 
 static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned int depth)
 {
-	struct ul_erofs_inode inode;
+	struct ul_erofs_inode inode = {0};
 	int r = read_inode(fs, number, &inode);
 
 	if (r <= 0)

@@ -65,27 +65,24 @@ static int take_entry(int dirfd, const char *entry, const char *dev_dir, const s
 	return 0;
 }
 
-/* Open the disk's directory, to which sysfs has a symlink. 0 or -errno; path: PATH_MAX bytes. */
-static int open_disk(const char *sysfs, dev_t disk, char *path, DIR **ret)
+/* The disk's directory, to which sysfs has a symlink; NULL with errno. path: PATH_MAX bytes. */
+static DIR *open_disk(const char *sysfs, dev_t disk, char *path)
 {
-	int fd;
-
 	snprintf(path, PATH_MAX, "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : ul_dir_of(fd, ret);
+	return opendir(path);
 }
 
 int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, const struct ul_partition *p, char **ret,
 			struct ul_error *err)
 {
-	ul_autodir DIR *dir = NULL;
 	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, disk, path);
 	struct dirent *entry;
 	uint64_t number;
-	int r = open_disk(sysfs, disk, path, &dir);
+	int r;
 
-	if (r < 0)
-		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", -r);
+	if (!dir)
+		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", errno);
 	while ((r = ul_dir_next(dir, &entry)) > 0)
 		if (read_number(dirfd(dir), entry->d_name, "partition", &number) && number == p->number)
 			return take_entry(dirfd(dir), entry->d_name, dev_dir, p, ret, err);
@@ -98,15 +95,13 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, cons
 size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 			    void (*fn)(void *context, const char *device), void *context)
 {
-	ul_autodir DIR *dir = NULL;
 	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, disk, path);
 	struct dirent *entry;
 	uint64_t number;
 	size_t n = 0;
 
-	if (open_disk(sysfs, disk, path, &dir) < 0)
-		return 0;
-	while (ul_dir_next(dir, &entry) > 0) {
+	while (dir && ul_dir_next(dir, &entry) > 0) {
 		ul_autofree char *device = NULL;
 
 		if (!read_number(dirfd(dir), entry->d_name, "partition", &number))
