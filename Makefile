@@ -53,8 +53,8 @@ LDFLAGS  += -pie -pthread $(LDHARDEN) -Wl,--as-needed
 
 # ---- programs ------------------------------------------------------------------------------------
 
-# The folders and who may include whom: layers.txt, a line each. Every .c file of a folder belongs to the library that the
-# line names; a folder of programs (initrd/programs, cli/hook) to none.
+# The folders and who may include whom: layers.txt, a line each. Every .c file of a folder belongs to the library that
+# the line names; a folder of programs (initrd/programs, cli/hook) to none.
 folders = $(shell awk '!/^\#/ && $$2 == "$(1)" { print $$1 }' layers.txt)
 sources = $(foreach folder,$(call folders,$(1)),$(wildcard $(folder)/*.c))
 COMMON   := $(call sources,common)
@@ -102,7 +102,8 @@ $(BUILD)/underlay-start: initrd/programs/underlay-start.c initrd/layout/start.h 
 $(BUILD)/underlay-shutdown: $(BUILD)/initrd/programs/underlay-shutdown.o $(call lib,common)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(if $(filter 1,$(SANITIZE)),$(LDFLAGS),$(LDFLAGS:-pie=-static-pie)) -o $@ $^
-# Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's lock.
+# Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's
+# lock.
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)

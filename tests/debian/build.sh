@@ -1,5 +1,5 @@
-# Builder of the system: /usr of the tree this runs in, or of the one at $root, without documentation and without dracut, and
-# an /etc of our own.
+# Builder of the system: /usr of the tree this runs in, or of the one at $root, without documentation and without
+# dracut, and an /etc of our own.
 mkdir "$out"
 # No set-user-ID program in a store: Nix forbids it.
 cp -r --preserve=timestamps,links --no-dereference "${root:-}/usr" "$out/usr"

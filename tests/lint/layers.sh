@@ -12,7 +12,8 @@ printf '%s\n' "${files[@]}" | awk '
 	function complain(text) { print "lint: " text; bad = 1 }
 	function folder_of(path) { return path ~ /\// ? substr(path, 1, match(path, /\/[^\/]*$/) - 1) : "." }
 
-	# The list: from the ground up, so a folder may include what stands above it in the list, and nothing goes in a circle.
+	# The list: from the ground up, so a folder may include what stands above it in the list, and nothing goes in a
+	# circle.
 	FILENAME == "layers.txt" && (/^#/ || !NF) { next }
 	FILENAME == "layers.txt" {
 		if ($3 != ":")

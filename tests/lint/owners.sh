@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds the sources against owners.txt: what has an owner is done by nobody else. owners.allowed lists what was there before
-# a row was (ROW FILE LINES): fewer are demanded as soon as there are fewer, more are refused. Prints each finding; exit
-# status 1 where there is one.
+# Holds the sources against owners.txt: what has an owner is done by nobody else. owners.allowed lists what was there
+# before a row was (ROW FILE LINES): fewer are demanded as soon as there are fewer, more are refused. Prints each
+# finding; exit status 1 where there is one.
 #
 #   tests/lint/owners.sh [TOP]       (the tree that is looked at: this one)
 #   tests/lint/owners.sh --shrink    takes off owners.allowed what is not there any more
@@ -48,7 +48,8 @@ found=$(awk -v rules="$rules" '
 	}
 	FNR == 1 { comment = 0 }
 	{
-		# Without comments. What looks like one in a string is taken for one; there are few, and no row is about them.
+		# Without comments. What looks like one in a string is taken for one; there are few, and no row is about
+		# them.
 		text = ""
 		rest = $0
 		while (rest != "") {

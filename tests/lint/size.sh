@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sizes that ask for a split, and lines that no screen shows whole: a C file of more than 600 lines, a function of more than
-# 60, a comment wider than 120 columns (a tab goes to the next multiple of 8; clang-format breaks code, and leaves comments
-# alone). Prints each finding; exit status 1 where there is one.
+# Sizes that ask for a split, and lines that no screen shows whole: a C file of more than 600 lines, a function of more
+# than 60, a comment wider than 120 columns (a tab goes to the next multiple of 8; clang-format breaks code, and leaves
+# comments alone). Prints each finding; exit status 1 where there is one.
 #
 #   tests/lint/size.sh [TOP]         (the tree that is looked at: this one)
 set -u
@@ -30,9 +30,10 @@ mapfile -t scripts < <(find . -mindepth 1 \( -path './build*' -o -name '.*' -o -
 	-o -path ./tests/fuzz/seeds -o -path ./tests/rejects -o -path ./tests/samples \) -prune -o -type f \
 	\( -name '*.sh' -o -name '*.nix' -o -name '*.py' -o -name Makefile -o -name '*.txt' -o ! -name '*.*' \) \
 	-printf '%P\n' | sort)
-awk '
+LC_ALL=C awk '
 	function width(text,    i, n) {
 		n = 0
+		gsub(/[\200-\277]/, "", text) # of a character of several bytes the first one counts
 		for (i = 1; i <= length(text); i++)
 			n = substr(text, i, 1) == "\t" ? n - n % 8 + 8 : n + 1
 		return n

@@ -52,7 +52,8 @@ known() {
 	return $unknown
 }
 
-# The unit for systemd's initramfs as KEY=WORD, a line each word: the module's, and the one that is installed for others.
+# The unit for systemd's initramfs as KEY=WORD, a line each word: the module's, and the one that is installed for
+# others.
 unit_of_module() {
 	jq -r '.systemd.initrd.services.underlay | (.unitConfig + .serviceConfig + {Description: .description,
 		Documentation: .documentation, Wants: .wants, After: .after, Before: .before, Conflicts: .conflicts,

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the reader of the chapter does in the booted system, typed here by a unit: the answers go to the second serial port.
+# What the reader of the chapter does in the booted system, typed here by a unit: the answers go to the second serial
+# port.
 exec 3>/dev/ttyS1
 say() { echo "say $*" >&3; }
 check() {
