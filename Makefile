@@ -160,7 +160,7 @@ tools: $(TAMPER)
 check-db-long: $(BUILD)/tests/unit/test_db_bulk
 	UL_DB_LONG=1 tests/run -t 3600 $<
 
-DOC_TESTS  := $(sort $(wildcard tests/docs/check_*.sh))
+DOC_TESTS  := $(sort $(wildcard tests/docs/check_*))
 HOST_TESTS := $(sort $(wildcard tests/host/*.sh))
 QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.

@@ -150,4 +150,31 @@ tap "size: 121 columns" refuses "common/x.c:2: a comment of 121 columns" size
 printf '/*\n */\nx = "%s %s";\n' "$wide" "$wide" >"$small/common/x.c"
 printf '#\t%s901\n' "$wide" >"$small/x.sh"
 tap "size: a script, with a tab" refuses "x.sh:1: a comment of 121 columns" size
+
+# ---- tests/docs/check_names.py, over a small tree ----
+
+names() { tests/docs/check_names.py "$small"; }
+# named NAME WORDS FILE LINE: of the tree with that line in the file.
+named() {
+	fresh
+	mkdir -p "$small/tests/lint"
+	echo "$4" >"$small/$3"
+	tap "names: $1" refuses "# $3:1: $2" names
+}
+fresh
+cat >"$small/common/x.h" <<'EOF'
+/* See config.c, common/old.c, common/old.*, common/NAME.c, tests/lint, /etc/x.sh, $dir/gone.sh, <gone.h>, zmap.c. */
+const char *path = "common/data.c"; // code is the compiler's
+EOF
+tap "names: those that are there, and those of others" names
+named "a comment" "common/gone.c is not there" common/x.h 'int a; /* see common/gone.c */'
+named "a comment of a script" "gone.h is not there" tests/x.sh 'true # of gone.h'
+named "a command of a script" "tests/gone/run is not there" tests/x.sh 'tests/gone/run'
+named "a document" "cli/gone is not there" README.md 'See [this](cli/gone).'
+named "a manual page" "config/x.c is not there" cli/x.1 '.\" config/x.c'
+named "a glob of nothing" "common/gone is not there" tests/x.sh 'ls common/gone*'
+fresh
+cp "$small/common/old.c" "$small/cli/old.c"
+echo '/* as old.c does */' >"$small/tests/x.c"
+tap "names: two files of that name" refuses "tests/x.c:1: old.c may be cli/old.c or common/old.c" names
 tap_end
