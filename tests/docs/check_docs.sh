@@ -97,6 +97,12 @@ for page in cli/man/*.1 initrd/man/*.[58]; do
 	check "$page is sound mdoc" "" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')"
 done
 
+# README's picture of the rooms is that of layers.txt, and its story tells of each of them.
+check "README.md has the picture that tests/docs/rooms.sh makes" "$(tests/docs/rooms.sh)" \
+	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)"
+check "README.md tells of every room" "" "$(awk '!/^#/ && NF { print $1 "/" }' layers.txt |
+	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)"
+
 # Links of the README and of the other pages point to what is there.
 for page in $(git ls-files '*.md'); do
 	missing=
