@@ -14,7 +14,7 @@ ln -sf ../usr/lib/os-release "$out/etc/os-release"
 for script in init prepare-root; do
 	sed "s|@out@|$out|g" "$recipe/$script" >"$out/$script"
 done
-sed "s|@busybox@|$BUSYBOX|g" "$recipe/scenario.sh" >"$out/usr/bin/scenario"
+sed "s|@busybox@|$BUSYBOX|g" "$recipe"/{say,scenario}.sh >"$out/usr/bin/scenario"
 sed "s|@busybox@|$BUSYBOX|g" "$recipe/build.nix" >"$out/etc/build.nix"
 chmod +x "$out/init" "$out/prepare-root" "$out/usr/bin/scenario"
 chmod -R u+w "$out"

@@ -5,7 +5,7 @@
 # collector takes nothing that is sealed. Then the upgrade as it goes wrong elsewhere: the old image's database copied
 # up. And attributes of overlayfs.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 # Loop devices, overlays and binds are of this test alone.
 [ -n "${UL_RECONCILE_NS:-}" ] || UL_RECONCILE_NS=1 exec unshare --mount --propagation private bash "$0" "$@"
 underlay=$(realpath "${BUILD:-build}/underlay")

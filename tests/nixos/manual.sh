@@ -96,7 +96,7 @@ sandbox-paths = /bin /usr /lib /lib64 /etc/alternatives $build $trixie $system" 
 block() {
 	echo "$2" >"$work/boot"
 	tap "the chapter's step: $3" run "$work/block-$1"
-	[ "$tap_failed" = 0 ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
+	[ ! -e "$tap_dir/failed" ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
 }
 
 # booted NAME VERSION: what the chapter promises of the system inside.
