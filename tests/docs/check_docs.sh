@@ -4,16 +4,9 @@
 #   tests/docs/check_docs.sh        (from the top; build/underlay exists)
 set -u
 underlay=${UNDERLAY:-build/underlay}
-failed=0
-check() { # NAME EXPECTED ACTUAL
-	if [ "$2" = "$3" ]; then
-		echo "ok - $1"
-	else
-		failed=1
-		diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed 's/^/# /'
-		echo "not ok - $1"
-	fi
-}
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+check() { tap_is "$1" "$3" "$2"; } # NAME EXPECTED ACTUAL
 
 # Long options that a text names, sorted.
 options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
@@ -97,6 +90,12 @@ for page in cli/man/*.1 initrd/man/*.[58]; do
 	check "$page is sound mdoc" "" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')"
 done
 
+# README's picture of the rooms is that of layers.txt, and its story tells of each of them.
+check "README.md has the picture that tests/docs/rooms.sh makes" "$(tests/docs/rooms.sh)" \
+	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)"
+check "README.md tells of every room" "" "$(awk '!/^#/ && NF { print $1 "/" }' layers.txt |
+	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)"
+
 # Links of the README and of the other pages point to what is there.
 for page in $(git ls-files '*.md'); do
 	missing=
@@ -105,4 +104,4 @@ for page in $(git ls-files '*.md'); do
 	done
 	check "links of $page" "" "$missing"
 done
-exit $failed
+tap_end
