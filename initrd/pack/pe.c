@@ -5,6 +5,8 @@
 
 #include "common/bytes.h"
 
+static const char appending[] = "appending to a PE file";
+
 #define OPTIONAL_MIN 152 /* bytes: up to and with the fifth data directory */
 #define ROW          40  /* bytes of a row of the section table */
 #define MEMORY_ALIGN 4096
@@ -172,7 +174,7 @@ static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, 
 		return malformed(pe->name, "it is signed, and the signature would not hold", err);
 	for (size_t i = 0; i < n; i++)
 		if (ul_pe_find(pe, add[i].name))
-			return ul_error_set(err, UL_E_INPUT, "appending to a PE file", pe->name,
+			return ul_error_set(err, UL_E_INPUT, appending, pe->name,
 					    "Give systemd's stub as it is packaged.", "it has a section %s already",
 					    add[i].name);
 	for (size_t i = 0; i < pe->n_sections; i++)
@@ -276,7 +278,7 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		sums[add[i].flags == UL_PE_CODE] += out.len - offset;
 	}
 	if (r < 0)
-		return ul_error_nomem(err, "appending to a PE file");
+		return ul_error_nomem(err, appending);
 	ul_put_le16(out.data + pe->header + 6, (uint16_t)(pe->n_sections + n));
 	put_sizes(pe, &out, (uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)align_up(memory, align));
 	*ret = out;

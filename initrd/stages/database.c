@@ -112,7 +112,7 @@ static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
 	if (root < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
 	snprintf(name, sizeof(name), "lower%zu", number);
-	r = ul_gcroots_write(lower->manifest, root, state, name, b->upper.persistent, &n, err);
+	r = ul_gcroots_write(&(struct ul_gcroots){lower->manifest, root, state, name, b->upper.persistent}, &n, err);
 	b->n_gcroots += n;
 	return r;
 }

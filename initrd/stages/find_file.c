@@ -23,6 +23,8 @@
 #include "verity/format/image_info.h"
 #include "verity/open/loop_device.h"
 
+static const char opening[] = "opening the image's file";
+
 #define NAMES_MAX 4096 /* of the directory that are looked at */
 
 static const char what[] = "looking for the image's file";
@@ -229,9 +231,9 @@ static int attach(struct ul_boot *b, struct ul_extent *extent, struct ul_error *
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL, errno);
+		return ul_error_errno(err, UL_E_DEVICE, opening, extent->device, NULL, errno);
 	if (!S_ISREG(st.st_mode) || b->n_loops == UL_ARRAY_SIZE(b->loops))
-		return ul_error_set(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL,
+		return ul_error_set(err, UL_E_DEVICE, opening, extent->device, NULL,
 				    "it is no regular file, or one too many");
 	(void)ul_modules_load(b, "loop");
 	r = ul_loop_attach(b->dev_dir, fd, extent->offset, extent->size, path, &b->loops[b->n_loops]);

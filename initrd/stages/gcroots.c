@@ -14,6 +14,7 @@
 #include "common/paths.h"
 #include "dbgen/manifest/roots.h"
 #include "dbgen/store/store_path.h"
+#include "initrd/stages/corrupt.h"
 #include "initrd/upper/upper.h"
 
 static const char what[] = "registering the collector's roots";
@@ -28,7 +29,7 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 	if (r == -ENOENT)
 		r = ul_roots_list(m, list, err);
 	else if (r < 0)
-		return ul_error_errno(err, r == -EIO ? UL_E_CORRUPT : UL_E_MANIFEST, what, UL_LOWER_ROOTS,
+		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), what, UL_LOWER_ROOTS,
 				      "Build the image again.", -r);
 	if (r < 0)
 		return r;
@@ -126,16 +127,17 @@ static int put_in_place(int dirfd, const char *fresh, const char *name, bool dur
 	return ul_remove_tree(dirfd, fresh);
 }
 
-static int install(int dirfd, const char *name, const char *store_dir, const char *names, uint32_t n, bool durable)
+static int install(int dirfd, const struct ul_gcroots *g, const char *names, uint32_t n)
 {
+	const char *store_dir = ul_manifest_store_dir(g->manifest);
 	ul_autoclose int old = -1, fd = -1;
 	char fresh[NAME_MAX + 1];
 	int r;
 
-	old = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	old = openat(dirfd, g->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (old >= 0 && is_right(old, store_dir, names, n))
 		return 0;
-	snprintf(fresh, sizeof(fresh), "%.200s.new", name);
+	snprintf(fresh, sizeof(fresh), "%.200s.new", g->name);
 	r = ul_remove_tree(dirfd, fresh);
 	if (r == 0 && mkdirat(dirfd, fresh, 0755) < 0)
 		r = -errno;
@@ -143,29 +145,27 @@ static int install(int dirfd, const char *name, const char *store_dir, const cha
 		return r;
 	fd = openat(dirfd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = fd < 0 ? -errno : make_links(fd, store_dir, names, n);
-	if (r == 0 && durable && fsync(fd) < 0)
+	if (r == 0 && g->durable && fsync(fd) < 0)
 		r = -errno;
-	return r < 0 ? r : put_in_place(dirfd, fresh, name, durable);
+	return r < 0 ? r : put_in_place(dirfd, fresh, g->name, g->durable);
 }
 
-int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name, bool durable, uint32_t *ret_n,
-		     struct ul_error *err)
+int ul_gcroots_write(const struct ul_gcroots *g, uint32_t *ret_n, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer list = {0};
 	ul_autoclose int roots = -1, fd = -1;
 	uint32_t n = 0;
-	int r = read_list(m, lower_fd, &list, &n, err);
+	int r = read_list(g->manifest, g->lower_fd, &list, &n, err);
 
 	if (r < 0)
 		return r;
-	roots = open_made(state_fd, "gcroots");
+	roots = open_made(g->state_fd, "gcroots");
 	if (roots >= 0)
 		fd = open_made(roots, "underlay");
-	r = roots < 0 ? roots
-	    : fd < 0  ? fd
-		      : install(fd, name, ul_manifest_store_dir(m), (const char *)list.data, n, durable);
+	r = roots < 0 ? roots : fd < 0 ? fd : install(fd, g, (const char *)list.data, n);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, name, r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, g->name, r == -ENOSPC ? "Make room on the upper." : NULL,
+				      -r);
 	*ret_n = n;
 	return 0;
 }

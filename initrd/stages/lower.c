@@ -22,9 +22,12 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/base/modules.h"
+#include "initrd/stages/corrupt.h"
 #include "initrd/stages/lower_foreign.h"
 #include "initrd/stages/stages.h"
 #include "initrd/stages/system_path.h"
+
+static const char looking_for_system[] = "looking for the system to start";
 
 /* Filesystems a lower may have: where their magic number is, and what the mount needs to write nothing. */
 static const struct filesystem {
@@ -174,14 +177,14 @@ static int find_hook(struct ul_lower *lower, int root_fd)
 
 static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
-	static const char what[] = "looking for the system to start";
 	const char *system = b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	char path[PATH_MAX];
 	int r;
 
 	if (!system)
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, lower->foreign ? lower->device : UL_LOWER_INFO,
+		return ul_error_set(err, UL_E_NO_SYSTEM, looking_for_system,
+				    lower->foreign ? lower->device : UL_LOWER_INFO,
 				    lower->foreign ? "Set [system] path: only our own images name one."
 						   : "Build the image with --system, or set [system] path.",
 				    "neither the image nor the policy names a system");
@@ -194,7 +197,7 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, 
 				    "Remove init= from the command line.", "this image starts %s", path);
 	lower->system = strdup(system);
 	if (!lower->system || find_hook(lower, root_fd) < 0)
-		return ul_error_nomem(err, what);
+		return ul_error_nomem(err, looking_for_system);
 	return 0;
 }
 
@@ -214,10 +217,10 @@ static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int 
 	ul_boot_path(b, UL_PATH_STORE, target);
 	new_root = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (new_root < 0 || mount(store, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, looking_for_system, target, NULL, errno);
 	r = check_system(b, lower, new_root, err);
 	if (umount2(target, MNT_DETACH) < 0 && r == 0)
-		r = ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
+		r = ul_error_errno(err, UL_E_SYSTEM, looking_for_system, target, NULL, errno);
 	return r;
 }
 

@@ -15,16 +15,12 @@
 #include "dbgen/exchange/import.h"
 #include "dbgen/store/store_path.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/corrupt.h"
 
 #define LOOKED_AT 1000 /* names of a directory: one store path among them makes it a store */
 
 static const char what[] = "looking into an image that is not ours";
 static const char reading[] = "reading the registration";
-
-int ul_corrupt_or(int code, int errnum)
-{
-	return errnum == EIO ? UL_E_CORRUPT : code;
-}
 
 bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
 {

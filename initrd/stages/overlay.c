@@ -19,7 +19,7 @@
 #include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "mounting the overlay";
+static const char what[] = "mounting the overlay";
 
 /*
  * index=off, metacopy=off: an upper that meets another lower must not find stale file handles.
@@ -48,8 +48,8 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 	const struct ul_upper *u = &b->upper;
 
 	if (!u->persistent)
-		return ul_error_errno(err, UL_E_OVERLAY, WHAT, options, NULL, error);
-	return ul_error_set(err, UL_E_OVERLAY, WHAT, options,
+		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
+	return ul_error_set(err, UL_E_OVERLAY, what, options,
 			    "The kernel's log says what it misses; the disk itself is whole.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
@@ -69,11 +69,11 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 		at += (size_t)snprintf(options + at, sizeof(options) - at, ",upperdir=%s,workdir=%s,%s",
 				       UL_PATH_UPPER_STORE, UL_PATH_UPPER_WORK, OPTIONS);
 	if (at >= sizeof(options))
-		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL, "too many lowers for one mount");
+		return ul_error_set(err, UL_E_OVERLAY, what, UL_PATH_STORE, NULL, "too many lowers for one mount");
 	(void)ul_modules_load(b, "overlay");
 	r = mount_inside(b, options);
 	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay", "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, "overlay", "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	if (r == 0)
 		return 0;

@@ -27,6 +27,8 @@
 #include "initrd/report/state.h"
 #include "initrd/stages/stages.h"
 
+static const char starting[] = "starting the system's init";
+
 static const char *const api[] = {"/dev", "/proc", "/sys", "/run"};
 
 /*
@@ -131,8 +133,8 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	restore_process();
 	execve(init, arguments, environment);
 	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init, "Write the image again.",
+		return ul_error_set(err, UL_E_CORRUPT, starting, init, "Write the image again.",
 				    "a block of it or of its interpreter cannot be read");
-	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,
+	return ul_error_errno(err, UL_E_NO_SYSTEM, starting, init,
 			      "Its interpreter and libraries must be in the image too.", errno);
 }

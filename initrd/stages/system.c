@@ -26,7 +26,7 @@
 #define HOPS_MAX  4        /* links of the profile */
 #define STEPS_MAX 10000000 /* of SQLite's machine: an index is walked in hundreds */
 
-static const char WHAT[] = "following the system's profile";
+static const char what[] = "following the system's profile";
 
 /* Where the profile leads, in path. */
 static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
@@ -35,26 +35,26 @@ static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
 	char name[NAME_MAX + 1] = "system";
 
 	if (dir < 0)
-		return ul_error_errno(err, UL_E_NO_SYSTEM, WHAT, PROFILES, NULL, errno);
+		return ul_error_errno(err, UL_E_NO_SYSTEM, what, PROFILES, NULL, errno);
 	for (int hop = 0; hop < HOPS_MAX; hop++) {
 		ssize_t len = readlinkat(dir, name, path, PATH_MAX - 1);
 		const char *rest = path;
 
 		if (len < 0)
-			return ul_error_errno(err, UL_E_NO_SYSTEM, WHAT, name, NULL, errno);
+			return ul_error_errno(err, UL_E_NO_SYSTEM, what, name, NULL, errno);
 		path[len] = '\0';
 		if (ul_is_store_path(path))
 			return 0;
 		if (!strncmp(path, PROFILES "/", strlen(PROFILES "/")))
 			rest += strlen(PROFILES "/");
 		if (!*rest || *rest == '.' || strchr(rest, '/') || strlen(rest) > NAME_MAX)
-			return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, name, NULL,
+			return ul_error_set(err, UL_E_NO_SYSTEM, what, name, NULL,
 					    "it leads to %.150s, which is neither a generation nor "
 					    "a store path",
 					    path);
 		memmove(name, rest, strlen(rest) + 1);
 	}
-	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, "system", NULL, "more than %d links", HOPS_MAX);
+	return ul_error_set(err, UL_E_NO_SYSTEM, what, "system", NULL, "more than %d links", HOPS_MAX);
 }
 
 static int give_up(void *unused)
@@ -104,7 +104,7 @@ static int check_valid(struct ul_boot *b, const char *path, struct ul_error *err
 	has = database_has(b, path);
 	if (has == 1)
 		return 0;
-	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, path, NULL, "%s",
+	return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL, "%s",
 			    has == 0 ? "Nix's database does not call it valid" : "Nix's database cannot be read");
 }
 
@@ -115,7 +115,7 @@ static int choose(struct ul_boot *b, char path[PATH_MAX], struct ul_error *err)
 	int r;
 
 	if (root_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, b->root, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, what, b->root, NULL, errno);
 	r = follow(root_fd, path, err);
 	if (r == 0)
 		r = check_valid(b, path, err);
@@ -135,7 +135,7 @@ int ul_stage_system(struct ul_boot *b, struct ul_error *err)
 	}
 	b->profile = strdup(path);
 	if (!b->profile)
-		return ul_error_nomem(err, WHAT);
+		return ul_error_nomem(err, what);
 	ul_log(UL_LOG_INFO, "system: %s, of the upper's profile", path);
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/stages/corrupt.h"
 
 bool ul_is_store_path(const char *path)
 {
@@ -40,7 +41,7 @@ int ul_system_check(int root_fd, const char *system, const char *init, struct ul
 	snprintf(path, sizeof(path), "%s/%s", system, init);
 	fd = ul_open_in_root(root_fd, path);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, errno == EIO ? UL_E_CORRUPT : UL_E_NO_SYSTEM, what, path,
+		return ul_error_errno(err, ul_corrupt_or(UL_E_NO_SYSTEM, errno), what, path,
 				      "Build the image with a system that has it.", errno);
 	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL, "it is not an executable file");

@@ -18,7 +18,7 @@
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "checking the upper";
+static const char what[] = "checking the upper";
 
 /* fsck's exit status is a sum; the first two mean that all is well now. */
 #define FSCK_CORRECTED 1
@@ -75,7 +75,7 @@ static int check_from_copy(const char *program, const char *device, const struct
 		return 0;
 	ul_log(UL_LOG_WARNING, "upper: %s does not believe the superblock of %s; it starts from the copy in block %s",
 	       fs->fsck, device, block);
-	return ul_run(args, WHAT, NULL, status, err);
+	return ul_run(args, what, NULL, status, err);
 }
 
 int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
@@ -90,7 +90,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked", fs->fsck, device);
 		return 0;
 	}
-	r = ul_run(args, WHAT, NULL, &status, err);
+	r = ul_run(args, what, NULL, &status, err);
 	if (r == 0 && status == FSCK_FAILED && !strcmp(fs->name, "ext4"))
 		r = check_from_copy(program, device, fs, &status, err);
 	if (r < 0) {
@@ -99,7 +99,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 		return -UL_E_UPPER;
 	}
 	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Repair it on another machine, or make it anew.",
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
 				    "%s cannot make it whole by itself (its status is %d)", fs->fsck, status);
 	if (status)
 		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);

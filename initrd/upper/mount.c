@@ -19,6 +19,8 @@
 #include "initrd/base/modules.h"
 #include "initrd/upper/upper.h"
 
+static const char what[] = "mounting the upper";
+
 static struct libmnt_context *new_context(const char *device, const char *target, const struct ul_upper_fs *fs)
 {
 	struct libmnt_context *cxt = mnt_new_context();
@@ -37,7 +39,6 @@ static struct libmnt_context *new_context(const char *device, const char *target
 static int explain(struct libmnt_context *cxt, int status, const char *device, const struct ul_upper_fs *fs,
 		   struct ul_error *err)
 {
-	static const char what[] = "mounting the upper";
 	int errnum = mnt_context_get_syscall_errno(cxt);
 	char words[256] = "";
 
@@ -72,7 +73,7 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 	(void)ul_modules_load(b, fs->name);
 	cxt = new_context(device, target, fs);
 	if (!cxt)
-		return ul_error_nomem(err, "mounting the upper");
+		return ul_error_nomem(err, what);
 	status = mnt_context_mount(cxt);
 	if (status != 0 || mnt_context_get_status(cxt) != 1)
 		r = explain(cxt, status, device, fs, err);
@@ -82,8 +83,8 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 	/* A filesystem that met its own damage may have made itself read-only. */
 	if (statvfs(target, &st) == 0 && st.f_flag & ST_RDONLY) {
 		(void)umount2(target, MNT_DETACH);
-		return ul_error_set(err, UL_E_UPPER, "mounting the upper", device,
-				    "Repair it on another machine, or make it anew.", "the kernel mounts it read-only");
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
+				    "the kernel mounts it read-only");
 	}
 	return 0;
 }

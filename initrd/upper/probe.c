@@ -11,7 +11,7 @@
 #include "initrd/upper/upper.h"
 #include "initrd/upper/marker.h"
 
-static const char WHAT[] = "reading the upper's device";
+static const char what[] = "reading the upper's device";
 
 static void cleanup_probe(blkid_probe *pr)
 {
@@ -200,20 +200,20 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct
 	int r = ul_file_size(fd, &found.size), permitted;
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, device, NULL, -r);
 	if (found.size < UL_UPPER_SIZE_MIN)
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Give it a larger device.",
+		return ul_error_set(err, UL_E_UPPER, what, device, "Give it a larger device.",
 				    "it has %llu bytes, an upper needs 16 MiB", (unsigned long long)found.size);
 	permitted = probe_permitted(fd, p, &found);
 	if (permitted == -1)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", errno ? errno : EIO);
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", errno ? errno : EIO);
 	if (permitted == -2) {
 		found.content = UL_UPPER_FOREIGN;
 		snprintf(found.holds, sizeof(found.holds), "it holds signatures of two kinds");
 	} else if (format) {
 		r = probe_for_format(fd, &found, permitted);
 		if (r < 0)
-			return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", -r);
+			return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r);
 	} else if (permitted == 1) {
 		snprintf(found.holds, sizeof(found.holds),
 			 "it holds none of the filesystems that [upper] filesystem permits");
