@@ -97,7 +97,7 @@ static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *
 	if (!plain_path(path))
 		return ul_error_set(err, UL_E_USAGE, what, path,
 				    "Give an absolute path without \".\", \"..\" and double slashes.",
-				    "no path in an initramfs can be that");
+				    "an initramfs cannot have this path");
 	snprintf(parent, sizeof(parent), "%s", path + 1);
 	whole.path = parent;
 	if (!whole.source)

@@ -66,8 +66,8 @@ struct ul_cpio_file {
 
 /*
  * Add an entry; missing parent directories (0755) are added with it. path is absolute, without "." or
- * ".." or empty parts. A path that is there already: no failure if both are directories, or files of
- * equal bytes and mode, else -UL_E_EXISTS that names both sources. Data is copied.
+ * ".." or empty parts. A path that is there already is not a failure if both are directories, or files
+ * of equal bytes and mode; else -UL_E_EXISTS that names both sources. Data is copied.
  */
 int ul_cpio_add_dir(struct ul_cpio *c, const char *path, mode_t permissions, struct ul_error *err);
 int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major, unsigned minor,

@@ -24,7 +24,7 @@ static bool inside(const struct reader *r, uint64_t offset, uint64_t len)
 	return offset <= r->len && len <= r->len - offset;
 }
 
-/* A NUL-terminated string at offset that ends before the end of its area; NULL: there is none. */
+/* A NUL-terminated string at offset that ends before the end of its area; NULL: nothing there is one. */
 static const char *text_at(const struct reader *r, uint64_t area, uint64_t area_len, uint64_t offset)
 {
 	const char *at;
@@ -182,7 +182,7 @@ static int read_interpreter(const struct reader *r, const Elf64_Phdr *p, struct 
 	const char *text = text_at(r, p->p_offset, p->p_filesz, 0);
 
 	if (!text || text[0] != '/')
-		return malformed(r, "the name of its loader is no absolute path");
+		return malformed(r, "the name of its loader is not an absolute path");
 	elf->interpreter = strdup(text);
 	return elf->interpreter ? 0 : ul_error_nomem(r->err, "reading an ELF file");
 }

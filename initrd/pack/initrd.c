@@ -77,7 +77,7 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
 		return ul_error_set(err, UL_E_INPUT, packing_init, path, "Give the program underlay-init.",
-				    "it is no program");
+				    "it is not a program");
 	r = ul_pack_libs(c, bytes.data, bytes.len, path, "", err);
 	if (r < 0)
 		return r;
@@ -101,7 +101,7 @@ static int add_beside(struct ul_cpio *c, const char *init, const char *name, con
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
 		return ul_error_set(err, UL_E_INPUT, packing_init, path, "Install it beside underlay-init.",
-				    "it is no program");
+				    "it is not a program");
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
 	return ul_cpio_add_file(c, &(struct ul_cpio_file){to, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path}, err);
 }
@@ -132,7 +132,7 @@ static int check_certificate(const struct ul_buffer *bytes, const char *path, st
 
 	if (!cert)
 		r = ul_error_set(err, UL_E_INPUT, packing_cert, path, "Give an X.509 certificate in PEM form.",
-				 "it holds no such certificate");
+				 "it does not hold one");
 	X509_free(cert);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -172,13 +172,13 @@ static int add_file(struct ul_cpio *c, const struct ul_initrd_file *f, struct ul
 	r = ul_pack_libs(c, bytes.data, bytes.len, f->from, "", err);
 	if (r < 0)
 		return r;
-	/* The umask and the owner of the build machine's file are nobody's business. */
+	/* Only that it is executable is taken over, not the build machine's umask or owner. */
 	mode = st.st_mode & 0111 ? 0755 : 0644;
 	return ul_cpio_add_file(c, &(struct ul_cpio_file){f->to, mode, bytes.data, bytes.len, UL_CPIO_ADDED, f->from},
 				err);
 }
 
-/* Of an image that is a file: the loop device, and the filesystems that it may be on (initrd/stages/find_file.c). */
+/* For an image that is a file: the loop device, and the filesystems that it may be on (initrd/stages/find_file.c). */
 static const char *const for_files[] = {"loop", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "isofs"};
 
 /* The modules that the caller wants, and those that the policy will load. */

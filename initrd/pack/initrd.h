@@ -1,6 +1,6 @@
 /*
- * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the policy and the
- * certificates as one initramfs. The same inputs give the same bytes.
+ * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the
+ * policy and the certificates as one initramfs. The same inputs give the same bytes.
  *
  * Before: nothing. After: the output file is whole, or as it was before.
  */

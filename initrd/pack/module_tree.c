@@ -28,7 +28,7 @@ void ul_module_normalise(char *name)
 	}
 }
 
-/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: that is no module's name (or no memory). */
+/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: not a module's name (or out of memory). */
 static char *module_name(const char *file)
 {
 	const char *end = strstr(file, ".ko");
@@ -352,7 +352,7 @@ int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_fil
 		r = ul_elf_section(m.data.data, m.data.len, ".modinfo", full, &info, err);
 	if (r == 0 && !info.data)
 		r = ul_error_set(err, UL_E_INPUT, reading, full, NULL,
-				 "it has no .modinfo section, so it is no kernel module");
+				 "it has no .modinfo section, so it is not a kernel module");
 	if (r == 0)
 		r = ul_modinfo_parse(info.data, info.len, &m, err);
 	if (r == 0 && (!m.kernel || !*m.kernel || strchr(m.kernel, '/') || m.kernel[0] == '.'))

@@ -65,7 +65,7 @@ static int find_by_scan(struct set *s, const char *alias, const struct ul_module
 	return 0;
 }
 
-/* A soft or weak dependency: a module's name or an alias, and no failure where there is neither. */
+/* A soft or weak dependency: a module's name or an alias. Where nothing has it, that is not a failure. */
 static int add_soft(struct set *s, const char *name)
 {
 	const struct ul_module_file *file = ul_module_tree_find(s->tree, name);
@@ -195,7 +195,7 @@ static int add_index(struct ul_cpio *c, const char *dir, const char *name, struc
 	int r = path ? ul_kmod_index_write(pairs, count, &bytes) : -ENOMEM;
 
 	if (r == -EINVAL)
-		return ul_error_set(err, UL_E_INPUT, what, name, NULL, "a module's name or alias is no plain text");
+		return ul_error_set(err, UL_E_INPUT, what, name, NULL, "a module's name or alias is not plain text");
 	if (r < 0)
 		return ul_error_nomem(err, what);
 	return ul_cpio_add_file(c, &(struct ul_cpio_file){path, 0644, bytes.data, bytes.len, UL_CPIO_MODULE, ""}, err);

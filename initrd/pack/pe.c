@@ -52,14 +52,14 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 		return malformed(pe->name, "its optional header is too short", err);
 	p += pe->optional;
 	if (ul_get_le16(p) != 0x20b)
-		return malformed(pe->name, "it is no 64-bit PE file", err);
+		return malformed(pe->name, "it is not a 64-bit PE file", err);
 	pe->section_alignment = ul_get_le32(p + 32);
 	pe->file_alignment = ul_get_le32(p + 36);
 	pe->image_size = ul_get_le32(p + 56);
 	pe->headers_size = ul_get_le32(p + 60);
 	if (!power_of_two(pe->section_alignment) || !power_of_two(pe->file_alignment) ||
 	    pe->section_alignment > 0x200000 || pe->file_alignment > 0x10000)
-		return malformed(pe->name, "an alignment is no power of two, or too large", err);
+		return malformed(pe->name, "an alignment is too large, or not a power of two", err);
 	if (ul_get_le32(p + 108) > 4) {
 		pe->certificates = ul_get_le32(p + 144);
 		pe->certificates_size = ul_get_le32(p + 148);
@@ -171,7 +171,7 @@ static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, 
 	uint64_t room = pe->headers_size;
 
 	if (pe->certificates_size)
-		return malformed(pe->name, "it is signed, and the signature would not hold", err);
+		return malformed(pe->name, "it is signed, and the signature would be void", err);
 	for (size_t i = 0; i < n; i++)
 		if (ul_pe_find(pe, add[i].name))
 			return ul_error_set(err, UL_E_INPUT, appending, pe->name,

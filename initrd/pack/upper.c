@@ -37,7 +37,7 @@ static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_e
 		return add_program(c, fs->mkfs, from, err);
 	snprintf(todo, sizeof(todo), "Install it (in Debian: %s), or set [upper] prepare = no.", fs->package);
 	return ul_error_set(err, UL_E_SYSTEM, what, fs->mkfs, todo,
-			    "this machine does not have the program, and the policy formats");
+			    "the policy formats the upper, and this machine does not have the program");
 }
 
 int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_names *missing, struct ul_error *err)

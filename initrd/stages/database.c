@@ -1,10 +1,10 @@
 /*
- * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent upper
- * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
- * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
- * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
- * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a manifest, which
- * the policy must permit, has neither.
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent
+ * upper has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads
+ * the lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
+ * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; for a persistent upper stage reconcile did
+ * it). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a
+ * manifest, which the policy must permit, has neither.
  */
 #include <errno.h>
 #include <fcntl.h>

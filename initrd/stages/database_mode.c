@@ -31,7 +31,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 	b->database = (enum ul_database_mode)b->policy.database;
 	if (!lower->manifest) {
 		b->database = UL_DATABASE_NONE;
-		why = "the image registers no path";
+		why = "the image does not register its paths";
 	} else if (b->database == UL_DATABASE_ATTACH && strcmp(lower->store, UL_LOWER_STORE) != 0) {
 		b->database = UL_DATABASE_REBUILD;
 		why = "the image's store is not at /nix/store, where Nix could attach it";
@@ -42,7 +42,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 		why = "the image has no database";
 	} else if (!version || !*version) {
 		b->database = UL_DATABASE_REBUILD;
-		why = "the policy does not tell Nix's version";
+		why = "the policy does not say which Nix it is";
 	} else {
 		bool can = nix_can_attach(version);
 

@@ -3,8 +3,8 @@
  * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name. Only partition tables
  * and labels were read; nothing is believed yet. Devices that are not there are waited for by uevent.
  *
- * It runs again when the slot was refused. Then the next one is taken; when there is none, another disk
- * may still bring one during the policy's settle time; when that is over the first refusal is the failure.
+ * It runs again when the slot was refused, and takes the next one. When no slot is left, another disk may still
+ * bring one during the policy's settle time; when that is over the first refusal is the failure.
  *
  * Where the policy's mode is insecure no slot is looked for: the element is the directory that the host shares.
  */
@@ -51,7 +51,7 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 		}
 		s->n_other++;
 		ul_slot_title(slot, s->other, sizeof(s->other));
-		ul_log(UL_LOG_DEBUG, "find: %s: another name than the policy's", s->other);
+		ul_log(UL_LOG_DEBUG, "find: %s: its name is not the policy's", s->other);
 	}
 	while (all->n > kept) {
 		struct ul_slot_list one = {.slots = malloc(sizeof(struct ul_slot)), .n = 1};
@@ -180,9 +180,8 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Install the image, or correct [image] name.",
 				    "there is only %s", s->other);
 	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Write the image to a disk of this machine.",
-			    b->files_found ? "no file of %zu holds a signed image for this machine "
-					     "after %g s"
-					   : "no disk of %zu has such a partition after %g s",
+			    b->files_found ? "none of the files (%zu) holds a signed image for this machine after %g s"
+					   : "none of the disks (%zu) has such a partition after %g s",
 			    s->n_disks, seconds);
 }
 

@@ -39,7 +39,7 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 		end = memchr(line, '\n', list->len - at);
 		if (!end || !ul_store_base_parse(line, (size_t)(end - line), digest))
 			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.",
-					    "line %u is no name of a store path", *ret_n + 1);
+					    "line %u is not the name of a store path", *ret_n + 1);
 		*end = '\0';
 		(*ret_n)++;
 	}

@@ -1,8 +1,8 @@
 /*
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
- * header and index are checked, and the system that is to be started exists in it. Of an image that is not ours
- * lower_foreign.c finds the store and makes the manifest. A shared directory is mounted already (find_share.h).
+ * header and index are checked, and the system that is to be started exists in it. For an image that is not
+ * ours lower_foreign.c finds the store and makes the manifest. A shared directory is mounted already (find_share.h).
  *
  * The manifest's own hash is not computed: dm-verity vouches for its bytes already, and a hash over it would
  * cost what the lower is large.
@@ -81,7 +81,7 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const s
 		return 0;
 	}
 	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, "Build the image with erofs or squashfs.",
-			    "it is no filesystem that is known here");
+			    "it does not hold a filesystem that is known here");
 }
 
 static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
@@ -115,7 +115,7 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 		return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
 				    "Build the image with another --compression, or take a newer "
 				    "kernel.",
-				    "this kernel cannot read this %s; its own log says what it lacks", type);
+				    "this kernel cannot read this %s; its log says what it lacks", type);
 	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
 }
 

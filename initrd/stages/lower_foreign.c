@@ -91,7 +91,7 @@ static int import(struct ul_lower *lower, const struct ul_buffer *text, const ch
 	return r;
 }
 
-/* 1: the manifest is made; 0: there is no such file. */
+/* 1: the manifest is made; 0: the image does not have this file. */
 static int take_registration(struct ul_lower *lower, int root_fd, const char *path, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -137,11 +137,10 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		return r < 0 ? r : 0;
 	if (b->policy.manifest == 0)
 		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
-				    "Put a registration into the image, or set [lower] manifest = "
-				    "optional.",
+				    "Put a registration into the image, or set [lower] manifest = optional.",
 				    "it has neither a manifest nor a registration of its paths");
-	ul_log(UL_LOG_WARNING, "lower: the image registers no path: Nix will know none of its store, and must not "
-			       "collect garbage");
+	ul_log(UL_LOG_WARNING,
+	       "lower: the image does not register its paths: Nix will not know them, and must not collect garbage");
 	return 0;
 }
 
@@ -156,9 +155,7 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	if (name && *name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
 				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
-				    "the policy wants %s, and nothing sealed in this image tells "
-				    "its name",
-				    name);
+				    "the policy wants %s, and nothing sealed in this image tells its name", name);
 	info->name = strdup(lower->slot.name);
 	info->version = strdup(lower->slot.version);
 	info->store_dir = strdup(UL_PATH_STORE);

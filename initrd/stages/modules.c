@@ -1,8 +1,8 @@
 /*
- * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list is
- * loaded, in that order; so are the quick drivers of what the devices present ask for by their aliases, and the
- * slow ones are known (initrd/layout/modules.h has the ways to be loaded). b->uevent_fd tells of devices that appear from
- * here on: a bus found by one driver brings devices for the next.
+ * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list is loaded,
+ * in that order; so are the quick drivers of what the devices present ask for by their aliases, and the slow ones are
+ * known (initrd/layout/modules.h has the ways to be loaded). b->uevent_fd tells of devices that appear from here on: a
+ * bus found by one driver brings devices for the next.
  */
 #include <errno.h>
 #include <fcntl.h>

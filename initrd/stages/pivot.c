@@ -1,7 +1,7 @@
 /*
- * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie in
- * the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in
- * our place. Does not return when it succeeds. PID 1 only.
+ * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie
+ * in the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in our
+ * place. Does not return when it succeeds. PID 1 only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,7 @@ static void empty_directory(int fd, dev_t dev)
 	}
 }
 
-/* Only the kernel's own rootfs is emptied: whatever else / may be, it is somebody's. */
+/* Only the kernel's own rootfs is emptied: any other / belongs to somebody. */
 static void empty_initramfs(int fd)
 {
 	struct statfs fs;

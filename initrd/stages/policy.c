@@ -81,7 +81,7 @@ int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 	r = certs ? read_configuration(b, err) : ul_error_nomem(err, reading_policy);
 
 	if (r < 0) {
-		/* Half a policy is none: what failure does is then the default too. */
+		/* Half a policy does not count: what a failure leads to is then the default, too. */
 		ul_policy_free(&b->policy);
 		ul_policy_init(&b->policy);
 		return r;

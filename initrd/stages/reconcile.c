@@ -1,7 +1,8 @@
 /*
  * Stage reconcile. Before: lower and upper are mounted. After: nothing in the upper hides a sealed path, and Nix's
- * database in it is right for this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy says so, a
- * lower that would cost the upper valid paths is refused before anything was written: the next slot is tried.
+ * database in it is right for this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy
+ * says so, a lower that would cost the upper valid paths is refused before anything was written: the next slot is
+ * tried.
  *
  * An upper on tmpfs was made by stage upper a moment ago: it is shown to be empty, so there is nothing to reconcile.
  * Should it not be, it is not the upper that we made.

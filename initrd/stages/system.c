@@ -1,7 +1,7 @@
 /*
  * Stage system. Before: the new root is complete but for the API mounts. After: b->profile is the system that the
  * upper's profile leads to, if the policy wants that one and it can be started; else the image's system is, and
- * b->profile_why tells why. A profile that is no good is no failure: the device must boot.
+ * b->profile_why tells why. A bad profile is not a failure: the device must boot.
  *
  * The links are followed by hand, from a descriptor and by names that are ours: /nix/var/nix/profiles/system ->
  * system-N-link -> a store path. Valid is what the lower's manifest or the upper's database has.
@@ -49,12 +49,10 @@ static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
 			rest += strlen(PROFILES "/");
 		if (!*rest || *rest == '.' || strchr(rest, '/') || strlen(rest) > NAME_MAX)
 			return ul_error_set(err, UL_E_NO_SYSTEM, what, name, NULL,
-					    "it leads to %.150s, which is neither a generation nor "
-					    "a store path",
-					    path);
+					    "it leads to %.150s, which is neither a generation nor a store path", path);
 		memmove(name, rest, strlen(rest) + 1);
 	}
-	return ul_error_set(err, UL_E_NO_SYSTEM, what, "system", NULL, "more than %d links", HOPS_MAX);
+	return ul_error_set(err, UL_E_NO_SYSTEM, what, "system", NULL, "it has more than %d links", HOPS_MAX);
 }
 
 static int give_up(void *unused)
@@ -63,7 +61,7 @@ static int give_up(void *unused)
 	return 1;
 }
 
-/* 1: the upper's database calls it valid; 0: no; -1: it cannot be read. */
+/* 1: the upper's database calls the path valid; 0: it does not; -1: it cannot be read. */
 static int database_has(const struct ul_boot *b, const char *path)
 {
 	char file[PATH_MAX];
@@ -129,7 +127,7 @@ int ul_stage_system(struct ul_boot *b, struct ul_error *err)
 	if (b->policy.system_from != UL_SYSTEM_FROM_PROFILE)
 		return 0;
 	if (choose(b, path, &b->profile_why) < 0) {
-		ul_log(UL_LOG_WARNING, "system: %s The image's is started.",
+		ul_log(UL_LOG_WARNING, "system: %s The image's system is started.",
 		       ul_error_sentence(&b->profile_why, sentence, sizeof(sentence)));
 		return 0;
 	}

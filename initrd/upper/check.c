@@ -1,10 +1,10 @@
 /*
  * Checking the upper's filesystem before it is mounted, by its own fsck, which repairs what is safe to repair unasked.
  *
- * One thing e2fsck leaves to its user that no appliance has: ext4's superblock has 1024 bytes, and a disk that loses power
- * promises no more than whole sectors of 512. Where it wrote one of the two only, the superblock's checksum is wrong,
- * neither kernel nor `e2fsck -p` opens the filesystem, and nothing else is the matter with it. e2fsck replays the
- * journal and sets all right when it is told to start from a copy.
+ * One thing e2fsck leaves to its user that no appliance has: ext4's superblock has 1024 bytes, and a disk that loses
+ * power promises no more than whole sectors of 512. Where it wrote one of the two only, the superblock's checksum is
+ * wrong, neither kernel nor `e2fsck -p` opens the filesystem, and nothing else is the matter with it. e2fsck replays
+ * the journal and sets all right when it is told to start from a copy.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -64,7 +64,7 @@ static bool find_copy(const char *device, char ret_block[16], char ret_size[16])
 	return true;
 }
 
-/* *status stays where there is no copy to start from. */
+/* Without a copy to start from *status stays as it is. */
 static int check_from_copy(const char *program, const char *device, const struct ul_upper_fs *fs, int *status,
 			   struct ul_error *err)
 {
@@ -100,7 +100,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 	}
 	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
 		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
-				    "%s cannot make it whole by itself (its status is %d)", fs->fsck, status);
+				    "%s cannot repair it unasked (its status is %d)", fs->fsck, status);
 	if (status)
 		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
 	return 0;

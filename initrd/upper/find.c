@@ -1,4 +1,4 @@
-/* Which device is the upper's: the policy names it, and what the disks say of themselves is believed in nothing else. */
+/* Which device is the upper's: the policy names it. Nothing but a name is believed of what disks say of themselves. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -53,8 +53,8 @@ static int write_marker(int fd, uint64_t size, const struct ul_upper_fs *fs, con
 }
 
 /*
- * The superblock that is half or wholly there would make some mkfs doubt: mkfs.btrfs takes its UUID for another device's.
- * The marker still stands.
+ * The superblock that is half or wholly there would make some mkfs doubt: mkfs.btrfs takes its UUID for another
+ * device's. The marker still stands.
  */
 static int blank_start(int fd)
 {
@@ -77,7 +77,8 @@ static int check_result(int fd, const char *device, const struct ul_upper_fs *fs
 		return r;
 	if (made.content != UL_UPPER_FILESYSTEM || strcmp(made.uuid, uuid) != 0)
 		return ul_error_set(err, UL_E_UPPER, what, device, "Check the disk.",
-				    "%s ended well, but no %s of its making is there", fs->mkfs, fs->name);
+				    "%s succeeded, but the %s that it should have made is not there", fs->mkfs,
+				    fs->name);
 	return 0;
 }
 

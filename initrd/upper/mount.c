@@ -1,7 +1,7 @@
 /*
- * Mounting the upper's filesystem. By libmount: it tells each failure of mount(2) in words that are worth
- * reading. Its helpers, /etc/fstab, mtab and the retry read-only are switched off: the initramfs has none of them,
- * and another initramfs' must not matter; neither does it want udev.
+ * Mounting the upper's filesystem by libmount, which tells each failure of mount(2) in words that are worth reading.
+ * Its helpers, /etc/fstab, mtab and the retry read-only are switched off: this initramfs does not have them, and those
+ * of another initramfs must not matter. It does not need udev.
  */
 #include <errno.h>
 #include <fcntl.h>

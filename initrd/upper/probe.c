@@ -35,7 +35,7 @@ static void copy_uuid(blkid_probe pr, struct ul_upper_probe *found)
 }
 
 /*
- * With a superblock whose checksum is wrong a filesystem is damaged, and is what it was: for fsck, not for mkfs.
+ * A filesystem whose superblock has a wrong checksum is damaged, but still a filesystem: it is for fsck, not for mkfs.
  * 0: something was found; 1: nothing; -2: more than one thing; -1: I/O, or no memory.
  */
 static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
@@ -52,7 +52,7 @@ static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 	return blkid_do_safeprobe(pr);
 }
 
-/* Where names of either case are one, overlayfs cannot compare them: it lays no overlay over such a filesystem. */
+/* A filesystem that folds case: overlayfs cannot compare its names, and refuses it. */
 static int read_casefold(int fd, struct ul_upper_probe *found)
 {
 	const struct ul_upper_fs *fs = found->fs;
@@ -93,7 +93,7 @@ static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_pr
 	return r < 0 ? -1 : 0;
 }
 
-/* Anything at all: in found->holds. Of a filesystem its UUID is kept. */
+/* Anything at all: found->holds says what. A filesystem's UUID is kept. */
 static int probe_anything(int fd, struct ul_upper_probe *found)
 {
 	UL_CLEANUP(cleanup_probe) blkid_probe pr = blkid_new_probe();
@@ -162,8 +162,8 @@ static int probe_nothing(int fd, struct ul_upper_probe *found)
 		found->content = UL_UPPER_EMPTY;
 		return 0;
 	}
-	snprintf(found->holds, sizeof(found->holds),
-		 "its %s MiB is not blank, so it holds something that nobody here knows", first ? "last" : "first");
+	snprintf(found->holds, sizeof(found->holds), "its %s MiB is not blank: it holds something unknown",
+		 first ? "last" : "first");
 	return 0;
 }
 
