@@ -23,7 +23,7 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/stages/database_mode.h"
-#include "initrd/stages/gcroots.h"
+#include "initrd/stages/database_gcroots.h"
 #include "initrd/stages/stages.h"
 
 static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)

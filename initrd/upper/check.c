@@ -1,10 +1,11 @@
 /*
- * Checking the upper's filesystem before it is mounted, by its own fsck, which repairs what is safe to repair unasked.
+ * Checking the upper's filesystem. Before: it is not mounted, and may be damaged. After: its own fsck found it sound,
+ * or repaired what is safe to repair unasked; or the initramfs does not have that fsck, and nothing was done.
  *
- * One thing e2fsck leaves to its user that no appliance has: ext4's superblock has 1024 bytes, and a disk that loses
- * power promises no more than whole sectors of 512. Where it wrote one of the two only, the superblock's checksum is
- * wrong, neither kernel nor `e2fsck -p` opens the filesystem, and nothing else is the matter with it. e2fsck replays
- * the journal and sets all right when it is told to start from a copy.
+ * e2fsck leaves one repair to a user, whom an appliance does not have. ext4's superblock has 1024 bytes, and a disk
+ * that loses power promises no more than whole sectors of 512. Where only one of the two was written, the superblock's
+ * checksum is wrong: neither the kernel nor `e2fsck -p` opens the filesystem, though all the rest is sound. e2fsck
+ * replays the journal and repairs it when it is told to start from a copy.
  */
 #include <fcntl.h>
 #include <limits.h>

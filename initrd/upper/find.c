@@ -1,4 +1,7 @@
-/* Which device is the upper's: the policy names it. Nothing but a name is believed of what disks say of themselves. */
+/*
+ * Which device is the upper's. Before: the policy names it; it may not be there yet. After: the path of the one device
+ * that has the name. Nothing but that name is believed of what disks say of themselves.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,7 +1,10 @@
 /*
- * Mounting the upper's filesystem by libmount, which tells each failure of mount(2) in words that are worth reading.
- * Its helpers, /etc/fstab, mtab and the retry read-only are switched off: this initramfs does not have them, and those
- * of another initramfs must not matter. It does not need udev.
+ * Mounting the upper's filesystem. Before: its device holds one that the policy permits. After: it is mounted at
+ * /nix/.rw of the new root, nosuid, nodev and writable; or nothing is.
+ *
+ * libmount does it, which tells each failure of mount(2) in words that are worth reading. Its helpers, /etc/fstab, mtab
+ * and the retry read-only are switched off: this initramfs does not have them, and those of another initramfs must not
+ * matter. It does not need udev.
  */
 #include <errno.h>
 #include <fcntl.h>

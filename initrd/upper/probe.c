@@ -1,4 +1,8 @@
-/* What is on the upper's device: libblkid, bounded, and the rules by which a device counts as empty. */
+/*
+ * What is on the upper's device. Before: a device that anybody may have written. After: it is known to be empty, half
+ * made by us, a filesystem that the policy permits, or something else; nothing was written. libblkid looks, within
+ * bounds; the rules by which a device counts as empty stand here.
+ */
 #include <blkid/blkid.h>
 #include <ctype.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "initrd/stages/gcroots.h"
+#include "initrd/stages/database_gcroots.h"
 
 #include <errno.h>
 #include <fcntl.h>
