@@ -45,7 +45,7 @@ struct arguments {
 	const char *modules[REPEAT_MAX];
 	size_t module_count;
 	struct ul_initrd_file files[REPEAT_MAX];
-	struct ul_words owned;        /* names that the tables below point to */
+	struct ul_names owned;        /* names that the tables below point to */
 	struct ul_module_want *wants; /* owned */
 	char init[PATH_MAX];
 };
@@ -75,9 +75,9 @@ static int parse_add(struct arguments *a, const char *text)
 
 	if (!colon || colon == text || colon[1] != '/')
 		return cli_usage_error(cli_current(), "--add wants FILE:PATH with an absolute PATH");
-	if (ul_words_add(&a->owned, text, (size_t)(colon - text)) < 0)
+	if (ul_names_add_n(&a->owned, text, (size_t)(colon - text)) < 0)
 		return cli_usage_error(cli_current(), "out of memory");
-	a->files[a->options.file_count++] = (struct ul_initrd_file){a->owned.list[a->owned.count - 1], colon + 1};
+	a->files[a->options.file_count++] = (struct ul_initrd_file){a->owned.at[a->owned.n - 1], colon + 1};
 	return 0;
 }
 
@@ -200,12 +200,12 @@ static int add_want(struct arguments *a, const char *name, size_t len, enum ul_m
 	size_t n = a->options.want_count;
 	struct ul_module_want *wants = reallocarray(a->wants, n + 1, sizeof(*wants));
 
-	if (!wants || ul_words_add(&a->owned, name, len) < 0) {
+	if (!wants || ul_names_add_n(&a->owned, name, len) < 0) {
 		a->wants = wants ? wants : a->wants;
 		return ul_error_nomem(err, "reading the list of modules");
 	}
 	a->wants = wants;
-	wants[n] = (struct ul_module_want){a->owned.list[a->owned.count - 1], how, true, why};
+	wants[n] = (struct ul_module_want){a->owned.at[a->owned.n - 1], how, true, why};
 	a->options.wants = wants;
 	a->options.want_count = n + 1;
 	return 0;
@@ -266,13 +266,13 @@ static int collect_wants(struct arguments *a, struct ul_error *err)
 	return r;
 }
 
-static void print_words(const char *label, const struct ul_words *words)
+static void print_words(const char *label, const struct ul_names *words)
 {
-	if (words->count == 0)
+	if (words->n == 0)
 		return;
 	printf("%-18s", label);
-	for (size_t i = 0; i < words->count; i++)
-		printf(" %s", words->list[i]);
+	for (size_t i = 0; i < words->n; i++)
+		printf(" %s", words->at[i]);
 	putchar('\n');
 }
 
@@ -297,17 +297,17 @@ static void print_summary(const struct arguments *a, const struct ul_initrd_repo
 	printf("%s: %.2f MB (%.2f MB unpacked), %zu libraries, ", a->output, (double)r->output_bytes / 1e6,
 	       (double)r->archive_bytes / 1e6, r->files[UL_CPIO_LIBRARY]);
 	if (r->modules.kernel)
-		printf("%zu modules for kernel %s\n", r->modules.packed.count, r->modules.kernel);
+		printf("%zu modules for kernel %s\n", r->modules.packed.n, r->modules.kernel);
 	else
 		printf("no modules\n");
 }
 
-static bool json_words(struct json_object *obj, const char *key, const struct ul_words *words)
+static bool json_words(struct json_object *obj, const char *key, const struct ul_names *words)
 {
 	struct json_object *list = json_object_new_array();
 
-	for (size_t i = 0; list && i < words->count; i++) {
-		struct json_object *text = json_object_new_string(words->list[i]);
+	for (size_t i = 0; list && i < words->n; i++) {
+		struct json_object *text = json_object_new_string(words->at[i]);
 
 		if (!text || json_object_array_add(list, text) < 0) {
 			json_object_put(list);
@@ -356,7 +356,7 @@ static int print_json(const struct arguments *a, const struct ul_initrd_report *
 
 static void arguments_free(struct arguments *a)
 {
-	ul_words_free(&a->owned);
+	ul_names_free(&a->owned);
 	free(a->wants);
 }
 

@@ -1,6 +1,6 @@
 /*
- * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the policy and the
- * certificates as one initramfs. The same inputs give the same bytes.
+ * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the
+ * policy and the certificates as one initramfs. The same inputs give the same bytes.
  *
  * Before: nothing. After: the output file is whole, or as it was before.
  */
@@ -46,7 +46,7 @@ struct ul_initrd_report {
 	uint64_t archive_bytes; /* of the cpio archive */
 	uint64_t output_bytes;  /* of the output */
 	struct ul_module_report modules;
-	struct ul_words missing_programs; /* fsck's that this machine lacks */
+	struct ul_names missing_programs; /* fsck's that this machine lacks */
 	bool insecure;                    /* the policy verifies nothing */
 };
 

@@ -8,6 +8,9 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
+
+static const char what[] = "writing the state";
 
 #define RECONCILED_NAMES 32 /* of each action; the whole report is on the upper */
 
@@ -254,7 +257,7 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	if (ok)
 		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 || ul_buffer_append(ret, "\n", 1) < 0)
-		return ul_error_nomem(err, "writing the state");
+		return ul_error_nomem(err, what);
 	return 0;
 }
 
@@ -267,11 +270,11 @@ int ul_state_write(const struct ul_boot *b, const char *result, struct ul_error 
 	if (r < 0)
 		return r;
 	if (!path)
-		return ul_error_nomem(err, "writing the state");
+		return ul_error_nomem(err, what);
 	r = ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755);
 	if (r == 0)
 		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "writing the state", path, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, -r);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
- * header and index are checked, and the system that is to be started exists in it. Of an image that is not ours
- * lower_foreign.c finds the store and makes the manifest. A shared directory is mounted already (find_share.h).
+ * header and index are checked, and the system that is to be started exists in it. For an image that is not
+ * ours lower_foreign.c finds the store and makes the manifest. A shared directory is mounted already (find_share.h).
  *
  * The manifest's own hash is not computed: dm-verity vouches for its bytes already, and a hash over it would
  * cost what the lower is large.
@@ -19,9 +19,14 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
-#include "initrd/stages/lower_foreign.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/stages/lower_foreign.h"
+#include "initrd/stages/stages.h"
 #include "initrd/stages/system_path.h"
+
+static const char looking_for_system[] = "looking for the system to start";
 
 /* Filesystems a lower may have: where their magic number is, and what the mount needs to write nothing. */
 static const struct filesystem {
@@ -72,7 +77,7 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const s
 		return 0;
 	}
 	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device, "Build the image with erofs or squashfs.",
-			    "it is no filesystem that is known here");
+			    "it does not hold a filesystem that is known here");
 }
 
 static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
@@ -103,7 +108,7 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 		return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
 				    "Build the image with another --compression, or take a newer "
 				    "kernel.",
-				    "this kernel cannot read this %s; its own log says what it lacks", type);
+				    "this kernel cannot read this %s; its log says what it lacks", type);
 	return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
 }
 
@@ -164,14 +169,14 @@ static int find_hook(struct ul_lower *lower, int root_fd)
 
 static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
-	static const char what[] = "looking for the system to start";
 	const char *system = b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
 	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
 	char path[PATH_MAX];
 	int r;
 
 	if (!system)
-		return ul_error_set(err, UL_E_NO_SYSTEM, what, lower->foreign ? lower->device : UL_LOWER_INFO,
+		return ul_error_set(err, UL_E_NO_SYSTEM, looking_for_system,
+				    lower->foreign ? lower->device : UL_LOWER_INFO,
 				    lower->foreign ? "Set [system] path: only our own images name one."
 						   : "Build the image with --system, or set [system] path.",
 				    "neither the image nor the policy names a system");
@@ -184,7 +189,7 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, 
 				    "Remove init= from the command line.", "this image starts %s", path);
 	lower->system = strdup(system);
 	if (!lower->system || find_hook(lower, root_fd) < 0)
-		return ul_error_nomem(err, what);
+		return ul_error_nomem(err, looking_for_system);
 	return 0;
 }
 
@@ -204,10 +209,10 @@ static int check_system_in_place(struct ul_boot *b, struct ul_lower *lower, int 
 	ul_boot_path(b, UL_PATH_STORE, target);
 	new_root = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (new_root < 0 || mount(store, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, looking_for_system, target, NULL, errno);
 	r = check_system(b, lower, new_root, err);
 	if (umount2(target, MNT_DETACH) < 0 && r == 0)
-		r = ul_error_errno(err, UL_E_SYSTEM, "looking for the system to start", target, NULL, errno);
+		r = ul_error_errno(err, UL_E_SYSTEM, looking_for_system, target, NULL, errno);
 	return r;
 }
 

@@ -3,8 +3,8 @@
  * trusted as the policy demands, dm-verity is active over it by parameters that are trusted too, and a
  * first block was read through it. On failure the mapping is gone again.
  *
- * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After: nothing
- * is verified, and everybody who looks at the console has been told.
+ * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After:
+ * nothing is verified, and everybody who looks at the console has been told.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,8 @@
 #include "common/encoding.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/titles.h"
+#include "initrd/stages/stages.h"
 #include "verity/open/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
@@ -26,7 +28,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	if (name && *name && strcmp(name, d->name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
 				    "Install the image that this machine is meant to start.",
-				    "its label says %s, but signed is the name %s", name, d->name);
+				    "its label says %s, but the signed name is %s", name, d->name);
 	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
 	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
 	return 0;
@@ -35,7 +37,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
 	const struct ul_seal *seal = &lower->seal;
-	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160], by_whom[700] = "pinned";
+	char hex[2 * UL_ROOT_HASH_MAX + 1], title[UL_TITLE_SIZE], by_whom[700] = "pinned";
 
 	switch ((enum ul_verify_mode)b->policy.verify_mode) {
 	case UL_VERIFY_PINNED:

@@ -166,12 +166,12 @@ refused "filesystem of the upper absent" 3 "f2fs: .*needed because the policy's 
 	--modules-dir "$modules" --config "$work/wants.conf"
 printf '[modules]\nlaod = loop\n' >"$work/bad.conf"
 refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting' --no-modules --config "$work/bad.conf"
-refused "certificate is a key" 1 'test.key: it holds no such certificate' --no-modules --cert "$work/test.key"
+refused "certificate is a key" 1 'test.key: it does not hold one' --no-modules --cert "$work/test.key"
 refused "no tree of modules" 1 'modules.builtin' --modules-dir "$work/bare"
 refused "two files at one path" 3 '/etc/underlay/underlay.conf is taken by' --no-modules --config "$work/underlay.conf" \
 	--add "$work/list:/etc/underlay/underlay.conf"
 refused "a path that leaves the initramfs" 2 'Give an absolute path' --no-modules --add "$work/list:/../etc/passwd"
 refused "neither tree nor --no-modules" 2 'give either --modules-dir' --config "$work/underlay.conf"
 refused "an unknown level" 2 'from 1 to 22' --no-modules --compress zstd,23
-refused "an init that is a script" 1 'it is no program' --no-modules --init "$0"
+refused "an init that is a script" 1 'it is not a program' --no-modules --init "$0"
 tap_end
