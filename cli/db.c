@@ -31,7 +31,7 @@ struct build {
 
 static const struct cli_option build_options[] = {
 	{NULL, 0, "MANIFEST", CLI_FILE, AT(manifest), CLI_NEEDED, .help = "what the database is to hold"},
-	{"output", 'o', "DIRECTORY", CLI_DIRECTORY, AT(directory), CLI_NEEDED,
+	{"output", 'o', "DIR", CLI_DIRECTORY, AT(directory), CLI_NEEDED,
 	 .help = "an existing directory, for db.sqlite and schema"},
 	CLI_THREADS_ROW(AT(db.threads), "as many as there are processors when not given"),
 	{"low-memory", 0, NULL, CLI_FLAG, AT(db.low_memory), 0,

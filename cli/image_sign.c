@@ -22,7 +22,7 @@ static const struct cli_option options[] = {
 	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), 0, .help = "the certificate (PEM) of the key or of the signatures"},
 	{"passphrase-file", 0, "FILE", CLI_FILE, AT(key.passphrase_file), 0,
 	 .help = "the first line of this file is the key's passphrase"},
-	{"export", 0, "DIRECTORY", CLI_DIRECTORY, AT(export_dir), 0,
+	{"export", 0, "DIR", CLI_DIRECTORY, AT(export_dir), 0,
 	 .help = "only write what is to be signed elsewhere: the files root-hash and descriptor"},
 	{"root-hash-signature", 0, "FILE", CLI_FILE, AT(root_hash_signature), 0,
 	 .help = "put this signature of the root hash (detached PKCS#7 in DER) into the image, after checking it"},

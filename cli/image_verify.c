@@ -31,7 +31,7 @@ static const char *check_root_hash(const char *text)
 static const struct cli_option options[] = {
 	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "the image"},
 	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0, .help = "trust this certificate (PEM)"},
-	{"certs", 0, "DIRECTORY", CLI_DIRECTORY, AT(certs), 0,
+	{"certs", 0, "DIR", CLI_DIRECTORY, AT(certs), 0,
 	 .help = "trust every *.crt of a directory; " UL_PATH_CERTS " where nothing is given to trust"},
 	{"root-hash", 0, "HEX", CLI_TEXT, AT(root_hash_text), 0, .check = check_root_hash,
 	 .help = "the root hash that the image must have; alone it is trust enough"},

@@ -60,7 +60,7 @@ static const char *check_add(const char *text)
 static const struct cli_option options[] = {
 	{"output", 'o', "FILE", CLI_FILE, AT(output), CLI_NEEDED,
 	 .help = "the initramfs; it is replaced whole or not at all"},
-	{"modules-dir", 0, "DIRECTORY", CLI_DIRECTORY, AT(options.modules_dir), 0,
+	{"modules-dir", 0, "DIR", CLI_DIRECTORY, AT(options.modules_dir), 0,
 	 .help = "the module tree of the kernel that will be booted, as /lib/modules/VERSION"},
 	{"no-modules", 0, NULL, CLI_FLAG, AT(no_modules), 0, .help = "the kernel has everything built in"},
 	{"init", 0, "FILE", CLI_FILE, AT(options.init), 0,

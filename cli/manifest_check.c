@@ -19,7 +19,7 @@ struct arguments {
 
 static const struct cli_option options[] = {
 	{NULL, 0, "MANIFEST", CLI_FILE, AT(manifest), CLI_NEEDED, .help = "what the store should hold"},
-	{"store", 0, "DIRECTORY", CLI_DIRECTORY, AT(store), 0,
+	{"store", 0, "DIR", CLI_DIRECTORY, AT(store), 0,
 	 .help = "the directory that holds the paths; the manifest's store directory when not given"},
 	CLI_THREADS_ROW(AT(options.threads), "two for each processor when not given"),
 	{"ignore-extra", 0, NULL, CLI_FLAG, AT(options.ignore_extra), 0,

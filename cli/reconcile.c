@@ -36,7 +36,7 @@ struct lower {
 #define AT(member) offsetof(struct arguments, member)
 
 static const struct cli_option options[] = {
-	{"upper", 0, "DIRECTORY", CLI_DIRECTORY, AT(upper), CLI_NEEDED,
+	{"upper", 0, "DIR", CLI_DIRECTORY, AT(upper), CLI_NEEDED,
 	 .help = "the root of the upper's filesystem, which holds store and var"},
 	{"lower", 0, "MANIFEST|IMAGE", CLI_FILE, AT(lower), CLI_NEEDED | CLI_ONCE,
 	 .help = "what the upper is to agree with; an image is verified first, all of it"},
@@ -192,7 +192,7 @@ struct mark {
 };
 
 static const struct cli_option mark_options[] = {
-	{"upper", 0, "DIRECTORY", CLI_DIRECTORY, offsetof(struct mark, upper), 0, .def = UL_PATH_UPPER,
+	{"upper", 0, "DIR", CLI_DIRECTORY, offsetof(struct mark, upper), 0, .def = UL_PATH_UPPER,
 	 .help = "the root of the upper's filesystem"},
 	{.help = NULL},
 };

@@ -141,7 +141,7 @@ static void print_synopsis(FILE *out, const struct cli_command *c, bool whole)
 		put_place(&text, c, place);
 	put_place(&rest, c, 3);
 	if (rest.len > 0)
-		(void)ul_buffer_printf(&text, "%s", whole ? ul_buffer_string(&rest) : " [OPTION]...");
+		(void)ul_buffer_printf(&text, "%s", whole ? ul_buffer_string(&rest) : " [OPTION]... (--help lists them)");
 	fprintf(out, "usage: %s%s", cli_title(c, title), text.len > 0 ? " " : "");
 	cli_print_wrapped(out, (int)strlen(title) + 8, text.len > 0 ? ul_buffer_string(&text) + 1 : "");
 }
@@ -157,7 +157,6 @@ int cli_usage_error(const struct cli_command *c, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	print_synopsis(stderr, c, false);
-	fprintf(stderr, "`%s --help` tells all of it.\n", title);
 	return 2;
 }
 
