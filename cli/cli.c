@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/json.h"
+#include "common/leftover.h"
 
 /* ---- signals ---- */
 
@@ -19,9 +20,17 @@ static void on_signal(int number)
 	caught = number;
 }
 
-void cli_catch_signals(void)
+/* What the command is about to rename or to unmount goes; then the signal does what it does to any program. */
+static void on_signal_at_once(int number)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+	ul_leftovers_remove();
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void handle(void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(numbers); i++) {
@@ -31,6 +40,11 @@ void cli_catch_signals(void)
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &action, NULL);
 	}
+}
+
+void cli_catch_signals(void)
+{
+	handle(on_signal);
 }
 
 bool cli_interrupted(void)
@@ -46,6 +60,21 @@ void cli_start(void)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			(void)!open("/dev/null", O_RDONLY);
+	handle(on_signal_at_once);
+}
+
+/* Why output was lost. A failure in the middle of it took its errno along: one more try tells it. */
+static const char *why_lost(int errnum)
+{
+	if (errnum == 0) {
+		clearerr(stdout);
+		errno = 0;
+		(void)(putchar('\n') < 0 || fflush(stdout) < 0);
+		errnum = errno;
+	}
+	if (errnum == EBADF)
+		return "it is closed";
+	return errnum ? strerror(errnum) : "not all of it could be written";
 }
 
 int cli_end(int status)
@@ -60,11 +89,7 @@ int cli_end(int status)
 	}
 	if (!lost)
 		return status;
-	if (errno == EBADF)
-		fputs("underlay: writing to standard output: it is closed\n", stderr);
-	else
-		fprintf(stderr, "underlay: writing to standard output: %s\n",
-			errno ? strerror(errno) : "not all of it could be written");
+	fprintf(stderr, "underlay: writing to standard output: %s\n", why_lost(errno));
 	return 3;
 }
 

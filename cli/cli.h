@@ -33,7 +33,10 @@ struct cli_group {
 
 /* ---- cli.c: how a command ends ---- */
 
-/* Before anything else: standard streams that are closed are opened, so that no file gets their numbers. */
+/*
+ * Before anything else. Standard streams that are closed are opened, so that no file gets their numbers. A signal from
+ * now on removes what common/leftover.h lists before it ends the process.
+ */
 void cli_start(void);
 
 /*
@@ -50,7 +53,7 @@ int cli_fail(const struct ul_error *err);
 int cli_print_json(struct json_object *document);
 
 /*
- * For commands that clean up when they are interrupted: the first SIGINT, SIGTERM or SIGHUP makes cli_interrupted true,
+ * For a command that cleans up more when it is interrupted: the first SIGINT, SIGTERM or SIGHUP makes cli_interrupted true,
  * the second one ends the process at once.
  */
 void cli_catch_signals(void);

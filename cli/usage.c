@@ -131,23 +131,37 @@ static void put_place(struct ul_buffer *b, const struct cli_command *c, int plac
 	}
 }
 
-/* whole: all options, else "[OPTION]..." stands for those that may be left out. */
-static void print_synopsis(FILE *out, const struct cli_command *c, bool whole)
+/* What is needed; all of it, or "[OPTION]..." for what may be left out. */
+static void put_synopsis(struct ul_buffer *b, const struct cli_command *c, bool all)
 {
-	ul_autobuffer struct ul_buffer text = {0}, rest = {0};
-	char title[CLI_TITLE_MAX];
+	ul_autobuffer struct ul_buffer rest = {0};
 
 	for (int place = 0; place < 3; place++)
-		put_place(&text, c, place);
+		put_place(b, c, place);
+	if (all) {
+		put_place(b, c, 3);
+		return;
+	}
 	put_place(&rest, c, 3);
 	if (rest.len > 0)
-		(void)ul_buffer_printf(&text, "%s", whole ? ul_buffer_string(&rest) : " [OPTION]... (--help lists them)");
-	fprintf(out, "usage: %s%s", cli_title(c, title), text.len > 0 ? " " : "");
-	cli_print_wrapped(out, (int)strlen(title) + 8, text.len > 0 ? ul_buffer_string(&text) + 1 : "");
+		(void)ul_buffer_printf(b, " [OPTION]... (--help lists them)");
+}
+
+static void print_synopsis(const struct cli_command *c)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	char title[CLI_TITLE_MAX];
+
+	put_synopsis(&text, c, true);
+	printf("usage: %s", cli_title(c, title));
+	if (text.len > 0)
+		putchar(' ');
+	cli_print_wrapped(stdout, (int)strlen(title) + 8, text.len > 0 ? ul_buffer_string(&text) + 1 : "");
 }
 
 int cli_usage_error(const struct cli_command *c, const char *format, ...)
 {
+	ul_autobuffer struct ul_buffer synopsis = {0};
 	char title[CLI_TITLE_MAX];
 	va_list args;
 
@@ -156,7 +170,11 @@ int cli_usage_error(const struct cli_command *c, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
-	print_synopsis(stderr, c, false);
+	put_synopsis(&synopsis, c, false);
+	fprintf(stderr, "usage: %s", title);
+	for (size_t i = 0; i < synopsis.len; i++)
+		fputc(synopsis.data[i] == STIFF_CHAR ? ' ' : synopsis.data[i], stderr);
+	fputc('\n', stderr);
 	return 2;
 }
 
@@ -194,10 +212,13 @@ void cli_print_help(const struct cli_command *c)
 {
 	static const struct cli_option help = {.name = "help", .letter = 'h', .help = "print this"};
 	const char *heading = "\narguments:\n";
+	ul_autobuffer struct ul_buffer first = {0};
 	char title[CLI_TITLE_MAX];
 
-	printf("%s: %s\n\n", cli_title(c, title), c->help);
-	print_synopsis(stdout, c, true);
+	(void)ul_buffer_printf(&first, "%s: %s", cli_title(c, title), c->help);
+	cli_print_wrapped(stdout, 0, first.len > 0 ? ul_buffer_string(&first) : title);
+	putchar('\n');
+	print_synopsis(c);
 	for (const struct cli_option *o = c->options; o->help; o++)
 		if (!o->name) {
 			fputs(heading, stdout);
