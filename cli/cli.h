@@ -53,8 +53,8 @@ int cli_fail(const struct ul_error *err);
 int cli_print_json(struct json_object *document);
 
 /*
- * For a command that cleans up more when it is interrupted: the first SIGINT, SIGTERM or SIGHUP makes cli_interrupted true,
- * the second one ends the process at once.
+ * For a command that cleans up more when it is interrupted: the first SIGINT, SIGTERM or SIGHUP makes cli_interrupted
+ * true, the second one ends the process at once.
  */
 void cli_catch_signals(void);
 bool cli_interrupted(void);
@@ -67,8 +67,8 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...) 
 /* `underlay GROUP NAME --help` */
 void cli_print_help(const struct cli_command *command);
 
-/* Print text from column `at` on, wrapped, its further lines indented to that column, and a newline. */
-void cli_print_wrapped(FILE *out, int at, const char *text);
+/* Print text from column `indent` on, wrapped, its further lines indented to that column, and a newline. */
+void cli_print_wrapped(FILE *out, int indent, const char *text);
 
 /* "underlay image build"; returns buf. */
 #define CLI_TITLE_MAX 64

@@ -1,6 +1,6 @@
 /*
  * `underlay completion`: a completion script for a shell, or the tables as JSON. Written from the tables themselves, so
- * that none of them can be out of date.
+ * that it is always up to date.
  */
 #include <ctype.h>
 #include <stdio.h>

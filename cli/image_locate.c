@@ -130,12 +130,12 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 		if (chosen)
 			return ul_error_set(err, UL_E_USAGE, what, a->image,
 					    "Name one by --label; `underlay image inspect` lists them.",
-					    "there are several");
+					    "it holds several");
 		chosen = v;
 	}
 	if (!chosen)
 		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, NULL,
-				    a->label ? "none has that label" : "there is none");
+				    a->label ? "no image has that label" : "it holds no image");
 	if (chosen->no_descriptor[0] && chosen->no_superblock[0])
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, a->image, NULL,
 				    "neither descriptor (%.100s) nor superblock (%.100s) tells its "
@@ -305,8 +305,9 @@ static int locate(struct arguments *a, struct located *l, struct ul_error *err)
 	struct ul_image_view view;
 	int r = take_numbers(a, err);
 
-	if (r == 0)
-		r = ul_image_view(a->image, &view, err);
+	if (r < 0)
+		return r;
+	r = ul_image_view(a->image, &view, err);
 	if (r < 0)
 		return r;
 	r = choose_slot(a, &view, &slot, &d, err);

@@ -30,13 +30,12 @@ struct arguments {
 /* "none", "zstd", or "zstd,LEVEL". */
 static bool parse_compress(const char *text, int *ret_level)
 {
+	bool leveled = strncmp(text, "zstd,", 5) == 0;
 	uint64_t level = UL_INITRD_LEVEL;
 
 	if (!strcmp(text, "none"))
 		level = 0;
-	else if (strncmp(text, "zstd,", 5) == 0 && (!ul_parse_number(text + 5, &level) || level < 1 || level > 22))
-		return false;
-	else if (strncmp(text, "zstd,", 5) != 0 && strcmp(text, "zstd") != 0)
+	else if (leveled ? !ul_parse_number(text + 5, &level) || level < 1 || level > 22 : strcmp(text, "zstd") != 0)
 		return false;
 	*ret_level = (int)level;
 	return true;

@@ -1,6 +1,6 @@
 /*
- * One table for each subcommand: its options and arguments. The parser, --help, the synopsis, the completion scripts and
- * the check of the manual page all read it, so none of them can be out of date.
+ * One table for each subcommand: its options and arguments. The parser, --help, the synopsis, the completion scripts
+ * and the check of the manual page all read it, so that all of them are up to date.
  */
 #pragma once
 

@@ -10,8 +10,8 @@
 struct ul_leftover;
 
 /*
- * path relative to dirfd as in openat(2); dirfd stays open as long. It need not exist yet. NULL: the list is full or the
- * path too long; then the name is not looked after. Any thread.
+ * path is relative to dirfd as in openat(2), and need not exist yet; dirfd stays open until the drop. NULL: the list is
+ * full or the path too long, and the name is not looked after. Any thread may call it.
  */
 struct ul_leftover *ul_leftover_add(int dirfd, const char *path);
 
