@@ -239,11 +239,10 @@ static struct json_object *last_failure_json(const struct ul_last_failure *f)
 
 int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret, struct ul_error *err)
 {
-	ul_autojson struct json_object *obj = json_object_new_object();
+	ul_autojson struct json_object *obj = ul_json_document(1);
 	const char *text = NULL;
-	bool ok = obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "underlay", UL_VERSION) &&
-		  ul_json_add_string(obj, "result", result) && put(obj, "lowers", lowers_json(b)) &&
-		  put(obj, "refused", refused_json(b));
+	bool ok = obj && ul_json_add_string(obj, "underlay", UL_VERSION) && ul_json_add_string(obj, "result", result) &&
+		  put(obj, "lowers", lowers_json(b)) && put(obj, "refused", refused_json(b));
 
 	if (ok && b->upper.mounted)
 		ok = put(obj, "upper", upper_json(&b->upper));
@@ -255,7 +254,7 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	if (ok && b->last_failure.from)
 		ok = put(obj, "lastFailure", last_failure_json(&b->last_failure));
 	if (ok)
-		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+		text = ul_json_text(obj);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 || ul_buffer_append(ret, "\n", 1) < 0)
 		return ul_error_nomem(err, what);
 	return 0;

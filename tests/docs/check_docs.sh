@@ -8,45 +8,41 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 check() { tap_is "$1" "$3" "$2"; } # NAME EXPECTED ACTUAL
 
-# Long options that a text names, sorted.
-options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
-
-# The part of a manual page that describes one subcommand: from its .Ss or .Sh line to the next one.
-page_section() { # PAGE SUBCOMMAND
-	awk -v name="$2" '/^\.S[sh] / { on = ($0 == ".Ss " name) } on' "$1"
+# The commands' tables, as the command itself tells them: a line for each spelling of an option, with its argument in small
+# letters ("-o image", "--fec[=roots]", "--format erofs|squashfs"), and one for each positional argument.
+tables=$("$underlay" completion json)
+commands() { jq -r '.commands[] | "\(.page) \(.group // "") \(.name)" | gsub("  "; " - ")' <<<"$tables"; }
+of_command() { # GROUP NAME FILTER
+	jq -r --arg group "${1#-}" --arg name "$2" \
+		'.commands[] | select((.group // "") == $group and .name == $name) | .options[] | '"$3" <<<"$tables" |
+		tr '[:upper:]' '[:lower:]' | sort
 }
+options='select(.name) | (if .argument == null then "" elif .bare then "[=\(.argument)]" else " \(.argument)" end) as $value |
+	(if .letter then ["-\(.letter)"] else [] end) + ["--\(.name)"] | .[] + $value'
+arguments='select(.name | not) | .argument'
 
-# mdoc writes --option as ".Fl -option".
-page_options() { grep -oE 'Fl -[a-z][a-z0-9-]+' | sed 's/Fl /-/' | grep -v '^--help$' | sort -u; }
+# What the page says in the section of a subcommand: its items, each spelling with its argument on a line.
+page_options() { # PAGE SECTION
+	mandoc -Tascii -Owidth=400 "$1" | col -bx |
+		awk -v name="$2" '/^ ? ? ?[^ ]/ { on = ($0 ~ "^ *(" name ")$") } on && /^     -/ { sub(/^ */, ""); sub(/  .*/, ""); print }' |
+		sed 's/, -/\n-/g; s/ | /|/g' | tr '[:upper:]' '[:lower:]' | sort -u
+}
+page_synopsis() { mandoc -Tascii -Owidth=400 "$1" | col -bx | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' | grep -w -- "$2" | head -n 1; }
 
-"$underlay" --help | awk '$1 == "underlay" { print $2, $3 }' >build/commands.txt
-while read -r group name; do
-	usage=$("$underlay" "$group" --help 2>/dev/null | head -n 1)
-	page=cli/man/underlay-$group.1
-	case $group in
-	timeline) page=cli/man/underlay-status.1 ;;
-	completion | mark-clean) page=cli/man/underlay.1 ;;
-	esac
-	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
-	*" $name "*)
-		usage=$("$underlay" "$group" "$name" --help | head -n 1)
-		check "$page describes the options of underlay $group $name" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$name" | page_options)"
-		;;
-	*)
-		check "$page describes the options of underlay $group" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$group" | page_options)"
-		;;
-	esac
-done <build/commands.txt
-
-# What getopt_long takes is what the usage texts promise.
-for file in cli/*.c; do
-	taken=$(grep -oE '\{"[a-z][a-z0-9-]+", *(no|required|optional)_argument' "$file" | cut -d'"' -f2 |
-		sed 's/^/--/' | grep -vx -e --output -e --jobs | sort -u) # long names of -o, -j
-	[ -n "$taken" ] || continue
-	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
-	check "every option that $file takes stands in a usage text" "" "$missing"
+while read -r name group command; do
+	page=cli/man/$name.1
+	[ "$group" = - ] && shown="underlay $command" || shown="underlay $group $command"
+	check "$page describes the options of $shown, with their arguments and words" \
+		"$(of_command "$group" "$command" "$options")" "$(page_options "$page" "$command")"
+	missing=
+	for argument in $(of_command "$group" "$command" "$arguments"); do
+		page_synopsis "$page" "$command" | sed 's/ | /|/g' | grep -qF -- "$argument" || missing+="$argument "
+	done
+	check "$page has the arguments of $shown in its synopsis" "" "$missing"
+done < <(commands)
+for page in cli/man/*.1; do
+	check "$page tells exit statuses and examples" "EXIT STATUS EXAMPLES" \
+		"$(grep -xE '\.Sh (EXIT STATUS|EXAMPLES)' "$page" | cut -c5- | paste -sd' ')"
 done
 
 # Settings, kernel parameters and failure codes.

@@ -148,7 +148,7 @@ tap "a policy with a shared directory" build -o "$work/share.img" --config "$wor
 build -o "$work/share.img" --config "$work/share.conf" --modules-dir "$(cache_modules 6.1)" --json >"$work/share.json" 2>"$work/said"
 tap "and says that nothing is verified" said '^underlay: warning: .*/share.img verifies nothing of what it starts'
 tap_is "its modules are there, and not loaded by every boot" \
-	"$(jq -c '[.insecure, (.modules | contains(["virtiofs", "fuse"])), (.modules_always | contains(["virtiofs"]))]' "$work/share.json")" \
+	"$(jq -c '[.insecure, (.modules | contains(["virtiofs", "fuse"])), (.modulesAlways | contains(["virtiofs"]))]' "$work/share.json")" \
 	'[true,true,false]'
 printf '[verify]\nmode = insecure\n[lower]\nshare = 9p:store\n' >"$work/share.conf"
 refused "9p in a kernel without it" 3 "9p.*needed because the policy's \[lower\] share is mounted by it" \
@@ -171,7 +171,7 @@ refused "no tree of modules" 1 'modules.builtin' --modules-dir "$work/bare"
 refused "two files at one path" 3 '/etc/underlay/underlay.conf is taken by' --no-modules --config "$work/underlay.conf" \
 	--add "$work/list:/etc/underlay/underlay.conf"
 refused "a path that leaves the initramfs" 2 'Give an absolute path' --no-modules --add "$work/list:/../etc/passwd"
-refused "neither tree nor --no-modules" 2 'give either --modules-dir' --config "$work/underlay.conf"
+refused "neither tree nor --no-modules" 2 'modules-dir or --no-modules is missing' --config "$work/underlay.conf"
 refused "an unknown level" 2 'from 1 to 22' --no-modules --compress zstd,23
 refused "an init that is a script" 1 'it is not a program' --no-modules --init "$0"
 tap_end
