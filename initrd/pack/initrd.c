@@ -208,7 +208,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		ret->rows[ret->count++] =
 			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name, UL_MODULE_BY_NAME, true,
 						"the policy's [upper] permits it"};
-	for (size_t i = 0; policy->file && *policy->file && i < UL_ARRAY_SIZE(for_files); i++)
+	for (size_t i = 0; policy->file && i < UL_ARRAY_SIZE(for_files); i++)
 		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
 								  "the policy's [image] file may need it"};
 	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
@@ -248,6 +248,8 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct 
 		r = add_beside(c, o->init, "underlay-shutdown", UL_INITRD_SHUTDOWN, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
+	if (r == 0)
+		r = ul_policy_idle(&policy, &report->idle, err);
 	report->insecure = policy.verify_mode == UL_POLICY_INSECURE;
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)
 		r = add_certificate(c, o->certs[i], err);
@@ -359,4 +361,5 @@ void ul_initrd_report_free(struct ul_initrd_report *r)
 {
 	ul_module_report_free(&r->modules);
 	ul_words_free(&r->missing_programs);
+	ul_names_free(&r->idle);
 }

@@ -42,7 +42,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 {
 	const char *version = b->policy.nix_version, *why;
 
-	b->database = (enum ul_database_mode)b->policy.database;
+	b->database = b->policy.database;
 	if (!lower->manifest) {
 		b->database = UL_DATABASE_NONE;
 		why = "the image registers no path";
@@ -54,7 +54,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 	} else if (!lower->info.database) {
 		b->database = UL_DATABASE_REBUILD;
 		why = "the image has no database";
-	} else if (!version || !*version) {
+	} else if (!version) {
 		b->database = UL_DATABASE_REBUILD;
 		why = "the policy does not tell Nix's version";
 	} else {
@@ -115,7 +115,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	const char *named = b->policy.remount_hook;
-	const char *hook = named && *named ? named : lower->remount_hook;
+	const char *hook = named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
