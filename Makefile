@@ -270,7 +270,7 @@ check-fuzz:
 
 # Help, manual pages, settings and code say the same.
 .PHONY: check-docs
-check-docs: programs
+check-docs: programs $(BUILD)/tests/tools/policy_rows
 	tests/run tests/docs/check_docs.sh
 
 # ---- the set-up and the demonstration ------------------------------------------------------------
