@@ -185,10 +185,12 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	size_t count = o->want_count;
 	struct ul_share share = {0};
 	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
+	/* The default's are in the list of modules that holds where the caller gives no other. */
+	char **filesystems = ul_policy_is_default(policy, "lower", "filesystems") ? NULL : policy->filesystems;
 
 	for (char **name = policy->modules; name && *name; name++)
 		count++;
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count++;
@@ -201,7 +203,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = policy->modules; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
 	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i); i++)

@@ -143,6 +143,18 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 	return r < 0 ? r : check_upper(p, name, err);
 }
 
+bool ul_policy_is_default(const struct ul_policy *p, const char *section, const char *key)
+{
+	const struct ul_config_key *row = ul_config_find(ul_policy_keys, section, key);
+	struct ul_policy defaults;
+	bool same;
+
+	ul_policy_init(&defaults);
+	same = row && ul_config_same(row, p, &defaults);
+	ul_policy_free(&defaults);
+	return same;
+}
+
 const struct ul_param *ul_param_find(const char *name)
 {
 	for (const struct ul_param *row = ul_params; row->name; row++)

@@ -85,6 +85,9 @@ void ul_policy_free(struct ul_policy *p);
 /* Read the configuration's text over the defaults. -UL_E_CONFIG, -UL_E_MEMORY. */
 int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err);
 
+/* Whether a setting has the value that it has in no policy at all. false also where there is no memory. */
+bool ul_policy_is_default(const struct ul_policy *p, const char *section, const char *key);
+
 /* What a kernel parameter may do. */
 enum ul_param_rule {
 	UL_PARAM_FREE,       /* sets its setting: harmless, whoever does it */

@@ -37,6 +37,7 @@ _Static_assert((int)UL_POLICY_EIO == (int)UL_CORRUPTION_EIO, "eio");
 _Static_assert((int)UL_POLICY_RESTART == (int)UL_CORRUPTION_RESTART, "restart");
 _Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types take none. */
 /* Kind and place of a row's field; a field of another type does not compile. */
 #define FIELD(f, type) \
 	.offset = _Generic(&((struct ul_policy *)0)->f, type * : offsetof(struct ul_policy, f)), .field = #f
@@ -48,6 +49,7 @@ _Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
 #define ENUM(f, tag)    .kind = UL_CONFIG_ENUM, FIELD(f, enum tag), .choices = tag##_words
 #define LIST(f)         .kind = UL_CONFIG_LIST, FIELD(f, char **)
 #define LIST_OF(f, tag) LIST(f), .choices = tag##_words
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define HOUR 3600000000ULL /* in microseconds */
 
