@@ -78,6 +78,11 @@ page_reasons() {
 check "underlay.conf(5) gives the reason of every setting" \
 	"$("$rows" settings | awk -F'\t' '{ print $1, $2 ": " toupper(substr($4, 1, 1)) substr($4, 2) "." }')" "$(page_reasons)"
 
+# A field without a row would be what it is at zero for ever.
+check "every setting in struct ul_policy has a row, and the other way round" \
+	"$(awk '/^struct ul_policy \{/ { on = 1; next } /What ul_policy_apply and/ { exit } on { sub(/;.*/, ""); print $NF }' \
+		initrd/policy/policy.h | tr -d '*' | grep -v '^$' | sort)" "$("$rows" settings | cut -f3 | sort)"
+
 # Whoever reads a field says policy.FIELD, or p->FIELD where p is the policy. Two are for the policy's own code.
 unread() {
 	local field readers by_p
