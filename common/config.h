@@ -62,7 +62,7 @@ bool ul_config_complete(const struct ul_config_key *keys, const void *target);
 /*
  * Parse text (len bytes) into target, which holds the defaults. name is for messages. A list's words take the place
  * of its default; an empty text or list is as if it were not given. On failure target is as far changed as parsing
- * went: free it all the same. Returns 0 or -UL_E_CONFIG with file, line, key, and the values that would have been right.
+ * went: free it all the same. Returns 0; -UL_E_MEMORY; -UL_E_CONFIG with file, line, key, and the right values.
  */
 int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len, const char *name, void *target,
 		    struct ul_error *err);

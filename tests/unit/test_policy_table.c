@@ -1,6 +1,6 @@
 /*
- * The tables of settings and of kernel parameters as a whole: each row is sound, and is read; against a policy that sets everything: whatever a row is given, it
- * changes its own setting or none, and none that the rule does not let it change.
+ * The tables of settings and of kernel parameters as a whole. Each row is sound and is read. Against a policy that sets
+ * everything, whatever a parameter is given changes its own setting or nothing, and nothing that its rule protects.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,7 +196,7 @@ static void test_rows_are_sound(void **state)
 	}
 }
 
-/* The file, the field and the row are of one mind: a value that is not the default arrives, in its field and no other. */
+/* A value that is not the default arrives in the row's own field, and in no other. */
 static void test_every_setting_is_read(void **state)
 {
 	static char before[DUMP], after[DUMP];
