@@ -302,6 +302,8 @@ static int run(void *arguments)
 			"underlay: warning: %s verifies nothing of what it starts: its policy says "
 			"[verify] mode = insecure. Keep it to development.\n",
 			a->output);
+	for (size_t i = 0; i < report.idle.n; i++)
+		fprintf(stderr, "underlay: notice: %s: %s.\n", a->options.config, report.idle.at[i]);
 	if (a->json)
 		return print_json(a, &report);
 	print_summary(a, &report);

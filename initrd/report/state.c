@@ -70,7 +70,6 @@ static struct json_object *fec_json(const struct ul_lower *l)
 
 static struct json_object *lower_json(const struct ul_boot *b, const struct ul_lower *l)
 {
-	static const char *const modes[] = {"pinned", "user", "kernel", "both"};
 	struct json_object *obj = json_object_new_object();
 	char hex[2 * UL_ROOT_HASH_MAX + 1];
 	bool ok = obj != NULL;
@@ -83,7 +82,7 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 	if (ok && l->sealed) {
 		ul_hex_encode(l->seal.d.root_hash, l->seal.d.root_hash_len, hex);
 		ok = ul_json_add_string(obj, "rootHash", hex) &&
-		     ul_json_add_string(obj, "verified", modes[b->policy.verify_mode]) &&
+		     ul_json_add_string(obj, "verified", ul_policy_mode_words[b->policy.verify_mode]) &&
 		     ul_json_add_bool(obj, "descriptor", l->seal.from_descriptor) &&
 		     ul_json_add_uint(obj, "rollbackIndex", l->seal.d.rollback_index);
 		if (ok && l->seal.by.fingerprint[0])
@@ -92,7 +91,8 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
 	}
 	if (ok && l->shared)
-		ok = ul_json_add_string(obj, "share", l->device) && ul_json_add_string(obj, "verified", "insecure") &&
+		ok = ul_json_add_string(obj, "share", l->device) &&
+		     ul_json_add_string(obj, "verified", ul_policy_mode_words[UL_POLICY_INSECURE]) &&
 		     (!l->info.name || ul_json_add_string(obj, "name", l->info.name)) &&
 		     (!l->info.version || ul_json_add_string(obj, "version", l->info.version));
 	if (ok && l->filesystem)
@@ -185,9 +185,9 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 	struct json_object *db = json_object_new_object();
 	bool ok = db &&
 		  ul_json_add_string(db, "mode",
-				     b->database == UL_DATABASE_ATTACH    ? "attach"
-				     : b->database == UL_DATABASE_REBUILD ? "rebuild"
-									  : "none") &&
+				     b->database == UL_DATABASE_ATTACH || b->database == UL_DATABASE_REBUILD
+					     ? ul_database_mode_words[b->database]
+					     : "none") &&
 		  ul_json_add_string(db, "why", b->database_why) && ul_json_add_uint(db, "us", b->database_us) &&
 		  ul_json_add_uint(db, "gcRoots", b->n_gcroots);
 

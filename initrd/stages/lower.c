@@ -35,22 +35,19 @@ static const struct filesystem {
 	const char magic[5]; /* with a NUL */
 	size_t magic_len;
 	const char *options;
-	bool by_name; /* only where the policy names it: a larger driver, made for disks that are trusted */
 } filesystems[] = {
-	{"erofs", 1024, "\xe2\xe1\xf5\xe0", 4, NULL, false},
-	{"squashfs", 0, "hsqs", 4, NULL, false},
+	[UL_LOWER_EROFS] = {"erofs", 1024, "\xe2\xe1\xf5\xe0", 4, NULL},
+	[UL_LOWER_SQUASHFS] = {"squashfs", 0, "hsqs", 4, NULL},
 	/* A read-only ext4 would still replay its journal, and fail on a device that takes no write. */
-	{"ext4", 1024 + 56, "\x53\xef", 2, "noload", true},
+	[UL_LOWER_EXT4] = {"ext4", 1024 + 56, "\x53\xef", 2, "noload"},
 };
 
 static bool is_permitted(const struct ul_boot *b, const struct filesystem *fs)
 {
-	char **list = b->policy.filesystems;
-
-	for (char **p = list; p && *p; p++)
+	for (char **p = b->policy.filesystems; p && *p; p++)
 		if (!strcmp(*p, fs->name))
 			return true;
-	return (!list || !*list) && !fs->by_name;
+	return false;
 }
 
 static int detect(const struct ul_boot *b, const struct ul_lower *lower, const struct filesystem **ret,
@@ -129,7 +126,7 @@ static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_f
 				    "it is for the store directory %s; only %s is started", lower->info.store_dir,
 				    UL_PATH_STORE);
 	/* The label that the slot was found by can be rewritten; this name is sealed. */
-	if (name && *name && strcmp(name, lower->info.name) != 0)
+	if (name && strcmp(name, lower->info.name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", UL_LOWER_INFO,
 				    "Install the image that this machine is meant to start.",
 				    "it is %s, the policy wants %s", lower->info.name, name);
@@ -169,8 +166,8 @@ static int find_hook(struct ul_lower *lower, int root_fd)
 
 static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
-	const char *system = b->policy.system && *b->policy.system ? b->policy.system : lower->info.system;
-	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *system = b->policy.system ? b->policy.system : lower->info.system;
+	const char *init = b->policy.init;
 	char path[PATH_MAX];
 	int r;
 

@@ -114,7 +114,7 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 	char in_store[PATH_MAX];
 	int r;
 
-	if (asked && *asked) {
+	if (asked) {
 		while (*asked == '/')
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
@@ -134,7 +134,7 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		r = take_registration(lower, root_fd, in_store, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (b->policy.manifest == 0)
+	if (b->policy.manifest == UL_REQUIRED)
 		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
 				    "Put a registration into the image, or set [lower] manifest = optional.",
 				    "it has neither a manifest nor a registration of its paths");
@@ -151,7 +151,7 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	const char *name = b->policy.name;
 
 	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
-	if (name && *name && b->policy.pinned_len == 0)
+	if (name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
 				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
 				    "the policy wants %s, and nothing sealed in this image tells its name", name);

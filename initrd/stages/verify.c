@@ -25,7 +25,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
 	if (!d->name[0])
 		return 0;
-	if (name && *name && strcmp(name, d->name) != 0)
+	if (name && strcmp(name, d->name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
 				    "Install the image that this machine is meant to start.",
 				    "its label says %s, but the signed name is %s", name, d->name);
@@ -78,14 +78,14 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
-	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
+	bool by_kernel = p->verify_mode == UL_POLICY_KERNEL || p->verify_mode == UL_POLICY_BOTH;
 	struct ul_seal_policy policy = {
 		.mode = (enum ul_verify_mode)p->verify_mode,
 		.trust = b->trust,
 		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
 		.pinned_root_hash_len = p->pinned_len,
 		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
+		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
 		.rollback_min = p->rollback_min,
 	};
 	struct ul_verity_want want = {

@@ -141,6 +141,11 @@ tap_is "no mkfs where nothing is formatted" "$(ls "$work/upper/sbin")" e2fsck
 refused "module absent" 3 'no_such_module: .* has it neither as a module nor in modules.builtin; it is needed' \
 	--modules-dir "$modules" --module no_such_module
 printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
+# A setting that nothing looks at is told of, and is no failure.
+printf '[upper]\nlabel = mine\n' >"$work/idle.conf"
+tap_is "a setting without effect" "$(build -o "$work/idle.img" --config "$work/idle.conf" --no-modules 2>&1 >"$work/said")" \
+	"underlay: notice: $work/idle.conf: [upper] label has no effect: it needs [upper] type = disk."
+
 # What mounts the directory that a host shares; only a policy that says so has one.
 printf '[verify]\nmode = insecure\n[lower]\nshare = virtiofs:store\n' >"$work/share.conf"
 tap "a policy with a shared directory" build -o "$work/share.img" --config "$work/share.conf" \
