@@ -14,24 +14,26 @@
 
 #include "common/buffer.h"
 #include "common/json.h"
+#include "common/vector.h"
 #include "dbgen/store/hash_text.h"
 #include "dbgen/manifest/format.h"
 
-#define READING "reading path-info JSON"
+static const char what[] = "reading path-info JSON";
 
 /* What is carried while one document is read. */
 struct reader {
 	struct ul_builder *b;
 	const char *name;      /* of the source, for messages */
 	const char *store_dir; /* of the document, where it tells one */
-	struct ul_buffer texts, refs, sigs;
+	struct ul_buffer texts, sigs;
+	UL_VECTOR(size_t) refs; /* offsets in texts */
 	char ca[256];
 	struct ul_error *err;
 };
 
 static int refuse(const struct reader *r, const char *path, const char *why)
 {
-	return ul_error_set(r->err, UL_E_INPUT, READING, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
+	return ul_error_set(r->err, UL_E_INPUT, what, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
 			    path ? path : "", path ? ": " : "", why);
 }
 
@@ -63,7 +65,7 @@ static int put_path(struct reader *r, const char *text, size_t *ret_offset)
 	if (res == 0)
 		res = ul_buffer_append(&r->texts, text, strlen(text) + 1);
 	*ret_offset = offset;
-	return res < 0 ? ul_error_nomem(r->err, READING) : 0;
+	return res < 0 ? ul_error_nomem(r->err, what) : 0;
 }
 
 /* A hash in its text form, or {"algorithm": ..., "hash": ...}. */
@@ -152,7 +154,7 @@ static int read_sigs(struct reader *r, struct json_object *v, const char *path, 
 		if (!put_sig(r, json_object_array_get_idx(member, i)))
 			return refuse(r, path, "a signature is no possible one");
 	info->sigs = ul_buffer_string(&r->sigs);
-	return info->sigs ? 0 : ul_error_nomem(r->err, READING);
+	return info->sigs ? 0 : ul_error_nomem(r->err, what);
 }
 
 /* registrationTime and ultimate: may be absent, the former null. */
@@ -176,7 +178,7 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 	struct json_object *member;
 	int res = 0;
 
-	r->refs.len = 0;
+	r->refs.n = 0;
 	if (!json_object_object_get_ex(v, "references", &member) || !json_object_is_type(member, json_type_array))
 		return refuse(r, path, "its references are missing or no array");
 	for (size_t i = 0; i < json_object_array_length(member) && res == 0; i++) {
@@ -186,8 +188,8 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 		if (!text)
 			return refuse(r, path, "a reference is no string");
 		res = put_path(r, text, &offset);
-		if (res == 0 && ul_buffer_append(&r->refs, &offset, sizeof(offset)) < 0)
-			res = ul_error_nomem(r->err, READING);
+		if (res == 0 && ul_vector_push(&r->refs, offset) < 0)
+			res = ul_error_nomem(r->err, what);
 	}
 	*ret_n = json_object_array_length(member);
 	return res;
@@ -197,13 +199,12 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver, size_t n_refs)
 {
 	const char *base = (const char *)r->texts.data;
-	size_t *offsets = (size_t *)(void *)r->refs.data;
 	ul_autofree const char **refs = calloc(n_refs + 1, sizeof(*refs));
 
 	if (!refs)
-		return ul_error_nomem(r->err, READING);
+		return ul_error_nomem(r->err, what);
 	for (size_t i = 0; i < n_refs; i++)
-		refs[i] = base + offsets[i];
+		refs[i] = base + r->refs.at[i];
 	info->path = base + path;
 	info->deriver = deriver ? base + *deriver : NULL;
 	info->refs = refs;
@@ -304,7 +305,7 @@ int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, cons
 	else
 		res = read_object(&r, top);
 	ul_buffer_free(&r.texts);
-	ul_buffer_free(&r.refs);
+	ul_vector_free(&r.refs);
 	ul_buffer_free(&r.sigs);
 	return res;
 }
