@@ -8,9 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/sqlite.h"
 #include "common/cleanup.h"
 #include "dbgen/database/db.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/source.h"
 
 static const char what[] = "comparing Nix's database with the manifest";
 

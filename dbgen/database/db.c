@@ -9,7 +9,8 @@
 #include "common/file.h"
 #include "dbgen/database/db.h"
 #include "dbgen/database/merge/load.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 

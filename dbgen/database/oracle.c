@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/sqlite.h"
 #include "common/cleanup.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 

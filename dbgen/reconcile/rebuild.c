@@ -14,7 +14,7 @@
 #include "common/names.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/foreign.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/agree.h"
 #include "dbgen/reconcile/quarantine.h"

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/sqlite.h"
 #include "common/vector.h"
 #include "dbgen/database/rows/added.h"
 #include "dbgen/database/rows/foreign.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/options.h"
 
 /* A row of the other ValidPaths: where its id leads. */
 struct ul_db_merge_row {

@@ -1,4 +1,5 @@
 /* The bulk writer's phases, and the jobs of the first; see bulk.h. */
+#include "dbgen/database/rows/writers.h"
 #include "dbgen/database/pages/bulk.h"
 
 #include <stdlib.h>

@@ -19,7 +19,9 @@
 #include "common/arena.h"
 #include "common/workers.h"
 #include "dbgen/database/pages/cells.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/options.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/source.h"
 #include "dbgen/database/pages/sqlite_file.h"
 
 /* Batches, so that each run of an index of references has two cells or none (see ul_leaves_end). */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/encoding.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
 
 static const char what[] = "writing Nix's database";
 
