@@ -48,7 +48,7 @@ static int write_text(int dirfd, const char *name, const char *text, bool durabl
 		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
 }
 
-/* What tells Nix which tables to expect. A stale `ca-schema` would promise some that are not there. */
+/* The files that tell Nix which tables to expect. A stale `ca-schema` would promise tables that are not there. */
 static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
 {
 	static const char *const stale[] = {"ca-schema"};

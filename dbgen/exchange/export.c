@@ -12,7 +12,7 @@
 
 static const char what[] = "writing the export";
 
-/* What a path's printer needs. */
+/* Shared by the printers of a path. */
 struct printer {
 	const struct ul_name_table *names;
 	const char *store_dir;
@@ -22,7 +22,7 @@ struct printer {
 
 typedef void (*print_fn)(const struct printer *p, const struct ul_batch *b, uint32_t i);
 
-/* The deriver in full; empty where there is none. */
+/* The deriver in full; empty where the path has no deriver. */
 static void print_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
 	size_t len = b->deriver.off[i + 1] - b->deriver.off[i];

@@ -165,7 +165,7 @@ static int open_source(struct source *s)
 	if (stat(s->path, &st) < 0)
 		return ul_error_errno(s->err, UL_E_DATABASE, what, s->path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, NULL, "it is no regular file");
+		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, NULL, "it is not a regular file");
 	if (has_content(s->path, "-journal", &journal_exists))
 		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first.",
 				    "a transaction was interrupted and is not undone yet");
@@ -257,7 +257,7 @@ static int read_ids(const struct source *s, struct ids *ids)
 
 	while (r == 0 && (r = step(s, q)) == 1) {
 		if (!text_of(q, 1, &path) || !path)
-			r = fail_row(s, "ValidPaths", "a path is no text");
+			r = fail_row(s, "ValidPaths", "a path is not a text");
 		else
 			r = add_id(ids, sqlite3_column_int64(q, 0), path) ? 0 : ul_error_nomem(s->err, what);
 	}
@@ -280,7 +280,7 @@ static int take_refs(const struct source *s, const struct ids *ids, struct refs 
 		const char *path = path_of(ids, sqlite3_column_int64(refs->q, 1));
 
 		if (!path)
-			return fail_row(s, path_of(ids, id), "it refers to an id that is no path");
+			return fail_row(s, path_of(ids, id), "it refers to an id that no path has");
 		if (ul_vector_push(&refs->list, path) < 0)
 			return ul_error_nomem(s->err, what);
 		refs->state = step(s, refs->q);
@@ -288,7 +288,7 @@ static int take_refs(const struct source *s, const struct ids *ids, struct refs 
 			return refs->state;
 	}
 	if (refs->state == 1 && sqlite3_column_int64(refs->q, 0) < id)
-		return fail_row(s, "Refs", "a referrer is an id that is no path");
+		return fail_row(s, "Refs", "a referrer is an id that no path has");
 	return 0;
 }
 
@@ -300,9 +300,9 @@ static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt 
 
 	if (!text_of(q, 1, &info.path) || !text_of(q, 2, &hash) || !text_of(q, 4, &info.deriver) ||
 	    !text_of(q, 7, &info.sigs) || !text_of(q, 8, &info.ca) || !info.path)
-		return fail_row(s, "ValidPaths", "a column is no text");
+		return fail_row(s, "ValidPaths", "a column is not a text");
 	if (!hash || !ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return fail_row(s, info.path, "its hash is no SHA-256 hash");
+		return fail_row(s, info.path, "its hash is not a SHA-256 hash");
 	if (size < 0)
 		return fail_row(s, info.path, "its NAR size is negative");
 	info.registered = sqlite3_column_int64(q, 3);
@@ -334,7 +334,7 @@ static int read_paths(const struct source *s, struct ul_builder *b, const struct
 			r = read_path(s, b, q, &refs);
 	}
 	if (r == 0 && refs.state == 1)
-		r = fail_row(s, "Refs", "a referrer is an id that is no path");
+		r = fail_row(s, "Refs", "a referrer is an id that no path has");
 	ul_vector_free(&refs.list);
 	sqlite3_finalize(refs.q);
 	return finish(q, r);
@@ -388,7 +388,7 @@ static int read_table(const struct source *s, struct ul_builder *b, const char *
 
 		for (int i = 0; i < sqlite3_column_count(q); i++)
 			good &= text_of(q, i, &text[i]) && (i == 3 || text[i]);
-		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is no text");
+		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is not a text");
 	}
 	return finish(q, r);
 }

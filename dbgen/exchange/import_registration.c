@@ -25,7 +25,7 @@ static int refuse(const struct reader *r, const char *why)
 			    "line %lu: %s", r->line, why);
 }
 
-/* The next line, terminated; NULL (explained): there is none, or not all of it. */
+/* The next line, terminated; NULL (explained): the text ends before it does. */
 static char *next_line(struct reader *r)
 {
 	char *line = r->at, *end;
@@ -62,8 +62,8 @@ static int next_number(struct reader *r, uint64_t max, const char *why, uint64_t
 static int read_refs(struct reader *r, struct ul_path_info *info)
 {
 	uint64_t n = 0;
-	/* A reference takes more than two bytes: so much and no more is believed of the count. */
-	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is no possible one", &n);
+	/* A reference takes more than two bytes, which bounds the count that is believed. */
+	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is not possible", &n);
 
 	if (res < 0)
 		return res;
@@ -94,8 +94,8 @@ static int read_record(struct reader *r, struct ul_builder *b)
 		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
 				 "it without --hash-given), and a manifest needs one");
 	if (!ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return refuse(r, "this is no SHA-256 hash");
-	res = next_number(r, INT64_MAX, "the NAR size is no possible one", &info.nar_size);
+		return refuse(r, "this is not a SHA-256 hash");
+	res = next_number(r, INT64_MAX, "the NAR size is not possible", &info.nar_size);
 	if (res < 0)
 		return res;
 	info.deriver = next_line(r);

@@ -118,7 +118,7 @@ static int compare_names(const struct ul_text_column *a, uint32_t i, const struc
 	return order ? order : (len_a > len_b) - (len_a < len_b);
 }
 
-/* The same digest ends the batch before: its name must come first. Never so in a real store. */
+/* The batch before ends with the same digest, which no real store has: its name must come first. */
 static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_batch_reader *other = ul_batch_reader_new(r->m);

@@ -235,7 +235,7 @@ static bool texts_equal(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* What differs between two records of a path; NULL: nothing. */
+/* The first difference between two records of a path, in words; NULL: they are equal. */
 static const char *difference(const struct ul_builder *b, const struct ul_builder_record *x,
 			      const struct ul_builder_record *y)
 {

@@ -1,4 +1,4 @@
-/* References must not run in a circle: Nix registers no such paths, nor could any be built. */
+/* References must not run in a circle: Nix does not register such paths, and they cannot be built. */
 #include <stdlib.h>
 
 #include "common/cleanup.h"
@@ -19,7 +19,7 @@ static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to, 
 	char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
 	return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, &b->entries.at[to], to_text),
-			    "Mend the source: Nix takes no such paths.",
+			    "Mend the source: Nix does not take such paths.",
 			    "its references lead in a circle, back from %s",
 			    ul_builder_path(b, &b->entries.at[from], from_text));
 }

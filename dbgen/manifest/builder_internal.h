@@ -1,4 +1,4 @@
-/* What the builder's files share: paths as they are collected, before they have numbers. */
+/* Shared by the builder's files: paths as they are collected, before they have numbers. */
 #pragma once
 
 #include "common/buffer.h"
@@ -15,7 +15,7 @@ struct ul_builder_entry {
 	bool kept; /* in the closure that ul_builder_restrict asked for */
 };
 
-/* What was given of a path. Texts are NULL where there is none. */
+/* A path as it was given. Texts that were not given are NULL. */
 struct ul_builder_record {
 	uint8_t nar_hash[UL_NAR_HASH_SIZE];
 	uint64_t nar_size;

@@ -151,8 +151,8 @@ static char *difference(const struct item *item, const uint8_t hash[32], uint64_
 }
 
 /*
- * What of a failed read is the path's own fault: a file of a wrong kind, a file that went away or that the disk
- * (or dm-verity) does not give. All else (no permission, no memory) says nothing about the store.
+ * Whether a failed read is the path's own fault: a file of a wrong kind, a file that went away or that the disk
+ * (or dm-verity) does not give. Other failures (no permission, no memory) say nothing about the store.
  */
 static bool is_finding(int r, const struct ul_error *err)
 {

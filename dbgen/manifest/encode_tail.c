@@ -49,7 +49,7 @@ static int number_drv_outputs(struct ul_builder *b, const uint32_t *number, stru
 
 		if (!ul_builder_keeps(b, e) && !b->restricted)
 			return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, e, path), NULL,
-					    "an output of it is given, but not itself");
+					    "one of its outputs is given, but the derivation is not");
 		if (!ul_builder_keeps(b, e))
 			continue;
 		row.drv = number[row.drv];
@@ -117,7 +117,7 @@ static int keep_realisations(struct ul_builder *b, size_t *ret_n, struct ul_erro
 			b->realisations.at[n++] = b->realisations.at[i];
 		else if (!b->restricted)
 			return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, e, path), NULL,
-					    "a realisation of it is given, but not itself");
+					    "a realisation of it is given, but the path is not");
 	}
 	*ret_n = n;
 	return 0;

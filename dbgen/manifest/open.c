@@ -41,7 +41,10 @@ static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uin
 		sane &= entry_lengths_sane(&e[s]);
 		*end += e[s].stored_len; /* 2^28 * 2^16 * 8 stays far from 2^64 */
 	}
-	/* What is stored as it is must be so, and each path takes a byte or more of the others. */
+	/*
+	 * Sections that are stored as they are have the same length both ways; of the others each path takes a byte
+	 * or more.
+	 */
 	sane &= e[UL_SECTION_DIGEST].stored_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_DIGEST].raw_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_NAR_HASH].stored_len == n * UL_NAR_HASH_SIZE;
@@ -95,7 +98,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	uint64_t head_len, dir_len, sum;
 
 	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
-		return ul_manifest_bad(m, err, m->len ? "it is no manifest" : "it is empty");
+		return ul_manifest_bad(m, err, m->len ? "it is not a manifest" : "it is empty");
 	if (ul_get_le32(d + UL_HEAD_VERSION) > UL_MANIFEST_VERSION)
 		return ul_error_set(err, UL_E_VERSION, what, m->name, "Use the Underlay that made it, or a newer one.",
 				    "its format has version %u, this program knows up to %u",
@@ -191,7 +194,7 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return ul_error_errno(err, UL_E_MANIFEST, what, path, remake, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is no regular file");
+		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is not a regular file");
 	if (st.st_size > 0) {
 		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (mapped == MAP_FAILED)

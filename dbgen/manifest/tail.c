@@ -29,7 +29,7 @@ static char *put_text(struct texts *t, const void *bytes, size_t len)
 	return at;
 }
 
-/* A text of len bytes of printable ASCII; NULL (and bad) where there is none. */
+/* A text of len bytes of printable ASCII; NULL (and bad) where it is something else. */
 static const uint8_t *take_text(struct ul_cursor *c, size_t len)
 {
 	const uint8_t *bytes = ul_take(c, len);
@@ -57,7 +57,7 @@ static char *put_store_path(struct texts *t, const char *store_dir, const uint8_
 	return put_text(t, path, (size_t)(at - path) + name_len);
 }
 
-/* What the record before holds: records ascend by (derivation, id). */
+/* The key of the record before: records ascend by (derivation, id). */
 struct drv_output_key {
 	uint32_t drv;
 	const uint8_t *id;

@@ -2,9 +2,9 @@
  * The upper's database as files, before SQLite is let at them.
  *
  * SQLite opens what lies beside a database: a log, whose index is mapped, and a rollback journal, which may name
- * another file that SQLite then reads as a journal, and deletes. So each of them must be a regular file, a journal that
- * names another one is moved away, and the log's index is thrown away: this connection locks the database for itself and
- * needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
+ * another file that SQLite then reads as a journal, and deletes. So each of them must be a regular file, a journal
+ * that names another one is moved away, and the log's index is thrown away: this connection locks the database for
+ * itself and needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
  */
 #include "dbgen/reconcile/db_file.h"
 
@@ -95,7 +95,7 @@ static int move_file(struct ul_db_file *f, const char *name, const char *why)
 	return r < 0 ? r : ul_quarantine_move(f->upper, f->dir_fd, name);
 }
 
-/* What is there, before SQLite looks. */
+/* The files that are there, before SQLite looks. */
 struct found {
 	bool database; /* one that SQLite may open */
 	bool log;      /* it holds something */
@@ -195,7 +195,9 @@ static bool is_own_table(const char *name)
 	return find_object("table", name);
 }
 
-/* Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others. */
+/*
+ * Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others.
+ */
 static bool is_harmless(const char *type, const char *name, const char *table, const char *sql)
 {
 	const struct ul_db_object *object;
@@ -211,7 +213,7 @@ static bool is_harmless(const char *type, const char *name, const char *table, c
 	       (!strcmp(type, "index") && !is_own_table(table));
 }
 
-/* What Nix 2.8, the oldest that is supported, does not have need not be there. */
+/* Nix 2.8 is the oldest that is supported: objects that it does not have may be missing. */
 static bool is_required(const struct ul_db_object *object)
 {
 	return !object->ca && strcmp(object->table, "SchemaMigrations") != 0;

@@ -1,7 +1,7 @@
 /*
- * The rows of the upper's database in memory. Rows are read by id, with SQLite's own checks; one that Nix could not have
- * written is malformed. A database that is damaged gives what can be read before the damage and, from the other end, behind
- * it.
+ * The rows of the upper's database in memory. Rows are read by id, with SQLite's own checks; one that Nix could not
+ * have written is malformed. A database that is damaged gives what can be read before the damage and, from the other
+ * end, behind it.
  */
 #include "dbgen/reconcile/rows.h"
 
@@ -13,7 +13,7 @@
 
 static const char what[] = "reading the upper's database";
 
-/* What all of the reading has. */
+/* Shared by all of the reading. */
 struct reading {
 	sqlite3 *db;
 	const char *store_dir;
@@ -72,8 +72,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /*
- * One walk over the table, from either end; down: to the rows behind `until`. *ret_damaged: it did not come to the other
- * end.
+ * One walk over the table, from either end; down: to the rows behind `until`. *ret_damaged: it did not come to the
+ * other end.
  */
 static int read_table(struct reading *r, bool down, int64_t until, bool *ret_damaged)
 {

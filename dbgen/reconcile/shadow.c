@@ -1,7 +1,8 @@
 /*
- * No shadowing: one pass over the top level of the upper's store/. An entry with a name of the manifest, of whatever type
- * and with whatever attributes (a directory, a file, a symlink, a whiteout), would be served in the lower's place: it is
- * renamed away. The names are sorted as the manifest is, and each is looked up by binary search: the lower is not walked.
+ * No shadowing: one pass over the top level of the upper's store/. An entry with a name of the manifest, of whatever
+ * type and with whatever attributes (a directory, a file, a symlink, a whiteout), would be served in the lower's
+ * place: it is renamed away. The names are sorted as the manifest is, and each is looked up by binary search: the
+ * lower is not walked.
  *
  * What else could hide the lower:
  *   - attributes of overlayfs on store/ itself (opaque: all of the lower is hidden): removed
@@ -44,7 +45,7 @@ struct scan {
 	struct ul_manifest *lower;
 };
 
-/* What getdents64 gives; glibc shows it to readdir only. */
+/* A record of getdents64; glibc shows it to readdir only. */
 struct dent {
 	uint64_t ino;
 	int64_t off;
@@ -151,7 +152,7 @@ static int judge(struct scan *c, const char *name, unsigned char type, bool *ret
 		*ret_stays = true;
 		return 0;
 	}
-	r = ul_upper_dir_report(c->u, UL_RECONCILE_QUARANTINED, name, "%s, which no store path is", type_name(type));
+	r = ul_upper_dir_report(c->u, UL_RECONCILE_QUARANTINED, name, "%s cannot be a store path", type_name(type));
 	return r < 0 ? r : ul_quarantine_move(c->u, c->s->fd, name);
 }
 

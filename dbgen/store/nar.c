@@ -248,7 +248,7 @@ static bool set_path(struct ul_nar_hasher *h, const struct frame *f, const char 
 
 /*
  * Have the disk busy with the next files while this one is hashed: small files, which the kernel's own
- * reading ahead does not reach, cost a wait each otherwise. What cannot be opened is told at its turn.
+ * reading ahead does not reach, cost a wait each otherwise. A file that cannot be opened is reported at its turn.
  */
 static void ask_ahead(struct ul_nar_hasher *h, struct frame *f)
 {

@@ -242,7 +242,7 @@ static int64_t candidate_of(const struct ul_db_merge *g, uint64_t k)
 }
 
 /*
- * Who refers to whom, the other way round: referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
+ * References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
  * nothing drops its candidate here.
  */
 static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_at)
