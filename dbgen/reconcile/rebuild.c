@@ -285,8 +285,7 @@ static int read_max_id(struct ul_rc *c)
 	sqlite3 *db = NULL;
 	int r = 0;
 
-	if (sqlite3_open_v2(c->db_path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-	    ul_rc_db_max_id(db, &c->max_id) < 0)
+	if (ul_sqlite_open(c->db_path, SQLITE_OPEN_READWRITE, &db) != SQLITE_OK || ul_rc_db_max_id(db, &c->max_id) < 0)
 		r = ul_sqlite_error(c->err, db, ul_rc_what, c->db_path);
 	sqlite3_close(db);
 	return r;

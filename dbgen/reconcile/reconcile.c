@@ -251,9 +251,7 @@ int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_mark
 	snprintf(c.db_path, sizeof(c.db_path), "%s/" UL_RC_DB_DIR "/db.sqlite", upper_path);
 	r = faccessat(upper_fd, UL_RC_DB_DIR "/db.sqlite", F_OK, 0);
 	if (r == 0) {
-		r = sqlite3_open_v2(c.db_path, &db, SQLITE_OPEN_READWRITE, NULL);
-		if (r == SQLITE_OK)
-			ul_sqlite_harden(db);
+		r = ul_sqlite_open(c.db_path, SQLITE_OPEN_READWRITE, &db);
 		r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK || ul_rc_db_max_id(db, &max_id) < 0
 			    ? ul_sqlite_error(err, db, "setting the clean mark", c.db_path)
 			    : 0;

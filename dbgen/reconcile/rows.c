@@ -108,12 +108,12 @@ static int read_table(struct ul_rc *c, sqlite3 *db, struct ul_rc_rows *rows, con
 	int code;
 
 	*ret_damaged = false;
-	code = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+	code = ul_sqlite_code(sqlite3_prepare_v2(db, sql, -1, &q, NULL));
 	while (code == SQLITE_OK || code == SQLITE_ROW) {
 		struct ul_rc_row row = {.fate = UL_RC_KEPT};
 		int64_t id;
 
-		code = sqlite3_step(q);
+		code = ul_sqlite_code(sqlite3_step(q));
 		if (code != SQLITE_ROW)
 			break;
 		id = sqlite3_column_int64(q, 0);
@@ -160,7 +160,7 @@ static int read_refs(struct ul_rc *c, struct ul_rc_rows *rows, struct ul_rc_row 
 	row->first_ref = rows->refs.len / sizeof(int64_t);
 	sqlite3_reset(q);
 	sqlite3_bind_int64(q, 1, row->id);
-	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+	while ((code = ul_sqlite_code(sqlite3_step(q))) == SQLITE_ROW) {
 		int64_t id = sqlite3_column_int64(q, 0);
 
 		if (row->n_refs > 0 && id <= ul_rc_row_refs(rows, row)[row->n_refs - 1]) {
