@@ -1,0 +1,189 @@
+#include "dbgen/layers/session.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+
+#include "common/dir.h"
+
+#define NUMBER_DIGITS 8
+#define NUMBER_MAX    99999999UL
+#define RANDOM_DIGITS 16
+#define XATTR_MAX     65536 /* bytes of a list: the kernel's limit */
+#define TRIES         16
+
+#ifndef FS_CASEFOLD_FL
+#define FS_CASEFOLD_FL 0x40000000
+#endif
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
+#ifndef BTRFS_SUPER_MAGIC
+#define BTRFS_SUPER_MAGIC 0x9123683e
+#endif
+
+static const char what[] = "making the session layer";
+
+bool ul_session_parse(const char *name, unsigned long *ret_number)
+{
+	unsigned long number = 0;
+
+	if (strspn(name, "0123456789") != NUMBER_DIGITS || name[NUMBER_DIGITS] != '-' ||
+	    strspn(name + NUMBER_DIGITS + 1, "0123456789abcdef") != RANDOM_DIGITS ||
+	    name[NUMBER_DIGITS + 1 + RANDOM_DIGITS] != '\0')
+		return false;
+	for (int i = 0; i < NUMBER_DIGITS; i++)
+		number = 10 * number + (unsigned long)(name[i] - '0');
+	*ret_number = number;
+	return true;
+}
+
+static int last_number(int sessions, unsigned long *ret)
+{
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	unsigned long number, last = 0;
+	int r = ul_dir_open(sessions, ".", &dir);
+
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		if (ul_session_parse(entry->d_name, &number) && number > last)
+			last = number;
+	*ret = last;
+	return r;
+}
+
+/*
+ * The name need not be a secret, only none that was there before this boot. So early the pool may not be ready: what the
+ * kernel has is taken, as systemd does for such names.
+ */
+static int new_name(int sessions, char ret[UL_SESSION_NAME_MAX])
+{
+	unsigned long last = 0;
+	uint64_t number;
+	int r = last_number(sessions, &last);
+
+	if (r < 0)
+		return r;
+	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number) &&
+	    getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+		return -errno;
+	snprintf(ret, UL_SESSION_NAME_MAX, "%0*lu-%0*" PRIx64, NUMBER_DIGITS, last < NUMBER_MAX ? last + 1 : last,
+		 RANDOM_DIGITS, number);
+	return 0;
+}
+
+static int forget_acls(int fd)
+{
+	static const char *const names[] = {"system.posix_acl_access", "system.posix_acl_default"};
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(names); i++)
+		if (fremovexattr(fd, names[i]) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+			return -errno;
+	return 0;
+}
+
+/* Why the directory that mkdir just made is not a new one; NULL: it is. Labels (security.*) are the kernel's to give. */
+static const char *find_defect(int fd, mode_t mode, gid_t gid)
+{
+	ul_autofree char *attrs = malloc(XATTR_MAX);
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	struct statfs fs;
+	struct stat st;
+	ssize_t n = attrs ? flistxattr(fd, attrs, XATTR_MAX) : -1;
+	unsigned int flags = 0;
+
+	if (n < 0 && (!attrs || errno != EOPNOTSUPP))
+		return "its attributes cannot be read";
+	for (const char *at = attrs; n > 0 && at < attrs + n; at += strlen(at) + 1)
+		if (strncmp(at, "security.", strlen("security.")) != 0)
+			return "it has an extended attribute";
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_CASEFOLD_FL))
+		return flags & FS_CASEFOLD_FL ? "it folds case" : "a flag forbids writing in it";
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return "its properties cannot be read";
+	if (st.st_uid != 0 || st.st_gid != gid || (st.st_mode & 07777) != mode || !S_ISDIR(st.st_mode))
+		return "owner or mode are not those that were set";
+	/* btrfs counts no links of directories. */
+	if (st.st_nlink != (fs.f_type == BTRFS_SUPER_MAGIC ? 1U : 2U))
+		return "it has another link";
+	if (ul_dir_open(fd, ".", &dir) < 0)
+		return "it cannot be read";
+	return ul_dir_next(dir, &entry) != 0 ? "it is not empty" : NULL;
+}
+
+static int make_one(int parent, const char *name, mode_t mode, gid_t gid, struct ul_error *err)
+{
+	ul_autoclose int fd = -1;
+	const char *defect;
+	int r = mkdirat(parent, name, 0700) < 0 ? -errno : 0;
+
+	if (r == 0) {
+		fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : forget_acls(fd);
+	}
+	if (r == 0 && (fchown(fd, 0, gid) < 0 || fchmod(fd, mode) < 0))
+		r = -errno;
+	if (r < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, name, r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+	defect = find_defect(fd, mode, gid);
+	if (!defect)
+		return 0;
+	return ul_error_set(err, UL_E_UPPER, what, name, "Repair the filesystem on another machine, or make it anew.",
+			    "the directory was made a moment ago, yet %s: the filesystem is not sound", defect);
+}
+
+/* The directory of the sessions, root's alone. */
+static int open_sessions(int upper_fd, int *ret_fd)
+{
+	ul_autoclose int fd = -1;
+	int r;
+
+	if (mkdirat(upper_fd, UL_SESSIONS, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(upper_fd, UL_SESSIONS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = forget_acls(fd);
+	if (r < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0700) < 0)
+		return r < 0 ? r : -errno;
+	*ret_fd = ul_steal_fd(&fd);
+	return 0;
+}
+
+int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSION_NAME_MAX], struct ul_error *err)
+{
+	ul_autoclose int sessions = -1, fd = -1;
+	char name[UL_SESSION_NAME_MAX];
+	int r = open_sessions(upper_fd, &sessions);
+
+	if (r == 0)
+		r = -EEXIST;
+	for (int i = 0; r == -EEXIST && i < TRIES; i++) {
+		r = new_name(sessions, name);
+		if (r == 0 && mkdirat(sessions, name, 0700) < 0)
+			r = -errno;
+	}
+	if (r == 0) {
+		fd = openat(sessions, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : forget_acls(fd);
+	}
+	if (r < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, UL_SESSIONS,
+				      r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+	r = make_one(fd, "up", mode, gid, err);
+	if (r == 0)
+		r = make_one(fd, "work", 0700, 0, err);
+	if (r == 0)
+		memcpy(ret_name, name, sizeof(name));
+	return r;
+}

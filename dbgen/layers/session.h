@@ -1,0 +1,30 @@
+/*
+ * A session: the layer that one boot writes. It is made anew at each boot and is the overlay's upper directory; everything
+ * that earlier boots left lies beneath the sealed layers (see names.h) and can only be added to.
+ *
+ *     sessions/NNNNNNNN-RRRRRRRRRRRRRRRR/up      upperdir
+ *                                       /work    workdir
+ *
+ * NNNNNNNN: one more than the largest number there; sessions are joined in this order (join.h). R: random, so that whoever
+ * wrote the disk cannot have an entry of that name waiting.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+#define UL_SESSIONS         "sessions" /* from the upper's root */
+#define UL_SESSION_NAME_MAX 40         /* bytes of "NNNNNNNN-RRRRRRRRRRRRRRRR", with its end */
+
+/* Whether this is a session's name, and its number. */
+bool ul_session_parse(const char *name, unsigned long *ret_number);
+
+/*
+ * Make a session below upper_fd, the root directory of the upper's filesystem, which nobody but root can enter. mode and
+ * gid: of `up`, which the overlay shows as those of the store. Both directories are opened by descriptor, get owner and
+ * mode, lose the ACL that a parent's default may have given them, and are then demanded to be empty, without attributes
+ * and without another link. *ret_name: where. -UL_E_UPPER, -UL_E_MEMORY.
+ */
+int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSION_NAME_MAX], struct ul_error *err);

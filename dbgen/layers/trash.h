@@ -1,0 +1,35 @@
+/*
+ * trash/: what is to be deleted, and is not waited for. A whole tree goes there by one rename; a bounded number of files is
+ * removed at each boot.
+ *
+ * A directory in the trash is not descended into: the files that it holds are unlinked, and the directories that it
+ * holds are renamed up into the trash themselves. So neither depth nor the number of open files follows what somebody
+ * made. Nothing is followed, and nothing outside the trash is removed.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct ul_trash {
+	int fd;             /* -1: not open */
+	unsigned long next; /* the number that is tried first as a name */
+};
+
+/*
+ * Open NAME below dirfd, and make it where it is not there. Something else of that name is renamed to NAME.bad-N.
+ * 0 or -errno.
+ */
+int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret);
+void ul_trash_close(struct ul_trash *t);
+
+/*
+ * Rename dirfd/name into the trash, whatever it is. Flags that forbid it (immutable, append only) are taken off where that
+ * is what it takes. 0 or -errno (-ENOENT: there is no such entry).
+ */
+int ul_trash_move(struct ul_trash *t, int dirfd, const char *name);
+
+/* Remove at most `most` files. *ret_empty: nothing is left. 0 or -errno of the directory itself. */
+int ul_trash_empty(struct ul_trash *t, unsigned int most, bool *ret_empty);
+
+/* Flags that keep even root from changing an entry: taken off. true: there were some. */
+bool ul_take_flags_off(int dirfd, const char *name);
