@@ -1,19 +1,11 @@
 #!/usr/bin/env bash
 # Help, manual pages, configuration and code say the same. Prints TAP.
 #
-#   tests/docs/check_docs.sh        (from the top; build/underlay exists)
+#   tests/docs/check_docs.sh        (build/underlay exists)
 set -u
 underlay=${UNDERLAY:-build/underlay}
-failed=0
-check() { # NAME EXPECTED ACTUAL
-	if [ "$2" = "$3" ]; then
-		echo "ok - $1"
-	else
-		failed=1
-		diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed 's/^/# /'
-		echo "not ok - $1"
-	fi
-}
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
 
 # Long options that a text names, sorted.
 options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
@@ -37,12 +29,12 @@ while read -r group name; do
 	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
 	*" $name "*)
 		usage=$("$underlay" "$group" "$name" --help | head -n 1)
-		check "$page describes the options of underlay $group $name" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$name" | page_options)"
+		tap_is "$page describes the options of underlay $group $name" \
+			"$(page_section "$page" "$name" | page_options)" "$(options <<<"$usage")"
 		;;
 	*)
-		check "$page describes the options of underlay $group" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$group" | page_options)"
+		tap_is "$page describes the options of underlay $group" \
+			"$(page_section "$page" "$group" | page_options)" "$(options <<<"$usage")"
 		;;
 	esac
 done <build/commands.txt
@@ -53,14 +45,14 @@ for file in cli/*.c; do
 		sed 's/^/--/' | grep -vx -e --output -e --jobs | sort -u) # long names of -o, -j
 	[ -n "$taken" ] || continue
 	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
-	check "every option that $file takes stands in a usage text" "" "$missing"
+	tap_is "every option that $file takes stands in a usage text" "$missing" ""
 done
 
 # Settings, kernel parameters and failure codes.
 table_rows() { tr -d '\n\t' <initrd/policy/table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
-check "underlay.conf(5) describes every setting" "$(table_rows)" \
+tap_is "underlay.conf(5) describes every setting" \
 	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
-		initrd/man/underlay.conf.5 | sort)"
+		initrd/man/underlay.conf.5 | sort)" "$(table_rows)"
 # Name, rule, setting and reason of each row of ul_params, a line each, as the page has them.
 param_rows() {
 	tr -d '\n\t' <initrd/policy/table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
@@ -86,16 +78,23 @@ page_params() {
 		name { text = text (text ? " " : "") $0 }
 	' initrd/man/underlay-init.8 | sed 's/\.$//'
 }
-check "underlay-init(8) describes every kernel parameter: rule, setting and reason" "$(param_rows | sort)" \
-	"$(page_params | sort)"
-check "underlay-init(8) describes every failure code" \
-	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)" \
+tap_is "underlay-init(8) describes every kernel parameter: rule, setting and reason" \
+	"$(page_params | sort)" "$(param_rows | sort)"
+tap_is "underlay-init(8) describes every failure code" \
 	"$(awk '/^\.Sh FAILURE CODES/ { on = 1 } /^\.Sh / && !/FAILURE CODES/ { on = 0 }
-		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)"
+		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)" \
+	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)"
 
 for page in cli/man/*.1 initrd/man/*.[58]; do
-	check "$page is sound mdoc" "" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')"
+	tap_is "$page is sound mdoc" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')" ""
 done
+
+# README's picture of the rooms is that of layers.txt, and its story tells of each of them.
+tap_is "README.md has the picture that tests/docs/rooms.sh makes" \
+	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)" \
+	"$(tests/docs/rooms.sh)"
+tap_is "README.md tells of every room" "$(awk '!/^#/ && NF { print $1 "/" }' layers.txt |
+	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)" ""
 
 # Links of the README and of the other pages point to what is there.
 for page in $(git ls-files '*.md'); do
@@ -103,6 +102,6 @@ for page in $(git ls-files '*.md'); do
 	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
 		[ -e "$(dirname "$page")/$link" ] || missing+="$link "
 	done
-	check "links of $page" "" "$missing"
+	tap_is "links of $page" "$missing" ""
 done
-exit $failed
+tap_end

@@ -1,6 +1,6 @@
-# What the disk's writer could reach: nothing that is sealed. /data/sealed has the SHA-256 of every sealed file, made from
-# the image's source; /data/sealed.names the names, whose files' types, modes and targets are compared with the lower's
-# own.
+# What the disk's writer could reach: nothing that is sealed. /data/sealed has the SHA-256 of every sealed file, made
+# from the image's source; /data/sealed.names the names, whose files' types, modes and targets are compared with the
+# lower's own.
 tell_boot
 cd /nix/store
 sha256sum -c /data/sealed 2>&1 | grep -v ': OK$' >/tmp/wrong

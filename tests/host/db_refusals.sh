@@ -2,12 +2,12 @@
 # Bad input of `db build`: manifests and databases to merge that are cut, flipped, reordered, or claim what is
 # not there. Each time one sentence, status 1, no file left behind, and no more memory than the input justifies.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 
 # Kilobytes at the peak of a build from the good manifest, its threads' buffers included, and a bit.
 memory_limit=0
@@ -135,4 +135,4 @@ build_db --merge-from "$dir/bad" "$dir/good" &&
 	[ "$(sqlite3 "$dir/db/db.sqlite" 'pragma integrity_check; pragma foreign_key_check')" = ok ] &&
 	[ "$(sqlite3 "$dir/db/db.sqlite" 'select count(*) from ValidPaths')" -eq 9099 ]
 report $? "dangling references: their rows are left out, a circle stays"
-exit $((failures > 0))
+tap_end

@@ -2,13 +2,13 @@
 # The FEC area of an image: veritysetup makes the same one, byte for byte, and mends by ours what it can;
 # `underlay image verify` says whether it is right, `underlay image inspect` shows it.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 underlay=$PWD/${BUILD:-build}/underlay
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
 
@@ -100,4 +100,4 @@ for bad in 1 25 x ""; do
 	[ $? -eq 2 ] && grep -q -- '--fec takes 2 to 24 roots' "$dir/out" && [ ! -e "$dir/refused" ]
 	report $? "refused: --fec=$bad"
 done
-exit $((failures > 0))
+tap_end

@@ -3,10 +3,10 @@
 # underlay-init links: each library more is code that runs as PID 1.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-. tests/lib/report.sh
+. tests/lib/tap.sh
 build=${BUILD:-build}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir" "$tap_dir"' EXIT
 machine=$(uname -m)
 
 # Why each is there; libc comes by itself.
@@ -108,4 +108,4 @@ rm "$dir/root/bin/underlay-init"
 chroot "$dir/root" /init >"$dir/out" 2>&1
 [ $? -eq 127 ] && grep -q 'starting /bin/underlay-init failed' "$dir/out"
 report $? "underlay-start says so where there is nothing to start"
-exit $((failures > 0))
+tap_end

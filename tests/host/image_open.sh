@@ -2,13 +2,13 @@
 # `underlay image inspect` and `verify` on a real image: a store that Nix made, sealed and signed; then the
 # image tampered with in every part, each time with the exit status, the step and the words it must end in.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 underlay=$PWD/${BUILD:-build}/underlay
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
 
@@ -214,4 +214,4 @@ flip "$dir/t" $(((last - 32) * 512 + 128 + 16))
 reseal "$dir/t" "$last" $((last - 32))
 refused "a hash partition UUID that is not the root hash's" 1 "the hash partition's UUID" "${cert[@]}" "$dir/t"
 
-[ "$failures" -eq 0 ]
+tap_end

@@ -2,7 +2,7 @@
 # `underlay image locate` against the kernel: a block of the filesystem is overwritten, the filesystem mounted, and
 # the files whose contents changed must be those that locate named, plain and compressed.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 underlay=$PWD/${BUILD:-build}/underlay
 dir=$(mktemp -d)
 cleanup() {
@@ -12,8 +12,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
 
@@ -170,4 +170,4 @@ build "$dir/squash" 1.0 --format squashfs --key "$dir/seal.key" --cert "$dir/sea
 	grep -qx "data block 0: the filesystem's superblock" "$dir/out" &&
 	grep -qx "data block 5: the filesystem's files' contents" "$dir/out"
 report $? "of squashfs, the part"
-exit $((failures > 0))
+tap_end

@@ -2,15 +2,15 @@
 # `underlay manifest check` on a store that real Nix made: clean, and with every kind of damage at once.
 set -u
 build=${BUILD:-build}
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 underlay=$PWD/$build/underlay
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 export NIX_STORE_DIR=$dir/store NIX_STATE_DIR=$dir/var NIX_LOG_DIR=$dir/log NIX_CONF_DIR=$dir/conf
 export NIX_REMOTE='' HOME=$dir
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 
 mkdir -p "$dir/conf" "$dir/src"
 cp -r common dbgen verity "$dir/src/"
@@ -90,4 +90,4 @@ head -c 100 "$dir/manifest" >"$dir/cut"
 "$underlay" manifest check --store "$NIX_STORE_DIR" "$dir/cut" 2>"$dir/err"
 [ $? -eq 1 ] && [ "$(wc -l <"$dir/err")" -eq 1 ]
 report $? "a cut manifest has exit status 1 and one sentence"
-exit $((failures > 0))
+tap_end

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Real Nix (2.26 in both modes, 2.8 on a rebuilt database) on an upper whose lower changes: build on one image, reconcile
-# with another that has new paths, lacks one, has one with other contents and one that the upper had built itself; then
-# back. Nix's own check of all contents is clean, what should be valid is and nothing else, and its collector takes nothing
-# that is sealed. Then the upgrade as it goes wrong elsewhere: the old image's database copied up. And attributes of overlayfs.
+# Real Nix (2.26 in both modes, 2.8 on a rebuilt database) on an upper whose lower changes: build on one image,
+# reconcile with another that has new paths, lacks one, has one with other contents and one that the upper had built
+# itself; then back. Nix's own check of all contents is clean, what should be valid is and nothing else, and its
+# collector takes nothing that is sealed. Then the upgrade as it goes wrong elsewhere: the old image's database copied
+# up. And attributes of overlayfs.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 # Loop devices, overlays and binds are of this test alone.
 [ -n "${UL_RECONCILE_NS:-}" ] || UL_RECONCILE_NS=1 exec unshare --mount --propagation private bash "$0" "$@"
 underlay=$(realpath "${BUILD:-build}/underlay")

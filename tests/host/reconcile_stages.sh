@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The boot's stages over a persistent upper whose image changes: what the log, state.json, `underlay status`, nix.conf and
-# the collector's roots say, and which image is refused.
+# The boot's stages over a persistent upper whose image changes: what the log, state.json, `underlay status`, nix.conf
+# and the collector's roots say, and which image is refused.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

@@ -7,8 +7,8 @@ build=${BUILD:-build}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 # shellcheck source=tests/tamper/images.sh
 . tests/tamper/images.sh
 

@@ -2,12 +2,12 @@
 # The UKI: its bytes against objcopy's reading, its signature against sbverify's, and what is refused.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-for lib in report cache; do
+for lib in tap cache; do
 	. "tests/lib/$lib.sh"
 done
 underlay=${UNDERLAY:-build/underlay}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir" "$tap_dir"' EXIT
 kernel=$(cache_kernel 6.12) || exit 1
 snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
 printf 'snakeoil\n' >"$dir/passphrase"
@@ -103,4 +103,4 @@ refused 2 "belong together" "a key without its certificate is wrong use" \
 	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --key $snakeoil.key
 [ ! -e "$dir/x" ]
 report $? "a refused build leaves no file"
-exit $((failures > 0))
+tap_end

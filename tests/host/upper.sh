@@ -249,7 +249,8 @@ done
 
 blank hostile 64M
 mkdir -p "$tmp/mnt" "$tmp/victim"
-# hostile NAME COMMAND SCRIPT [POLICY-LINE...]: the command spoils a good upper, in its root; then the boot, and the script.
+# hostile NAME COMMAND SCRIPT [POLICY-LINE...]: the command spoils a good upper, in its root; then the boot, and the
+# script.
 hostile() {
 	mkfs.ext4 -q -F "$disk"
 	policy "${@:4}"

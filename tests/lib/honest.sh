@@ -1,5 +1,5 @@
 # Commands for tests that are not content with nothing: each fails where the usual one would pass without having looked.
-# To be sourced by bash; tap.sh and report.sh do. They are handed on to every bash that the script starts.
+# To be sourced by bash; tap.sh does. They are handed on to every bash that the script starts.
 #
 #   fails STATUS PATTERN COMMAND...   the command ends with just this status, and says what the pattern (egrep's) matches:
 #                                     with another one its options are wrong, or it is not there

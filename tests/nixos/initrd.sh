@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The units that the module gives to systemd's initramfs, booted: on a persistent layer whose device unit is waited for. They
-# are evaluated by Nix and laid over a Debian's initramfs, where the little of NixOS' own that they work with stands in: the
-# rest of initrd-find-nixos-closure.service, the activation after it, and the switch to what they name.
+# The units that the module gives to systemd's initramfs, booted: on a persistent layer whose device unit is waited for.
+# They are evaluated by Nix and laid over a Debian's initramfs, where the little of NixOS' own that they work with
+# stands in: the rest of initrd-find-nixos-closure.service, the activation after it, and the switch to what they name.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image debian; do
 	. "tests/lib/$lib.sh"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The chapter of nixos-module/README.md, from an empty folder to a booted, signed and upgraded appliance: the commands that
-# stand there are taken out of it and run in their order, by Nix 2.26 with flakes, in its sandbox, without a network.
+# The chapter of nixos-module/README.md, from an empty folder to a booted, signed and upgraded appliance: the commands
+# that stand there are taken out of it and run in their order, by Nix 2.26 with flakes, in its sandbox, without a
+# network.
 #
-# What is real: the commands, the template, the module with its image, initramfs, UKI and signature, package.nix, the machine
-# that boots by UEFI firmware. What stands in: for nixpkgs a flake of the test's (tests/nixos/standin), whose packages lie in
-# this machine's /usr, whose nixosSystem is a Debian under systemd with the units, Nix settings and packages of the
-# configuration, and which takes the programs from what `make` built. The address of this repository leads to a copy, which
-# has that nixpkgs as its input. QEMU is started by the tests' helper: emulated, with a limit of time, and with OVMF where Debian has it.
+# What is real: the commands, the template, the module with its image, initramfs, UKI and signature, package.nix, the
+# machine that boots by UEFI firmware. What stands in: for nixpkgs a flake of the test's (tests/nixos/standin), whose
+# packages lie in this machine's /usr, whose nixosSystem is a Debian under systemd with the units, Nix settings and
+# packages of the configuration, and which takes the programs from what `make` built. The address of this repository
+# leads to a copy, which has that nixpkgs as its input. QEMU is started by the tests' helper: emulated, with a limit of
+# time, and with OVMF where Debian has it.
 cd "$(dirname "$0")/../.." || exit 1
 # In a mount namespace of its own, with a store of its own.
 [ -n "${manual_inside:-}" ] || manual_inside=1 exec unshare --mount "$0"
@@ -94,7 +96,7 @@ sandbox-paths = /bin /usr /lib /lib64 /etc/alternatives $build $trixie $system" 
 block() {
 	echo "$2" >"$work/boot"
 	tap "the chapter's step: $3" run "$work/block-$1"
-	[ "$tap_failed" = 0 ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
+	[ ! -e "$tap_dir/failed" ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
 }
 
 # booted NAME VERSION: what the chapter promises of the system inside.

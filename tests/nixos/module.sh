@@ -9,10 +9,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/cache.sh
-. tests/lib/report.sh
+. tests/lib/tap.sh
 underlay=${BUILD:-build}/underlay
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir" "$tap_dir"' EXIT
 
 # evaluate NIX ATTRIBUTE: as JSON, with Nix 2.8, 2.26, or this machine's and the lib below $NIXPKGS ("real").
 evaluate() {
@@ -52,7 +52,8 @@ known() {
 	return $unknown
 }
 
-# The unit for systemd's initramfs as KEY=WORD, a line each word: the module's, and the one that is installed for others.
+# The unit for systemd's initramfs as KEY=WORD, a line each word: the module's, and the one that is installed for
+# others.
 unit_of_module() {
 	jq -r '.systemd.initrd.services.underlay | (.unitConfig + .serviceConfig + {Description: .description,
 		Documentation: .documentation, Wants: .wants, After: .after, Before: .before, Conflicts: .conflicts,
@@ -164,4 +165,4 @@ for file in $(git ls-files 'nixos-module/*.nix'); do
 	nix-instantiate --parse "$file" >/dev/null 2>"$dir/out"
 	report $? "$file parses"
 done
-exit $((failures > 0))
+tap_end

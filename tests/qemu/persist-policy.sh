@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the policy says of a persistent upper: a database that somebody copied up under the old image, the system of
-# the upper's own profile, an upper that is missing, one that overlayfs cannot use, an image that would cost valid paths.
+# the upper's own profile, an upper that is missing, one that overlayfs cannot use, an image that would cost valid
+# paths.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"

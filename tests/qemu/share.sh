@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A directory that the host shares, by 9p and by virtiofs, as the lower: laid out as our image, with a registration, and
-# with neither. The banner stands everywhere, Nix works, a persistent upper agrees with what the directory has become; and
-# nothing but the policy's own word leads there.
+# with neither. The banner stands everywhere, Nix works, a persistent upper agrees with what the directory has become;
+# and nothing but the policy's own word leads there.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image verdict upper; do
 	. "tests/lib/$lib.sh"
@@ -42,8 +42,8 @@ boot() {
 
 field() { jq -r "$2" "$work/$1.state"; }
 
-# shared NAME SCENARIO SHARE KERNEL CMDLINE DISK... [-- CONFIG-LINE...]: boots to the scenario's end, and everybody is told
-# that nothing is verified.
+# shared NAME SCENARIO SHARE KERNEL CMDLINE DISK... [-- CONFIG-LINE...]: boots to the scenario's end, and everybody is
+# told that nothing is verified.
 shared() {
 	local name=$1 scenario=$2 share=$3
 	boot "$name" "$4" "appliance.scenario=$scenario $5" "${@:6}"
@@ -62,7 +62,8 @@ shared() {
 	tap_is "$name: underlay status ends with 1 and begins with the word" "$? $(sed -n '1s/ .*//p' "$work/$name.status")" "1 INSECURE"
 }
 
-# What a VM of a developer has: a directory like our image, attached in place. A console that shows next to nothing shows this.
+# What a VM of a developer has: a directory like our image, attached in place. A console that shows next to nothing
+# shows this.
 image_by_9p() {
 	shared 9p-image demo 9p:store 6.12-generic quiet "9p:store:$work/image" -- "${insecure[@]}" "share = 9p:store" \
 		"[database]" "mode = attach" "[log]" "level = error"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A Debian under real systemd as the sealed system: started by our own /init, and by systemd's initramfs (dracut) with our
-# unit; in both database modes. It reaches multi-user, nothing of ours fails or degrades it, the nix-daemon builds for an
-# ordinary user, systemd-analyze tells of us, and the machine powers off with everything unmounted.
+# A Debian under real systemd as the sealed system: started by our own /init, and by systemd's initramfs (dracut) with
+# our unit; in both database modes. It reaches multi-user, nothing of ours fails or degrades it, the nix-daemon builds
+# for an ordinary user, systemd-analyze tells of us, and the machine powers off with everything unmounted.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image debian; do
 	. "tests/lib/$lib.sh"

@@ -201,7 +201,8 @@ attack() {
 	done
 }
 
-# The reserve is gone, too: where the policy says fail the boot does, and where it says tmpfs the same disk's machine starts.
+# The reserve is gone, too: where the policy says fail the boot does, and where it says tmpfs the same disk's machine
+# starts.
 attack_without_room() {
 	local name=attack-full-to-the-last-rebuild
 	tamper rebuild full-to-the-last || return 1

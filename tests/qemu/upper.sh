@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The persistent upper on both kernels: a first boot formats a blank partition of its own disk, a second finds it again. One
-# case a filesystem that Debian's cloud kernels have (f2fs is none of them).
+# The persistent upper on both kernels: a first boot formats a blank partition of its own disk, a second finds it again.
+# One case a filesystem that Debian's cloud kernels have (f2fs is none of them).
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image; do
 	. "tests/lib/$lib.sh"

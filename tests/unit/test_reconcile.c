@@ -1,6 +1,6 @@
 /*
- * Reconcile against what may lie on a disk: entries that hide the lower, odd things in the place of files, databases that
- * lie or are damaged.
+ * Reconcile against what may lie on a disk: entries that hide the lower, odd things in the place of files, databases
+ * that lie or are damaged.
  */
 #include <setjmp.h>
 #include <stdarg.h>
