@@ -30,22 +30,22 @@ while read -r group name; do
 	*" $name "*)
 		usage=$("$underlay" "$group" "$name" --help | head -n 1)
 		tap_is "$page describes the options of underlay $group $name" \
-			"$(page_section "$page" "$name" | page_options)" "$(options <<<"$usage")"
+			"of $usage: $(page_section "$page" "$name" | page_options)" "of ${usage:?}: $(options <<<"$usage")"
 		;;
 	*)
 		tap_is "$page describes the options of underlay $group" \
-			"$(page_section "$page" "$group" | page_options)" "$(options <<<"$usage")"
+			"of $usage: $(page_section "$page" "$group" | page_options)" "of ${usage:?}: $(options <<<"$usage")"
 		;;
 	esac
 done <build/commands.txt
+tap "there are commands to describe" test "$(wc -l <build/commands.txt)" -gt 20
 
 # What getopt_long takes is what the usage texts promise.
 for file in cli/*.c; do
 	taken=$(grep -oE '\{"[a-z][a-z0-9-]+", *(no|required|optional)_argument' "$file" | cut -d'"' -f2 |
 		sed 's/^/--/' | grep -vx -e --output -e --jobs | sort -u) # long names of -o, -j
 	[ -n "$taken" ] || continue
-	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
-	tap_is "every option that $file takes stands in a usage text" "$missing" ""
+	tap_none "every option that $file takes stands in a usage text" comm -23 <(echo "$taken") <(cat cli/*.c | options)
 done
 
 # Settings, kernel parameters and failure codes.
@@ -85,16 +85,25 @@ tap_is "underlay-init(8) describes every failure code" \
 		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)" \
 	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)"
 
+# mandoc ends with 2 at a warning; one of them we do not share.
+sound() {
+	mandoc -Tlint -Wwarning "$1" >build/mandoc.txt 2>&1
+	[ $? -le 2 ] && grep -v 'cross reference to self' build/mandoc.txt
+	[ $? -eq 1 ]
+}
 for page in cli/man/*.1 initrd/man/*.[58]; do
-	tap_is "$page is sound mdoc" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')" ""
+	tap_none "$page is sound mdoc" sound "$page"
 done
 
 # README's picture of the rooms is that of layers.txt, and its story tells of each of them.
 tap_is "README.md has the picture that tests/docs/rooms.sh makes" \
 	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)" \
 	"$(tests/docs/rooms.sh)"
-tap_is "README.md tells of every room" "$(awk '!/^#/ && NF { print $1 "/" }' layers.txt |
-	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)" ""
+untold() {
+	awk '!/^#/ && NF { print $1 "/" }' layers.txt |
+		while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done
+}
+tap_none "README.md tells of every room" untold
 
 # Links of the README and of the other pages point to what is there.
 for page in $(git ls-files '*.md'); do
@@ -102,6 +111,6 @@ for page in $(git ls-files '*.md'); do
 	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
 		[ -e "$(dirname "$page")/$link" ] || missing+="$link "
 	done
-	tap_is "links of $page" "$missing" ""
+	tap_none "links of $page" echo -n "$missing"
 done
 tap_end

@@ -13,7 +13,7 @@ fails() {
 	local status=$1 pattern=$2 said got=0
 	shift 2
 	said=$("$@" 2>&1) || got=$?
-	[ "$got" -ne "$status" ] || ! grep -qE -- "$pattern" <<<"$said" || return 0
+	[ "$got" -eq "$status" ] && grep -qE -- "$pattern" <<<"$said" && return 0
 	printf '%s\n' "$said" "fails: status $got; wanted is $status, and: $pattern" >&2
 	return 1
 }
