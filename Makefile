@@ -194,7 +194,7 @@ check-qemu: programs tools
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
 
-# The tests of the tests: runners and helpers that would pass everything would pass these too, so they run by themselves.
+# The tests of the tests. Runners and helpers that pass everything would pass these too, so they run by themselves.
 SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
 .PHONY: check-self
 check-self:

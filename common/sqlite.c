@@ -9,7 +9,7 @@
 
 #define LONGEST      (16 << 20) /* bytes of one value */
 #define LARGEST_PAGE (64 << 10)
-#define OWN_MOST     (4 << 20) /* bytes of one allocation of SQLite's own: its sorter has as many as its page cache, 2 MB */
+#define OWN_MOST     (4 << 20) /* bytes of one allocation of its own: the sorter takes what the page cache has, 2 MB */
 
 /* ---- what SQLite may allocate ---- */
 

@@ -10,9 +10,9 @@
 char *ul_sqlite_immutable_uri(const char *path);
 
 /*
- * sqlite3_open_v2 for a file of whose contents nothing is believed. No code of its schema runs, and no value may be longer
- * than the file (with its log) and 64 KiB, 16 MiB at most; nor does SQLite get more than that and 4 MiB in one piece in
- * this thread, because it allocates what a cell claims before it sees that the pages are not there.
+ * sqlite3_open_v2 for a file of whose contents nothing is believed. No code of its schema runs, and no value may be
+ * longer than the file (with its log) and 64 KiB, 16 MiB at most; nor does SQLite get more than that and 4 MiB in one
+ * piece in this thread, because it allocates what a cell claims before it sees that the pages are not there.
  * SQLite's code; *ret is set whatever comes of it, as by sqlite3_open_v2, and is the caller's to close.
  */
 int ul_sqlite_open(const char *path, int flags, sqlite3 **ret);

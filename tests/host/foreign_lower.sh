@@ -90,7 +90,7 @@ tap "no registration where it is optional: the store, and no database" run '
 	set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
 	[ -z "$(ls "$root/nix/var/nix/db")" ]
-	[ ! -e "$root/nix/var/nix/gcroots/underlay" ]
+	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ]
 	jq -e ".database.mode == \"none\" and (.lowers[0] | has(\"paths\") | not)" "$run/state.json"' \
 	"" "${system_line[@]}" "${optional[@]}"
 says_so() {

@@ -74,7 +74,7 @@ for mode in attach rebuild; do
 		jq -e ".quarantined[0].name == \"$library\"" "$root/nix/.rw/report.json"'
 	# The last boot left room for the next database: builds fill the disk, and another image comes.
 	fill='head -c 1G /dev/zero >"$root/nix/.rw/store/fill" 2>/dev/null; sync
-		fails 1 "No space left on device" sh -c "echo more >\"\$root/nix/.rw/store/more\""'
+		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/.rw/store/more\""'
 	tap "$mode: the disk is filled" boot "$two" "$fill"
 	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '
 		set -e

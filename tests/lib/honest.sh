@@ -1,11 +1,11 @@
 # Commands for tests that are not content with nothing: each fails where the usual one would pass without having looked.
 # To be sourced by bash; tap.sh does. They are handed on to every bash that the script starts.
 #
-#   fails STATUS PATTERN COMMAND...   the command ends with just this status, and says what the pattern (egrep's) matches:
-#                                     with another one its options are wrong, or it is not there
+#   fails STATUS PATTERN COMMAND...   the command ends with just this status, and says what the pattern (egrep's)
+#                                     matches: with another one its options are wrong, or it is not there
 #   lacks GREP-ARGUMENT...            grep looked, and found nothing: a file that is not there is no proof
 #   same FILE FILE                    cmp, diff where they differ; neither is empty
-#   jq ...                            with -e an input that has no value at all is a failure, which is status 0 to jq 1.6
+#   jq ...                            with -e an input without any value is a failure, which is status 0 to jq 1.6
 #
 # None of it is a `!` in front of a command: under `set -e` that never ends a script, whatever the command does.
 

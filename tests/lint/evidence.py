@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Evidence that cannot fail: ways of writing a test in which it passes whatever happens, each seen in this tree. Prints each
-finding; exit status 1 where there is one. tests/lint/selftest.sh has a line of each kind.
+finding; exit status 1 where there is one. tests/self/evidence.sh has a line of each kind.
 
     tests/lint/evidence.py [FILE...]    all shell scripts of tests/ by default
 
@@ -143,9 +143,9 @@ def check(name):
     check_and(name, lines)
     if re.search(r"tests/(host|qemu|self|docs/check_\w*|nixos)(/[^/]*)?\.sh$|tests/fuzz/replay\.sh$", name) and \
             not name.startswith("tests/nixos/standin/"):
-        last = [line for line in lines if line.strip()][-1]
+        number, last = [(n, line) for n, line in enumerate(lines, 1) if line.strip()][-1]
         if not END.match(last):
-            complain(name, len(lines), "end", last)
+            complain(name, number, "end", last)
 
 
 def main():
@@ -155,7 +155,7 @@ def main():
         plain = ("tests/run", "tests/fuzz/run", "tests/install-deps", "tests/appliance/init", "tests/debian/init",
                  "tests/debian/prepare-root")
         # Its lines of each kind are there to be found.
-        names = [n for n in tree if (n.endswith(".sh") or n in plain) and n != "tests/lint/selftest.sh"]
+        names = [n for n in tree if (n.endswith(".sh") or n in plain) and n != "tests/self/evidence.sh"]
         if len(names) < 50:
             complain("git ls-files", 0, "end", "it finds no scripts")
     for name in names:

@@ -1,4 +1,4 @@
-/* What SQLite may do with a file of which nothing is believed: the longest value, and what a claim makes it allocate. */
+/* What SQLite may do with a file of which nothing is believed: the longest value, the cost of a claim. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
