@@ -285,12 +285,12 @@ hostile "lock is a symlink" 'rm lock; ln -s "$victim/made" lock' '[ -f "$root/ni
 hostile "lock is a directory" 'rm lock; mkdir lock' '[ -f "$root/nix/.rw/lock" ]'
 hostile "lock is a device" 'rm lock; mknod lock b 7 0' '[ -f "$root/nix/.rw/lock" ]'
 hostile "the upper's own root is opaque" 'setfattr -n trusted.overlay.opaque -v y store; setfattr -n user.overlay.opaque -v y store' \
-	"$mended"'; getfattr -d -m overlay "$root/nix/.rw/store" >"$tmp/attributes"; echo "# end" >>"$tmp/attributes"; lacks opaque "$tmp/attributes"'
+	"$mended"'; getfattr -d -m overlay "$root/nix/.rw/store" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks opaque "$run/attributes"'
 hostile "redirects and origins on the roots" 'for a in redirect origin metacopy impure nlink uuid; do setfattr -n trusted.overlay.$a -v x store; setfattr -n trusted.overlay.$a -v x work; done' "$mended"
 hostile "anybody's store" 'chown 1000:1000 store .; chmod 0777 store .; chmod 0777 var' \
 	'[ "$(stat -c "%a %u:%g" "$root/nix/store" "$root/nix/.rw" "$root/nix/var" | tr "\n" " ")" = "1775 0:30000 755 0:0 755 0:0 " ]'
 hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ]
-	getfattr -m - "$root/nix/.rw/store/new" >"$tmp/attributes"; echo "# end" >>"$tmp/attributes"; lacks acl "$tmp/attributes"'
+	getfattr -m - "$root/nix/.rw/store/new" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks acl "$run/attributes"'
 hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
 hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
 hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'

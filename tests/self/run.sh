@@ -74,6 +74,12 @@ mkdir -p "$dir/a/b" && cp "$dir/crashes-at-once" "$dir/a/b/c"
 LOGS=$dir/logs tests/run "$dir/a/b/c" "$dir/a_b/c" >"$dir/out" 2>&1
 [ $? -eq 1 ]
 line $? "two programs of one log: that is said"
+program starts-another <<END
+LOGS=$dir/logs "$top/tests/run" "$dir/two-good" >/dev/null && echo "ok - another run beside this one"
+END
+LOGS=$dir/logs tests/run -j 1 "$dir/two-good" "$dir/starts-another" "$dir/binary" >"$dir/out" 2>&1
+[ $? -eq 0 ] && [ "$(tail -n 1 "$dir/out")" = "6 passed, 0 failed" ]
+line $? "two runs at a time"
 LOGS=$dir/logs tests/run -j 2 "$dir/two-good" "$dir/crashes-at-once" "$dir/binary" >"$dir/out" 2>&1
 [ $? -eq 1 ] && [ "$(tail -n 1 "$dir/out")" = "5 passed, 1 failed" ]
 line $? "one of three"
