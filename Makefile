@@ -138,7 +138,13 @@ check-unit: unit-tests
 	tests/run $(UNIT_TESTS)
 
 # Small programs that host-level tests and benchmarks run beside the command.
-TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+# upper_attack is of several files.
+ATTACK_SRC := $(wildcard tests/tools/upper_attack*.c)
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(filter-out tests/tools/upper_attack_%.c,$(wildcard tests/tools/*.c)))
+
+$(BUILD)/tests/tools/upper_attack: $(call obj,$(ATTACK_SRC)) $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
@@ -175,6 +181,12 @@ check-tamper: programs tools
 .PHONY: check-host
 check-host: programs tools
 	tests/run $(HOST_TESTS)
+
+# Thousands of random uppers under a real overlay (LAYERS_TREES, from LAYERS_SEED on); nothing sealed may change.
+.PHONY: check-layers
+check-layers: programs tools
+	LAYERS_TREES=$(or $(LAYERS_TREES),3600) tests/run -t 7200 tests/host/layers_random.sh
+	@sed -n 's/^# //p' build/test-logs/tests_host_layers_random.sh.log
 
 # The NixOS module on a stand-in for nixpkgs; check-nixos: on the lib and the modules of the nixpkgs in NIXPKGS.
 NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
@@ -372,6 +384,7 @@ help:
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
+	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "common/error.h"
-#include "verity/format/signature.h"
+#include "verity/image/signer.h"
+#include "verity/open/trust.h"
 
 int cli_image_build(int argc, char **argv);
 int cli_image_sign(int argc, char **argv);

@@ -13,7 +13,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "dbgen/exchange/import.h"
-#include "verity/format/fec.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/image/build.h"
 
 #define LIVE_STORE    "/nix/store"

@@ -8,7 +8,7 @@
 #include "cli/image.h"
 #include "common/encoding.h"
 #include "common/json.h"
-#include "verity/format/fec.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/locate/image_view.h"
 #include "verity/format/partition_types.h"
 

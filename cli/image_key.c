@@ -59,7 +59,7 @@ int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *re
 		return ul_error_set(err, UL_E_PARTITIONS, "reading the image back", image, NULL,
 				    "it holds %zu store images, not one", list.n);
 	policy.trust = trust;
-	r = ul_seal_decide(&list.slots[0], &policy, &seal, err);
+	r = ul_seal_decide(&list.at[0], &policy, &seal, err);
 	if (r < 0)
 		return r;
 	*ret = seal.by;

@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/json.h"
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 #include "verity/locate/image_view.h"
 #include "verity/locate/locate.h"
 
@@ -222,6 +222,8 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 			  struct located *l, struct ul_error *err)
 {
 	ul_autoclose int fd = open(slot->disk, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct ul_image_fds fds = {fd, slot->data.offset, fd, slot->hash.offset};
+	struct ul_work work = {.progress = cli_progress()};
 	struct ul_descriptor with_hash = *d;
 	struct damage damage = {.too_many = false};
 	int r;
@@ -234,8 +236,7 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 		if (len <= UL_ROOT_HASH_MAX && ul_hex_decode(root_hash, 2 * len, with_hash.root_hash, len))
 			with_hash.root_hash_len = len;
 	}
-	r = ul_hash_tree_scan(fd, slot->data.offset, fd, slot->hash.offset, &with_hash, 0, cli_progress(), on_bad,
-			      &damage, err);
+	r = ul_hash_tree_scan(&fds, &with_hash, &work, on_bad, &damage, err);
 	cli_progress_done();
 	if (r == 0)
 		r = locate_found(&damage, slot, d, l, err);
@@ -251,8 +252,8 @@ static void print_rows(const struct ul_places *places, enum unit unit)
 	char text[1200];
 
 	for (size_t i = 0; i < places->n; i++)
-		printf("%s %" PRIu64 ": %s\n", unit_names[unit], places->rows[i].number,
-		       ul_place_text(&places->rows[i], text, sizeof(text)));
+		printf("%s %" PRIu64 ": %s\n", unit_names[unit], places->at[i].number,
+		       ul_place_text(&places->at[i], text, sizeof(text)));
 	if (places->left_out)
 		printf("and %" PRIu64 " more uses of these blocks\n", places->left_out);
 }
@@ -291,9 +292,9 @@ static int print_json(const struct located *l)
 	struct ul_error err;
 
 	for (size_t i = 0; ok && i < l->other.n; i++)
-		ok = add_row(list, &l->other.rows[i], l->other_unit);
+		ok = add_row(list, &l->other.at[i], l->other_unit);
 	for (size_t i = 0; ok && i < l->data.n; i++)
-		ok = add_row(list, &l->data.rows[i], l->data_unit);
+		ok = add_row(list, &l->data.at[i], l->data_unit);
 	if (!ok) {
 		ul_error_nomem(&err, "writing JSON");
 		return cli_fail(&err);
@@ -313,7 +314,7 @@ static int locate(const struct arguments *a, struct located *l, struct ul_error 
 		return r;
 	r = choose_slot(a, &view, &slot, &d, err);
 	if (r == 0 && a->damaged)
-		r = locate_damaged(slot, d, view.views[slot - view.slots.slots].blob.root_hash, l, err);
+		r = locate_damaged(slot, d, view.views[slot - view.slots.at].blob.root_hash, l, err);
 	else if (r == 0)
 		r = locate_named(a, slot, d, l, err);
 	ul_image_view_free(&view);

@@ -119,7 +119,7 @@ static int open_image(const struct arguments *a, struct lower *l, struct ul_erro
 		r = ul_image_check(a->lower, &check, &l->checked, err);
 	cli_progress_done();
 	if (r == 0)
-		r = ul_lower_mount(&l->slots.slots[0].data, &l->view, err);
+		r = ul_lower_mount(&l->slots.at[0].data, &l->view, err);
 	if (r < 0)
 		return r;
 	l->mounted = true;

@@ -47,7 +47,7 @@ static bool add_data_blocks(struct json_object *list, const struct ul_damage *da
 		(void)ul_locate_blocks(&data, damage->data_block_size, damage->data.numbers, damage->data.n, &places,
 				       &err);
 	for (size_t i = 0; ok && i < places.n; i++)
-		ok = add_block(list, "data block", places.rows[i].number, &places.rows[i]);
+		ok = add_block(list, "data block", places.at[i].number, &places.at[i]);
 	for (size_t i = 0; ok && places.n == 0 && i < damage->data.n; i++)
 		ok = add_block(list, "data block", damage->data.numbers[i], NULL);
 	ul_places_free(&places);
@@ -68,7 +68,7 @@ static bool add_hash_blocks(struct json_object *list, const struct ul_damage *da
 	for (size_t i = 0; i < damage->hash.n; i++)
 		(void)ul_locate_hash_block(&d, damage->hash.numbers[i], &places, &err);
 	for (size_t i = 0; ok && i < places.n; i++)
-		ok = add_block(list, "hash block", places.rows[i].number, &places.rows[i]);
+		ok = add_block(list, "hash block", places.at[i].number, &places.at[i]);
 	ul_places_free(&places);
 	return ok;
 }

@@ -42,13 +42,26 @@ static int list(int fd, bool only_dirs, struct ul_names *ret, int *ret_error)
 	return r;
 }
 
+/* Those that the layer guards: every directory's, and the one that Nix makes where a store lacks it. Sorted. */
+static int list_guarded(int store_fd, struct ul_names *ret, int *ret_error)
+{
+	int r = list(store_fd, true, ret, ret_error);
+
+	if (r < 0 || ul_names_find(ret, UL_LAYER_LINKS_NAME))
+		return r;
+	r = ul_names_add(ret, UL_LAYER_LINKS_NAME);
+	ul_names_sort(ret, false);
+	*ret_error = -r;
+	return r;
+}
+
 int ul_layer_names_make(int store_fd, int names_fd, const char *what, uint64_t *ret_n, struct ul_error *err)
 {
 	ul_autonames struct ul_names names = {0};
 	const char *first = NULL;
 	int error;
 
-	if (list(store_fd, true, &names, &error) < 0)
+	if (list_guarded(store_fd, &names, &error) < 0)
 		return error == ENOMEM ? ul_error_nomem(err, what) : store_error(what, error, err);
 	for (size_t i = 0; i < names.n; i++) {
 		const char *name = names.at[i];
@@ -75,7 +88,7 @@ int ul_layer_names_check(int store_fd, int names_fd, const char *what, struct ul
 	ul_autonames struct ul_names wanted = {0}, found = {0};
 	int error;
 
-	if (list(store_fd, true, &wanted, &error) < 0 || list(names_fd, false, &found, &error) < 0)
+	if (list_guarded(store_fd, &wanted, &error) < 0 || list(names_fd, false, &found, &error) < 0)
 		return error == ENOMEM ? ul_error_nomem(err, what) : store_error(what, error, err);
 	for (size_t i = 0; i < wanted.n || i < found.n; i++) {
 		int order = i == wanted.n ? 1 : i == found.n ? -1 : strcmp(wanted.at[i], found.at[i]);
@@ -93,5 +106,26 @@ int ul_layer_names_check(int store_fd, int names_fd, const char *what, struct ul
 			return ul_error_set(err, UL_E_CHECK, what, found.at[i], todo,
 					    "in the names layer it must be an empty file");
 	}
+	return 0;
+}
+
+int ul_layer_links_missing(int store_fd, const char *what, bool *ret, struct ul_error *err)
+{
+	struct stat st;
+
+	if (fstatat(store_fd, UL_LAYER_LINKS_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		*ret = false;
+		return 0;
+	}
+	if (errno != ENOENT)
+		return store_error(what, errno, err);
+	*ret = true;
+	return 0;
+}
+
+int ul_layer_links_make(int links_fd, const char *what, struct ul_error *err)
+{
+	if (mkdirat(links_fd, UL_LAYER_LINKS_NAME, 0755) < 0 || fchmodat(links_fd, UL_LAYER_LINKS_NAME, 0755, 0) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, UL_LAYER_LINKS_NAME, NULL, errno);
 	return 0;
 }

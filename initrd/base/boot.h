@@ -18,7 +18,7 @@
 #include "initrd/base/uevent.h"
 #include "verity/format/image_info.h"
 #include "verity/open/open.h"
-#include "verity/format/signature.h"
+#include "verity/open/trust.h"
 #include "verity/open/slots.h"
 
 #define UL_BOOT_LOWERS   4  /* room; the boot fills one */

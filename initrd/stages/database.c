@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "common/version_number.h"
 #include "dbgen/database/db.h"
 #include "initrd/base/boot.h"
 #include "initrd/stages/gcroots.h"
@@ -26,16 +27,7 @@
 /* The local-overlay store came with Nix 2.22. */
 static bool nix_can_attach(const char *version)
 {
-	unsigned long major, minor;
-	char *end;
-
-	if (!version)
-		return false;
-	major = strtoul(version, &end, 10);
-	if (end == version || *end != '.')
-		return false;
-	minor = strtoul(end + 1, NULL, 10);
-	return major > 2 || (major == 2 && minor >= 22);
+	return ul_version_at_least(version, 2, 22) == 1;
 }
 
 static void decide(struct ul_boot *b, const struct ul_lower *lower)

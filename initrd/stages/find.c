@@ -57,29 +57,18 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 {
 	const char *name = b->policy.name;
 	struct ul_slot_list *all = &b->slots;
-	size_t kept = first;
 
-	for (size_t i = first; i < all->n; i++) {
-		struct ul_slot *slot = &all->slots[i];
-		bool wanted = !name || !*name || !strcmp(name, slot->name);
-		struct ul_slot unwanted = *slot;
+	for (size_t i = first; i < all->n;) {
+		const struct ul_slot *slot = &all->at[i];
 
-		if (wanted) {
-			*slot = all->slots[kept];
-			all->slots[kept++] = unwanted;
+		if (!name || !*name || !strcmp(name, slot->name)) {
+			i++;
 			continue;
 		}
 		s->n_other++;
 		ul_slot_title(slot, s->other, sizeof(s->other));
 		ul_log(UL_LOG_DEBUG, "find: %s: another name than the policy's", s->other);
-	}
-	while (all->n > kept) {
-		struct ul_slot_list one = {.slots = malloc(sizeof(struct ul_slot)), .n = 1};
-
-		if (!one.slots)
-			return;
-		one.slots[0] = all->slots[--all->n];
-		ul_slots_free(&one);
+		ul_slots_remove(all, i);
 	}
 }
 
@@ -216,8 +205,8 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 				    UL_BOOT_LOWERS);
 	ul_slots_sort(&b->slots);
 	lower = &b->lowers[b->n_lowers++];
-	*lower = (struct ul_lower){.slot = b->slots.slots[0], .has_slot = true};
-	memmove(&b->slots.slots[0], &b->slots.slots[1], --b->slots.n * sizeof(b->slots.slots[0]));
+	*lower = (struct ul_lower){.slot = b->slots.at[0], .has_slot = true};
+	ul_vector_remove(&b->slots, 0); /* the lower owns it now */
 	if (b->files_found) {
 		int r = ul_find_attach(b, &lower->slot, err);
 

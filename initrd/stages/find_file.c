@@ -19,7 +19,7 @@
 #include "common/file.h"
 #include "initrd/upper/devices_named.h"
 #include "initrd/base/log.h"
-#include "verity/format/image_info.h"
+#include "verity/format/version.h"
 #include "verity/open/loop_device.h"
 
 #define NAMES_MAX 4096 /* of the directory that are looked at */

@@ -28,8 +28,7 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 	if (r == -ENOENT)
 		r = ul_roots_list(m, list, err);
 	else if (r < 0)
-		return ul_error_errno(err, r == -EIO ? UL_E_CORRUPT : UL_E_MANIFEST, what, UL_LOWER_ROOTS,
-				      "Build the image again.", -r);
+		return ul_error_errno_of_lower(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.", -r);
 	if (r < 0)
 		return r;
 	*ret_n = 0;

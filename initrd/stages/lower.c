@@ -61,11 +61,8 @@ static int detect(const struct ul_boot *b, const struct ul_lower *lower, const s
 		char magic[4];
 		int r = ul_pread_full(fd, magic, fs->magic_len, fs->offset);
 
-		if (r == -EIO)
-			return ul_error_set(err, UL_E_CORRUPT, what, lower->device, "Write the image again.",
-					    "a block does not match the hash tree");
 		if (r < 0)
-			return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, NULL, -r);
+			return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, lower->device, NULL, -r);
 		if (memcmp(magic, fs->magic, fs->magic_len) != 0)
 			continue;
 		if (!is_permitted(b, fs))
@@ -101,16 +98,13 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 	if (errno == ENODEV)
 		return ul_error_set(err, UL_E_MODULE, what, type, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
-	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, what, lower->device, "Write the image again.",
-				    "a block does not match the hash tree");
 	/* dm-verity vouches for the bytes: so it is what they ask of the kernel. */
 	if (errno == EINVAL || errno == EOPNOTSUPP)
 		return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
 				    "Build the image with another --compression, or take a newer "
 				    "kernel.",
 				    "this kernel cannot read this %s; its own log says what it lacks", type);
-	return ul_error_errno(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
+	return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
 }
 
 static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
@@ -121,8 +115,7 @@ static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_f
 	int r = ul_read_file(root_fd, UL_LOWER_INFO, UL_IMAGE_INFO_MAX, &text);
 
 	if (r < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_IMAGE_INFO, -r), what, UL_LOWER_INFO,
-				      "Build the image again.", -r);
+		return ul_error_errno_of_lower(err, UL_E_IMAGE_INFO, what, UL_LOWER_INFO, "Build the image again.", -r);
 	r = ul_image_info_parse((const char *)text.data, text.len, &lower->info, err);
 	if (r < 0)
 		return r;
@@ -143,8 +136,8 @@ static int open_manifest(struct ul_lower *lower, int root_fd, struct ul_error *e
 	int r;
 
 	if (faccessat(root_fd, UL_LOWER_MANIFEST, R_OK, 0) < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, errno), "opening the manifest",
-				      UL_LOWER_MANIFEST, "Build the image again.", errno);
+		return ul_error_errno_of_lower(err, UL_E_MANIFEST, "opening the manifest", UL_LOWER_MANIFEST,
+					       "Build the image again.", errno);
 	r = ul_manifest_open_file(root_fd, UL_LOWER_MANIFEST, &lower->manifest, err);
 	if (r < 0)
 		return r;

@@ -21,11 +21,6 @@
 static const char what[] = "looking into an image that is not ours";
 static const char reading[] = "reading the registration";
 
-int ul_corrupt_or(int code, int errnum)
-{
-	return errnum == EIO ? UL_E_CORRUPT : code;
-}
-
 bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
 {
 	struct stat st;
@@ -76,7 +71,7 @@ static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
 		int r = is_store(root_fd, places[i]);
 
 		if (r < 0)
-			return ul_error_errno(err, ul_corrupt_or(UL_E_FILESYSTEM, -r), what, places[i], NULL, -r);
+			return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, places[i], NULL, -r);
 		if (r == 0)
 			continue;
 		lower->store = places[i];
@@ -118,7 +113,7 @@ static int take_registration(struct ul_lower *lower, int root_fd, const char *pa
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), reading, path, NULL, -r);
+		return ul_error_errno_of_lower(err, UL_E_MANIFEST, reading, path, NULL, -r);
 	r = import(lower, &text, path, err);
 	if (r < 0)
 		return r;

@@ -17,9 +17,6 @@
 /* A registration that is larger than this is refused: some 400,000 paths, and as many bytes more while it is read. */
 #define UL_REGISTRATION_MAX (128u << 20)
 
-/* What of a failed read is the image's: dm-verity gives EIO. */
-int ul_corrupt_or(int code, int errnum);
-
 /* Not ours: nix/.underlay is not in it, and no signed descriptor says that it should be. */
 bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd);
 

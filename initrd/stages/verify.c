@@ -86,6 +86,12 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
 		.rollback_min = p->rollback_min,
 	};
+	struct ul_verity_want want = {
+		.slot = &lower->slot,
+		.seal = &lower->seal,
+		.kernel_signature = by_kernel,
+		.corruption = (enum ul_corruption_mode)p->corruption,
+	};
 	char mapping[sizeof(lower->mapping)] = "underlay";
 	int r;
 
@@ -107,8 +113,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");
 	if (b->n_lowers > 1)
 		snprintf(mapping, sizeof(mapping), "underlay-%zu", b->n_lowers - 1);
-	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel, (enum ul_corruption_mode)p->corruption,
-			       err);
+	r = ul_verity_activate(mapping, &want, err);
 	if (r < 0)
 		return r;
 	if (by_kernel)

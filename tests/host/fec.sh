@@ -93,7 +93,7 @@ report $? "image verify says that the FEC area is right"
 report $? "image inspect shows it"
 flip "$dir/image" $(($(start_of "$dir/image" verity) + fec_start + fec_size - 1))
 "$underlay" image verify "$dir/image" --root-hash "$root_hash" >"$dir/out" 2>&1
-[ $? -eq 1 ] && tail -n 1 "$dir/out" | grep -q 'checking the error correction (FEC): the FEC area: the parity at or behind byte'
+[ $? -eq 1 ] && tail -n 1 "$dir/out" | grep -q 'checking the error correction (FEC): the FEC area: its parity at or behind byte'
 report $? "one flipped bit of the area: image verify says so, with status 1"
 
 for bad in 1 25 x ""; do

@@ -297,11 +297,11 @@ refused "a compression that the installed tool lacks" 3 "the installed mkfs.erof
 refused "an unknown format" 2 "erofs squashfs" build "$tmp/refused.img" "$tmp/store" --format ext4
 refused "a version that no label can carry" 2 "room for 36" build "$tmp/refused.img" "$tmp/store" \
 	--version 1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16
-refused "a name with an underscore" 2 "cannot be named so" build "$tmp/refused.img" "$tmp/store" \
+refused "a name with an underscore" 2 "not a valid image name" build "$tmp/refused.img" "$tmp/store" \
 	--name a_b
 refused "an output that exists" 3 "it exists already" build "$tmp/a.img" "$tmp/store"
 tap "the output that existed is as it was" cmp "$tmp/a.img" "$tmp/odd.img"
-refused "a device as output" 3 "no regular file" build /dev/null "$tmp/store"
+refused "a device as output" 3 "not a regular file" build /dev/null "$tmp/store"
 refused "a system without init" 1 "no file \`init\`" build "$tmp/refused.img" "$tmp/store" \
 	--system "/nix/store/$library"
 refused "a system that is not in the closure" 1 "does not list it" build "$tmp/refused.img" \

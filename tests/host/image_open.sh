@@ -103,7 +103,7 @@ report $? "and in JSON"
 
 # ---- who may sign ----
 
-refused "another certificate" 1 "none of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
+refused "another certificate" 1 "not one of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
 refused "no certificate at all" 1 "no certificate is trusted" --certs "$dir/src" "$dir/image"
 refused "another root hash, pinned" 1 "the policy demands" \
 	--root-hash "$(printf '0%.0s' {1..64})" "$dir/image"
@@ -139,7 +139,7 @@ for at in 0 16 64 72 90; do
 done
 fresh
 zero "$dir/t" "$tree_at" 512
-accepted "nor does none at all" "^note .*superblock .*there is none" "${cert[@]}" "$dir/t"
+accepted "nor does none at all" "^note .*superblock .*there is no superblock" "${cert[@]}" "$dir/t"
 
 fresh
 zero "$dir/t" "$sig_at" 4096
@@ -176,7 +176,7 @@ refused "no JSON" 1 "JSON" "${cert[@]}" "$dir/t"
 
 # Signed by the other key as a whole; and the signature partition of another image of the right key.
 build "$dir/other" 1.3 --key "$dir/stranger.key" --cert "$dir/stranger.crt"
-refused "an image that a stranger signed" 1 "none of the 1 trusted here" "${cert[@]}" "$dir/other"
+refused "an image that a stranger signed" 1 "not one of the 1 trusted here" "${cert[@]}" "$dir/other"
 printf 'other\n' >"$dir/src/system/etc"
 cp -r "$dir/src/system" "$dir/src/system2"
 system=$(nix-store --store "$dir/root" --add "$dir/src/system2")
@@ -201,7 +201,7 @@ refused "backup GPT destroyed" 1 "the backup copy of the GPT is damaged" "${cert
 zero "$dir/t" 512 512
 refused "both destroyed" 1 "no copy of the GPT is whole" "${cert[@]}" "$dir/t"
 zero "$dir/t" 0 512
-refused "and no protective MBR left" 1 "it has none (GPT)" "${cert[@]}" "$dir/t"
+refused "and no protective MBR left" 1 "it has no partition table (GPT)" "${cert[@]}" "$dir/t"
 fresh
 truncate -s $((size / 2)) "$dir/t"
 refused "image truncated" 1 "truncated" "${cert[@]}" "$dir/t"

@@ -19,8 +19,10 @@
 #include "common/config.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/number.h"
 #include "common/json.h"
 #include "common/run.h"
+#include "common/version_number.h"
 
 static void sentence_has_one_form(void **state)
 {
@@ -259,6 +261,78 @@ static void json_is_strict(void **state)
 	assert_false(ul_json_uint(obj, "big", &n));
 }
 
+static void a_corrupt_lower_is_named(void **state)
+{
+	struct ul_error err;
+
+	(void)state;
+	assert_int_equal(ul_error_errno_of_lower(&err, UL_E_MANIFEST, "reading", "x", "Build it.", EIO), -UL_E_CORRUPT);
+	assert_int_equal(err.code, UL_E_CORRUPT);
+	assert_int_equal(err.errnum, EIO);
+	assert_string_equal(err.todo, "Write the image again.");
+	assert_int_equal(ul_error_errno_of_lower(NULL, UL_E_MANIFEST, "reading", "x", NULL, EIO), -UL_E_CORRUPT);
+	assert_int_equal(ul_error_errno_of_lower(&err, UL_E_MANIFEST, "reading", "x", "Build it.", ENOENT),
+			 -UL_E_MANIFEST);
+	assert_string_equal(err.todo, "Build it.");
+}
+
+static void numbers_in_texts(void **state)
+{
+	const char *at = "12 callbacks", *none[] = {"", " 1", "-1", "+1", "x", "18446744073709551616"};
+	const char *greatest = "18446744073709551615";
+	uint64_t n = 7;
+
+	(void)state;
+	assert_true(ul_take_number(&at, &n));
+	assert_int_equal(n, 12);
+	assert_string_equal(at, " callbacks");
+	assert_true(ul_take_number(&greatest, &n));
+	assert_true(n == UINT64_MAX && *greatest == '\0');
+	for (size_t i = 0; i < UL_ARRAY_SIZE(none); i++) {
+		const char *text = none[i];
+
+		n = 7;
+		assert_false(ul_take_number(&text, &n));
+		assert_ptr_equal(text, none[i]);
+		assert_int_equal(n, 7);
+	}
+}
+
+static void number_files(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+	} rows[] = {{"100000\n", 0}, {"5", 0}, {"", -EINVAL}, {"\n", -EINVAL}, {"5 6\n", -EINVAL}, {"5x", -EINVAL}};
+	char path[] = "/tmp/underlay-number-XXXXXX";
+	uint64_t n;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
+		assert_int_equal(ul_write_file(AT_FDCWD, path, 0600, rows[i].text, strlen(rows[i].text)), 0);
+		assert_int_equal(ul_read_number_file(AT_FDCWD, path, &n), rows[i].result);
+	}
+	unlink(path);
+	assert_int_equal(ul_read_number_file(AT_FDCWD, path, &n), -ENOENT);
+	close(fd);
+}
+
+static void version_numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+	} rows[] = {{"6.12", 1},   {"6.12.57-amd64", 1}, {"7.0", 1},   {"6.11.99", 0}, {"5.99", 0},
+		    {"06.012", 1}, {"6.100pre20", 1},    {"6", -1},    {"", -1},       {"v6.12", -1},
+		    {"6.", -1},    {"6.x", -1},          {"6-12", -1}, {" 6.12", -1},  {NULL, -1}};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++)
+		assert_int_equal(ul_version_at_least(rows[i].text, 6, 12), rows[i].result);
+}
+
 static void lent_memory_is_left_alone(void **state)
 {
 	uint8_t memory[8] = "01234567";
@@ -311,6 +385,10 @@ int main(void)
 		cmocka_unit_test(paths_join),
 		cmocka_unit_test(programs_explain_themselves),
 		cmocka_unit_test(json_is_strict),
+		cmocka_unit_test(a_corrupt_lower_is_named),
+		cmocka_unit_test(numbers_in_texts),
+		cmocka_unit_test(number_files),
+		cmocka_unit_test(version_numbers),
 		cmocka_unit_test(lent_memory_is_left_alone),
 		cmocka_unit_test(arena_has_every_byte),
 	};

@@ -11,6 +11,7 @@
 
 #include "common/bytes.h"
 #include "initrd/pack/uki.h"
+#include "verity/open/trust.h"
 
 #define PE       0x80
 #define OPTIONAL (PE + 24)

@@ -13,8 +13,8 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
-#include "dbgen/manifest/check.h"
 #include "dbgen/database/db.h"
+#include "dbgen/manifest/check.h"
 #include "dbgen/manifest/manifest.h"
 #include "verity/format/image_info.h"
 #include "verity/locate/image_view.h"
@@ -190,7 +190,7 @@ static int check_system(struct content *c, struct ul_error *err)
 	if (!system)
 		return 0;
 	if (strncmp(system, c->info.store_dir, dir_len) != 0 || system[dir_len] != '/')
-		return differs("its system is no path of the store", err);
+		return differs("its system is not a path of the store", err);
 	base = system + dir_len + 1;
 	r = ul_manifest_find(c->manifest, base, &number, err);
 	if (r < 0)
@@ -234,8 +234,7 @@ static void found(void *user, enum ul_check_finding kind, const char *path, cons
 	snprintf(first->detail, sizeof(first->detail), "%s", detail ? detail : "");
 }
 
-static int check_store(struct content *c, unsigned int threads, struct ul_progress *progress, uint64_t *ret_bytes,
-		       struct ul_error *err)
+static int check_store(struct content *c, const struct ul_work *work, uint64_t *ret_bytes, struct ul_error *err)
 {
 	static const char *const kinds[] = {
 		[UL_CHECK_BAD] = "its contents differ from the manifest",
@@ -243,7 +242,8 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 		[UL_CHECK_EXTRA] = "it is in the store, but not in the manifest",
 	};
 	struct first_finding first = {0};
-	struct ul_check_options options = {.threads = threads, .progress = progress, .found = found, .user = &first};
+	struct ul_check_options options = {
+		.threads = work->threads, .progress = work->progress, .found = found, .user = &first};
 	struct ul_check_result result = {0};
 	ul_autoclose int store = openat(c->rootfd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
@@ -260,9 +260,8 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 	return 0;
 }
 
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, bool contents,
-		     unsigned int threads, struct ul_progress *progress, struct ul_content_result *ret,
-		     struct ul_error *err)
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, const struct ul_work *contents,
+		     struct ul_content_result *ret, struct ul_error *err)
 {
 	UL_CLEANUP(content_free) struct content c = {.lower = lower, .rootfd = lower->fd, .d = d};
 	struct ul_content_result result = {0};
@@ -281,7 +280,7 @@ int ul_content_check(const struct ul_lower_view *lower, const struct ul_descript
 	if (r == 0 && c.info.database)
 		r = check_database(&c, err);
 	if (r == 0 && contents)
-		r = check_store(&c, threads, progress, &result.nar_bytes, err);
+		r = check_store(&c, contents, &result.nar_bytes, err);
 	if (r < 0)
 		return r;
 	result.manifest = true;

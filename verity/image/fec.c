@@ -3,7 +3,7 @@
  * gives what one byte that is shifted out adds to it: one look-up for a byte of data, whatever the number of roots.
  * A worker takes a few neighbouring rounds at once, so that it reads runs of blocks.
  */
-#include "verity/format/fec.h"
+#include "verity/image/fec.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,8 +16,8 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/workers.h"
+#include "verity/format/fec_geometry.h"
 
-#define CODE_LENGTH      255 /* symbols of a code word */
 #define FIELD_POLYNOMIAL 0x11d
 #define WORDS_MAX        3 /* of eight roots each */
 #define ROUNDS_AT_ONCE   8
@@ -93,27 +93,10 @@ static void take_parity(const struct code *c, const uint64_t *state, size_t n, u
 
 /* ---- the area ---- */
 
-/* Blocks that are protected, and the rounds that they make. */
-static uint64_t count_rounds(const struct ul_descriptor *d, uint64_t *ret_blocks)
-{
-	uint32_t size = d->hash_block_size, message = CODE_LENGTH - d->fec_roots;
-
-	*ret_blocks = d->data_blocks + d->fec_start / size - d->hash_start / size;
-	return (*ret_blocks - 1) / message + 1;
-}
-
-uint64_t ul_fec_size(const struct ul_descriptor *d)
-{
-	uint64_t blocks;
-
-	return d->fec_roots ? count_rounds(d, &blocks) * d->fec_roots * d->hash_block_size : 0;
-}
-
 struct run {
 	const struct ul_descriptor *d;
-	int data_fd, hash_fd;
-	uint64_t data_offset, hash_offset; /* bytes */
-	bool check;                        /* else write */
+	struct ul_image_fds fds;
+	bool check; /* else write */
 	struct code code;
 	uint64_t blocks, rounds;
 	struct ul_progress *progress;
@@ -145,15 +128,15 @@ static int read_row(const struct run *run, uint64_t first, uint64_t n, uint8_t *
 
 	if (first < data_blocks) {
 		take = n < data_blocks - first ? n : data_blocks - first;
-		r = ul_pread_full(run->data_fd, buf, (size_t)take * size, run->data_offset + first * size);
+		r = ul_pread_full(run->fds.data_fd, buf, (size_t)take * size, run->fds.data_offset + first * size);
 		first += take;
 		n -= take;
 		buf += take * size;
 	}
 	if (r == 0 && n > 0 && first < run->blocks) {
 		take = n < run->blocks - first ? n : run->blocks - first;
-		r = ul_pread_full(run->hash_fd, buf, (size_t)take * size,
-				  run->hash_offset + run->d->hash_start + (first - data_blocks) * size);
+		r = ul_pread_full(run->fds.hash_fd, buf, (size_t)take * size,
+				  run->fds.hash_offset + run->d->hash_start + (first - data_blocks) * size);
 		n -= take;
 		buf += take * size;
 	}
@@ -171,18 +154,18 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 {
 	size_t lanes = (size_t)n * run->d->hash_block_size, len = lanes * run->d->fec_roots;
 	uint64_t at = round * run->d->hash_block_size * run->d->fec_roots;
-	uint64_t offset = run->hash_offset + run->d->fec_start + at;
+	uint64_t offset = run->fds.hash_offset + run->d->fec_start + at;
 	int r = 0;
 
 	memset(w->state, 0, lanes * run->code.words * sizeof(*w->state));
-	for (unsigned int i = 0; i < CODE_LENGTH - run->d->fec_roots && r == 0; i++) {
+	for (unsigned int i = 0; i < UL_FEC_CODE_LENGTH - run->d->fec_roots && r == 0; i++) {
 		r = read_row(run, i * run->rounds + round, n, w->data);
 		shift_in(&run->code, w->data, lanes, w->state);
 	}
 	take_parity(&run->code, w->state, lanes, w->parity);
 	if (r == 0)
-		r = run->check ? ul_pread_full(run->hash_fd, w->stored, len, offset)
-			       : ul_pwrite_full(run->hash_fd, w->parity, len, offset);
+		r = run->check ? ul_pread_full(run->fds.hash_fd, w->stored, len, offset)
+			       : ul_pwrite_full(run->fds.hash_fd, w->parity, len, offset);
 	if (r < 0)
 		fail(run, UL_E_SYSTEM, -r, at);
 	else if (run->check && memcmp(w->parity, w->stored, len) != 0)
@@ -190,7 +173,7 @@ static bool do_rounds(struct run *run, struct worker *w, uint64_t round, uint64_
 	return r == 0;
 }
 
-static void work(void *context, unsigned int number)
+static void run_worker(void *context, unsigned int number)
 {
 	struct run *run = context;
 	size_t block = run->d->hash_block_size, lanes = block * ROUNDS_AT_ONCE;
@@ -217,8 +200,8 @@ static void work(void *context, unsigned int number)
 			ul_progress_report(run->progress,
 					   run->check ? "checking the error correction"
 						      : "computing the error correction",
-					   (round + n) * (CODE_LENGTH - run->d->fec_roots) * block,
-					   run->rounds * (CODE_LENGTH - run->d->fec_roots) * block);
+					   (round + n) * (UL_FEC_CODE_LENGTH - run->d->fec_roots) * block,
+					   run->rounds * (UL_FEC_CODE_LENGTH - run->d->fec_roots) * block);
 	}
 out:
 	free(w.data);
@@ -232,12 +215,12 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 	const char *what = run->check ? "checking the error correction (FEC)" : "computing the error correction (FEC)";
 	uint64_t pieces;
 
-	run->rounds = count_rounds(run->d, &run->blocks);
+	run->rounds = ul_fec_rounds(run->d, &run->blocks);
 	pieces = (run->rounds - 1) / ROUNDS_AT_ONCE + 1;
 	make_code(&run->code, run->d->fec_roots);
 	pthread_mutex_init(&run->lock, NULL);
 	threads = ul_workers_count(threads);
-	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, work, run);
+	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, run_worker, run);
 	pthread_mutex_destroy(&run->lock);
 	switch (run->failed) {
 	case UL_OK:
@@ -246,36 +229,25 @@ static int run_all(struct run *run, unsigned int threads, struct ul_error *err)
 		return ul_error_nomem(err, what);
 	case UL_E_CORRUPT:
 		return ul_error_set(err, UL_E_CORRUPT, what, "the FEC area", "Write the image again.",
-				    "the parity at or behind byte %llu of it is not that of the data",
+				    "its parity at or behind byte %llu does not belong to the data",
 				    (unsigned long long)run->failed_at);
 	default:
 		return ul_error_errno(err, UL_E_SYSTEM, what, NULL, "Check the disk.", run->errnum);
 	}
 }
 
-static int start(bool check, int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		 const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_fec_write(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		 struct ul_error *err)
 {
-	struct run run = {.d = d,
-			  .data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .hash_offset = hash_offset,
-			  .check = check,
-			  .progress = progress};
+	struct run run = {.d = d, .fds = *fds, .progress = work->progress};
 
-	return run_all(&run, threads, err);
+	return run_all(&run, work->threads, err);
 }
 
-int ul_fec_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
+int ul_fec_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		 struct ul_error *err)
 {
-	return start(false, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
-}
+	struct run run = {.d = d, .fds = *fds, .check = true, .progress = work->progress};
 
-int ul_fec_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const struct ul_descriptor *d,
-		 unsigned int threads, struct ul_progress *progress, struct ul_error *err)
-{
-	return start(true, data_fd, data_offset, hash_fd, hash_offset, d, threads, progress, err);
+	return run_all(&run, work->threads, err);
 }

@@ -1,4 +1,4 @@
-/* What the files of image_*.c share: one build. */
+/* One build: what its steps share. build.c runs them in order; each is in the file that the comment names. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,10 +6,10 @@
 #include <sys/types.h>
 
 #include "verity/format/descriptor.h"
-#include "verity/image/fs_image.h"
-#include "verity/image/build.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
+#include "verity/image/build.h"
+#include "verity/image/fs_image.h"
 #include "verity/image/staging_tree.h"
 
 struct ul_image_job {
@@ -27,7 +27,7 @@ struct ul_image_job {
 	char *output, *work, *tree, *image;
 	int work_fd; /* locked while we work in it */
 
-	struct ul_staging *stage;
+	struct ul_staging *staging;
 	uint64_t fs_size; /* bytes */
 	int image_fd;
 	struct ul_image_layout layout;

@@ -6,7 +6,7 @@
  * A check ends with the lowest defect whoever finds what first: pieces are handed out in order, and only
  * those above the lowest defect known are skipped.
  */
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +20,14 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/workers.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/superblock.h"
 
-#define SUPERBLOCK_SIZE 512
-#define PIECE_SIZE      (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
-#define READ_SIZE       (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
-#define AHEAD_PIECES    4                 /* that the disk is told to read before their turn */
+#define PIECE_SIZE   (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
+#define READ_SIZE    (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
+#define AHEAD_PIECES 4                 /* that the disk is told to read before their turn */
 
-static const char todo_write[] = "Write the image again.";
+static const char TODO_WRITE[] = "Write the image again.";
 
 /* ---- hashing ---- */
 
@@ -68,8 +69,8 @@ enum defect { DEFECT_NONE, DEFECT_READ, DEFECT_WRITE, DEFECT_CRYPTO, DEFECT_LEAF
 struct run {
 	struct ul_descriptor *d;
 	struct ul_hash_tree_geometry g;
-	int data_fd, hash_fd;
-	uint64_t data_offset, tree_offset;                     /* bytes */
+	struct ul_image_fds fds;
+	uint64_t tree_offset;                                  /* bytes, in hash_fd */
 	bool check;                                            /* else write */
 	void (*bad)(void *user, bool in_tree, uint64_t block); /* go on after a bad block; NULL */
 	void *user;
@@ -129,8 +130,8 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 		int r;
 
 		take = n - done < per_read ? n - done : per_read;
-		r = ul_pread_full(run->data_fd, w->data, (size_t)take * block_size,
-				  run->data_offset + (first + done) * block_size);
+		r = ul_pread_full(run->fds.data_fd, w->data, (size_t)take * block_size,
+				  run->fds.data_offset + (first + done) * block_size);
 		if (r < 0) {
 			found(run, DEFECT_READ, first + done, -r);
 			return false;
@@ -149,11 +150,6 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 	return true;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
 /* One leaf block and the data that it covers. */
 static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 {
@@ -166,7 +162,7 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 		n = run->g.digests_per_block;
 	if (run->check) {
 		hash_block(&w->hasher, block, size, digest);
-		if (memcmp(digest, kept, len) != 0 || !all_zero(block + n * len, size - n * len)) {
+		if (memcmp(digest, kept, len) != 0 || !ul_all_zero(block + n * len, size - n * len)) {
 			if (passed_over(run, true, run->d->hash_start / size + run->g.start[0] / size + leaf))
 				return true;
 			found(run, DEFECT_LEAF, first, 0);
@@ -190,7 +186,7 @@ static void do_piece(struct worker *w, uint64_t leaf, uint64_t n)
 	int r;
 
 	if (run->check) {
-		r = ul_pread_full(run->hash_fd, w->leaves, (size_t)n * size, offset);
+		r = ul_pread_full(run->fds.hash_fd, w->leaves, (size_t)n * size, offset);
 		if (r < 0) {
 			found(run, DEFECT_READ, first, -r);
 			return;
@@ -200,7 +196,7 @@ static void do_piece(struct worker *w, uint64_t leaf, uint64_t n)
 		if (!do_leaf(w, leaf + i, w->leaves + i * size))
 			return;
 	if (!run->check) {
-		r = ul_pwrite_full(run->hash_fd, w->leaves, (size_t)n * size, offset);
+		r = ul_pwrite_full(run->fds.hash_fd, w->leaves, (size_t)n * size, offset);
 		if (r < 0)
 			found(run, DEFECT_WRITE, first, -r);
 	}
@@ -219,10 +215,10 @@ static void ask_ahead(const struct run *run, uint64_t leaf)
 		len += first;
 		first = 0;
 	}
-	posix_fadvise(run->data_fd, (off_t)(run->data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
+	posix_fadvise(run->fds.data_fd, (off_t)(run->fds.data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
-static void work(void *context, unsigned int number)
+static void run_worker(void *context, unsigned int number)
 {
 	struct run *run = context;
 	struct worker w = {.run = run};
@@ -254,7 +250,7 @@ out:
 	free(w.leaves);
 }
 
-/* The whole run; where there is one data block, it has no leaf, and its digest is the root hash. */
+/* The whole run. A single data block has no leaf: its digest is the root hash. */
 static void run_all(struct run *run, unsigned int threads)
 {
 	uint64_t leaf_data = (uint64_t)run->g.digests_per_block * run->d->data_block_size;
@@ -275,7 +271,7 @@ static void run_all(struct run *run, unsigned int threads)
 	run->leaves_per_piece = leaf_data < PIECE_SIZE ? PIECE_SIZE / leaf_data : 1;
 	pieces = (run->g.blocks[0] - 1) / run->leaves_per_piece + 1;
 	threads = ul_workers_count(threads);
-	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, work, run);
+	ul_workers_run(pieces < threads ? (unsigned int)pieces : threads, run_worker, run);
 }
 
 static int run_failed(const struct run *run, const char *what, struct ul_error *err)
@@ -287,20 +283,19 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 	case DEFECT_READ:
 		if (run->defect_errno == ENODATA)
 			return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, object,
-					    run->check ? todo_write : NULL, "the file or device ends before it");
+					    run->check ? TODO_WRITE : NULL, "the file or device ends before it");
 		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
 	case DEFECT_WRITE:
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL, run->defect_errno);
 	case DEFECT_LEAF:
-		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write,
-				    "the block of the hash tree that covers it does not match the "
-				    "root hash");
+		return ul_error_set(err, UL_E_CORRUPT, what, object, TODO_WRITE,
+				    "the block of the hash tree that covers it does not match the root hash");
 	case DEFECT_DATA:
-		return ul_error_set(err, UL_E_CORRUPT, what, object, todo_write, "it does not match the hash tree");
+		return ul_error_set(err, UL_E_CORRUPT, what, object, TODO_WRITE, "it does not match the hash tree");
 	default:
 		if (run->defect_errno == ENOMEM)
 			return ul_error_nomem(err, what);
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	}
 }
 
@@ -335,14 +330,14 @@ static int write_upper_levels(struct run *run, struct ul_error *err)
 		r = blocks ? 0 : -ENOMEM;
 		if (r == 0) {
 			build_level(&h, &run->g, i, run->digests, blocks);
-			r = ul_pwrite_full(run->hash_fd, blocks, bytes, run->tree_offset + run->g.start[i]);
+			r = ul_pwrite_full(run->fds.hash_fd, blocks, bytes, run->tree_offset + run->g.start[i]);
 		}
 	}
 	hasher_end(&h);
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL, NULL, -r);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	memcpy(run->d->root_hash, run->digests, run->d->root_hash_len);
 	return 0;
 }
@@ -355,7 +350,7 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 	size_t bytes = (size_t)g->blocks[i] * size, used = (size_t)g->blocks[i - 1] * len;
 	ul_autofree uint8_t *blocks = malloc(bytes);
 	uint8_t digest[UL_ROOT_HASH_MAX];
-	int r = blocks ? ul_pread_full(run->hash_fd, blocks, bytes, run->tree_offset + g->start[i]) : -ENOMEM;
+	int r = blocks ? ul_pread_full(run->fds.hash_fd, blocks, bytes, run->tree_offset + g->start[i]) : -ENOMEM;
 
 	if (r < 0)
 		return r;
@@ -364,7 +359,7 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 		if (h->failed || memcmp(digest, *digests + k * len, len) != 0)
 			return -EBADMSG;
 	}
-	if (!all_zero(blocks + used, bytes - used))
+	if (!ul_all_zero(blocks + used, bytes - used))
 		return -EBADMSG;
 	free(*digests);
 	*digests = ul_steal(blocks);
@@ -385,12 +380,12 @@ static int check_upper_levels(struct run *run, struct ul_error *err)
 		r = check_level(run, &h, i, &run->digests);
 	hasher_end(&h);
 	if (h.failed)
-		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto computed no digest");
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	if (r == -EBADMSG)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE,
 				    "the hash tree does not match the root hash");
 	if (r == -ENODATA)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write, "the hash tree is cut short");
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE, "the hash tree is cut short");
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL,
 				      r == -ENOMEM ? NULL : "Check the disk.", -r);
@@ -410,27 +405,28 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	run->defect_at = UINT64_MAX;
 	if (d->salt_len > UL_SALT_MAX || d->root_hash_len != (strcmp(d->hash, "sha512") ? 32 : 64) ||
 	    !ul_hash_tree_measure(d, &run->g) ||
-	    __builtin_add_overflow(run->data_offset, d->data_blocks * d->data_block_size, &data_end) ||
+	    __builtin_add_overflow(run->fds.data_offset, d->data_blocks * d->data_block_size, &data_end) ||
 	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
 	    tree_end > INT64_MAX)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
-	r = ul_file_size(run->data_fd, &size);
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
+	r = ul_file_size(run->fds.data_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
 	if (size < data_end)
 		return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, NULL,
-				    run->check ? todo_write : NULL, "the data ends at byte %llu, %llu are wanted",
+				    run->check ? TODO_WRITE : NULL, "the data has %llu bytes, %llu are needed",
 				    (unsigned long long)size, (unsigned long long)data_end);
-	if (run->check && ul_file_size(run->hash_fd, &size) == 0 && size < tree_end)
-		return ul_error_set(err, UL_E_CORRUPT, what, NULL, todo_write,
-				    "the hash tree ends at byte %llu, %llu are wanted", (unsigned long long)size,
+	if (run->check && ul_file_size(run->fds.hash_fd, &size) == 0 && size < tree_end)
+		return ul_error_set(err, UL_E_CORRUPT, what, NULL, TODO_WRITE,
+				    "the hash tree ends at byte %llu, %llu are needed", (unsigned long long)size,
 				    (unsigned long long)tree_end);
 	leaves = run->g.levels > 0 ? (size_t)run->g.blocks[0] : 1;
 	run->digests = calloc(leaves, d->root_hash_len);
 	return run->digests ? 0 : ul_error_nomem(err, what);
 }
 
-static void write_superblock_fields(uint8_t sb[SUPERBLOCK_SIZE], const uint8_t uuid[16], const struct ul_descriptor *d)
+static void write_superblock_fields(uint8_t sb[UL_SUPERBLOCK_SIZE], const uint8_t uuid[16],
+				    const struct ul_descriptor *d)
 {
 	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the magic fills its 8 bytes */
 	memcpy(sb, "verity\0\0", 8);
@@ -452,7 +448,7 @@ static int write_superblock(const struct run *run, uint64_t offset, const uint8_
 	ul_autofree uint8_t *area = NULL;
 	int r;
 
-	if (run->d->hash_start < SUPERBLOCK_SIZE || run->d->hash_start > 1024 * 1024)
+	if (run->d->hash_start < UL_SUPERBLOCK_SIZE || run->d->hash_start > 1024 * 1024)
 		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
 				    "the tree would start at byte %llu, not between 512 and 1 MiB",
 				    (unsigned long long)run->d->hash_start);
@@ -460,31 +456,31 @@ static int write_superblock(const struct run *run, uint64_t offset, const uint8_
 	if (!area)
 		return ul_error_nomem(err, what);
 	write_superblock_fields(area, uuid, run->d);
-	r = ul_pwrite_full(run->hash_fd, area, (size_t)run->d->hash_start, offset);
+	r = ul_pwrite_full(run->fds.hash_fd, area, (size_t)run->d->hash_start, offset);
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, NULL, NULL, -r) : 0;
 }
 
-int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset, const uint8_t uuid[16],
-		       struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
-		       struct ul_error *err)
+static struct run new_run(const struct ul_image_fds *fds, const struct ul_work *work)
+{
+	return (struct run){.fds = *fds, .progress = work->progress, .lock = PTHREAD_MUTEX_INITIALIZER};
+}
+
+int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
+		       const struct ul_work *work, struct ul_error *err)
 {
 	static const char what[] = "making the hash tree";
-	struct run run = {.data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .progress = progress,
-			  .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct run run = new_run(fds, work);
 	struct ul_descriptor made = *d;
 	int r;
 
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
-	if (__builtin_add_overflow(hash_offset, d->hash_start, &run.tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
+	if (__builtin_add_overflow(fds->hash_offset, d->hash_start, &run.tree_offset))
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
 	r = prepare(&run, &made, what, err);
 	if (r == 0)
-		r = write_superblock(&run, hash_offset, uuid, err);
+		r = write_superblock(&run, fds->hash_offset, uuid, err);
 	if (r == 0) {
-		run_all(&run, threads);
+		run_all(&run, work->threads);
 		r = run.defect == DEFECT_NONE ? write_upper_levels(&run, err) : run_failed(&run, what, err);
 	}
 	free(run.digests);
@@ -493,16 +489,17 @@ int ul_hash_tree_write(int data_fd, uint64_t data_offset, int hash_fd, uint64_t 
 	return r;
 }
 
-static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_offset, unsigned int threads,
-		 uint64_t *ret_bad_block, struct ul_error *err)
+static int check(struct run *run, const struct ul_descriptor *d, unsigned int threads, uint64_t *ret_bad_block,
+		 struct ul_error *err)
 {
 	static const char what[] = "checking the hash tree";
 	struct ul_descriptor wanted = *d;
 	uint64_t bad = UINT64_MAX;
 	int r;
 
-	if (__builtin_add_overflow(hash_offset, d->hash_start, &run->tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "no hash tree has such measures");
+	run->check = true;
+	if (__builtin_add_overflow(run->fds.hash_offset, d->hash_start, &run->tree_offset))
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
 	r = prepare(run, &wanted, what, err);
 	if (r == 0)
 		r = check_upper_levels(run, err);
@@ -520,32 +517,20 @@ static int check(struct run *run, const struct ul_descriptor *d, uint64_t hash_o
 	return r;
 }
 
-int ul_hash_tree_check(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		       const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_hash_tree_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		       uint64_t *ret_bad_block, struct ul_error *err)
 {
-	struct run run = {.data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .check = true,
-			  .progress = progress,
-			  .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct run run = new_run(fds, work);
 
-	return check(&run, d, hash_offset, threads, ret_bad_block, err);
+	return check(&run, d, work->threads, ret_bad_block, err);
 }
 
-int ul_hash_tree_scan(int data_fd, uint64_t data_offset, int hash_fd, uint64_t hash_offset,
-		      const struct ul_descriptor *d, unsigned int threads, struct ul_progress *progress,
+int ul_hash_tree_scan(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err)
 {
-	struct run run = {.data_fd = data_fd,
-			  .hash_fd = hash_fd,
-			  .data_offset = data_offset,
-			  .check = true,
-			  .bad = bad,
-			  .user = user,
-			  .progress = progress,
-			  .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct run run = new_run(fds, work);
 
-	return check(&run, d, hash_offset, threads, NULL, err);
+	run.bad = bad;
+	run.user = user;
+	return check(&run, d, work->threads, NULL, err);
 }
