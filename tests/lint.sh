@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the compilers and linters do not look at, each check a script of tests/lint: prints each finding; exit status 1 where
-# there is one. After `make programs`, since one check reads the objects.
+# What the compilers and linters do not look at, each check a script of tests/lint: prints each finding; exit status 1
+# where there is one. After `make programs`, since one check reads the objects.
 #
 #   tests/lint.sh [BUILD]
 set -u

@@ -1,6 +1,7 @@
 #!/bin/bash
-# What the scenarios of a booted system under systemd begin with (tests/debian/build.sh puts it before each). The answers go
-# to the second serial port, in the form of tests/appliance/scenarios/lib.sh, which is for a guest that has busybox's sh.
+# What the scenarios of a booted system under systemd begin with (tests/debian/build.sh puts it before each). The
+# answers go to the second serial port, in the form of tests/appliance/scenarios/lib.sh, which is for a guest that has
+# busybox's sh.
 exec 3>/dev/ttyS1
 say() { echo "say $*" >&3; }
 check() {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Help, manual pages, configuration and code say the same. Prints TAP.
 #
-#   tests/docs/check_docs.sh        (build/underlay exists)
+#   tests/docs/check_docs.sh        (from the top; build/underlay exists)
 set -u
 underlay=${UNDERLAY:-build/underlay}
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
+check() { tap_is "$1" "$3" "$2"; } # NAME EXPECTED ACTUAL
 
 # Long options that a text names, sorted.
 options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
@@ -29,12 +30,12 @@ while read -r group name; do
 	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
 	*" $name "*)
 		usage=$("$underlay" "$group" "$name" --help | head -n 1)
-		tap_is "$page describes the options of underlay $group $name" \
-			"of $usage: $(page_section "$page" "$name" | page_options)" "of ${usage:?}: $(options <<<"$usage")"
+		check "$page describes the options of underlay $group $name" \
+			"of $usage: $(options <<<"$usage")" "of ${usage:?}: $(page_section "$page" "$name" | page_options)"
 		;;
 	*)
-		tap_is "$page describes the options of underlay $group" \
-			"of $usage: $(page_section "$page" "$group" | page_options)" "of ${usage:?}: $(options <<<"$usage")"
+		check "$page describes the options of underlay $group" \
+			"of $usage: $(options <<<"$usage")" "of ${usage:?}: $(page_section "$page" "$group" | page_options)"
 		;;
 	esac
 done <build/commands.txt
@@ -50,9 +51,9 @@ done
 
 # Settings, kernel parameters and failure codes.
 table_rows() { tr -d '\n\t' <initrd/policy/table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
-tap_is "underlay.conf(5) describes every setting" \
+check "underlay.conf(5) describes every setting" "$(table_rows)" \
 	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
-		initrd/man/underlay.conf.5 | sort)" "$(table_rows)"
+		initrd/man/underlay.conf.5 | sort)"
 # Name, rule, setting and reason of each row of ul_params, a line each, as the page has them.
 param_rows() {
 	tr -d '\n\t' <initrd/policy/table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
@@ -78,27 +79,26 @@ page_params() {
 		name { text = text (text ? " " : "") $0 }
 	' initrd/man/underlay-init.8 | sed 's/\.$//'
 }
-tap_is "underlay-init(8) describes every kernel parameter: rule, setting and reason" \
-	"$(page_params | sort)" "$(param_rows | sort)"
-tap_is "underlay-init(8) describes every failure code" \
+check "underlay-init(8) describes every kernel parameter: rule, setting and reason" "$(param_rows | sort)" \
+	"$(page_params | sort)"
+check "underlay-init(8) describes every failure code" \
+	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)" \
 	"$(awk '/^\.Sh FAILURE CODES/ { on = 1 } /^\.Sh / && !/FAILURE CODES/ { on = 0 }
-		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)" \
-	"$(grep -oE '^\s+X\(E_[A-Z_]+, [0-9]+, "[a-z-]+"' common/error.h | sed -E 's/.*, ([0-9]+), "(.*)"/\1 \2/' | sort -n)"
+		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)"
 
 # mandoc ends with 2 at a warning; one of them we do not share.
 sound() {
 	mandoc -Tlint -Wwarning "$1" >build/mandoc.txt 2>&1
-	[ $? -le 2 ] && grep -v 'cross reference to self' build/mandoc.txt
-	[ $? -eq 1 ]
+	[ $? -le 2 ] || return 1
+	lacks -v 'cross reference to self' build/mandoc.txt
 }
 for page in cli/man/*.1 initrd/man/*.[58]; do
 	tap_none "$page is sound mdoc" sound "$page"
 done
 
 # README's picture of the rooms is that of layers.txt, and its story tells of each of them.
-tap_is "README.md has the picture that tests/docs/rooms.sh makes" \
-	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)" \
-	"$(tests/docs/rooms.sh)"
+check "README.md has the picture that tests/docs/rooms.sh makes" "$(tests/docs/rooms.sh)" \
+	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)"
 untold() {
 	awk '!/^#/ && NF { print $1 "/" }' layers.txt |
 		while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done

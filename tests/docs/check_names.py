@@ -19,6 +19,7 @@ FOREIGN = {
     "drivers/md/dm-verity-fec.c": "Linux",
     "fs/erofs/data.c": "Linux",
     "fs/erofs/erofs_fs.h": "Linux",
+    "fs/overlayfs/namei.c": "Linux",
     "fs/squashfs/squashfs_fs.h": "Linux",
     "lib/cmdline.c": "Linux",
     "lib/verity/verity.c": "cryptsetup",
@@ -29,8 +30,8 @@ FOREIGN = {
 }
 # Names that everybody has; which one is meant depends on where the reader is.
 EVERYBODYS = {"configuration.nix", "default.nix", "flake.nix", "README.md", "shell.nix"}
-# Data that tests feed to programs, and the tests of such checks, which make trees of their own.
-SKIPPED = re.compile(r"tests/(fuzz/seeds|rejects|samples|nixos/golden)/|tests/lint/selftest\.sh$")
+# Data that tests feed to programs; the tests of checks, which make trees of their own; a list that has a check.
+SKIPPED = re.compile(r"tests/(fuzz/seeds|rejects|samples|nixos/golden|self)/|tests/lint/(selftest\.sh|owners\.allowed)$")
 SUFFIXES = r"(?:c|h|sh|nix|py|md)"
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the picture of the rooms that README.md has, made from layers.txt: a part a column, a floor a row. A room stands
-# one floor above the highest one that it may include.
+# Prints the picture of the rooms that README.md has, made from layers.txt: a part a column, a floor a row. A room
+# stands one floor above the highest one that it may include.
 #
 #   tests/docs/rooms.sh              prints it
 #   tests/docs/rooms.sh --update     writes it into README.md

@@ -1,5 +1,5 @@
-# Test lines in TAP's form. To be sourced, after what the script asks to be done at its end (trap ... EXIT), or else it removes
-# "$tap_dir" there too.
+# Test lines in TAP's form. To be sourced, after what the script asks to be done at its end (trap ... EXIT), or else it
+# removes "$tap_dir" there too.
 #
 #   tap NAME COMMAND...     "ok - NAME" or "not ok - NAME" by the command's status, its output after a failure
 #   tap_is NAME GOT WANTED  compares two texts; two empty ones are no proof

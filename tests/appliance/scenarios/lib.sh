@@ -1,4 +1,5 @@
-# For every scenario. Results go to file descriptor 3, lines that the host reads:
+# For every scenario. It stands alone: the guest has busybox's sh, and nothing of tests/lib. Results go to file
+# descriptor 3, lines that the host reads:
 #   ok - NAME / not ok - NAME / say KEY VALUE / end SCENARIO STATUS, and blocks between begin KEY and end KEY.
 
 say() {
