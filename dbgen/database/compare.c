@@ -314,10 +314,9 @@ static int open_database(struct comparison *c)
 	if (!uri || asprintf(&log, "%s-wal", c->name) < 0)
 		return ul_error_nomem(c->err, what);
 	logged = stat(log, &st) == 0 && st.st_size > 0;
-	if (sqlite3_open_v2(logged ? c->name : uri, &c->db, SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI),
-			    NULL) != SQLITE_OK)
+	if (ul_sqlite_open(logged ? c->name : uri, SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI), &c->db) !=
+	    SQLITE_OK)
 		return fail(c);
-	ul_sqlite_harden(c->db);
 	return 0;
 }
 

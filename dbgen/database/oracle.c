@@ -177,7 +177,7 @@ static int open_database(struct oracle *o, int dirfd)
 	char path[64 + NAME_MAX];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, o->name);
-	if (sqlite3_open_v2(path, &o->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+	if (ul_sqlite_create(path, &o->db) != SQLITE_OK)
 		return fail(o);
 	/* The caller sees to a file that is whole or not there, so no journal and no fsync. */
 	return run(o, "pragma page_size = 4096; pragma journal_mode = off;"

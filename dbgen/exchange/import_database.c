@@ -50,7 +50,7 @@ struct ids {
 static int fail_sqlite(const struct source *s)
 {
 	return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first, or give another source.",
-			    "%s", s->db ? sqlite3_errmsg(s->db) : "out of memory");
+			    "%s", ul_sqlite_message(s->db));
 }
 
 static int fail_row(const struct source *s, const char *object, const char *why)
@@ -98,10 +98,9 @@ static int open_uri(struct source *s, const char *path, const char *query, int f
 
 	if (make_uri(&uri, path, query) < 0 || !ul_buffer_string(&uri))
 		return ul_error_nomem(s->err, what);
-	if (sqlite3_open_v2((const char *)uri.data, &s->db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) !=
+	if (ul_sqlite_open((const char *)uri.data, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, &s->db) !=
 	    SQLITE_OK)
 		return fail_sqlite(s);
-	ul_sqlite_harden(s->db);
 	return 0;
 }
 

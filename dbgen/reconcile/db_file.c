@@ -253,7 +253,7 @@ static bool is_upper_trouble(int code)
 
 static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 {
-	int code = db ? sqlite3_errcode(db) : SQLITE_NOMEM;
+	int code = ul_sqlite_code(db ? sqlite3_errcode(db) : SQLITE_NOMEM);
 
 	if (code == SQLITE_NOMEM)
 		return ul_upper_dir_nomem(f->upper);
@@ -261,7 +261,7 @@ static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 		return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path,
 				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
 	return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, code == SQLITE_FULL ? "Make room there." : NULL,
-			    "%s", sqlite3_errmsg(db));
+			    "%s", ul_sqlite_message(db));
 }
 
 /* Bring the log home. 0, or SQLite's code. */
@@ -274,19 +274,18 @@ static int checkpoint(struct ul_db_file *f, sqlite3 *db)
 
 	if (code == SQLITE_OK && !f->upper->dry_run)
 		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	return code & 0xff;
+	return ul_sqlite_code(code) & 0xff;
 }
 
 static int open_database(struct ul_db_file *f, bool has_log)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL), r = 0;
+	int code = ul_sqlite_open(f->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, &db), r = 0;
 
 	if (code == SQLITE_OK) {
 		/* An empty log is SQLite's own of this moment: it takes that away again. */
 		if (f->upper->dry_run && has_log)
 			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		ul_sqlite_harden(db);
 		code = checkpoint(f, db);
 	}
 	if (code == SQLITE_OK) {

@@ -31,9 +31,8 @@ static int open_database(struct ul_lower_rows *l, struct ul_error *err)
 
 	if (!uri)
 		return ul_error_nomem(err, what);
-	if (sqlite3_open_v2(uri, &l->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &l->db) != SQLITE_OK)
 		return fail(l, err);
-	ul_sqlite_harden(l->db);
 	r = prepare(l,
 		    "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca, id"
 		    " from ValidPaths where path = ?",

@@ -251,7 +251,7 @@ static int read_max_id(struct ul_agreement *a)
 	sqlite3 *db = NULL;
 	int r = 0;
 
-	if (sqlite3_open_v2(a->db.path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+	if (ul_sqlite_open(a->db.path, SQLITE_OPEN_READWRITE, &db) != SQLITE_OK ||
 	    ul_db_file_max_id(db, &a->db.max_id) < 0)
 		r = ul_sqlite_error(a->upper.err, db, what, a->db.path);
 	sqlite3_close(db);

@@ -126,15 +126,24 @@ check "underlay-init(8) describes every failure code" \
 	"$(awk '/^\.Sh FAILURE CODES/ { on = 1 } /^\.Sh / && !/FAILURE CODES/ { on = 0 }
 		on && /^\.It Li / { print $4, $5 }' initrd/man/underlay-init.8 | sort -n)"
 
+# mandoc ends with 2 at a warning; one of them we do not share.
+sound() {
+	mandoc -Tlint -Wwarning "$1" >build/mandoc.txt 2>&1
+	[ $? -le 2 ] || return 1
+	lacks -v 'cross reference to self' build/mandoc.txt
+}
 for page in cli/man/*.1 initrd/man/*.[58]; do
-	check "$page is sound mdoc" "" "$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'cross reference to self')"
+	tap_none "$page is sound mdoc" sound "$page"
 done
 
 # README's picture of the rooms is that of layers.txt, and its story tells of each of them.
 check "README.md has the picture that tests/docs/rooms.sh makes" "$(tests/docs/rooms.sh)" \
 	"$(awk '/^```/ && on { exit } on; /tests\/docs\/rooms.sh/ { here = 1 } /^```/ && here { on = 1; here = 0 }' README.md)"
-check "README.md tells of every room" "" "$(awk '!/^#/ && NF { print $1 "/" }' layers.txt |
-	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)"
+untold() {
+	awk '!/^#/ && NF { print $1 "/" }' layers.txt |
+		while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done
+}
+tap_none "README.md tells of every room" untold
 
 # Links of the README and of the other pages point to what is there.
 for page in $(git ls-files '*.md'); do
@@ -142,6 +151,6 @@ for page in $(git ls-files '*.md'); do
 	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
 		[ -e "$(dirname "$page")/$link" ] || missing+="$link "
 	done
-	check "links of $page" "" "$missing"
+	tap_none "links of $page" echo -n "$missing"
 done
 tap_end

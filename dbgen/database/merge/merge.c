@@ -324,7 +324,7 @@ static int open_other(struct ul_db_merge *g)
 	ul_autofree char *uri = NULL, *log = NULL;
 	struct stat st;
 
-	if (sqlite3_open_v2(g->options->merge_from, &g->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(g->options->merge_from, SQLITE_OPEN_READWRITE, &g->db) != SQLITE_OK)
 		return ul_db_merge_fail(g);
 	if (sqlite3_exec(g->db, "select 1 from sqlite_schema", NULL, NULL, NULL) != SQLITE_OK) {
 		int r = ul_db_merge_fail(g);
@@ -339,10 +339,9 @@ static int open_other(struct ul_db_merge *g)
 		if (!uri)
 			return ul_db_merge_nomem(g);
 		sqlite3_close(g->db);
-		if (sqlite3_open_v2(uri, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+		if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &g->db) != SQLITE_OK)
 			return ul_db_merge_fail(g);
 	}
-	ul_sqlite_harden(g->db);
 	return 0;
 }
 
