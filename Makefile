@@ -1,7 +1,7 @@
 # Underlay: `make demo` and `make test` do all the set-up themselves; `make help` lists the rest.
 #
-# Every .c file of a part's folder is compiled into that part's library; programs link the parts they
-# are allowed to use (cli, initrd -> verity, dbgen -> common).
+# Every .c file of a folder is compiled into the library that layers.txt names for that folder; a program links what it
+# may use.
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -53,8 +53,8 @@ LDFLAGS  += -pie -pthread $(LDHARDEN) -Wl,--as-needed
 
 # ---- programs ------------------------------------------------------------------------------------
 
-# The folders and who may include whom: layers.txt, a line each. Every .c file of a folder belongs to the library that the
-# line names; a folder of programs (initrd/programs, cli/hook) to none.
+# The folders and who may include whom: layers.txt, a line each. Every .c file of a folder belongs to the library that
+# the line names; a folder of programs (initrd/programs, cli/hook) to none.
 folders = $(shell awk '!/^\#/ && $$2 == "$(1)" { print $$1 }' layers.txt)
 sources = $(foreach folder,$(call folders,$(1)),$(wildcard $(folder)/*.c))
 COMMON   := $(call sources,common)
@@ -102,7 +102,8 @@ $(BUILD)/underlay-start: initrd/programs/underlay-start.c initrd/layout/start.h 
 $(BUILD)/underlay-shutdown: $(BUILD)/initrd/programs/underlay-shutdown.o $(call lib,common)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(if $(filter 1,$(SANITIZE)),$(LDFLAGS),$(LDFLAGS:-pie=-static-pie)) -o $@ $^
-# Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's lock.
+# Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's
+# lock.
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
@@ -137,7 +138,13 @@ check-unit: unit-tests
 	tests/run $(UNIT_TESTS)
 
 # Small programs that host-level tests and benchmarks run beside the command.
-TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+# upper_attack is of several files.
+ATTACK_SRC := $(wildcard tests/tools/upper_attack*.c)
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(filter-out tests/tools/upper_attack_%.c,$(wildcard tests/tools/*.c)))
+
+$(BUILD)/tests/tools/upper_attack: $(call obj,$(ATTACK_SRC)) $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@
@@ -159,6 +166,7 @@ tools: $(TAMPER)
 check-db-long: $(BUILD)/tests/unit/test_db_bulk
 	UL_DB_LONG=1 tests/run -t 3600 $<
 
+DOC_TESTS  := $(sort $(wildcard tests/docs/check_*))
 HOST_TESTS := $(sort $(wildcard tests/host/*.sh))
 QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
@@ -173,6 +181,12 @@ check-tamper: programs tools
 .PHONY: check-host
 check-host: programs tools
 	tests/run $(HOST_TESTS)
+
+# Thousands of random uppers under a real overlay (LAYERS_TREES, from LAYERS_SEED on); nothing sealed may change.
+.PHONY: check-layers
+check-layers: programs tools
+	LAYERS_TREES=$(or $(LAYERS_TREES),3600) tests/run -t 7200 tests/host/layers_random.sh
+	@sed -n 's/^# //p' build/test-logs/tests_host_layers_random.sh.log
 
 # The NixOS module on a stand-in for nixpkgs; check-nixos: on the lib and the modules of the nixpkgs in NIXPKGS.
 NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
@@ -192,13 +206,24 @@ check-qemu: programs tools
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
 
+# The tests of the tests. Runners and helpers that pass everything would pass these too, so they run by themselves.
+SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
+.PHONY: check-self
+check-self:
+	@mkdir -p build
+	@for test in $(SELF_TESTS); do \
+		$$test >build/check-self.log 2>&1 && grep -q '^ok ' build/check-self.log || \
+			{ cat build/check-self.log; exit 1; }; \
+	done
+
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
 	$(MAKE) programs unit-tests tools
 	$(MAKE) SANITIZE=1 unit-tests replay-programs
-	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
-		tests/docs/check_docs.sh tests/fuzz/replay.sh $(HOST_TESTS) $(NIXOS_TESTS) $(QEMU_TESTS)
+	$(MAKE) check-self
+	tests/run -t $(TEST_LIMIT) $(SELF_TESTS) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
+		$(DOC_TESTS) tests/lint/selftest.sh tests/fuzz/replay.sh $(HOST_TESTS) $(NIXOS_TESTS) $(QEMU_TESTS)
 
 # Programs that measure or make test data; they share the unit tests' generator of stores.
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
@@ -268,10 +293,10 @@ check-fuzz:
 	$(MAKE) SANITIZE=1 replay-programs
 	tests/run tests/fuzz/replay.sh
 
-# Help, manual pages, settings and code say the same.
+# Help, manual pages, settings and code say the same, and nobody names a file that has gone.
 .PHONY: check-docs
-check-docs: programs
-	tests/run tests/docs/check_docs.sh
+check-docs: programs $(BUILD)/tests/tools/policy_rows
+	tests/run $(DOC_TESTS)
 
 # ---- the set-up and the demonstration ------------------------------------------------------------
 
@@ -286,8 +311,11 @@ demo: deps
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-LINT_SRC = $(wildcard $(addsuffix /*.c,$(FOLDERS)))
-TIDY_STAMPS = $(patsubst %.c,build/lint/%.tidy,$(LINT_SRC))
+# Sources and headers of layers.txt's folders, and those of the tests.
+LINT_SRC  = $(wildcard $(addsuffix /*.c,$(FOLDERS)))
+LINT_HEAD = $(wildcard $(addsuffix /*.h,$(FOLDERS)))
+LINT_TEST = $(wildcard $(foreach folder,tests $(wildcard tests/*/.),$(folder)/*.[ch]))
+TIDY_STAMPS = $(patsubst %.c,build/lint/%.tidy,$(LINT_SRC)) $(patsubst %.h,build/lint/%.alone,$(LINT_HEAD))
 
 build/lint/%.tidy: %.c .clang-tidy
 	@mkdir -p $(@D)
@@ -295,17 +323,23 @@ build/lint/%.tidy: %.c .clang-tidy
 	$(Q)clang-tidy --quiet $< -- -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) $(WARNINGS) 2>$@.log || { cat $@.log; exit 1; }
 	$(Q)$(CC) -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) -MM -MP -MT $@ -MF $@.d $<
 	@touch $@
-# What a header says is looked at in the files that include it.
+# What a header says is looked at in the files that include it. That it can be included, before anything else, here.
+build/lint/%.alone: %.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) $(WARNINGS) -fsyntax-only -include $< -x c /dev/null
+	$(Q)$(CC) -std=gnu17 $(CPPFLAGS) $(PKG_CFLAGS) -MM -MP -MT $@ -MF $@.d $<
+	@touch $@
 -include $(shell find build/lint -type f -name '*.d' 2>/dev/null)
 
+# The tree's own rules come last: what clang-tidy finds is the nearer to a defect. They read the objects of `programs`.
 # memleak: cppcheck does not know __attribute__((cleanup)); LeakSanitizer runs in the tests.
 .PHONY: lint
-lint: $(TIDY_STAMPS)
+lint: programs $(TIDY_STAMPS)
 	cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr \
 		--error-exitcode=1 --suppress=missingIncludeSystem --suppress=memleak -I. -D_GNU_SOURCE -DUL_VERSION=\"\" \
-		-j 2 common dbgen verity initrd cli
-	clang-format --dry-run -Werror $(LINT_SRC) $(wildcard $(addsuffix /*.h,$(FOLDERS)))
-	tests/lint.sh
+		-j 2 $(LINT_SRC)
+	clang-format --dry-run -Werror $(LINT_SRC) $(LINT_HEAD) $(LINT_TEST)
+	tests/lint.sh $(BUILD)
 	@echo "lint: clean"
 
 # ---- install -------------------------------------------------------------------------------------
@@ -350,9 +384,11 @@ help:
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
+	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
+	@echo 'check-self   the tests of the tests: what runs, counts and fuzzes says "failed" where something has'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'
 	@echo 'check-db-long  the writers of the database against each other on thousands of stores; minutes'

@@ -1,7 +1,9 @@
-/* Little-endian integers in byte arrays: every format of Underlay stores integers so. */
+/* Little-endian integers in byte arrays: every format of Underlay stores integers so. And padding, which is zero. */
 #pragma once
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -45,4 +47,11 @@ static inline void ul_put_le64(void *p, uint64_t v)
 {
 	v = htole64(v);
 	memcpy(p, &v, sizeof(v));
+}
+
+static inline bool ul_all_zero(const void *p, size_t len)
+{
+	const uint8_t *bytes = p;
+
+	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }

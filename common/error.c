@@ -1,5 +1,6 @@
 #include "common/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 /* What error.h shows to the analyser in their place. */
 #undef ul_error_set
 #undef ul_error_errno
+#undef ul_error_errno_of_lower
 #undef ul_error_nomem
 
 static const struct {
@@ -77,6 +79,17 @@ int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, co
 	if (err)
 		fill(err, code, errnum, what, object, todo, strerror(errnum));
 	return -(int)code;
+}
+
+int ul_error_errno_of_lower(struct ul_error *err, enum ul_code code, const char *what, const char *object,
+			    const char *todo, int errnum)
+{
+	if (errnum != EIO)
+		return ul_error_errno(err, code, what, object, todo, errnum);
+	if (err)
+		fill(err, UL_E_CORRUPT, errnum, what, object, "Write the image again.",
+		     "a block does not match the hash tree");
+	return -UL_E_CORRUPT;
 }
 
 int ul_error_nomem(struct ul_error *err, const char *what)

@@ -82,6 +82,13 @@ int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, cons
 int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
 		   int errnum);
 
+/*
+ * ul_error_errno for what was read of the sealed lower: dm-verity answers a block that does not match with EIO, so that
+ * is -UL_E_CORRUPT with a sentence of its own, whatever code and todo the caller has for the rest.
+ */
+int ul_error_errno_of_lower(struct ul_error *err, enum ul_code code, const char *what, const char *object,
+			    const char *todo, int errnum);
+
 /* Allocation failed while doing `what`. Returns -UL_E_MEMORY. */
 int ul_error_nomem(struct ul_error *err, const char *what);
 
@@ -95,9 +102,10 @@ static inline int ul_error_returns(int result, enum ul_code code)
 	(void)result;
 	return -(int)code;
 }
-#define ul_error_set(err, code, ...)   ul_error_returns(ul_error_set(err, code, __VA_ARGS__), code)
-#define ul_error_errno(err, code, ...) ul_error_returns(ul_error_errno(err, code, __VA_ARGS__), code)
-#define ul_error_nomem(err, what)      ul_error_returns(ul_error_nomem(err, what), UL_E_MEMORY)
+#define ul_error_set(err, code, ...)            ul_error_returns(ul_error_set(err, code, __VA_ARGS__), code)
+#define ul_error_errno(err, code, ...)          ul_error_returns(ul_error_errno(err, code, __VA_ARGS__), code)
+#define ul_error_errno_of_lower(err, code, ...) ul_error_returns(ul_error_errno_of_lower(err, code, __VA_ARGS__), code)
+#define ul_error_nomem(err, what)               ul_error_returns(ul_error_nomem(err, what), UL_E_MEMORY)
 #endif
 
 /* Write "what: object: why. todo" without a newline into buf (always terminated); returns buf. */

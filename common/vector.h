@@ -31,8 +31,9 @@
 /* Room for `more` further elements. 0 or -ENOMEM; the vector is then as it was. */
 int ul_vector_grow(void **at, size_t n, size_t *size, size_t more, size_t element);
 
-#define ul_vector_reserve(v, more) \
-	ul_vector_grow((void **)(void *)&(v)->at, (v)->n, &(v)->size, (more), sizeof(*(v)->at))
+#define ul_vector_reserve(v, more)                                            \
+	ul_vector_grow((void **)(void *)&(v)->at, (v)->n, &(v)->size, (more), \
+		       sizeof(*(v)->at)) /* NOLINT(bugprone-sizeof-expression): elements may be pointers */
 
 /* Append a value. 0 or -ENOMEM. */
 #define ul_vector_push(v, ...)                                           \

@@ -53,7 +53,8 @@ in
             "boot.underlay.stage1 is \"underlay\", which takes the place of NixOS' own initramfs: set boot.initrd.systemd.enable = false, or stage1 = \"systemd\".";
       }
       {
-        # Without it in the initramfs, ours of that name would be started by nobody, and the machine without `init=` neither.
+        # Without it in the initramfs, ours of that name would be started by nobody, and the machine without `init=`
+        # neither.
         assertion =
           cfg.stage1 == "systemd" && config.boot.initrd.systemd.enable
           -> config.boot.initrd.systemd.services.initrd-find-nixos-closure.requiredBy != [ ];

@@ -1,4 +1,6 @@
-/* The CRC-32 of a GPT (IEEE 802.3), written out for the tests: those of the code under test would not find its faults. */
+/*
+ * The CRC-32 of a GPT (IEEE 802.3), written out for the tests: those of the code under test would not find its faults.
+ */
 #pragma once
 
 #include <stddef.h>

@@ -1,38 +1,16 @@
 #!/usr/bin/env bash
-# What the compilers and linters do not look at: the direction of includes, sizes that ask for a split,
-# names that must not be in the tree. Prints each finding; exit status 1 where there is one.
+# What the compilers and linters do not look at, each check a script of tests/lint: prints each finding; exit status 1
+# where there is one. After `make programs`, since one check reads the objects.
+#
+#   tests/lint.sh [BUILD]
 set -u
+cd "$(dirname "$0")/.." || exit 1
 status=0
-complain() {
-	echo "lint: $*" >&2
-	status=1
-}
-
-# cli, initrd -> verity, dbgen -> common
-while read -r allowed folder; do
-	found=$(grep -nE "^#include \"(common|dbgen|verity|initrd|cli)/" "$folder"/*.[ch] |
-		grep -vE "#include \"($allowed)/")
-	[ -z "$found" ] || complain "an include against the direction cli, initrd -> verity, dbgen -> common:
-$found"
-done <<-'END'
-	common common
-	common|dbgen dbgen
-	common|dbgen|verity verity
-	common|dbgen|verity|initrd initrd
-	common|dbgen|verity|initrd|cli cli
-END
-
-for file in $(git ls-files '*.c' '*.h'); do
-	lines=$(wc -l <"$file")
-	[ "$lines" -le 600 ] || complain "$file has $lines lines: split it"
-	# A function's body: from a `{` in the first column to its `}`.
-	awk -v file="$file" '
-		/^\{/ { start = NR }
-		/^\}/ && start { if (NR - start - 1 > 60) { print file ":" start ": a function of " NR - start - 1 " lines"; bad = 1 } start = 0 }
-		END { exit bad }' "$file" || status=1
+for check in layers.sh "circles.py ${1:-build}" owners.sh size.sh evidence.py; do
+	# shellcheck disable=SC2086 # a name and its argument
+	tests/lint/$check || status=1
 done
-
 todo=$(git grep -nE '\b(TODO|FIXME|XXX)\b' -- . ':!tests/lint.sh')
-[ -z "$todo" ] || complain "unfinished work is marked in the tree:
-$todo"
+[ -z "$todo" ] || { echo "lint: unfinished work is marked in the tree:
+$todo" >&2 && status=1; }
 exit $status

@@ -7,9 +7,11 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/leftover.h"
 #include "dbgen/database/db.h"
 #include "dbgen/database/merge/load.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 
@@ -47,7 +49,7 @@ static int write_text(int dirfd, const char *name, const char *text, bool durabl
 		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
 }
 
-/* What tells Nix which tables to expect. A stale `ca-schema` would promise some that are not there. */
+/* The files that tell Nix which tables to expect. A stale `ca-schema` would promise tables that are not there. */
 static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
 {
 	static const char *const stale[] = {"ca-schema"};
@@ -80,12 +82,14 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 		 struct ul_error *err)
 {
 	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
+	struct ul_leftover *leftover = NULL;
 	int r = remove_files(dirfd, &name, 1);
 
 	if (r == 0 && !options->durable)
 		r = remove_logs(dirfd);
 	if (r < 0)
 		return fail_errno(err, dir, name, -r);
+	leftover = ul_leftover_add(dirfd, name);
 	r = write_database(s, dirfd, dir, name, options, err);
 	if (r == 0) {
 		r = write_versions(s, dirfd, options->durable);
@@ -101,6 +105,7 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 	}
 	if (r < 0)
 		unlinkat(dirfd, name, 0);
+	ul_leftover_drop(leftover);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 #include "dbgen/layers/join.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,6 +9,9 @@
 
 #include "common/dir.h"
 #include "common/names.h"
+#include "dbgen/layers/names.h"
+#include "dbgen/layers/open.h"
+#include "dbgen/layers/properties.h"
 #include "dbgen/layers/session.h"
 
 #define DEPTH_MAX 200 /* directories that were copied up below each other; two descriptors each */
@@ -22,7 +26,7 @@ struct job {
 	int kept;
 };
 
-/* A directory of the session over the kept one of the same path; -1 where there is no kept one. */
+/* A directory of the session over the kept one of the same path. */
 struct pair {
 	int session, kept;
 	unsigned int depth;
@@ -34,11 +38,31 @@ static int fail(struct job *j, const char *name, int error)
 			      error);
 }
 
+/* On a full filesystem what was thrown away is removed now: a directory that grows needs a block. */
+static bool make_room(struct job *j, int error)
+{
+	bool empty;
+
+	return (error == ENOSPC || error == EDQUOT) && ul_trash_empty(&j->trash, UINT_MAX, &empty) == 0;
+}
+
+/* 1: thrown away; 0: there is no such entry; -code. */
 static int throw_away(struct job *j, int dirfd, const char *name)
 {
 	int r = ul_trash_move(&j->trash, dirfd, name);
 
-	return r < 0 && r != -ENOENT ? fail(j, name, -r) : 0;
+	if (r < 0 && make_room(j, -r))
+		r = ul_trash_move(&j->trash, dirfd, name);
+	return r == -ENOENT ? 0 : r < 0 ? fail(j, name, -r) : 1;
+}
+
+/* Rules 2 and 4: the kept entry goes. */
+static int remove_kept(struct job *j, int kept, const char *name)
+{
+	int r = throw_away(j, kept, name);
+
+	j->report->removed += r > 0;
+	return r < 0 ? r : 0;
 }
 
 /* 1: a sealed layer has this name, or it is the directory of Nix's hard links, which is every session's own; 0; or -code. */
@@ -46,7 +70,7 @@ static int is_sealed(struct job *j, const char *name)
 {
 	struct stat st;
 
-	if (!strcmp(name, ".links"))
+	if (!strcmp(name, UL_LAYER_LINKS_NAME))
 		return 1;
 	for (size_t i = 0; i < j->join->n_sealed; i++) {
 		if (fstatat(j->join->sealed[i], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -57,143 +81,160 @@ static int is_sealed(struct job *j, const char *name)
 	return 0;
 }
 
-/* 1: overlayfs has marked it as one that hides all that lies beneath; 0; or -code. */
-static int is_opaque(struct job *j, int fd, const char *name)
+/*
+ * What overlayfs wrote on a directory. Its own rule for "opaque": exactly one byte, y; any other value is none. `origin` is
+ * on each that it copied up, and on none that somebody made.
+ */
+static int read_marks(struct job *j, int fd, const char *name, bool *ret_opaque, bool *ret_copied)
 {
+	const char *opaque = j->join->userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque";
+	const char *origin = j->join->userxattr ? "user.overlay.origin" : "trusted.overlay.origin";
 	char value = 0;
+	ssize_t n = fgetxattr(fd, opaque, &value, sizeof(value));
 
-	if (fgetxattr(fd, "trusted.overlay.opaque", &value, sizeof(value)) >= 0)
-		return value == 'y';
-	return errno == ENODATA || errno == EOPNOTSUPP ? 0 : fail(j, name, errno);
-}
-
-/* Rules 2 and 4: the kept entry goes. */
-static int remove_kept(struct job *j, int kept, const char *name)
-{
-	int r = ul_trash_move(&j->trash, kept, name);
-
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return fail(j, name, -r);
-	j->report->removed++;
+	if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != ERANGE)
+		return fail(j, name, errno);
+	*ret_opaque = n == 1 && value == 'y';
+	n = fgetxattr(fd, origin, NULL, 0);
+	if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+		return fail(j, name, errno);
+	*ret_copied = n >= 0;
 	return 0;
 }
 
+static int rename_into(struct job *j, const struct pair *at, const char *name)
+{
+	int error;
+
+	if (renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	error = errno;
+	if (!make_room(j, error) && !((error == EPERM || error == EACCES) && ul_take_flags_off(at->session, name)))
+		return -error;
+	return renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+/* Rule 4. */
 static int replace(struct job *j, const struct pair *at, const char *name)
 {
 	int r = remove_kept(j, at->kept, name);
 
 	if (r < 0)
 		return r;
-	if (renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0 &&
-	    (!ul_take_flags_off(at->session, name) ||
-	     renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0))
-		return fail(j, name, errno);
+	r = rename_into(j, at, name);
+	if (r < 0)
+		return fail(j, name, -r);
 	j->report->joined++;
 	return 0;
 }
 
-static int take_over(struct job *j, const struct pair *at, const char *name)
+/* Rule 2. */
+static int take_out(struct job *j, const struct pair *at, const char *name)
 {
-	struct timespec times[2];
-	struct stat st;
+	int r = remove_kept(j, at->kept, name);
 
-	if (fstat(at->session, &st) < 0 || fchown(at->kept, st.st_uid, st.st_gid) < 0 ||
-	    fchmod(at->kept, st.st_mode & 07777) < 0)
-		return fail(j, name, errno);
-	times[0] = st.st_atim;
-	times[1] = st.st_mtim;
-	return futimens(at->kept, times) < 0 ? fail(j, name, errno) : 0;
+	if (r < 0 || unlinkat(at->session, name, 0) == 0)
+		return r;
+	r = throw_away(j, at->session, name);
+	return r < 0 ? r : 0;
 }
 
-static int join_entries(struct job *j, const struct pair *at, bool top);
+static int join_entries(struct job *j, const struct pair *at, struct ul_properties *properties);
 
-/*
- * A directory that was copied up (the kernel marks each copy with its origin) from one that is not kept: from a sealed one
- * of an image before. It holds what was changed, and not the rest.
- */
-static int throw_away_copy(struct job *j, const struct pair *at, int session, const char *name, bool *ret_done)
+/* Rule 3: at is of the two directories themselves. */
+static int merge(struct job *j, int parent, const struct pair *at, const char *name)
 {
+	struct ul_properties properties;
 	int r;
 
-	if (fgetxattr(session, "trusted.overlay.origin", NULL, 0) < 0)
-		return errno == ENODATA || errno == EOPNOTSUPP ? 0 : fail(j, name, errno);
-	r = throw_away(j, at->session, name);
-	j->report->sealed += r == 0;
-	*ret_done = r == 0;
-	return r;
+	if (at->depth > DEPTH_MAX)
+		return fail(j, name, ELOOP);
+	(void)ul_take_flags_off(at->session, ".");
+	(void)ul_take_flags_off(at->kept, ".");
+	r = ul_properties_read(at->session, &properties);
+	if (r < 0)
+		return fail(j, name, -r);
+	r = join_entries(j, at, &properties);
+	if (r < 0)
+		return r;
+	r = ul_properties_give(&properties, at->session, at->kept);
+	if (r < 0)
+		return fail(j, name, -r);
+	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? fail(j, name, errno) : 0;
 }
 
-/* Rule 3. *ret_done: it was one, and its contents are joined. */
-static int merge(struct job *j, const struct pair *at, const char *name, bool *ret_done)
+/* Rules 3 to 5. */
+static int join_directory(struct job *j, const struct pair *at, const char *name)
 {
 	ul_autoclose int session = openat(at->session, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	ul_autoclose int kept = -1;
-	struct pair below = {.depth = at->depth + 1};
+	bool opaque = false, copied = false;
 	int r;
 
-	*ret_done = false;
 	if (session < 0)
-		return errno == ENOTDIR || errno == ELOOP ? 0 : fail(j, name, errno);
-	r = is_opaque(j, session, name);
-	if (r != 0)
-		return r < 0 ? r : 0;
+		return fail(j, name, errno);
+	r = read_marks(j, session, name, &opaque, &copied);
+	if (r < 0)
+		return r;
+	if (opaque)
+		return replace(j, at, name);
 	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (kept < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 		return fail(j, name, errno);
-	if (kept < 0)
-		return throw_away_copy(j, at, session, name, ret_done);
-	if (below.depth > DEPTH_MAX)
-		return fail(j, name, ELOOP);
-	below.session = session;
-	below.kept = kept;
-	r = join_entries(j, &below, false);
-	if (r == 0)
-		r = take_over(j, &below, name);
-	if (r == 0 && unlinkat(at->session, name, AT_REMOVEDIR) < 0)
-		r = fail(j, name, errno);
-	*ret_done = r == 0;
-	return r;
+	if (kept >= 0)
+		return merge(j, at->session, &(struct pair){.session = session, .kept = kept, .depth = at->depth + 1},
+			     name);
+	if (!copied)
+		return replace(j, at, name);
+	r = throw_away(j, at->session, name);
+	j->report->orphans += r > 0;
+	return r < 0 ? r : 0;
 }
 
-static int join_entry(struct job *j, const struct pair *at, const char *name, bool top)
+static int join_entry(struct job *j, const struct pair *at, const char *name)
 {
-	bool merged = false;
 	struct stat st;
-	int r = top ? is_sealed(j, name) : 0;
+	int r = at->depth == 0 ? is_sealed(j, name) : 0;
 
 	if (r < 0)
 		return r;
 	if (r > 0) {
-		j->report->sealed++;
-		return throw_away(j, at->session, name);
+		r = throw_away(j, at->session, name);
+		j->report->sealed += r > 0;
+		return r < 0 ? r : 0;
 	}
 	if (fstatat(at->session, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(j, name, errno);
-	if (S_ISCHR(st.st_mode) && st.st_rdev == 0) {
-		r = remove_kept(j, at->kept, name);
-		return r < 0 ? r : throw_away(j, at->session, name);
-	}
-	if (S_ISDIR(st.st_mode))
-		r = merge(j, at, name, &merged);
-	return r < 0 || merged ? r : replace(j, at, name);
+	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
+		return take_out(j, at, name);
+	return S_ISDIR(st.st_mode) ? join_directory(j, at, name) : replace(j, at, name);
 }
 
-/* Names are taken down first: a directory that is read while entries leave it may show some twice, or not at all. */
-static int join_entries(struct job *j, const struct pair *at, bool top)
+/* All names of a directory. It is closed again: what lies below needs its descriptors. */
+static int list(struct job *j, int fd, struct ul_names *ret)
 {
-	ul_autonames struct ul_names names = {0};
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int r = ul_dir_open(at->session, ".", &dir);
+	int r = ul_dir_open(fd, ".", &dir);
 
 	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		r = ul_names_add(&names, entry->d_name);
-	if (r < 0)
-		return r == -ENOMEM ? ul_error_nomem(j->err, what) : fail(j, "sessions", -r);
+		r = ul_names_add(ret, entry->d_name);
+	return r == -ENOMEM ? ul_error_nomem(j->err, what) : r < 0 ? fail(j, UL_SESSIONS, -r) : 0;
+}
+
+/*
+ * Names are taken down first: a directory that is read while entries leave it may show some twice, or not at all.
+ * properties: of the session's directory, where it has some to keep.
+ */
+static int join_entries(struct job *j, const struct pair *at, struct ul_properties *properties)
+{
+	ul_autonames struct ul_names names = {0};
+	int r = list(j, at->session, &names);
+
+	if (r == 0 && names.n > 0 && properties)
+		ul_properties_record(at->session, properties);
 	for (size_t i = 0; r == 0 && i < names.n; i++)
-		r = join_entry(j, at, names.at[i], top);
+		r = join_entry(j, at, names.at[i]);
 	return r;
 }
 
@@ -208,36 +249,36 @@ static int join_session(struct job *j, int sessions, const char *name)
 	up = openat(sessions, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	at.session = up;
 	/* A cut in the middle of making it leaves one without. */
-	if (up >= 0)
-		r = join_entries(j, &at, true);
-	else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+	if (up >= 0) {
+		(void)ul_take_flags_off(up, ".");
+		r = join_entries(j, &at, NULL);
+	} else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
 		r = fail(j, name, errno);
+	}
 	if (r == 0 && syncfs(sessions) < 0)
 		r = fail(j, name, errno);
 	if (r == 0)
 		r = throw_away(j, sessions, name);
-	if (r == 0)
-		j->report->sessions++;
-	return r;
+	if (r < 0)
+		return r;
+	j->report->sessions++;
+	return 0;
 }
 
 /* The sessions in their order; the number leads the name and has leading zeros. What is not a session goes. */
 static int list_sessions(struct job *j, int sessions, struct ul_names *ret)
 {
-	ul_autonames struct ul_names strangers = {0};
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
+	ul_autonames struct ul_names all = {0};
 	unsigned long number;
-	int r = ul_dir_open(sessions, ".", &dir);
+	int r = list(j, sessions, &all);
 
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		r = ul_names_add(ul_session_parse(entry->d_name, &number) ? ret : &strangers, entry->d_name);
-	if (r < 0)
-		return r == -ENOMEM ? ul_error_nomem(j->err, what) : fail(j, UL_SESSIONS, -r);
-	for (size_t i = 0; r == 0 && i < strangers.n; i++)
-		r = throw_away(j, sessions, strangers.at[i]);
+	for (size_t i = 0; r >= 0 && i < all.n; i++)
+		if (!ul_session_parse(all.at[i], &number))
+			r = throw_away(j, sessions, all.at[i]);
+		else if (ul_names_add(ret, all.at[i]) < 0)
+			r = ul_error_nomem(j->err, what);
 	ul_names_sort(ret, false);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int join_all(struct job *j, int sessions)
@@ -250,28 +291,28 @@ static int join_all(struct job *j, int sessions)
 	return r;
 }
 
-static int open_kept(struct job *j)
+static int open_dir(struct job *j, const char *name, mode_t mode, int *ret_fd)
 {
-	int upper = j->join->upper_fd;
+	int r = ul_layer_dir_open(j->join->upper_fd, name, mode, ret_fd);
 
-	if (mkdirat(upper, UL_KEPT, 0755) < 0 && errno != EEXIST)
-		return fail(j, UL_KEPT, errno);
-	j->kept = openat(upper, UL_KEPT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return j->kept < 0 ? fail(j, UL_KEPT, errno) : 0;
+	if (r < 0)
+		return fail(j, name, -r);
+	j->report->mended += r > 0;
+	return 0;
 }
 
 int ul_join_sessions(const struct ul_join *join, struct ul_join_report *ret, struct ul_error *err)
 {
 	struct job j = {.join = join, .report = ret, .err = err, .trash = {.fd = -1}, .kept = -1};
-	ul_autoclose int sessions =
-		openat(join->upper_fd, UL_SESSIONS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r = 0;
+	ul_autoclose int sessions = -1;
+	int r;
 
 	*ret = (struct ul_join_report){0};
-	if (sessions < 0)
-		return errno == ENOENT ? 0 : fail(&j, UL_SESSIONS, errno);
 	r = ul_trash_open(join->upper_fd, UL_TRASH, &j.trash);
-	r = r < 0 ? fail(&j, UL_TRASH, -r) : open_kept(&j);
+	ret->mended += r > 0;
+	r = r < 0 ? fail(&j, UL_TRASH, -r) : open_dir(&j, UL_KEPT, 0755, &j.kept);
+	if (r == 0)
+		r = open_dir(&j, UL_SESSIONS, 0700, &sessions);
 	if (r == 0)
 		r = join_all(&j, sessions);
 	ul_cleanup_close(&j.kept);

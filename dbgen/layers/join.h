@@ -10,8 +10,11 @@
  *   1. The name is sealed, which the sealed directory itself is asked, never a list: thrown away. (`.links` always is.)
  *   2. A whiteout (character device 0:0): the kept entry goes, then the whiteout.
  *   3. A directory that is not opaque, over a kept directory: its contents by the same rules but the first, then owner,
- *      mode and times are taken over. Such a one is a kept directory that was copied up, not one that was made anew.
+ *      mode, times and attributes are taken over (properties.h). Such a one is a kept directory that was copied up, not
+ *      one that was made anew.
  *   4. Anything else: the kept entry goes, the session's is renamed into its place.
+ *   5. But a directory that was copied up, and is not opaque, of which there is no kept one: thrown away. It has only what was
+ *      changed of a directory that is gone: of a sealed one, when another image was booted since.
  * Then the filesystem is synced, and what is left of the session thrown away.
  *
  * What goes is renamed into the trash, so each step is one rename or one unlink, and each may be repeated: a cut anywhere
@@ -22,6 +25,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +39,7 @@ struct ul_join {
 	int upper_fd;      /* root directory of the upper's filesystem */
 	const int *sealed; /* the sealed store directories, open */
 	size_t n_sealed;
+	bool userxattr; /* the sessions' overlays had that option: their marks are user.overlay.*, not trusted.overlay.* */
 };
 
 struct ul_join_report {
@@ -42,6 +47,8 @@ struct ul_join_report {
 	uint64_t joined;   /* entries that came into the kept layer */
 	uint64_t removed;  /* kept entries that went for a whiteout or for a newer one */
 	uint64_t sealed;   /* entries of sealed names that were thrown away */
+	uint64_t orphans;  /* directories of rule 5 */
+	uint64_t mended;   /* directories of ours that were something else, which is now NAME.bad-N */
 };
 
 /*

@@ -5,7 +5,6 @@
 #include <linux/fs.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -14,11 +13,11 @@
 #include <sys/xattr.h>
 
 #include "common/dir.h"
+#include "dbgen/layers/open.h"
 
 #define NUMBER_DIGITS 8
 #define NUMBER_MAX    99999999UL
 #define RANDOM_DIGITS 16
-#define XATTR_MAX     65536 /* bytes of a list: the kernel's limit */
 #define TRIES         16
 
 #ifndef FS_CASEFOLD_FL
@@ -91,22 +90,30 @@ static int forget_acls(int fd)
 	return 0;
 }
 
-/* Why the directory that mkdir just made is not a new one; NULL: it is. Labels (security.*) are the kernel's to give. */
+/* Labels (security.*) are the kernel's to give, and btrfs hands a property of the parent's (compression) on. */
+static bool has_attribute(int fd)
+{
+	char names[1024];
+	ssize_t n = flistxattr(fd, names, sizeof(names));
+
+	for (const char *at = names; n > 0 && at < names + n; at += strlen(at) + 1)
+		if (strncmp(at, "security.", strlen("security.")) != 0 && strncmp(at, "btrfs.", strlen("btrfs.")) != 0)
+			return true;
+	return n < 0 && errno != EOPNOTSUPP;
+}
+
+/* Why the directory that mkdir just made is not a new one; NULL: it is. */
 static const char *find_defect(int fd, mode_t mode, gid_t gid)
 {
-	ul_autofree char *attrs = malloc(XATTR_MAX);
 	ul_autodir DIR *dir = NULL;
+	unsigned int flags = 0;
 	struct dirent *entry;
 	struct statfs fs;
 	struct stat st;
-	ssize_t n = attrs ? flistxattr(fd, attrs, XATTR_MAX) : -1;
-	unsigned int flags = 0;
+	int r;
 
-	if (n < 0 && (!attrs || errno != EOPNOTSUPP))
-		return "its attributes cannot be read";
-	for (const char *at = attrs; n > 0 && at < attrs + n; at += strlen(at) + 1)
-		if (strncmp(at, "security.", strlen("security.")) != 0)
-			return "it has an extended attribute";
+	if (has_attribute(fd))
+		return "it has an extended attribute";
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_CASEFOLD_FL))
 		return flags & FS_CASEFOLD_FL ? "it folds case" : "a flag forbids writing in it";
 	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
@@ -116,9 +123,10 @@ static const char *find_defect(int fd, mode_t mode, gid_t gid)
 	/* btrfs counts no links of directories. */
 	if (st.st_nlink != (fs.f_type == BTRFS_SUPER_MAGIC ? 1U : 2U))
 		return "it has another link";
-	if (ul_dir_open(fd, ".", &dir) < 0)
-		return "it cannot be read";
-	return ul_dir_next(dir, &entry) != 0 ? "it is not empty" : NULL;
+	r = ul_dir_open(fd, ".", &dir);
+	if (r == 0)
+		r = ul_dir_next(dir, &entry);
+	return r < 0 ? "it cannot be read" : r > 0 ? "it is not empty" : NULL;
 }
 
 static int make_one(int parent, const char *name, mode_t mode, gid_t gid, struct ul_error *err)
@@ -146,16 +154,14 @@ static int make_one(int parent, const char *name, mode_t mode, gid_t gid, struct
 static int open_sessions(int upper_fd, int *ret_fd)
 {
 	ul_autoclose int fd = -1;
-	int r;
+	int r = ul_layer_dir_open(upper_fd, UL_SESSIONS, 0700, &fd);
 
-	if (mkdirat(upper_fd, UL_SESSIONS, 0700) < 0 && errno != EEXIST)
+	if (r >= 0)
+		r = forget_acls(fd);
+	if (r < 0)
+		return r;
+	if (fchown(fd, 0, 0) < 0 || fchmod(fd, 0700) < 0)
 		return -errno;
-	fd = openat(upper_fd, UL_SESSIONS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = forget_acls(fd);
-	if (r < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0700) < 0)
-		return r < 0 ? r : -errno;
 	*ret_fd = ul_steal_fd(&fd);
 	return 0;
 }

@@ -1,66 +1,35 @@
 #include "dbgen/layers/trash.h"
 
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/fs.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 
 #include "common/cleanup.h"
 #include "common/dir.h"
+#include "dbgen/layers/open.h"
 
-#define ASIDE_MAX 1000 /* NAME.bad-N */
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
 
-bool ul_take_flags_off(int dirfd, const char *name)
+/* A cut may have left many: a start of its own finds a free name at once, whatever the trash holds. */
+static unsigned long first_number(void)
 {
-	ul_autoclose int fd = -1;
-	struct stat st;
-	int flags = 0;
+	uint32_t number = 0;
 
-	/* Opening a device or a pipe could do anything; neither has flags that matter. */
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-		return false;
-	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 || !(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
-		return false;
-	flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
-	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
-}
-
-static int move_aside(int dirfd, const char *name)
-{
-	char aside[NAME_MAX + 1];
-
-	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
-		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
-		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
+	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number))
+		return 0;
+	return (unsigned long)number << 24;
 }
 
 int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret)
 {
-	for (int attempt = 0; attempt < 3; attempt++) {
-		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	int fd, r = ul_layer_dir_open(dirfd, name, 0700, &fd);
 
-		if (fd >= 0) {
-			*ret = (struct ul_trash){.fd = fd};
-			return 0;
-		}
-		if (errno == ENOENT)
-			r = mkdirat(dirfd, name, 0700) < 0 ? -errno : 0;
-		else if (errno == ENOTDIR || errno == ELOOP)
-			r = move_aside(dirfd, name);
-		else
-			r = -errno;
-		if (r < 0)
-			return r;
-	}
-	return -ENOTDIR;
+	if (r >= 0)
+		*ret = (struct ul_trash){.fd = fd, .next = first_number()};
+	return r;
 }
 
 void ul_trash_close(struct ul_trash *t)

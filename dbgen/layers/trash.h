@@ -15,10 +15,7 @@ struct ul_trash {
 	unsigned long next; /* the number that is tried first as a name */
 };
 
-/*
- * Open NAME below dirfd, and make it where it is not there. Something else of that name is renamed to NAME.bad-N.
- * 0 or -errno.
- */
+/* Open NAME below dirfd, as ul_layer_dir_open does (open.h). 1: something was put aside; 0; -errno. */
 int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret);
 void ul_trash_close(struct ul_trash *t);
 
@@ -30,6 +27,3 @@ int ul_trash_move(struct ul_trash *t, int dirfd, const char *name);
 
 /* Remove at most `most` files. *ret_empty: nothing is left. 0 or -errno of the directory itself. */
 int ul_trash_empty(struct ul_trash *t, unsigned int most, bool *ret_empty);
-
-/* Flags that keep even root from changing an entry: taken off. true: there were some. */
-bool ul_take_flags_off(int dirfd, const char *name);

@@ -1,4 +1,4 @@
-/* What the manifest's reader files share: the opened manifest, its sections, careful decoding. */
+/* Shared by the files that read a manifest: the opened manifest, its sections, careful decoding. */
 #pragma once
 
 #include <pthread.h>

@@ -15,9 +15,9 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
-#define READING "reading the manifest"
+static const char what[] = "reading the manifest";
 
-#define REMAKE "Make it again with `underlay manifest create`."
+static const char remake[] = "Make it again with `underlay manifest create`.";
 
 static bool entry_lengths_sane(const struct ul_section_entry *e)
 {
@@ -41,7 +41,10 @@ static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uin
 		sane &= entry_lengths_sane(&e[s]);
 		*end += e[s].stored_len; /* 2^28 * 2^16 * 8 stays far from 2^64 */
 	}
-	/* What is stored as it is must be so, and each path takes a byte or more of the others. */
+	/*
+	 * Sections that are stored as they are have the same length both ways; of the others each path takes a byte
+	 * or more.
+	 */
 	sane &= e[UL_SECTION_DIGEST].stored_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_DIGEST].raw_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_NAR_HASH].stored_len == n * UL_NAR_HASH_SIZE;
@@ -71,7 +74,7 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 		return ul_manifest_bad(m, err, "the index' checksum is wrong");
 	m->batch_offset = calloc((size_t)m->n_batches + 1, sizeof(*m->batch_offset));
 	if (!m->batch_offset)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	for (uint32_t k = 0; k < m->n_batches && r == 0; k++)
 		r = check_batch_row(m, k, &end, &n_refs, err);
 	if (r < 0)
@@ -95,10 +98,9 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	uint64_t head_len, dir_len, sum;
 
 	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
-		return ul_manifest_bad(m, err, m->len ? "it is no manifest" : "it is empty");
+		return ul_manifest_bad(m, err, m->len ? "it is not a manifest" : "it is empty");
 	if (ul_get_le32(d + UL_HEAD_VERSION) > UL_MANIFEST_VERSION)
-		return ul_error_set(err, UL_E_VERSION, READING, m->name,
-				    "Use the Underlay that made it, or a newer one.",
+		return ul_error_set(err, UL_E_VERSION, what, m->name, "Use the Underlay that made it, or a newer one.",
 				    "its format has version %u, this program knows up to %u",
 				    ul_get_le32(d + UL_HEAD_VERSION), UL_MANIFEST_VERSION);
 	head_len = ul_get_le32(d + UL_HEAD_LEN);
@@ -107,7 +109,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 		return ul_manifest_bad(m, err, "its header is damaged");
 	copy = malloc(head_len);
 	if (!copy)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	memcpy(copy, d, head_len);
 	ul_put_le64(copy + UL_HEAD_SUM, 0);
 	sum = ul_checksum(copy, head_len);
@@ -115,7 +117,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 		return ul_manifest_bad(m, err, "its header is damaged");
 	m->store_dir = strndup((const char *)d + UL_MANIFEST_HEAD, dir_len);
 	if (!m->store_dir)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	if (ul_get_le32(d + UL_HEAD_VERSION) == 0 || ul_get_le32(d + UL_HEAD_ZERO) != 0 ||
 	    strlen(m->store_dir) != dir_len || !ul_store_dir_valid(m->store_dir))
 		return ul_manifest_bad(m, err, "its header is not possible");
@@ -159,12 +161,12 @@ static int open_named(const void *data, size_t len, const char *name, struct ul_
 	int r;
 
 	if (!m)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	pthread_mutex_init(&m->lock, NULL);
 	m->data = data;
 	m->len = len;
 	m->name = strdup(name);
-	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, READING);
+	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, what);
 	if (r == 0)
 		r = check_counts(m, err);
 	if (r == 0)
@@ -190,13 +192,13 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_MANIFEST, READING, path, REMAKE, errno);
+		return ul_error_errno(err, UL_E_MANIFEST, what, path, remake, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_MANIFEST, READING, path, REMAKE, "it is no regular file");
+		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is not a regular file");
 	if (st.st_size > 0) {
 		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (mapped == MAP_FAILED)
-			return ul_error_errno(err, UL_E_MANIFEST, READING, path, NULL, errno);
+			return ul_error_errno(err, UL_E_MANIFEST, what, path, NULL, errno);
 	}
 	r = open_named(mapped, (size_t)st.st_size, path, ret, err);
 	if (r < 0) {

@@ -7,7 +7,7 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/checksum.h"
 
-static const char reading[] = "reading the manifest";
+static const char what[] = "reading the manifest";
 
 #define POPULATE_MIN (64U << 10) /* bytes */
 
@@ -19,8 +19,8 @@ int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const cha
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	return ul_error_set(err, UL_E_MANIFEST, reading, m->name, "Make it again with `underlay manifest create`.",
-			    "%s", why);
+	return ul_error_set(err, UL_E_MANIFEST, what, m->name, "Make it again with `underlay manifest create`.", "%s",
+			    why);
 }
 
 struct ul_section_entry ul_section_entry_parse(const uint8_t *p)
@@ -73,7 +73,7 @@ int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct u
 	}
 	buf->len = 0;
 	if (ul_buffer_reserve(buf, e->raw_len) < 0)
-		return ul_error_nomem(err, reading);
+		return ul_error_nomem(err, what);
 	n = ZSTD_decompressDCtx(zstd, buf->data, e->raw_len, stored, e->stored_len);
 	if (ZSTD_isError(n) || n != e->raw_len)
 		return ul_manifest_bad(m, err, "a frame does not decompress (byte %llu)",

@@ -7,7 +7,7 @@
 #include "dbgen/reconcile/upper_dir.h"
 #include "dbgen/reconcile/upper_store.h"
 
-/* What a run works with. reconcile.c opens and closes all of it. */
+/* All that a run works with. reconcile.c opens and closes it. */
 struct ul_agreement {
 	const struct ul_reconcile_options *o;
 	const char *store_dir;

@@ -1,7 +1,7 @@
 /*
- * Attach: Nix reads the lower's own database in place, and the upper's database holds what the upper's paths need: their
- * rows, and copies of the lower's rows that they refer to (Nix's local-overlay store makes a copy, with everything that
- * it refers to, whenever it is asked whether a path of the lower is valid).
+ * Attach: Nix reads the lower's own database in place, and the upper's database holds what the upper's paths need:
+ * their rows, and copies of the lower's rows that they refer to (Nix's local-overlay store makes a copy, with
+ * everything that it refers to, whenever it is asked whether a path of the lower is valid).
  *
  * While the lower is the recorded one and nobody wrote to the database, it stays as it is, at a cost that follows
  * nothing. Else each copy is compared with the lower. Where all is right, the database stays too. Else a new one is
@@ -15,7 +15,7 @@
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/rows.h"
 
-/* What only a look through the whole database shows; it is the upper's, so small. */
+/* Damage that only a look through the whole database shows. The database is the upper's, so small. */
 static bool is_sound(sqlite3 *db)
 {
 	ul_autostatement sqlite3_stmt *q = NULL;

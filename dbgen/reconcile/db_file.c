@@ -2,9 +2,9 @@
  * The upper's database as files, before SQLite is let at them.
  *
  * SQLite opens what lies beside a database: a log, whose index is mapped, and a rollback journal, which may name
- * another file that SQLite then reads as a journal, and deletes. So each of them must be a regular file, a journal that
- * names another one is moved away, and the log's index is thrown away: this connection locks the database for itself and
- * needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
+ * another file that SQLite then reads as a journal, and deletes. So each of them must be a regular file, a journal
+ * that names another one is moved away, and the log's index is thrown away: this connection locks the database for
+ * itself and needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
  */
 #include "dbgen/reconcile/db_file.h"
 
@@ -95,7 +95,7 @@ static int move_file(struct ul_db_file *f, const char *name, const char *why)
 	return r < 0 ? r : ul_quarantine_move(f->upper, f->dir_fd, name);
 }
 
-/* What is there, before SQLite looks. */
+/* The files that are there, before SQLite looks. */
 struct found {
 	bool database; /* one that SQLite may open */
 	bool log;      /* it holds something */
@@ -195,7 +195,9 @@ static bool is_own_table(const char *name)
 	return find_object("table", name);
 }
 
-/* Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others. */
+/*
+ * Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others.
+ */
 static bool is_harmless(const char *type, const char *name, const char *table, const char *sql)
 {
 	const struct ul_db_object *object;
@@ -211,7 +213,7 @@ static bool is_harmless(const char *type, const char *name, const char *table, c
 	       (!strcmp(type, "index") && !is_own_table(table));
 }
 
-/* What Nix 2.8, the oldest that is supported, does not have need not be there. */
+/* Nix 2.8 is the oldest that is supported: objects that it does not have may be missing. */
 static bool is_required(const struct ul_db_object *object)
 {
 	return !object->ca && strcmp(object->table, "SchemaMigrations") != 0;
@@ -251,7 +253,7 @@ static bool is_upper_trouble(int code)
 
 static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 {
-	int code = db ? sqlite3_errcode(db) : SQLITE_NOMEM;
+	int code = ul_sqlite_code(db ? sqlite3_errcode(db) : SQLITE_NOMEM);
 
 	if (code == SQLITE_NOMEM)
 		return ul_upper_dir_nomem(f->upper);
@@ -259,7 +261,7 @@ static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 		return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path,
 				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
 	return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, code == SQLITE_FULL ? "Make room there." : NULL,
-			    "%s", sqlite3_errmsg(db));
+			    "%s", ul_sqlite_message(db));
 }
 
 /* Bring the log home. 0, or SQLite's code. */
@@ -272,19 +274,18 @@ static int checkpoint(struct ul_db_file *f, sqlite3 *db)
 
 	if (code == SQLITE_OK && !f->upper->dry_run)
 		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	return code & 0xff;
+	return ul_sqlite_code(code) & 0xff;
 }
 
 static int open_database(struct ul_db_file *f, bool has_log)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL), r = 0;
+	int code = ul_sqlite_open(f->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, &db), r = 0;
 
 	if (code == SQLITE_OK) {
 		/* An empty log is SQLite's own of this moment: it takes that away again. */
 		if (f->upper->dry_run && has_log)
 			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		ul_sqlite_harden(db);
 		code = checkpoint(f, db);
 	}
 	if (code == SQLITE_OK) {

@@ -26,8 +26,8 @@ int ul_db_file_init(struct ul_db_file *f, struct ul_upper_dir *u);
 void ul_db_file_close(struct ul_db_file *f);
 
 /*
- * Open it anew: make its files ones that SQLite may be let at (regular files, a journal that leads nowhere else), then bring
- * its log home. f->db is NULL where there is no database. A damaged one is open, but not intact.
+ * Open it anew: make its files ones that SQLite may be let at (regular files, a journal that leads nowhere else),
+ * then bring its log home. f->db is NULL where there is no database. A damaged one is open, but not intact.
  */
 int ul_db_file_open(struct ul_db_file *f);
 

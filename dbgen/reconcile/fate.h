@@ -1,4 +1,4 @@
-/* What becomes of a row of the upper's database, and the words for it: the same in both modes. */
+/* The fate of a row of the upper's database, and the words for it: the same in both modes. */
 #pragma once
 
 #include "dbgen/reconcile/upper_dir.h"
@@ -11,7 +11,7 @@ enum ul_fate {
 	UL_FATE_REFERENCE, /* it refers to a path that is not kept */
 };
 
-/* What the report calls a path: its base name where it lies in the store directory, else all of it. */
+/* The name of a path in the report: its base name where it lies in the store directory, else all of it. */
 const char *ul_fate_name(const char *store_dir, const char *path);
 
 /* Tell the report of a path that is not kept. Those that go for a reference are counted as lost. */

@@ -31,9 +31,8 @@ static int open_database(struct ul_lower_rows *l, struct ul_error *err)
 
 	if (!uri)
 		return ul_error_nomem(err, what);
-	if (sqlite3_open_v2(uri, &l->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &l->db) != SQLITE_OK)
 		return fail(l, err);
-	ul_sqlite_harden(l->db);
 	r = prepare(l,
 		    "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca, id"
 		    " from ValidPaths where path = ?",
@@ -89,7 +88,7 @@ static bool keep_path(struct ul_lower_rows *l, const char *base, size_t *ret)
 	       ul_buffer_append(&l->texts, base, strlen(base) + 1) == 0;
 }
 
-/* Offset 0 is the path itself, so 0 stands for none of the others. */
+/* Offset 0 is the path itself, so that 0 can mean that another text is missing. */
 static const char *text_at(const struct ul_lower_rows *l, size_t offset)
 {
 	return offset ? (const char *)l->texts.data + offset : NULL;
@@ -117,7 +116,7 @@ static bool settle(struct ul_lower_rows *l, const struct offsets *o, struct ul_p
 
 /* ---- from the database ---- */
 
-/* 1: the row stands, 0: there is none. The statement is left at it. */
+/* 1: there is a row, and the statement is left at it; 0: there is none. */
 static int find_row(struct ul_lower_rows *l, const char *base, struct ul_error *err)
 {
 	size_t path;

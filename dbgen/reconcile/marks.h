@@ -1,4 +1,7 @@
-/* lower.json and the clean mark: what the upper says of itself. See reconcile.h for their form and what is promised of them. */
+/*
+ * lower.json and the clean mark: what the upper says of itself. See reconcile.h for their form and what is promised
+ * of them.
+ */
 #pragma once
 
 #include "dbgen/reconcile/upper_dir.h"

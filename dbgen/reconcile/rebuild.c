@@ -1,9 +1,9 @@
 /*
  * Rebuild: one plain database holds the lower's paths and the upper's. While the lower is the recorded one, the last
- * shutdown was clean and the database is sane, it is used as it is, at a cost that follows the upper: the lower's rows
- * have the ids 1 to N, in the manifest's order, so the upper's are those above. Otherwise it is written anew from the
- * manifest, the old one's rows merged in (dbgen/database/merge/merge.c); after an unclean shutdown too, since a collection that was cut
- * may have left paths of the lower invalid.
+ * shutdown was clean and the database is sane, it is used as it is, at a cost that follows the upper: the lower's
+ * rows have the ids 1 to N, in the manifest's order, so the upper's are those above. Otherwise it is written anew
+ * from the manifest, the old one's rows merged in (dbgen/database/merge/merge.c); after an unclean shutdown too,
+ * since a collection that was cut may have left paths of the lower invalid.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "common/names.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/foreign.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/agree.h"
 #include "dbgen/reconcile/quarantine.h"
@@ -175,7 +175,7 @@ static int build(struct rebuild *b, const char *merge_from)
 	return r < 0 ? r : b->failure;
 }
 
-/* The rows of a damaged database that its files bear out, as a manifest; NULL: there are none to be had. */
+/* The rows of a damaged database that its files bear out, as a manifest. */
 static int gather_salvage(struct ul_agreement *a, struct ul_buffer *bytes, struct ul_manifest **ret)
 {
 	const struct ul_rows_judge judge = {
@@ -196,7 +196,7 @@ static int gather_salvage(struct ul_agreement *a, struct ul_buffer *bytes, struc
 	return r;
 }
 
-/* What stands of a damaged database, as one of its own beside it. *ret_path: NULL: nothing does, or a dry run. */
+/* The rows of a damaged database that stand, as a database beside it. *ret_path: NULL: no rows, or a dry run. */
 static int salvage(struct rebuild *b, char **ret_path)
 {
 	struct ul_agreement *a = b->a;
@@ -260,7 +260,7 @@ static int read_max_id(struct ul_agreement *a)
 	sqlite3 *db = NULL;
 	int r = 0;
 
-	if (sqlite3_open_v2(a->db.path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+	if (ul_sqlite_open(a->db.path, SQLITE_OPEN_READWRITE, &db) != SQLITE_OK ||
 	    ul_db_file_max_id(db, &a->db.max_id) < 0)
 		r = ul_sqlite_error(a->upper.err, db, what, a->db.path);
 	sqlite3_close(db);

@@ -267,10 +267,8 @@ int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_repor
 static int ask_max_id(const char *path, int64_t *ret, struct ul_error *err)
 {
 	sqlite3 *db = NULL;
-	int r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
+	int r = ul_sqlite_open(path, SQLITE_OPEN_READWRITE, &db);
 
-	if (r == SQLITE_OK)
-		ul_sqlite_harden(db);
 	r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK || ul_db_file_max_id(db, ret) < 0
 		    ? ul_sqlite_error(err, db, marking, path)
 		    : 0;

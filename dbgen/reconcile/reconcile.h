@@ -31,7 +31,7 @@
  *   2. Entries that shadow the lower are renamed into quarantine/, stale whiteouts unlinked. Cut: the rest is found
  *      again at the next boot; names are never in two places.
  *   3. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
- *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: a path that is missing, at the next boot.
+ *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
  *   5. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
  *      removed, renamed over db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The
  *      running database is never changed in place.
@@ -74,11 +74,11 @@ struct ul_reconcile_options {
 	bool refuse;              /* vanished = refuse: fail before anything is written */
 	bool check_always;        /* rebuild: write the database anew at every boot */
 	bool dry_run;             /* find out and report; write nothing */
-	uint64_t quarantine_age;  /* seconds; older ones are removed; 0: none is for its age */
+	uint64_t quarantine_age;  /* seconds; older ones are removed; 0: age does not count */
 	uint64_t quarantine_size; /* bytes that the quarantine may hold; 0: any number */
 };
 
-/* What was done with one name. */
+/* The action taken for one name. */
 enum ul_reconcile_action {
 	UL_RECONCILE_QUARANTINED, /* something of the wrong type, or not what was registered: moved away */
 	UL_RECONCILE_SWEPT,       /* an entry of the kept layer that no row names: thrown away */
@@ -115,7 +115,7 @@ struct ul_reconcile_report {
 
 void ul_reconcile_report_free(struct ul_reconcile_report *r);
 
-/* What it holds, as items and their number. */
+/* Its items and their number. */
 const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r, size_t *ret_n);
 
 /* "quarantined", "invalidated", ...: the member of report.json. */
@@ -133,10 +133,10 @@ struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r);
 
 /*
- * Do it. The caller holds the upper's lock, and nothing else uses the upper. *ret is filled as far as it went, also on
- * failure: free it. Errors: -UL_E_RECONCILE: refused, nothing was written; -UL_E_UPPER: the upper cannot be written
- * (no space, an I/O error, something that cannot be moved); -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_CORRUPT: of the lower;
- * -UL_E_MEMORY.
+ * Do it. The caller holds the upper's lock, and nothing else uses the upper. *ret is filled as far as it went, also
+ * on failure: free it. Errors: -UL_E_RECONCILE: refused, nothing was written; -UL_E_UPPER: the upper cannot be
+ * written (no space, an I/O error, something that cannot be moved); -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_CORRUPT: of
+ * the lower; -UL_E_MEMORY.
  */
 int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err);
 

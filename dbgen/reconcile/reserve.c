@@ -18,7 +18,7 @@
 #define SLACK   (UINT64_C(4) << 20) /* bytes beside a database that has grown by a quarter */
 #define PLENTY  8                   /* times the reserve is free before it is made */
 
-/* What is really allocated of it, in bytes; 0: there is no such file. */
+/* The bytes that are really allocated to it; 0: there is no such file. */
 static uint64_t size_of_reserve(const struct ul_upper_dir *u)
 {
 	struct stat st;

@@ -6,5 +6,5 @@
 /* Give it up. false: there was none. */
 bool ul_reserve_release(struct ul_upper_dir *u);
 
-/* Keep room for a database of this many bytes, where the disk has plenty. Not having it is no failure. */
+/* Keep room for a database of this many bytes, where the disk has plenty. Not having it is not a failure. */
 void ul_reserve_keep(struct ul_upper_dir *u, uint64_t database);

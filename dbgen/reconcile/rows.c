@@ -1,7 +1,7 @@
 /*
- * The rows of the upper's database in memory. Rows are read by id, with SQLite's own checks; one that Nix could not have
- * written is malformed. A database that is damaged gives what can be read before the damage and, from the other end, behind
- * it.
+ * The rows of the upper's database in memory. Rows are read by id, with SQLite's own checks; one that Nix could not
+ * have written is malformed. A database that is damaged gives what can be read before the damage and, from the other
+ * end, behind it.
  */
 #include "dbgen/reconcile/rows.h"
 
@@ -13,7 +13,7 @@
 
 static const char what[] = "reading the upper's database";
 
-/* What all of the reading has. */
+/* Shared by all of the reading. */
 struct reading {
 	sqlite3 *db;
 	const char *store_dir;
@@ -72,22 +72,22 @@ static int by_id(const void *a, const void *b)
 }
 
 /*
- * One walk over the table, from either end; down: to the rows behind `until`. *ret_damaged: it did not come to the other
- * end.
+ * One walk over the table, from either end; down: to the rows behind `until`. *ret_damaged: it did not come to the
+ * other end.
  */
 static int read_table(struct reading *r, bool down, int64_t until, bool *ret_damaged)
 {
 	ul_autostatement sqlite3_stmt *q = NULL;
 	int64_t last = 0;
 	bool first = true;
-	int code = sqlite3_prepare_v2(r->db, down ? COLUMNS " desc" : COLUMNS, -1, &q, NULL);
+	int code = ul_sqlite_code(sqlite3_prepare_v2(r->db, down ? COLUMNS " desc" : COLUMNS, -1, &q, NULL));
 
 	*ret_damaged = false;
 	while (code == SQLITE_OK || code == SQLITE_ROW) {
 		struct ul_row row = {.fate = UL_FATE_KEPT};
 		int64_t id;
 
-		code = sqlite3_step(q);
+		code = ul_sqlite_code(sqlite3_step(q));
 		if (code != SQLITE_ROW)
 			break;
 		id = sqlite3_column_int64(q, 0);
@@ -128,7 +128,7 @@ static int read_refs(struct reading *r, struct ul_row *row, sqlite3_stmt *q)
 	row->first_ref = rows->refs.n;
 	sqlite3_reset(q);
 	sqlite3_bind_int64(q, 1, row->id);
-	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+	while ((code = ul_sqlite_code(sqlite3_step(q))) == SQLITE_ROW) {
 		int64_t id;
 
 		if (!ul_db_foreign_id(q, 0, &id)) {

@@ -1,5 +1,5 @@
 /*
- * What becomes of each row of the upper's database:
+ * The fate of each row of the upper's database:
  *   the lower's path                                            kept, with what this lower says of it
  *   the upper's, no entry in store/                             gone
  *   the upper's, registered since the mark, NAR hash differs    broken
@@ -116,7 +116,7 @@ static int judge_row(const struct ul_rows_judge *by, struct ul_rows *rows, struc
 		row->fate = UL_FATE_GONE;
 		return 0;
 	}
-	/* Of a damaged database nothing is believed that the files do not bear out. */
+	/* A row of a damaged database is believed only where the files bear it out. */
 	if (!rows->damaged && row->id <= by->checked_id)
 		return 0;
 	r = ul_upper_store_check(by->store, base, row->nar_hash, row->nar_size, by->err);
@@ -162,7 +162,7 @@ static int find_doubles(const struct ul_rows_judge *by, struct ul_rows *rows)
 	return 0;
 }
 
-/* Who refers to whom, the other way round: referrers of row i are at[first[i]] .. at[first[i + 1]). */
+/* References the other way round: the referrers of row i are at[first[i]] .. at[first[i + 1]). */
 struct referrers {
 	size_t *first, *at;
 };
@@ -198,7 +198,7 @@ static int find_referrers(struct ul_rows *rows, struct referrers *ret)
 	return 0;
 }
 
-/* What refers to a row that goes, goes too. */
+/* A row that refers to one that goes, goes too. */
 static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
 {
 	struct referrers referrers = {NULL};

@@ -115,7 +115,7 @@ static int add_rows(struct gathering *g)
 	return r;
 }
 
-/* What is wanted of the lower, and what that refers to. */
+/* The lower's paths that are wanted, and those that they refer to. */
 static int add_wanted(struct gathering *g)
 {
 	size_t dir = strlen(g->from->store_dir) + 1;

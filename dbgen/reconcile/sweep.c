@@ -81,11 +81,9 @@ int ul_sweep(struct ul_agreement *a)
 		return 0;
 	if (!uri)
 		return ul_upper_dir_nomem(&a->upper);
-	r = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
-	if (r == SQLITE_OK) {
-		ul_sqlite_harden(db);
+	r = ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &db);
+	if (r == SQLITE_OK)
 		r = sqlite3_prepare_v2(db, "select 1 from ValidPaths where path = ?", -1, &q, NULL);
-	}
 	r = r == SQLITE_OK ? find_garbage(a, db, q, &garbage) : ul_sqlite_error(a->upper.err, db, what, a->db.path);
 	sqlite3_finalize(q);
 	sqlite3_close(db);

@@ -1,6 +1,7 @@
 /*
- * The upper as a directory of hostile files: what every part of reconcile has of it, and where failures and deeds are told.
- * Whoever has the disk can write it, so nothing is followed, and what has the wrong type is moved away (quarantine.h).
+ * The upper as a directory of hostile files: every part of reconcile works on it, and tells failures and deeds
+ * through it. Whoever has the disk can write it, so nothing is followed, and what has the wrong type is moved away
+ * (quarantine.h).
  */
 #pragma once
 

@@ -116,3 +116,17 @@ void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH
 			out[group * 8 + i] = digits[v >> (35 - 5 * i) & 31];
 	}
 }
+
+char *ul_store_path_print(const char *store_dir, const uint8_t digest[UL_DIGEST_SIZE], const char *name,
+			  size_t name_len, char out[UL_STORE_PATH_SIZE])
+{
+	char *at = stpcpy(out, store_dir);
+
+	*at++ = '/';
+	ul_store_digest_text(digest, at);
+	at += UL_HASH_DIGITS;
+	*at++ = '-';
+	memcpy(at, name, name_len);
+	at[name_len] = '\0';
+	return out;
+}

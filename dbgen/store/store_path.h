@@ -47,3 +47,7 @@ void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH
 
 /* Bytes of a full store path as text, with its end. */
 #define UL_STORE_PATH_SIZE (UL_STORE_DIR_MAX + 1 + UL_BASE_NAME_MAX + 1)
+
+/* "STORE_DIR/HASH-name", terminated, into out; returns out. A name of at most UL_NAME_MAX bytes. */
+char *ul_store_path_print(const char *store_dir, const uint8_t digest[UL_DIGEST_SIZE], const char *name,
+			  size_t name_len, char out[UL_STORE_PATH_SIZE]);

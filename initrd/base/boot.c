@@ -30,16 +30,6 @@ void ul_boot_init(struct ul_boot *b)
 	ul_policy_init(&b->policy);
 }
 
-static void free_slot(struct ul_slot *slot)
-{
-	struct ul_slot_list list = {.slots = malloc(sizeof(*slot)), .n = 1};
-
-	if (!list.slots)
-		return;
-	*list.slots = *slot;
-	ul_slots_free(&list);
-}
-
 void ul_lower_release(struct ul_boot *b, struct ul_lower *lower)
 {
 	char path[PATH_MAX];
@@ -57,7 +47,7 @@ void ul_lower_release(struct ul_boot *b, struct ul_lower *lower)
 	if (lower->sealed)
 		ul_seal_free(&lower->seal);
 	if (lower->has_slot)
-		free_slot(&lower->slot);
+		ul_slot_free(&lower->slot);
 	*lower = (struct ul_lower){0};
 }
 

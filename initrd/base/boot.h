@@ -20,7 +20,7 @@
 #include "initrd/base/uevent.h"
 #include "verity/format/image_info.h"
 #include "verity/open/open.h"
-#include "verity/format/signature.h"
+#include "verity/open/trust.h"
 #include "verity/open/slots.h"
 
 /*
@@ -35,7 +35,7 @@
 #define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
 #define UL_TITLE_SIZE    160 /* bytes of a slot's or lower's title (titles.h), with the NUL */
 
-/* One sealed lower: a slot, what was decided of it, and where it is now. Or one that is not: see initrd/policy/share.h. */
+/* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
 struct ul_lower {
 	struct ul_slot slot;
 	bool has_slot;
@@ -47,13 +47,13 @@ struct ul_lower {
 	const char *filesystem; /* "erofs"; NULL: not mounted */
 	const char *mount;      /* in the new root: "/nix/.ro" */
 	const char *store;      /* from the lower's root: "nix/store"; ".": all of it */
-	bool foreign;           /* no image of ours: lower_foreign.h tells what then holds */
+	bool foreign;           /* not an image of ours: lower_foreign.h tells what then holds */
 	struct ul_image_info info;
-	struct ul_manifest *manifest; /* NULL: foreign, and it registers no path */
+	struct ul_manifest *manifest; /* NULL: foreign, and it does not register its paths */
 	struct ul_buffer made;        /* the manifest's bytes, where it was made at boot */
 	char registration[160];       /* from what, for the log */
 	char *system;                 /* store path that is started; owned */
-	char *remount_hook;           /* Nix's, in that system; owned; NULL: it has none */
+	char *remount_hook;           /* Nix's, in that system; owned; NULL: the system does not have it */
 	uint64_t mended;              /* times that error correction mended a block, until the system was started */
 	bool mended_exact;            /* by the kernel's count; else at least so often, by its log */
 };
@@ -84,7 +84,7 @@ struct ul_upper {
 
 /* What an earlier boot left of its failure: initrd/report/last_failure.h. */
 struct ul_last_failure {
-	const char *from; /* "efi", "pstore"; NULL: there is none */
+	const char *from; /* "efi", "pstore"; NULL: nothing was left */
 	unsigned int code;
 	char name[40], stage[24], sentence[700], underlay[24];
 	unsigned long long when; /* seconds since 1970; 0: not known */

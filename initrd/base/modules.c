@@ -18,7 +18,7 @@ static void ignore_log(void *data, int priority, const char *file, int line, con
 
 int ul_modules_open(struct ul_boot *b, struct ul_error *err)
 {
-	/* No modprobe.d: options and blacklists are the policy's matter, and there are none yet. */
+	/* No modprobe.d: options and blacklists are the policy's matter, which has no setting for them yet. */
 	const char *no_config = NULL;
 
 	if (b->kmod)
@@ -104,7 +104,7 @@ static void load_slowly(struct ul_boot *b, struct ul_loading *l)
 		(void)insert(mod);
 	if (l->pid == 0)
 		_exit(0);
-	l->pid = 0; /* there was no process to be had */
+	l->pid = 0; /* no process could be made: it was loaded here */
 }
 
 static void load_for_device(struct ul_boot *b, struct kmod_module *mod)

@@ -8,7 +8,7 @@ int ul_modules_open(struct ul_boot *b, struct ul_error *err);
 
 /*
  * Load the module, or every one that the device alias asks for, with what it depends on. 1: loaded,
- * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.
+ * or in the kernel already; 0: no module has that name; negative errno: the kernel refused it.
  */
 int ul_modules_load(struct ul_boot *b, const char *name_or_alias);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ADDING    "adding to the initramfs"
+static const char what[] = "adding to the initramfs";
 #define PATH_SIZE 1025 /* with its NUL */
 
 /* Absolute, and every part a plain name: what the kernel would unpack elsewhere is refused here. */
@@ -52,7 +52,7 @@ static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry
 	if (have->mode == wanted->mode && have->len == wanted->len && have->major == wanted->major &&
 	    have->minor == wanted->minor && (wanted->len == 0 || !memcmp(have->data, wanted->data, wanted->len)))
 		return 0;
-	return ul_error_set(err, UL_E_EXISTS, ADDING, *wanted->source ? wanted->source : wanted->path,
+	return ul_error_set(err, UL_E_EXISTS, what, *wanted->source ? wanted->source : wanted->path,
 			    "Give one of the two another path.", "/%s is taken by %s", have->path, other);
 }
 
@@ -65,11 +65,11 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 	if (at < c->entries.n && !strcmp(c->entries.at[at].path, wanted->path))
 		return conflict(&c->entries.at[at], wanted, err);
 	if (e.len > UL_CPIO_FILE_MAX || c->bytes + e.len > UL_CPIO_TOTAL_MAX)
-		return ul_error_set(err, UL_E_INPUT, ADDING, *e.source ? e.source : e.path, NULL,
+		return ul_error_set(err, UL_E_INPUT, what, *e.source ? e.source : e.path, NULL,
 				    "with its %zu bytes the initramfs would be larger than %u MiB", e.len,
 				    UL_CPIO_TOTAL_MAX >> 20);
 	if (ul_vector_reserve(&c->entries, 1) < 0)
-		return ul_error_nomem(err, ADDING);
+		return ul_error_nomem(err, what);
 	e.path = strdup(wanted->path);
 	e.source = strdup(wanted->source);
 	e.data = e.len ? malloc(e.len) : NULL;
@@ -77,7 +77,7 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 		free(e.path);
 		free(e.source);
 		free(e.data);
-		return ul_error_nomem(err, ADDING);
+		return ul_error_nomem(err, what);
 	}
 	if (e.len)
 		memcpy(e.data, wanted->data, e.len);
@@ -95,9 +95,9 @@ static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *
 	struct ul_cpio_entry whole = *e;
 
 	if (!plain_path(path))
-		return ul_error_set(err, UL_E_USAGE, ADDING, path,
+		return ul_error_set(err, UL_E_USAGE, what, path,
 				    "Give an absolute path without \".\", \"..\" and double slashes.",
-				    "no path in an initramfs can be that");
+				    "an initramfs cannot have this path");
 	snprintf(parent, sizeof(parent), "%s", path + 1);
 	whole.path = parent;
 	if (!whole.source)
@@ -153,16 +153,15 @@ int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, un
 	return add(c, path, &e, err);
 }
 
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
-		     enum ul_cpio_kind kind, const char *source, struct ul_error *err)
+int ul_cpio_add_file(struct ul_cpio *c, const struct ul_cpio_file *file, struct ul_error *err)
 {
-	struct ul_cpio_entry e = {.mode = S_IFREG | permissions,
-				  .data = (uint8_t *)data,
-				  .len = len,
-				  .kind = kind,
-				  .source = (char *)source};
+	struct ul_cpio_entry e = {.mode = S_IFREG | file->permissions,
+				  .data = (uint8_t *)file->data,
+				  .len = file->len,
+				  .kind = file->kind,
+				  .source = (char *)file->source};
 
-	return add(c, path, &e, err);
+	return add(c, file->path, &e, err);
 }
 
 const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *path)

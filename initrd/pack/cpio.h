@@ -54,16 +54,25 @@ struct ul_cpio {
 	uint64_t bytes;                          /* sum of the entries' len */
 };
 
+/* A file to add. */
+struct ul_cpio_file {
+	const char *path;
+	mode_t permissions;
+	const void *data;
+	size_t len;
+	enum ul_cpio_kind kind;
+	const char *source; /* where it came from, for messages; "": Underlay makes it */
+};
+
 /*
  * Add an entry; missing parent directories (0755) are added with it. path is absolute, without "." or
- * ".." or empty parts. A path that is there already: no failure if both are directories, or files of
- * equal bytes and mode, else -UL_E_EXISTS that names both sources. Data is copied.
+ * ".." or empty parts. A path that is there already is not a failure if both are directories, or files
+ * of equal bytes and mode; else -UL_E_EXISTS that names both sources. Data is copied.
  */
 int ul_cpio_add_dir(struct ul_cpio *c, const char *path, mode_t permissions, struct ul_error *err);
 int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major, unsigned minor,
 		     struct ul_error *err);
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
-		     enum ul_cpio_kind kind, const char *source, struct ul_error *err);
+int ul_cpio_add_file(struct ul_cpio *c, const struct ul_cpio_file *file, struct ul_error *err);
 
 /* The entry of that path (absolute), or NULL. */
 const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *path);

@@ -36,12 +36,15 @@ bool ul_elf_is(const uint8_t *data, size_t len);
  */
 int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret, struct ul_error *err);
 
-/*
- * Find the section of that name. *ret and *ret_len point into data; both are NULL and 0 where the
- * file has none. Returns 0 or -UL_E_INPUT.
- */
-int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, const uint8_t **ret,
-		   size_t *ret_len, struct ul_error *err);
+/* Bytes of the file that was handed in. */
+struct ul_elf_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+/* Find a section. *ret is NULL and 0 where the file does not have it. name: as above. Returns 0 or -UL_E_INPUT. */
+int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, struct ul_elf_bytes *ret,
+		   struct ul_error *err);
 
 /*
  * Drop what no loader reads: everything behind the last segment (symbols, debug information) and the

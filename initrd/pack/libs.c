@@ -10,7 +10,7 @@
 #include "common/file.h"
 #include "initrd/pack/elf.h"
 
-#define WORK "finding the libraries"
+static const char what[] = "finding the libraries";
 
 /* The directories that loaders search by themselves, by machine; Debian's multiarch names first. */
 static const struct {
@@ -134,7 +134,7 @@ static int collect_search_dirs(struct closure *c, const char *interpreter)
 	int r;
 
 	if (!own)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	while (default_dirs[row].machine != c->machine && default_dirs[row].machine != EM_NONE)
 		row++;
 	do /* no row is empty */
@@ -145,7 +145,7 @@ static int collect_search_dirs(struct closure *c, const char *interpreter)
 	/* A loader in a Nix store has its own directory as its default one. */
 	if (r == 0 && *own)
 		r = add_dir(c, own);
-	return r < 0 ? ul_error_nomem(c->err, WORK) : 0;
+	return r < 0 ? ul_error_nomem(c->err, what) : 0;
 }
 
 /* Read dir/name if it is a library of this machine. 1: it is; 0: it is not there, or another's. */
@@ -157,12 +157,12 @@ static int try_library(const struct closure *c, const char *dir, const char *nam
 	int r;
 
 	if (!path)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	r = read_below(c, path, UL_CPIO_FILE_MAX, &bytes);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(c->err, UL_E_SYSTEM, WORK, path, NULL, -r);
+		return ul_error_errno(c->err, UL_E_SYSTEM, what, path, NULL, -r);
 	d = bytes.data;
 	if (!ul_elf_is(d, bytes.len) || bytes.len < sizeof(Elf64_Ehdr) || d[EI_CLASS] != ELFCLASS64 ||
 	    d[EI_DATA] != ELFDATA2LSB || (d[18] | d[19] << 8) != c->machine)
@@ -206,12 +206,12 @@ static int try_search_part(const struct closure *c, const char *part, size_t len
 	int r;
 
 	if (!text)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	skip = !strncmp(text, "$ORIGIN", 7) ? 7 : !strncmp(text, "${ORIGIN}", 9) ? 9 : 0;
 	if (skip > 0) {
 		origin = true;
 		if (asprintf(&dir, "%.*s%s", (int)(strrchr(by, '/') - by), by, text + skip) < 0)
-			return ul_error_nomem(c->err, WORK);
+			return ul_error_nomem(c->err, what);
 	} else {
 		dir = ul_steal(text);
 	}
@@ -245,7 +245,7 @@ static int find_library(const struct closure *c, const struct need *n, struct fo
 	int r;
 
 	if (strchr(n->name, '/'))
-		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by,
+		return ul_error_set(c->err, UL_E_INPUT, what, n->by,
 				    "Link it so that it names the library without a directory.",
 				    "it needs %s by a path", n->name);
 	r = try_search_path(c, n->search, n->by, n->name, ret);
@@ -254,7 +254,7 @@ static int find_library(const struct closure *c, const struct need *n, struct fo
 	for (size_t i = 0; r == 0 && i < c->search.n; i++)
 		r = try_library(c, c->search.at[i], n->name, ret);
 	if (r == 0)
-		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by, "Install the library.",
+		return ul_error_set(c->err, UL_E_INPUT, what, n->by, "Install the library.",
 				    "it needs %s, which is in none of the directories that the "
 				    "loader searches",
 				    n->name);
@@ -280,17 +280,17 @@ static int queue(struct closure *c, const struct ul_elf *elf, const char *path)
 		if (queued(c, elf->needed.at[i]))
 			continue;
 		if (c->needs.n == UL_LIBS_MAX)
-			return ul_error_set(c->err, UL_E_INPUT, WORK, c->main_path, NULL,
+			return ul_error_set(c->err, UL_E_INPUT, what, c->main_path, NULL,
 					    "it needs more than %d libraries", UL_LIBS_MAX);
 		if (ul_vector_reserve(&c->needs, 1) < 0)
-			return ul_error_nomem(c->err, WORK);
+			return ul_error_nomem(c->err, what);
 		n = (struct need){.name = strdup(elf->needed.at[i]),
 				  .by = strdup(path),
 				  .search = strdup(search),
 				  .own_only = elf->runpath != NULL};
 		c->needs.at[c->needs.n++] = n;
 		if (!n.name || !n.by || !n.search)
-			return ul_error_nomem(c->err, WORK);
+			return ul_error_nomem(c->err, what);
 	}
 	return 0;
 }
@@ -301,9 +301,11 @@ static int add_library(struct closure *c, const char *name, struct found *f)
 
 	path = f->by_runpath ? strdup(f->path) : ul_path_join(c->system_dir, name);
 	if (!path)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	f->bytes.len = ul_elf_strip(f->bytes.data, f->bytes.len);
-	return ul_cpio_add_file(c->cpio, path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY, f->path, c->err);
+	return ul_cpio_add_file(
+		c->cpio, &(struct ul_cpio_file){path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY, f->path},
+		c->err);
 }
 
 /* Find library i of the queue, add it, queue what it needs. The loader is among them and is done. */
@@ -336,7 +338,7 @@ static int find_system_dir(struct closure *c)
 		return r;
 	c->system_dir = r == 1 ? strndup(f.path, (size_t)(strrchr(f.path, '/') - f.path))
 			       : strdup(c->search.at[c->search.n - 1]);
-	return c->system_dir ? 0 : ul_error_nomem(c->err, WORK);
+	return c->system_dir ? 0 : ul_error_nomem(c->err, what);
 }
 
 static int add_loader(struct closure *c, const char *interpreter)
@@ -347,8 +349,9 @@ static int add_loader(struct closure *c, const char *interpreter)
 	if (r < 0)
 		return ul_error_errno(c->err, UL_E_INPUT, "reading the loader of the program", interpreter, NULL, -r);
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c->cpio, interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY, interpreter,
-				c->err);
+	return ul_cpio_add_file(
+		c->cpio, &(struct ul_cpio_file){interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY, interpreter},
+		c->err);
 }
 
 static void closure_free(struct closure *c)
@@ -380,7 +383,7 @@ int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const ch
 	/* $ORIGIN wants a directory, so a path given as a bare name is completed. */
 	absolute = realpath(path, NULL);
 	if (!absolute)
-		return ul_error_errno(err, UL_E_SYSTEM, WORK, path, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, errno);
 	c.main_path = absolute;
 	if (*sysroot && !strncmp(absolute, sysroot, strlen(sysroot)))
 		c.main_path += strlen(sysroot);

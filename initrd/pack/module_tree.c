@@ -11,7 +11,8 @@
 #include "initrd/pack/elf.h"
 #include "initrd/pack/uncompress.h"
 
-#define READING "reading the kernel modules"
+static const char reading[] = "reading a kernel module";
+static const char what[] = "reading the kernel modules";
 
 void ul_module_normalise(char *name)
 {
@@ -27,7 +28,7 @@ void ul_module_normalise(char *name)
 	}
 }
 
-/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: that is no module's name (or no memory). */
+/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: not a module's name (or out of memory). */
 static char *module_name(const char *file)
 {
 	const char *end = strstr(file, ".ko");
@@ -141,7 +142,7 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 	int fd, r;
 
 	if (!tree.dir || !builtin)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? -errno : scan(&tree, fd, "", 0);
 	if (r == 0)
@@ -151,10 +152,10 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 	if (r == 0)
 		r = read_side_file(&tree, "modules.alias", &tree.aliases);
 	if (r < 0)
-		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_INPUT, READING, dir,
+		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_INPUT, what, dir,
 				      "Give the directory /lib/modules/VERSION of the kernel.", -r);
 	if (tree.files.n == 0 && tree.builtin.n == 0)
-		return ul_error_set(err, UL_E_INPUT, READING, dir,
+		return ul_error_set(err, UL_E_INPUT, what, dir,
 				    "Give the directory /lib/modules/VERSION of the kernel.",
 				    "it holds neither a module nor the list modules.builtin");
 	ul_vector_sort(&tree.files, by_name);
@@ -325,10 +326,10 @@ int ul_modinfo_parse(const uint8_t *info, size_t len, struct ul_module *m, struc
 		size_t n = strnlen(at, (size_t)(end - at));
 
 		if (n == (size_t)(end - at))
-			return ul_error_set(err, UL_E_INPUT, "reading a kernel module", m->path, NULL,
+			return ul_error_set(err, UL_E_INPUT, reading, m->path, NULL,
 					    "its .modinfo does not end with a NUL");
 		if (take_info(at, n, m) < 0)
-			return ul_error_nomem(err, READING);
+			return ul_error_nomem(err, what);
 		at += n + 1;
 	}
 	return 0;
@@ -340,24 +341,22 @@ int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_fil
 	const char *ko = strstr(strrchr(file->path, '/') ? strrchr(file->path, '/') : file->path, ".ko");
 	UL_CLEANUP(ul_module_free) struct ul_module m = {.name = strdup(file->name)};
 	ul_autofree char *full = ul_path_join(tree->dir, file->path);
-	const uint8_t *info;
-	size_t len;
+	struct ul_elf_bytes info;
 	int r;
 
 	m.path = strndup(file->path, (size_t)(ko - file->path) + 3);
 	if (!m.name || !m.path || !full)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	r = ul_read_uncompressed(full, UL_MODULE_FILE_MAX, &m.data, err);
 	if (r == 0)
-		r = ul_elf_section(m.data.data, m.data.len, ".modinfo", full, &info, &len, err);
-	if (r == 0 && !info)
-		r = ul_error_set(err, UL_E_INPUT, "reading a kernel module", full, NULL,
-				 "it has no .modinfo section, so it is no kernel module");
+		r = ul_elf_section(m.data.data, m.data.len, ".modinfo", full, &info, err);
+	if (r == 0 && !info.data)
+		r = ul_error_set(err, UL_E_INPUT, reading, full, NULL,
+				 "it has no .modinfo section, so it is not a kernel module");
 	if (r == 0)
-		r = ul_modinfo_parse(info, len, &m, err);
+		r = ul_modinfo_parse(info.data, info.len, &m, err);
 	if (r == 0 && (!m.kernel || !*m.kernel || strchr(m.kernel, '/') || m.kernel[0] == '.'))
-		r = ul_error_set(err, UL_E_INPUT, "reading a kernel module", full, NULL,
-				 "it does not say which kernel it is for");
+		r = ul_error_set(err, UL_E_INPUT, reading, full, NULL, "it does not say which kernel it is for");
 	if (r < 0)
 		return r;
 	*ret = m;

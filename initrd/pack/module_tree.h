@@ -44,7 +44,7 @@ struct ul_module {
 int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_error *err);
 void ul_module_tree_free(struct ul_module_tree *tree);
 
-/* The file of that name ('-' and '_' are one character); NULL: the tree has none. */
+/* The file of that name ('-' and '_' are one character); NULL: the tree does not have it. */
 const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree, const char *name);
 
 /* Is a module of that name, or one that has it as an alias, built into the kernel? */

@@ -9,7 +9,7 @@
 #include "initrd/pack/kmod_index.h"
 #include "initrd/pack/module_tree.h"
 
-#define PACKING "packing the kernel modules"
+static const char what[] = "packing the kernel modules";
 
 /* Most modules that an initramfs may hold. */
 #define SET_MAX 4096
@@ -22,7 +22,7 @@ struct set {
 
 static int nomem(struct set *s)
 {
-	return ul_error_nomem(s->err, PACKING);
+	return ul_error_nomem(s->err, what);
 }
 
 static struct ul_module *set_find(const struct set *s, const char *name)
@@ -40,7 +40,7 @@ static int set_add(struct set *s, const struct ul_module_file *file)
 	if (set_find(s, file->name))
 		return 0;
 	if (s->modules.n == SET_MAX)
-		return ul_error_set(s->err, UL_E_INPUT, PACKING, s->tree->dir, NULL, "more than %d modules are wanted",
+		return ul_error_set(s->err, UL_E_INPUT, what, s->tree->dir, NULL, "more than %d modules are wanted",
 				    SET_MAX);
 	if (ul_vector_reserve(&s->modules, 1) < 0)
 		return nomem(s);
@@ -65,7 +65,7 @@ static int find_by_scan(struct set *s, const char *alias, const struct ul_module
 	return 0;
 }
 
-/* A soft or weak dependency: a module's name or an alias, and no failure where there is neither. */
+/* A soft or weak dependency: a module's name or an alias. Where nothing has it, that is not a failure. */
 static int add_soft(struct set *s, const char *name)
 {
 	const struct ul_module_file *file = ul_module_tree_find(s->tree, name);
@@ -108,7 +108,7 @@ static int add_depends(struct set *s, size_t i)
 		if (file)
 			r = set_add(s, file);
 		else if (!ul_module_tree_builtin(s->tree, name))
-			r = ul_error_set(s->err, UL_E_MODULE, PACKING, s->modules.at[i].name,
+			r = ul_error_set(s->err, UL_E_MODULE, what, s->modules.at[i].name,
 					 "Give the whole tree of the kernel's modules.",
 					 "it needs %s, which %s has neither as a module nor in "
 					 "modules.builtin",
@@ -127,7 +127,7 @@ static int add_wanted(struct set *s, const struct ul_module_want *w, struct ul_m
 	if (!file && !w->required)
 		return ul_names_add_new(&report->missing, w->name) < 0 ? nomem(s) : 0;
 	if (!file)
-		return ul_error_set(s->err, UL_E_MODULE, PACKING, w->name,
+		return ul_error_set(s->err, UL_E_MODULE, what, w->name,
 				    "Give the modules' directory of a kernel that has it.",
 				    "%s has it neither as a module nor in modules.builtin; it is "
 				    "needed because %s",
@@ -143,8 +143,7 @@ static int check_kernel(struct set *s, struct ul_module_report *report)
 {
 	for (size_t i = 1; i < s->modules.n; i++)
 		if (strcmp(s->modules.at[i].kernel, s->modules.at[0].kernel) != 0)
-			return ul_error_set(s->err, UL_E_INPUT, PACKING, s->tree->dir,
-					    "Give the directory of one kernel.",
+			return ul_error_set(s->err, UL_E_INPUT, what, s->tree->dir, "Give the directory of one kernel.",
 					    "%s is for kernel %s, but %s is for %s", s->modules.at[0].name,
 					    s->modules.at[0].kernel, s->modules.at[i].name, s->modules.at[i].kernel);
 	if (s->modules.n > 0 && !(report->kernel = strdup(s->modules.at[0].kernel)))
@@ -196,10 +195,10 @@ static int add_index(struct ul_cpio *c, const char *dir, const char *name, struc
 	int r = path ? ul_kmod_index_write(pairs, count, &bytes) : -ENOMEM;
 
 	if (r == -EINVAL)
-		return ul_error_set(err, UL_E_INPUT, PACKING, name, NULL, "a module's name or alias is no plain text");
+		return ul_error_set(err, UL_E_INPUT, what, name, NULL, "a module's name or alias is not plain text");
 	if (r < 0)
-		return ul_error_nomem(err, PACKING);
-	return ul_cpio_add_file(c, path, 0644, bytes.data, bytes.len, UL_CPIO_MODULE, "", err);
+		return ul_error_nomem(err, what);
+	return ul_cpio_add_file(c, &(struct ul_cpio_file){path, 0644, bytes.data, bytes.len, UL_CPIO_MODULE, ""}, err);
 }
 
 static int add_dep_index(struct ul_cpio *c, struct set *s, const char *dir)
@@ -279,7 +278,9 @@ static int add_softdeps(struct ul_cpio *c, struct set *s, const char *dir)
 		if (r == 0)
 			r = ul_buffer_append(&text, "\n", 1);
 	}
-	return r < 0 ? nomem(s) : ul_cpio_add_file(c, path, 0644, text.data, text.len, UL_CPIO_MODULE, "", s->err);
+	return r < 0 ? nomem(s)
+		     : ul_cpio_add_file(c, &(struct ul_cpio_file){path, 0644, text.data, text.len, UL_CPIO_MODULE, ""},
+					s->err);
 }
 
 static int add_files(struct ul_cpio *c, struct set *s, const char *dir, struct ul_module_report *report)
@@ -291,7 +292,9 @@ static int add_files(struct ul_cpio *c, struct set *s, const char *dir, struct u
 
 		if (!path || ul_names_add(&report->packed, m->name) < 0)
 			return nomem(s);
-		r = ul_cpio_add_file(c, path, 0644, m->data.data, m->data.len, UL_CPIO_MODULE, m->path, s->err);
+		r = ul_cpio_add_file(
+			c, &(struct ul_cpio_file){path, 0644, m->data.data, m->data.len, UL_CPIO_MODULE, m->path},
+			s->err);
 		if (r < 0)
 			return r;
 	}
@@ -305,8 +308,9 @@ static int add_list(struct ul_cpio *c, const struct ul_module_report *report, st
 
 	for (size_t i = 0; i < report->listed.n; i++)
 		if (ul_buffer_printf(&text, "%s\n", report->listed.at[i]) < 0)
-			return ul_error_nomem(err, PACKING);
-	return ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, text.data, text.len, UL_CPIO_CONFIG, "", err);
+			return ul_error_nomem(err, what);
+	return ul_cpio_add_file(
+		c, &(struct ul_cpio_file){UL_PATH_MODULES_LOAD, 0644, text.data, text.len, UL_CPIO_CONFIG, ""}, err);
 }
 
 static int lay(struct ul_cpio *c, struct set *s, struct ul_module_report *report)

@@ -5,7 +5,11 @@
 
 #include "common/bytes.h"
 
+static const char appending[] = "appending to a PE file";
+
 #define OPTIONAL_MIN 152 /* bytes: up to and with the fifth data directory */
+#define DIRECTORIES  108 /* in the optional header: how many data directories there are */
+#define CERTIFICATES 144 /* the fifth: offset in the file, size */
 #define ROW          40  /* bytes of a row of the section table */
 #define MEMORY_ALIGN 4096
 #define SIZE_LIMIT   0x7fffffffu
@@ -50,18 +54,19 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 		return malformed(pe->name, "its optional header is too short", err);
 	p += pe->optional;
 	if (ul_get_le16(p) != 0x20b)
-		return malformed(pe->name, "it is no 64-bit PE file", err);
+		return malformed(pe->name, "it is not a 64-bit PE file", err);
 	pe->section_alignment = ul_get_le32(p + 32);
 	pe->file_alignment = ul_get_le32(p + 36);
 	pe->image_size = ul_get_le32(p + 56);
 	pe->headers_size = ul_get_le32(p + 60);
 	if (!power_of_two(pe->section_alignment) || !power_of_two(pe->file_alignment) ||
 	    pe->section_alignment > 0x200000 || pe->file_alignment > 0x10000)
-		return malformed(pe->name, "an alignment is no power of two, or too large", err);
-	if (ul_get_le32(p + 108) > 4) {
-		pe->certificates = ul_get_le32(p + 144);
-		pe->certificates_size = ul_get_le32(p + 148);
-	}
+		return malformed(pe->name, "an alignment is too large, or not a power of two", err);
+	if (ul_get_le32(p + DIRECTORIES) > 4)
+		pe->certificates_size = ul_get_le32(p + CERTIFICATES + 4);
+	/* Of a table that is not there, the offset means nothing. */
+	if (pe->certificates_size)
+		pe->certificates = ul_get_le32(p + CERTIFICATES);
 	if (!inside(pe->len, pe->certificates, pe->certificates_size))
 		return malformed(pe->name, "its certificate table lies outside the file", err);
 	pe->table = pe->optional + optional_size;
@@ -169,10 +174,10 @@ static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, 
 	uint64_t room = pe->headers_size;
 
 	if (pe->certificates_size)
-		return malformed(pe->name, "it is signed, and the signature would not hold", err);
+		return malformed(pe->name, "it is signed, and the signature would be void", err);
 	for (size_t i = 0; i < n; i++)
 		if (ul_pe_find(pe, add[i].name))
-			return ul_error_set(err, UL_E_INPUT, "appending to a PE file", pe->name,
+			return ul_error_set(err, UL_E_INPUT, appending, pe->name,
 					    "Give systemd's stub as it is packaged.", "it has a section %s already",
 					    add[i].name);
 	for (size_t i = 0; i < pe->n_sections; i++)
@@ -225,12 +230,14 @@ static int append_data(const struct ul_pe *pe, const struct ul_pe_addition *add,
 	return r < 0 ? r : pad(out, align_up(out->len, pe->file_alignment));
 }
 
-/* The numbers of the optional header that grow with the sections. */
+/* The numbers of the headers that change with the sections. */
 static void put_sizes(const struct ul_pe *pe, struct ul_buffer *out, uint32_t data, uint32_t code, uint32_t image_size)
 {
 	uint8_t *o = out->data + pe->optional;
 
 	memset(out->data + pe->header + 12, 0, 8); /* the symbols are gone */
+	if (ul_get_le32(o + DIRECTORIES) > 4)
+		memset(o + CERTIFICATES, 0, 8); /* none (check_room), and their place may have been cut off */
 	ul_put_le32(o + 4, ul_get_le32(o + 4) + code);
 	ul_put_le32(o + 8, ul_get_le32(o + 8) + data);
 	ul_put_le32(o + 56, image_size);
@@ -276,7 +283,7 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		sums[add[i].flags == UL_PE_CODE] += out.len - offset;
 	}
 	if (r < 0)
-		return ul_error_nomem(err, "appending to a PE file");
+		return ul_error_nomem(err, appending);
 	ul_put_le16(out.data + pe->header + 6, (uint16_t)(pe->n_sections + n));
 	put_sizes(pe, &out, (uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)align_up(memory, align));
 	*ret = out;

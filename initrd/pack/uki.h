@@ -18,7 +18,7 @@
 #pragma once
 
 #include "initrd/pack/pe.h"
-#include "verity/format/signature.h"
+#include "verity/image/signer.h"
 
 #define UL_UKI_PART_MAX    (512u << 20) /* bytes of kernel, of one initramfs */
 #define UL_UKI_CMDLINE_MAX 2047         /* bytes; COMMAND_LINE_SIZE less its NUL, on x86 and aarch64 */

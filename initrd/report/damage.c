@@ -24,8 +24,8 @@ static void locate(const struct ul_lower *lower, uint64_t block, int fd)
 	char text[400] = "";
 
 	(void)ul_locate_blocks(&lower->slot.data, lower->seal.d.data_block_size, &block, 1, &places, &err);
-	if (places.n > 0 && places.rows[0].kind != UL_PLACE_UNUSED && places.rows[0].kind != UL_PLACE_UNKNOWN)
-		ul_place_text(&places.rows[0], text, sizeof(text));
+	if (places.n > 0 && places.at[0].kind != UL_PLACE_UNUSED && places.at[0].kind != UL_PLACE_UNKNOWN)
+		ul_place_text(&places.at[0], text, sizeof(text));
 	(void)ul_write_full(fd, text, strlen(text));
 }
 

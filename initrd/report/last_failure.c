@@ -97,7 +97,7 @@ static bool same(const struct ul_last_failure *a, const struct ul_last_failure *
 
 /* ---- in an EFI variable ---- */
 
-/* The variable's file, its filesystem mounted; false: there are no variables. */
+/* The variable's file, its filesystem mounted; false: the machine does not have variables. */
 static bool efi_file(struct ul_boot *b, char path[PATH_MAX])
 {
 	bool mounted;
@@ -134,7 +134,7 @@ static void make_mutable(const char *path)
 	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
-/* 1: it stands there, 0: there are no variables, or -errno. */
+/* 1: the variable holds it; 0: the machine does not have variables; -errno. */
 static int efi_keep(struct ul_boot *b, const char *record)
 {
 	unsigned char bytes[sizeof(efi_attributes) + UL_LAST_FAILURE_MAX];
@@ -301,5 +301,5 @@ void ul_last_failure_clear(struct ul_boot *b)
 		snprintf(path, sizeof(path), "%s/fs/pstore/%s", b->sys_dir, f->pstore_file);
 	make_mutable(path);
 	if (unlink(path) < 0)
-		ul_log(UL_LOG_WARNING, "failure: taking the last report away: %s: %s.", path, strerror(errno));
+		ul_log(UL_LOG_WARNING, "failure: removing the last report: %s: %s.", path, strerror(errno));
 }

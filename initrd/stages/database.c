@@ -1,10 +1,10 @@
 /*
- * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent upper
- * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
- * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
- * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
- * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a manifest, which
- * the policy must permit, has neither.
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent
+ * upper has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads
+ * the lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
+ * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; for a persistent upper stage reconcile did
+ * it). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a
+ * manifest, which the policy must permit, has neither.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/stages/database_mode.h"
-#include "initrd/stages/gcroots.h"
+#include "initrd/stages/database_gcroots.h"
 #include "initrd/stages/stages.h"
 
 static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
@@ -48,7 +48,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	const char *named = b->policy.remount_hook;
-	const char *hook = named && *named ? named : lower->remount_hook;
+	const char *hook = named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
@@ -113,7 +113,7 @@ static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
 	if (root < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
 	snprintf(name, sizeof(name), "lower%zu", number);
-	r = ul_gcroots_write(lower->manifest, root, state, name, b->upper.persistent, &n, err);
+	r = ul_gcroots_write(&(struct ul_gcroots){lower->manifest, root, state, name, b->upper.persistent}, &n, err);
 	b->n_gcroots += n;
 	return r;
 }

@@ -9,19 +9,13 @@
 #include "common/cleanup.h"
 #include "common/config.h"
 #include "common/paths.h"
+#include "common/version_number.h"
 #include "initrd/base/boot_paths.h"
 
 /* The local-overlay store came with Nix 2.22. */
 static bool nix_can_attach(const char *version)
 {
-	char first[8], second[8];
-	uint64_t major, minor;
-
-	/* "2.26.3", "2.34pre20251217_a1b2c3" */
-	if (!version || sscanf(version, "%7[0-9].%7[0-9]", first, second) != 2 || !ul_parse_number(first, &major) ||
-	    !ul_parse_number(second, &minor))
-		return false;
-	return major > 2 || (major == 2 && minor >= 22);
+	return ul_version_at_least(version, 2, 22) == 1;
 }
 
 static void decide(struct ul_boot *b, const struct ul_lower *lower)
@@ -31,7 +25,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 	b->database = (enum ul_database_mode)b->policy.database;
 	if (!lower->manifest) {
 		b->database = UL_DATABASE_NONE;
-		why = "the image registers no path";
+		why = "the image does not register its paths";
 	} else if (b->database == UL_DATABASE_ATTACH && strcmp(lower->store, UL_LOWER_STORE) != 0) {
 		b->database = UL_DATABASE_REBUILD;
 		why = "the image's store is not at /nix/store, where Nix could attach it";
@@ -42,7 +36,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 		why = "the image has no database";
 	} else if (!version || !*version) {
 		b->database = UL_DATABASE_REBUILD;
-		why = "the policy does not tell Nix's version";
+		why = "the policy does not say which Nix it is";
 	} else {
 		bool can = nix_can_attach(version);
 

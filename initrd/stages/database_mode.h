@@ -4,7 +4,7 @@
 #include "initrd/base/boot.h"
 
 /*
- * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: attach is what
- * the policy wants, and the image has no whole database.
+ * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: the
+ * policy wants attach, and the image does not have a whole database.
  */
 int ul_database_decide(struct ul_boot *b, struct ul_error *err);

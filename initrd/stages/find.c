@@ -3,8 +3,8 @@
  * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name. Only partition tables
  * and labels were read; nothing is believed yet. Devices that are not there are waited for by uevent.
  *
- * It runs again when the slot was refused. Then the next one is taken; when there is none, another disk
- * may still bring one during the policy's settle time; when that is over the first refusal is the failure.
+ * It runs again when the slot was refused, and takes the next one. When no slot is left, another disk may still
+ * bring one during the policy's settle time; when that is over the first refusal is the failure.
  *
  * Where the policy's mode is insecure no slot is looked for: the element is the directory that the host shares.
  */
@@ -37,42 +37,30 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 {
 	const char *name = b->policy.name;
 	struct ul_slot_list *all = &b->slots;
-	size_t kept = first;
 
-	for (size_t i = first; i < all->n; i++) {
-		struct ul_slot *slot = &all->slots[i];
-		bool wanted = !name || !*name || !strcmp(name, slot->name);
-		struct ul_slot unwanted = *slot;
+	for (size_t i = first; i < all->n;) {
+		const struct ul_slot *slot = &all->at[i];
 
-		if (wanted) {
-			*slot = all->slots[kept];
-			all->slots[kept++] = unwanted;
+		if (!name || !strcmp(name, slot->name)) {
+			i++;
 			continue;
 		}
 		s->n_other++;
 		ul_slot_title(slot, s->other, sizeof(s->other));
-		ul_log(UL_LOG_DEBUG, "find: %s: another name than the policy's", s->other);
-	}
-	while (all->n > kept) {
-		struct ul_slot_list one = {.slots = malloc(sizeof(struct ul_slot)), .n = 1};
-
-		if (!one.slots)
-			return;
-		one.slots[0] = all->slots[--all->n];
-		ul_slots_free(&one);
+		ul_log(UL_LOG_DEBUG, "find: %s: its name is not the policy's", s->other);
+		ul_slots_remove(all, i);
 	}
 }
 
 /* dev_dir: where its partitions' devices are; NULL: it is a file. */
 static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s, struct ul_error *err)
 {
-	static const char *const designators[] = {"usr", "root"};
 	size_t before = b->slots.n;
 	struct ul_error why = {0};
 
 	if (ul_names_has(&b->disks_done, disk))
 		return 0;
-	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
+	if (ul_slots_probe(disk, dev_dir, ul_designator_words[b->policy.designator], &b->slots, &why) < 0) {
 		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;
@@ -123,9 +111,9 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 	int r = 0;
 
 	*s = (struct search){.told = s->broken.code};
-	if (b->policy.file && *b->policy.file)
+	if (b->policy.file)
 		return probe_files(b, s, err);
-	if (!b->policy.disks || !b->policy.disks[0])
+	if (!b->policy.disks)
 		return ul_devices_each_disk(b, probe_listed, &listed);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
 		char disk[PATH_MAX];
@@ -143,15 +131,15 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	const char *name = b->policy.name;
 	char disks[200] = "a disk";
 
-	if (b->policy.file && *b->policy.file) {
+	if (b->policy.file) {
 		snprintf(buf, size, "%.100s on %.100s", b->policy.file, b->policy.file_device);
 		return;
 	}
-	if (b->policy.disks && b->policy.disks[0])
+	if (b->policy.disks)
 		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
 			 b->policy.disks[1] ? " (or another that the policy names)" : "");
-	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name && *name ? " named " : "",
-		 name && *name ? name : "", b->policy.designator ? "root" : "usr");
+	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name ? " named " : "",
+		 name ? name : "", ul_designator_words[b->policy.designator]);
 }
 
 /* The search is over: why there is no slot. */
@@ -180,9 +168,8 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Install the image, or correct [image] name.",
 				    "there is only %s", s->other);
 	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Write the image to a disk of this machine.",
-			    b->files_found ? "no file of %zu holds a signed image for this machine "
-					     "after %g s"
-					   : "no disk of %zu has such a partition after %g s",
+			    b->files_found ? "none of the files (%zu) holds a signed image for this machine after %g s"
+					   : "none of the disks (%zu) has such a partition after %g s",
 			    s->n_disks, seconds);
 }
 
@@ -196,8 +183,8 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 				    UL_BOOT_LOWERS);
 	ul_slots_sort(&b->slots);
 	lower = &b->lowers[b->n_lowers++];
-	*lower = (struct ul_lower){.slot = b->slots.slots[0], .has_slot = true};
-	memmove(&b->slots.slots[0], &b->slots.slots[1], --b->slots.n * sizeof(b->slots.slots[0]));
+	*lower = (struct ul_lower){.slot = b->slots.at[0], .has_slot = true};
+	ul_vector_remove(&b->slots, 0); /* the lower owns it now */
 	if (b->files_found) {
 		int r = ul_find_attach(b, &lower->slot, err);
 

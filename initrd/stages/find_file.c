@@ -20,8 +20,10 @@
 #include "initrd/base/log.h"
 #include "initrd/base/modules.h"
 #include "initrd/upper/devices_named.h"
-#include "verity/format/image_info.h"
+#include "verity/format/version.h"
 #include "verity/open/loop_device.h"
+
+static const char opening[] = "opening the image's file";
 
 #define NAMES_MAX 4096 /* of the directory that are looked at */
 
@@ -104,8 +106,8 @@ static int mount_host(struct ul_boot *b, const char *device, const char *target,
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_DEVICE, what, device, NULL, errno);
 	if (!fs)
-		return ul_error_set(err, UL_E_FILESYSTEM, what, device, "Put the image on vfat, ext4 or ISO 9660.",
-				    "none of these filesystems is on it");
+		return ul_error_set(err, UL_E_FILESYSTEM, what, device, "Put the image on one of these.",
+				    "it holds neither vfat, ext4 nor ISO 9660");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(fs->modules) && fs->modules[i]; i++)
 		(void)ul_modules_load(b, fs->modules[i]);
 	r = ul_mkdir_parents(AT_FDCWD, target, 0755);
@@ -153,7 +155,7 @@ static int take(struct ul_boot *b, int dir_fd, const char *folder, const char *n
 		return ul_names_take(&b->files, ul_path_join(folder, name));
 	}
 	ul_escape_text(shown, sizeof(shown), name);
-	ul_log(UL_LOG_WARNING, "find: %s: %s", shown, r ? strerror(r) : "it is no regular file");
+	ul_log(UL_LOG_WARNING, "find: %s: %s", shown, r ? strerror(r) : "it is not a regular file");
 	return 0;
 }
 
@@ -229,10 +231,12 @@ static int attach(struct ul_boot *b, struct ul_extent *extent, struct ul_error *
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL, errno);
-	if (!S_ISREG(st.st_mode) || b->n_loops == UL_ARRAY_SIZE(b->loops))
-		return ul_error_set(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL,
-				    "it is no regular file, or one too many");
+		return ul_error_errno(err, UL_E_DEVICE, opening, extent->device, NULL, errno);
+	if (!S_ISREG(st.st_mode))
+		return ul_error_set(err, UL_E_DEVICE, opening, extent->device, NULL, "it is not a regular file");
+	if (b->n_loops == UL_ARRAY_SIZE(b->loops))
+		return ul_error_set(err, UL_E_DEVICE, opening, extent->device, NULL,
+				    "%zu partitions of files are loop devices already", b->n_loops);
 	(void)ul_modules_load(b, "loop");
 	r = ul_loop_attach(b->dev_dir, fd, extent->offset, extent->size, path, &b->loops[b->n_loops]);
 	if (r < 0)

@@ -21,11 +21,6 @@
 static const char what[] = "looking into an image that is not ours";
 static const char reading[] = "reading the registration";
 
-int ul_corrupt_or(int code, int errnum)
-{
-	return errnum == EIO ? UL_E_CORRUPT : code;
-}
-
 bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
 {
 	struct stat st;
@@ -62,7 +57,7 @@ static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
 		int r = is_store(root_fd, places[i]);
 
 		if (r < 0)
-			return ul_error_errno(err, ul_corrupt_or(UL_E_FILESYSTEM, -r), what, places[i], NULL, -r);
+			return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, places[i], NULL, -r);
 		if (r == 0)
 			continue;
 		lower->store = places[i];
@@ -95,7 +90,7 @@ static int import(struct ul_lower *lower, const struct ul_buffer *text, const ch
 	return r;
 }
 
-/* 1: the manifest is made; 0: there is no such file. */
+/* 1: the manifest is made; 0: the image does not have this file. */
 static int take_registration(struct ul_lower *lower, int root_fd, const char *path, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -104,7 +99,7 @@ static int take_registration(struct ul_lower *lower, int root_fd, const char *pa
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(err, ul_corrupt_or(UL_E_MANIFEST, -r), reading, path, NULL, -r);
+		return ul_error_errno_of_lower(err, UL_E_MANIFEST, reading, path, NULL, -r);
 	r = import(lower, &text, path, err);
 	if (r < 0)
 		return r;
@@ -119,7 +114,7 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 	char in_store[PATH_MAX];
 	int r;
 
-	if (asked && *asked) {
+	if (asked) {
 		while (*asked == '/')
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
@@ -139,13 +134,12 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		r = take_registration(lower, root_fd, in_store, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (b->policy.manifest == 0)
+	if (b->policy.manifest == UL_REQUIRED)
 		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
-				    "Put a registration into the image, or set [lower] manifest = "
-				    "optional.",
+				    "Put a registration into the image, or set [lower] manifest = optional.",
 				    "it has neither a manifest nor a registration of its paths");
-	ul_log(UL_LOG_WARNING, "lower: the image registers no path: Nix will know none of its store, and must not "
-			       "collect garbage");
+	ul_log(UL_LOG_WARNING,
+	       "lower: the image does not register its paths: Nix will not know them, and must not collect garbage");
 	return 0;
 }
 
@@ -157,12 +151,10 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	const char *name = b->policy.name;
 
 	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
-	if (name && *name && b->policy.pinned_len == 0)
+	if (name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
 				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
-				    "the policy wants %s, and nothing sealed in this image tells "
-				    "its name",
-				    name);
+				    "the policy wants %s, and nothing sealed in this image tells its name", name);
 	info->name = strdup(lower->slot.name);
 	info->version = strdup(lower->slot.version);
 	info->store_dir = strdup(UL_PATH_STORE);

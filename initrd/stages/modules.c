@@ -1,8 +1,8 @@
 /*
- * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list is
- * loaded, in that order; so are the quick drivers of what the devices present ask for by their aliases, and the
- * slow ones are known (initrd/layout/modules.h has the ways to be loaded). b->uevent_fd tells of devices that appear from
- * here on: a bus found by one driver brings devices for the next.
+ * Stage modules. Before: /sys is there. After: every module that /etc/underlay/modules and the policy list is loaded,
+ * in that order; so are the quick drivers of what the devices present ask for by their aliases, and the slow ones are
+ * known (initrd/layout/modules.h has the ways to be loaded). b->uevent_fd tells of devices that appear from here on: a
+ * bus found by one driver brings devices for the next.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,9 @@
 #include "initrd/base/modules.h"
 #include "initrd/layout/modules.h"
 #include "initrd/stages/stages.h"
+
+static const char reading_list[] = "reading the list of modules";
+static const char loading[] = "loading a kernel module";
 
 /* Built in without an entry in modules.builtin (none is packed, say): sysfs knows some of these. */
 static bool in_kernel(const struct ul_boot *b, const char *name)
@@ -40,11 +43,10 @@ static int load_required(struct ul_boot *b, const char *name, const char *from, 
 	if (r > 0 || in_kernel(b, name))
 		return 0;
 	if (r == 0)
-		return ul_error_set(err, UL_E_MODULE, "loading a kernel module", name,
+		return ul_error_set(err, UL_E_MODULE, loading, name,
 				    "Build the initramfs with it, or take it off the list.",
 				    "%s wants it, but neither the initramfs nor the kernel has it", from);
-	return ul_error_errno(err, UL_E_MODULE, "loading a kernel module", name,
-			      "The module must be of this very kernel.", -r);
+	return ul_error_errno(err, UL_E_MODULE, loading, name, "The module must be of this very kernel.", -r);
 }
 
 /* One name a line, '#' begins a comment. */
@@ -56,14 +58,14 @@ static int load_list(struct ul_boot *b, struct ul_error *err)
 	int r;
 
 	if (!path)
-		return ul_error_nomem(err, "reading the list of modules");
+		return ul_error_nomem(err, reading_list);
 	r = ul_read_file(AT_FDCWD, path, UL_MODULES_LIST_MAX, &text);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CONFIG, "reading the list of modules", path, NULL, -r);
+		return ul_error_errno(err, UL_E_CONFIG, reading_list, path, NULL, -r);
 	if (!ul_buffer_string(&text))
-		return ul_error_nomem(err, "reading the list of modules");
+		return ul_error_nomem(err, reading_list);
 	for (char *line = strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char *name = line + strspn(line, " \t");
 

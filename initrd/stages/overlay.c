@@ -62,7 +62,7 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 	if (!u->persistent)
 		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
 	return ul_error_set(err, UL_E_OVERLAY, what, options,
-			    "The kernel's log says what it misses; the disk itself is whole.",
+			    "The kernel's log says why; the disk itself is sound.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
 

@@ -1,7 +1,7 @@
 /*
- * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie in
- * the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in
- * our place. Does not return when it succeeds. PID 1 only.
+ * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie
+ * in the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in our
+ * place. Does not return when it succeeds. PID 1 only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +26,8 @@
 #include "initrd/report/last_failure.h"
 #include "initrd/report/state.h"
 #include "initrd/stages/stages.h"
+
+static const char starting[] = "starting the system's init";
 
 static const char *const api[] = {"/dev", "/proc", "/sys", "/run"};
 
@@ -55,7 +57,7 @@ static void empty_directory(int fd, dev_t dev)
 	}
 }
 
-/* Only the kernel's own rootfs is emptied: whatever else / may be, it is somebody's. */
+/* Only the kernel's own rootfs is emptied: any other / belongs to somebody. */
 static void empty_initramfs(int fd)
 {
 	struct statfs fs;
@@ -108,7 +110,7 @@ static void restore_process(void)
 
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 {
-	const char *name = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *name = b->policy.init;
 	char *const environment[] = {(char *)"HOME=/", (char *)"TERM=linux", NULL};
 	char init[PATH_MAX];
 	char *const arguments[] = {init, NULL};
@@ -131,8 +133,8 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	restore_process();
 	execve(init, arguments, environment);
 	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init, "Write the image again.",
+		return ul_error_set(err, UL_E_CORRUPT, starting, init, "Write the image again.",
 				    "a block of it or of its interpreter cannot be read");
-	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,
+	return ul_error_errno(err, UL_E_NO_SYSTEM, starting, init,
 			      "Its interpreter and libraries must be in the image too.", errno);
 }

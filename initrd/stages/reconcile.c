@@ -1,10 +1,11 @@
 /*
- * Stage reconcile. Before: lower and upper are mounted. After: what earlier sessions built is in the upper's kept layer,
- * and Nix's database agrees with it and with this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy says so, a
- * lower that would cost the upper valid paths is refused before anything was written: the next slot is tried.
+ * Stage reconcile. Before: lower and upper are mounted. After: Nix's database in the upper is right for this lower
+ * (dbgen/reconcile/reconcile.h tells how, and in which order), what earlier sessions built is in the kept layer, and this
+ * boot has a session of its own to write to. Where the policy says so, a lower that would cost the upper valid paths is
+ * refused before anything was written: the next slot is tried.
  *
- * An upper on tmpfs was made by stage upper a moment ago: it is shown to be empty, so there is nothing to reconcile.
- * Should it not be, it is not the upper that we made.
+ * The rows are judged first, over the sessions as they lie: should this lower be refused, or turn out to be damaged,
+ * nothing was thrown away for its sake. An upper on tmpfs was made a moment ago: there is nothing to join or reconcile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,7 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		.refuse = p->vanished == 1,
 		.check_always = p->database_check == 1,
 		.quarantine_age = p->quarantine_age_us / 1000000,
-		.quarantine_size = p->quarantine_size,
+		.quarantine_size = p->quarantine_size_bytes,
 	};
 	int r;
 
@@ -100,10 +101,9 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		o.lower.database = database;
 	}
 	ul_reconcile_report_free(&b->reconcile);
-	/* First what the sealed directory itself decides; the rows then find the kept layer as it will be served. */
-	r = ul_upper_join(b, err);
+	r = ul_reconcile(&o, &b->reconcile, err);
 	if (r == 0)
-		r = ul_reconcile(&o, &b->reconcile, err);
+		r = ul_upper_join(b, err);
 	/* Full, or failing: the machine starts without it, and says so, where the policy wants that. */
 	if (r == -UL_E_UPPER && ul_upper_give_up(b, err) == 0)
 		return 0;

@@ -40,8 +40,8 @@ int ul_system_check(int root_fd, const char *system, const char *init, struct ul
 	snprintf(path, sizeof(path), "%s/%s", system, init);
 	fd = ul_open_in_root(root_fd, path);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, errno == EIO ? UL_E_CORRUPT : UL_E_NO_SYSTEM, what, path,
-				      "Build the image with a system that has it.", errno);
+		return ul_error_errno_of_lower(err, UL_E_NO_SYSTEM, what, path,
+					       "Build the image with a system that has it.", errno);
 	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL, "it is not an executable file");
 	return 0;

@@ -1,7 +1,7 @@
 /*
  * Stage upper. Before: the new root has its directories; the lower is mounted. After: a writable filesystem lies at
- * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/ is
- * bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
+ * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/
+ * is bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
  * found, made where the policy says so and nothing is there, checked, mounted nosuid,nodev.
  *
  * Where that fails the policy decides: the boot fails, or a tmpfs takes its place, and then the log, state.json and the
@@ -31,10 +31,9 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 
 	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
 		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Take the feature off (of ext4: tune2fs -O ^casefold, where no "
-				    "directory uses it), or make the filesystem anew.",
-				    "its %s has the feature casefold, and the kernel lays no overlay "
-				    "over such a one",
+				    "Take the feature off (ext4: tune2fs -O ^casefold, where no directory uses it), "
+				    "or make the filesystem anew.",
+				    "its %s has the feature casefold, and the kernel refuses to lay an overlay over it",
 				    found->fs->name);
 	if (found->content == UL_UPPER_FILESYSTEM)
 		return 0;
@@ -45,7 +44,7 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 					   : "Make the filesystem, or name another device.",
 				    "%s", found->holds);
 	if (found->content == UL_UPPER_HALF)
-		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted: again", device);
+		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted; it is made again", device);
 	found->fs = ul_upper_fs_permitted(&b->policy, 0);
 	b->upper.fresh = true;
 	return ul_upper_format(fd, device, &b->policy, found, err);
@@ -111,7 +110,7 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 
 	if (b->upper.mounted)
 		return 0;
-	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : ul_upper_open_tmpfs(b, p->upper_size, err);
+	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : ul_upper_open_tmpfs(b, p->upper_size_bytes, err);
 	if (r < 0 && p->upper_type == UL_UPPER_DISK && p->upper_missing == UL_UPPER_MISSING_TMPFS)
 		r = ul_upper_fall_back(b, err);
 	if (r == 0)

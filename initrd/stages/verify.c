@@ -3,8 +3,8 @@
  * trusted as the policy demands, dm-verity is active over it by parameters that are trusted too, and a
  * first block was read through it. On failure the mapping is gone again.
  *
- * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After: nothing
- * is verified, and everybody who looks at the console has been told.
+ * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After:
+ * nothing is verified, and everybody who looks at the console has been told.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,10 +25,10 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
 	if (!d->name[0])
 		return 0;
-	if (name && *name && strcmp(name, d->name) != 0)
+	if (name && strcmp(name, d->name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
 				    "Install the image that this machine is meant to start.",
-				    "its label says %s, but signed is the name %s", name, d->name);
+				    "its label says %s, but the signed name is %s", name, d->name);
 	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
 	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
 	return 0;
@@ -78,15 +78,21 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
-	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
+	bool by_kernel = p->verify_mode == UL_POLICY_KERNEL || p->verify_mode == UL_POLICY_BOTH;
 	struct ul_seal_policy policy = {
 		.mode = (enum ul_verify_mode)p->verify_mode,
 		.trust = b->trust,
 		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
 		.pinned_root_hash_len = p->pinned_len,
 		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
+		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
 		.rollback_min = p->rollback_min,
+	};
+	struct ul_verity_want want = {
+		.slot = &lower->slot,
+		.seal = &lower->seal,
+		.kernel_signature = by_kernel,
+		.corruption = (enum ul_corruption_mode)p->corruption,
 	};
 	char mapping[sizeof(lower->mapping)] = "underlay";
 	int r;
@@ -109,8 +115,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");
 	if (b->n_lowers > 1)
 		snprintf(mapping, sizeof(mapping), "underlay-%zu", b->n_lowers - 1);
-	r = ul_verity_activate(mapping, &lower->slot, &lower->seal, by_kernel, (enum ul_corruption_mode)p->corruption,
-			       err);
+	r = ul_verity_activate(mapping, &want, err);
 	if (r < 0)
 		return r;
 	if (by_kernel)

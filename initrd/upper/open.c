@@ -1,6 +1,7 @@
 /*
- * The upper at its place in the new root: opened, laid out, its var/ bound to /nix/var; and the tmpfs that takes the
- * place of a disk's upper which cannot be used, where the policy permits one.
+ * The upper at its place in the new root. Before: its filesystem is mounted at /nix/.rw, or is to be a tmpfs there.
+ * After: b->upper.fd is open on it, it has its directories, and var/ is bound to /nix/var. Where a disk's upper cannot
+ * be used, and the policy permits it, a tmpfs takes its place here.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 # The appliance's store: the system that boots, Nix itself, and paths of each kind that a store can hold.
-# Evaluated and built by a real Nix whose root is a Debian tree (see build.sh): what Debian ships as packages
+# Evaluated and built by a real Nix whose root is a Debian tree (see build-store.sh): what Debian ships as packages
 # becomes store paths here, one a library, each referring to the libraries that it needs.
 # `release`: "" is the appliance of the boots; "1" and "2" are two versions of a smaller one, between which an
 # upper is moved (see `releases`).

@@ -5,7 +5,7 @@
 #
 #   tests/bench/check.sh [MEGABYTES] [ROUNDS]
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 build=$PWD/${BUILD:-build}
 want=${1:-1024} rounds=${2:-5} jobs=$(nproc)
 # Not below build/: a store holds names that make would take for its own (*.d).

@@ -7,7 +7,7 @@
 # Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs, for a boot writes into one). Every row is
 # the time of a whole process; "in one process" is the work alone, without the start of a program.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 build=$(realpath "${BUILD:-build}")
 rounds=${1:-7}
 shift

@@ -4,7 +4,7 @@
 #
 #   tests/bench/reconcile.sh [ROUNDS]
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d /dev/shm/reconcile.XXXXXX) || exit 3
 trap 'rm -rf "$dir"' EXIT

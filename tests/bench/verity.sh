@@ -3,7 +3,7 @@
 #
 #   tests/bench/verity.sh [MEGABYTES] [ROUNDS]
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 tool=$build/tests/tools/hash_tool
 size=${1:-1024} rounds=${2:-5} jobs=$(nproc)

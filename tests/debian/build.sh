@@ -1,5 +1,5 @@
-# Builder of the system: /usr of the tree this runs in, or of the one at $root, without documentation and without dracut, and
-# an /etc of our own.
+# Builder of the system: /usr of the tree this runs in, or of the one at $root, without documentation and without
+# dracut, and an /etc of our own.
 mkdir "$out"
 # No set-user-ID program in a store: Nix forbids it.
 cp -r --preserve=timestamps,links --no-dereference "${root:-}/usr" "$out/usr"
@@ -14,7 +14,7 @@ ln -sf ../usr/lib/os-release "$out/etc/os-release"
 for script in init prepare-root; do
 	sed "s|@out@|$out|g" "$recipe/$script" >"$out/$script"
 done
-sed "s|@busybox@|$BUSYBOX|g" "$recipe/scenario.sh" >"$out/usr/bin/scenario"
+sed "s|@busybox@|$BUSYBOX|g" "$recipe"/{say,scenario}.sh >"$out/usr/bin/scenario"
 sed "s|@busybox@|$BUSYBOX|g" "$recipe/build.nix" >"$out/etc/build.nix"
 chmod +x "$out/init" "$out/prepare-root" "$out/usr/bin/scenario"
 chmod -R u+w "$out"

@@ -1,23 +1,5 @@
-#!/bin/bash
-# Runs as a unit of the booted system, after everything else: what systemd and Nix say goes to the second serial port.
-exec 3>/dev/ttyS1
-say() { echo "say $*" >&3; }
-check() {
-	local name=$1
-	shift
-	if "$@" >/run/check.log 2>&1; then
-		echo "ok - $name" >&3
-	else
-		echo "not ok - $name (status $?)" >&3
-		tail -n 20 /run/check.log | sed 's/^/# /' >&3
-	fi
-}
-block() {
-	local name=$1
-	shift
-	{ echo "begin $name" && "$@" 2>&1 && echo "end $name"; } >&3
-}
-export HOME=/root NIX_REMOTE=daemon PAGER=cat SYSTEMD_COLORS=0
+# Runs as a unit of the booted system, after everything else, behind say.sh: what systemd and Nix say.
+export NIX_REMOTE=daemon
 
 say running "$(systemctl is-system-running --wait)"
 block failed systemctl --failed --no-legend --plain

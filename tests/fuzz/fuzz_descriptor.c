@@ -6,7 +6,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "verity/format/descriptor.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/hash_tree_geometry.h"
 
 static const char good[] = "underlay-descriptor=1\n"
 			   "root-hash=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"

@@ -30,11 +30,12 @@ static void on_part(void *user, const char *name, uint64_t at, uint64_t len)
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	static int fd = -1;
+	struct ul_extent all = {.device = (char *)"image", .size = len};
 	struct ul_error err;
 
 	if (fd < 0)
 		fd = memfd_create("image", MFD_CLOEXEC);
 	FUZZ_WANT(ftruncate(fd, 0) == 0 && ul_pwrite_full(fd, data, len, 0) == 0);
-	(void)ul_erofs_walk(fd, 0, len, "image", on_piece, NULL, &err);
-	(void)ul_squashfs_map(fd, 0, len, "image", on_part, &len, &err);
+	(void)ul_erofs_walk(fd, &all, on_piece, NULL, &err);
+	(void)ul_squashfs_map(fd, &all, on_part, &len, &err);
 }

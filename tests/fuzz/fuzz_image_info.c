@@ -6,6 +6,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "verity/format/image_info.h"
+#include "verity/format/version.h"
 
 static const char good[] = "{\"format\":1,\"name\":\"demo\",\"version\":\"1.2\",\"system\":\"/nix/store/x-demo\","
 			   "\"storeDir\":\"/nix/store\",\"paths\":1234,\"narSize\":123456789,\"manifestFormat\":1,"

@@ -18,7 +18,8 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/signature.h"
+#include "verity/format/hash_tree_geometry.h"
 #include "verity/open/open.h"
 #include "verity/format/superblock.h"
 
@@ -28,16 +29,16 @@ const struct fuzz_memory fuzz_memory = {.fixed = 256 << 10, .per_byte = 700};
 
 /* The linker puts these two in the place of trust.c's (--wrap). */
 static bool satisfied;
-int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
-			   const char *what, struct ul_signer_name *ret_by, struct ul_error *err);
+int __wrap_ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
+			   struct ul_error *err);
 size_t __wrap_ul_trust_count(const struct ul_trust *t);
 
-int __wrap_ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
-			   const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
+int __wrap_ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
+			   struct ul_error *err)
 {
-	(void)t, (void)data, (void)len, (void)der, (void)der_len;
+	(void)t;
 	if (!satisfied)
-		return ul_error_set(err, UL_E_SIGNER, what, NULL, NULL, "unsatisfied");
+		return ul_error_set(err, UL_E_SIGNER, s->what, NULL, NULL, "unsatisfied");
 	if (ret_by)
 		*ret_by = (struct ul_signer_name){.subject = "CN=fuzz"};
 	return 0;

@@ -18,6 +18,8 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "verity/format/signature.h"
+#include "verity/image/signer.h"
+#include "verity/open/trust.h"
 
 static const char is_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char not_signed[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee";
@@ -70,7 +72,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	blob.signature = blob.descriptor_signature = der;
 	blob.descriptor = (struct ul_buffer){.data = (uint8_t *)not_signed, .len = 64, .size = 64};
 	if (ul_signature_format(&blob, &json, &err) < 0 ||
-	    ul_trust_verify(trust, is_signed, strlen(is_signed), der.data, der.len, "root hash", NULL, &err) < 0)
+	    ul_trust_verify(trust, &(struct ul_signed){"root hash", is_signed, strlen(is_signed), der.data, der.len},
+			    NULL, &err) < 0)
 		abort();
 	ul_signer_free(signer);
 	EVP_PKEY_free(key);
@@ -111,12 +114,13 @@ static void try_signature(const uint8_t *data, size_t size)
 	struct ul_signer_claim claim;
 	struct ul_signer_name by;
 	struct ul_error err;
-	int r = ul_trust_verify(trust, not_signed, strlen(not_signed), data, size, "root hash", &by, &err);
+	int r = ul_trust_verify(trust, &(struct ul_signed){"root hash", not_signed, strlen(not_signed), data, size},
+				&by, &err);
 
 	if (r != -UL_E_SIGNATURE && r != -UL_E_SIGNER)
 		abort();
 	(void)ul_signature_claim(data, size, &claim);
-	ul_trust_verify(trust, is_signed, strlen(is_signed), data, size, "root hash", &by, &err);
+	ul_trust_verify(trust, &(struct ul_signed){"root hash", is_signed, strlen(is_signed), data, size}, &by, &err);
 }
 
 const struct fuzz_memory fuzz_memory = {.fixed = 1048576, .per_byte = 640};

@@ -11,7 +11,7 @@
 #include "common/bytes.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/hash_tree_geometry.h"
 #include "verity/open/open.h"
 #include "verity/format/superblock.h"
 

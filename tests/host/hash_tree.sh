@@ -5,12 +5,12 @@ build=${BUILD:-build}
 tool=$build/tests/tools/hash_tool
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 uuid=12345678-9abc-def0-1234-56789abcdef0
 salt=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 
 # Compare for a file of BLOCKS data blocks; ALGORITHM DATA-BLOCK HASH-BLOCK SALT.
 compare() {
@@ -56,4 +56,4 @@ for block in 0 127 128 1234 1999; do
 		grep -q "data block $block: it does not match the hash tree" "$dir/err"
 	report $? "a flipped byte in block $block is named as veritysetup names it ($theirs)"
 done
-exit $((failures > 0))
+tap_end

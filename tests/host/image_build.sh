@@ -15,20 +15,7 @@ cleanup() {
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
-status=0
-
-# check NAME COMMAND...: one test line.
-check() {
-	local name=$1
-	shift
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$tmp/log"
-		status=1
-	fi
-}
+. tests/lib/tap.sh
 
 # refused NAME STATUS WORDS COMMAND...: ends with that status, says the words, leaves nothing behind.
 refused() {
@@ -36,15 +23,11 @@ refused() {
 	shift 3
 	"$@" >"$tmp/out" 2>&1
 	got=$?
-	if [ $got -eq "$want" ] && grep -qF -- "$words" "$tmp/out" &&
+	echo "(status $got instead of $want; wanted words: $words)" >"$tmp/why"
+	[ $got -eq "$want" ] && grep -qF -- "$words" "$tmp/out" &&
 		[ "$(grep -c . "$tmp/out")" -le 2 ] && [ ! -e "$tmp/refused.img" ] &&
-		[ ! -e "$tmp/refused.img.tmp" ]; then
-		echo "ok - refused: $name"
-	else
-		echo "not ok - refused: $name (status $got instead of $want; wanted words: $words)"
-		sed 's/^/# /' "$tmp/out"
-		status=1
-	fi
+		[ ! -e "$tmp/refused.img.tmp" ]
+	report $? "refused: $name" <(cat "$tmp/why" "$tmp/out")
 }
 
 # ---- the store ----
@@ -139,16 +122,16 @@ signed=(--key "$tmp/signer.key" --cert "$tmp/signer.crt")
 
 # ---- the same bytes ----
 
-check "a signed erofs image is built" build "$tmp/a.img" "$tmp/store" "${signed[@]}"
+tap "a signed erofs image is built" build "$tmp/a.img" "$tmp/store" "${signed[@]}"
 build "$tmp/odd.img" "$tmp/odd" "${signed[@]}" --json >"$tmp/json" 2>"$tmp/log"
-check "the same bytes from a store with hard links, odd modes, other times and order" \
+tap "the same bytes from a store with hard links, odd modes, other times and order" \
 	cmp "$tmp/a.img" "$tmp/odd.img"
-check "--json tells the root hash, the signer, the bind mounts and what was copied" \
+tap "--json tells the root hash, the signer, the bind mounts and what was copied" \
 	jq -e '.paths == 4 and .signer == "CN=signer" and (.rootHash | length) == 64 and
 	.staging.bindMounts and .staging.copied > 0' "$tmp/json"
 SOURCE_DATE_EPOCH=12345 build "$tmp/link.img" "$tmp/odd" "${signed[@]}" --no-namespace \
 	--threads 1 >"$tmp/log" 2>&1
-check "the same bytes by links and copies, one thread, SOURCE_DATE_EPOCH set" \
+tap "the same bytes by links and copies, one thread, SOURCE_DATE_EPOCH set" \
 	cmp "$tmp/a.img" "$tmp/link.img"
 
 # A user without rights reads a store that another owns, as in a Nix build.
@@ -164,9 +147,9 @@ user_build() {
 		--key "$tmp/user/signer.key" --cert "$tmp/user/signer.crt" "${@:2}"
 }
 user_build user.img >"$tmp/log" 2>&1
-check "the same bytes by a user without rights" cmp "$tmp/a.img" "$tmp/user/user.img"
+tap "the same bytes by a user without rights" cmp "$tmp/a.img" "$tmp/user/user.img"
 user_build copy.img --no-namespace >"$tmp/log" 2>&1
-check "the same bytes by such a user without a namespace" cmp "$tmp/a.img" "$tmp/user/copy.img"
+tap "the same bytes by such a user without a namespace" cmp "$tmp/a.img" "$tmp/user/copy.img"
 
 # ---- what others make of it ----
 
@@ -182,12 +165,12 @@ uuids_are_halves() {
 	b=$(field 1 uuid | tr -d - | tr A-F a-f)
 	[ "$a$b" = "$root_hash" ]
 }
-check "sfdisk finds nothing to complain about" sfdisk --verify "$tmp/a.img"
-check "the partition UUIDs are the halves of the root hash" uuids_are_halves
-check "labels are NAME_VERSION, all partitions read-only, starts on whole MiB" \
+tap "sfdisk finds nothing to complain about" sfdisk --verify "$tmp/a.img"
+tap "the partition UUIDs are the halves of the root hash" uuids_are_halves
+tap "labels are NAME_VERSION, all partitions read-only, starts on whole MiB" \
 	jq -e '[.partitiontable.partitions[] | .name == "test_1.2" and .attrs == "GUID:60" and
 	.start % 2048 == 0] == [true, true, true]' "$tmp/table"
-check "the image ends on a whole MiB" test $(($(stat -c %s "$tmp/a.img") % 1048576)) -eq 0
+tap "the image ends on a whole MiB" test $(($(stat -c %s "$tmp/a.img") % 1048576)) -eq 0
 
 # loop_of N: a read-only loop device over partition N of $table, kept in $loop
 loop_of() {
@@ -197,7 +180,7 @@ loop_of() {
 }
 loop_of 0 "$tmp/a.img" && data=$loop
 loop_of 1 "$tmp/a.img" && hash=$loop
-check "veritysetup verify accepts it" veritysetup verify "$data" "$hash" "$root_hash"
+tap "veritysetup verify accepts it" veritysetup verify "$data" "$hash" "$root_hash"
 
 # The kernel's view, against Nix's hashes.
 contents_right() {
@@ -236,16 +219,16 @@ skeleton_there() {
 	[ -d "$tmp/mnt/nix/store/.links" ]
 }
 look_inside() {
-	check "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"
-	check "$1: every path has Nix's hash, no other is there" contents_right
-	check "$1: owners, times and modes are canonical" all_canonical
-	check "$1: the store directory is as Nix wants it for builds by users" store_owner_right
-	check "$1: hard links of the build machine are not in it" no_shared_inodes
-	check "$1: the database is whole" database_right
-	check "$1: the directories that Nix asks of a read-only store are there" skeleton_there
-	check "$1: image.json names the system" jq -e ".system == \"/nix/store/$system\" and
+	tap "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"
+	tap "$1: every path has Nix's hash, no other is there" contents_right
+	tap "$1: owners, times and modes are canonical" all_canonical
+	tap "$1: the store directory is as Nix wants it for builds by users" store_owner_right
+	tap "$1: hard links of the build machine are not in it" no_shared_inodes
+	tap "$1: the database is whole" database_right
+	tap "$1: the directories that Nix asks of a read-only store are there" skeleton_there
+	tap "$1: image.json names the system" jq -e ".system == \"/nix/store/$system\" and
 		.paths == 4 and .database" "$tmp/mnt/nix/.underlay/image.json"
-	check "$1: the manifest is in it" test -s "$tmp/mnt/nix/.underlay/manifest"
+	tap "$1: the manifest is in it" test -s "$tmp/mnt/nix/.underlay/manifest"
 	umount "$tmp/mnt"
 }
 look_inside erofs
@@ -253,24 +236,24 @@ look_inside erofs
 build "$tmp/s.img" "$tmp/store" "${signed[@]}" --format squashfs >"$tmp/log" 2>&1
 SOURCE_DATE_EPOCH=12345 build "$tmp/s2.img" "$tmp/odd" "${signed[@]}" --format squashfs \
 	--threads 1 >"$tmp/log" 2>&1
-check "squashfs: the same bytes from both stores" cmp "$tmp/s.img" "$tmp/s2.img"
+tap "squashfs: the same bytes from both stores" cmp "$tmp/s.img" "$tmp/s2.img"
 sfdisk --json "$tmp/s.img" >"$tmp/table" 2>/dev/null
 loop_of 0 "$tmp/s.img" && data=$loop
 look_inside squashfs
 
 for c in none lz4hc,9; do
-	check "erofs with compression $c" build "$tmp/c.img" "$tmp/store" --compression $c --force
+	tap "erofs with compression $c" build "$tmp/c.img" "$tmp/store" --compression $c --force
 done
 for c in none lz4hc gzip,6 xz; do
-	check "squashfs with compression $c" build "$tmp/c.img" "$tmp/store" --format squashfs \
+	tap "squashfs with compression $c" build "$tmp/c.img" "$tmp/store" --format squashfs \
 		--compression $c --force
 done
 
 # ---- signing afterwards ----
 
-check "an unsigned image is built" build "$tmp/two.img" "$tmp/store"
-check "what is to be signed is exported" "$underlay" image sign "$tmp/two.img" --export "$tmp/tbs"
-check "the root hash is exported as bare lower-case hex" test "$(cat "$tmp/tbs/root-hash")" = "$root_hash"
+tap "an unsigned image is built" build "$tmp/two.img" "$tmp/store"
+tap "what is to be signed is exported" "$underlay" image sign "$tmp/two.img" --export "$tmp/tbs"
+tap "the root hash is exported as bare lower-case hex" test "$(cat "$tmp/tbs/root-hash")" = "$root_hash"
 by_hand() {
 	openssl smime -sign -binary -noattr -nocerts -md sha256 -outform DER -signer "$tmp/$2.crt" \
 		-inkey "$tmp/$2.key" -in "$tmp/tbs/$1" -out "$tmp/tbs/$1.$2.p7s"
@@ -287,16 +270,16 @@ add() {
 cp "$tmp/two.img" "$tmp/draft.img"
 refused "signatures by another key than the certificate's" 1 "the signature of the root hash" add signer stranger
 refused "a root hash signed by one and a descriptor by another" 1 "the signature of the descriptor" add signer signer stranger
-check "a refused signature changes nothing" cmp "$tmp/two.img" "$tmp/draft.img"
-check "signatures by openssl are put in" add signer
-check "two steps give the bytes of one" cmp "$tmp/two.img" "$tmp/a.img"
-check "signed anew by another key" "$underlay" image sign "$tmp/two.img" \
+tap "a refused signature changes nothing" cmp "$tmp/two.img" "$tmp/draft.img"
+tap "signatures by openssl are put in" add signer
+tap "two steps give the bytes of one" cmp "$tmp/two.img" "$tmp/a.img"
+tap "signed anew by another key" "$underlay" image sign "$tmp/two.img" \
 	--key "$tmp/stranger.key" --cert "$tmp/stranger.crt"
-check "and it is another image then" test "$(cmp "$tmp/two.img" "$tmp/a.img" | wc -l)" -eq 1
-check "signatures by an elliptic-curve key are put in" add ec
-check "signed again by the first key: the first bytes" "$underlay" image sign "$tmp/two.img" \
+tap "and it is another image then" test "$(cmp "$tmp/two.img" "$tmp/a.img" | wc -l)" -eq 1
+tap "signatures by an elliptic-curve key are put in" add ec
+tap "signed again by the first key: the first bytes" "$underlay" image sign "$tmp/two.img" \
 	--key "$tmp/signer.key" --cert "$tmp/signer.crt"
-check "equal once more" cmp "$tmp/two.img" "$tmp/a.img"
+tap "equal once more" cmp "$tmp/two.img" "$tmp/a.img"
 printf X | dd of="$tmp/draft.img" bs=1 seek=$((1048576 + 5000)) conv=notrunc status=none
 refused "signing an image whose data was changed" 1 "does not match" "$underlay" image sign "$tmp/draft.img" \
 	"${signed[@]}"
@@ -311,14 +294,14 @@ refused "a level that does not exist" 2 "lz4hc[,0..12]" build "$tmp/refused.img"
 	--compression lz4hc,77
 refused "a compression that the installed tool lacks" 3 "the installed mkfs.erofs does not have it" \
 	build "$tmp/refused.img" "$tmp/store" --compression zstd
-refused "an unknown format" 2 "erofs squashfs" build "$tmp/refused.img" "$tmp/store" --format ext4
+refused "an unknown format" 2 "is not erofs or squashfs" build "$tmp/refused.img" "$tmp/store" --format ext4
 refused "a version that no label can carry" 2 "room for 36" build "$tmp/refused.img" "$tmp/store" \
 	--version 1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16
-refused "a name with an underscore" 2 "cannot be named so" build "$tmp/refused.img" "$tmp/store" \
+refused "a name with an underscore" 2 "not a valid image name" build "$tmp/refused.img" "$tmp/store" \
 	--name a_b
 refused "an output that exists" 3 "it exists already" build "$tmp/a.img" "$tmp/store"
-check "the output that existed is as it was" cmp "$tmp/a.img" "$tmp/odd.img"
-refused "a device as output" 3 "no regular file" build /dev/null "$tmp/store"
+tap "the output that existed is as it was" cmp "$tmp/a.img" "$tmp/odd.img"
+refused "a device as output" 3 "not a regular file" build /dev/null "$tmp/store"
 refused "a system without init" 1 "no file \`init\`" build "$tmp/refused.img" "$tmp/store" \
 	--system "/nix/store/$library"
 refused "a system that is not in the closure" 1 "does not list it" build "$tmp/refused.img" \
@@ -338,7 +321,7 @@ refused "a name that this mkfs.erofs would leave out" 1 "lost+found" build "$tmp
 
 mount -t tmpfs -o size=300k tmpfs "$tmp/small"
 refused "no space" 3 "No space left on device" build "$tmp/small/refused.img" "$tmp/store" --compression none
-check "no space: nothing is left behind" test -z "$(ls -A "$tmp/small")"
+tap "no space: nothing is left behind" test -z "$(ls -A "$tmp/small")"
 umount "$tmp/small"
 
 # ---- interruption ----
@@ -361,11 +344,11 @@ chmod 755 "$tmp/big/$library"
 dd if=/dev/urandom bs=1M count=8 status=none | base64 >"$tmp/big/$library/zeros"
 for i in 1 2 3 4 5; do cat "$tmp/big/$library/zeros" >"$tmp/big/$library/zeros$i"; done
 chmod 444 "$tmp/big/$library/"zeros*
-check "SIGTERM in the middle: it says so and leaves nothing behind" interrupted
+tap "SIGTERM in the middle: it says so and leaves nothing behind" interrupted
 
 mkdir -p "$tmp/stale.img.tmp/tree/nix/store/x"
 chmod 555 "$tmp/stale.img.tmp/tree/nix/store/x"
 : >"$tmp/stale.img.tmp/image"
-check "what a killed build left is no hindrance" build "$tmp/stale.img" "$tmp/store" "${signed[@]}"
-check "and does not show" cmp "$tmp/stale.img" "$tmp/a.img"
-exit $status
+tap "what a killed build left is no hindrance" build "$tmp/stale.img" "$tmp/store" "${signed[@]}"
+tap "and does not show" cmp "$tmp/stale.img" "$tmp/a.img"
+tap_end

@@ -2,13 +2,13 @@
 # `underlay image inspect` and `verify` on a real image: a store that Nix made, sealed and signed; then the
 # image tampered with in every part, each time with the exit status, the step and the words it must end in.
 set -u
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 underlay=$PWD/${BUILD:-build}/underlay
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
 
@@ -17,7 +17,7 @@ refused() {
 	local name=$1 status=$2 words=$3
 	shift 3
 	"$underlay" image verify "$@" >"$dir/out" 2>&1
-	[ $? -eq "$status" ] && tail -n 1 "$dir/out" | grep -qF -- "$words" && ! grep -q '^good$' "$dir/out"
+	[ $? -eq "$status" ] && tail -n 1 "$dir/out" | grep -qF -- "$words" && lacks -q '^good$' "$dir/out"
 	report $? "$name"
 }
 
@@ -71,7 +71,7 @@ root_hash=$("$underlay" image inspect --json "$dir/image" | jq -r '.slots[0].roo
 
 accepted "verify accepts it by certificate" "signature .*CN=trusted" "${cert[@]}" "$dir/image"
 grep -q '^ok .*manifest .* 2 store paths' "$dir/out" && grep -q '^ok .*database' "$dir/out" &&
-	grep -q '^ok .*superblock' "$dir/out" && ! grep -q '^note' "$dir/out"
+	grep -q '^ok .*superblock' "$dir/out" && lacks -q '^note' "$dir/out"
 report $? "with manifest, database and superblock checked, and nothing to note"
 accepted "with every NAR" "^ok .*store .*NARs match" "${cert[@]}" --contents "$dir/image"
 accepted "by root hash" "^note .*signature .*not checked" --root-hash "$root_hash" "$dir/image"
@@ -103,7 +103,7 @@ report $? "and in JSON"
 
 # ---- who may sign ----
 
-refused "another certificate" 1 "none of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
+refused "another certificate" 1 "not one of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
 refused "no certificate at all" 1 "no certificate is trusted" --certs "$dir/src" "$dir/image"
 refused "another root hash, pinned" 1 "the policy demands" \
 	--root-hash "$(printf '0%.0s' {1..64})" "$dir/image"
@@ -139,15 +139,18 @@ for at in 0 16 64 72 90; do
 done
 fresh
 zero "$dir/t" "$tree_at" 512
-accepted "nor does none at all" "^note .*superblock .*there is none" "${cert[@]}" "$dir/t"
+accepted "nor does none at all" "^note .*superblock .*there is no superblock" "${cert[@]}" "$dir/t"
 
 fresh
 zero "$dir/t" "$sig_at" 4096
 refused "signature partition emptied" 1 "empty" "${cert[@]}" "$dir/t"
 # What the descriptor says is base64 in the JSON; each part of the JSON is changed in turn.
 json() { # IMAGE FILTER: rewrite the signature partition's JSON
-	local new
-	new=$(tail -c +$((sig_at + 1)) "$1" | tr -d '\0' | head -c 65536 | jq -c "$2" 2>/dev/null | head -n 1)
+	local old new
+	old=$(tail -c +$((sig_at + 1)) "$1" | tr -d '\0' | head -c 65536 | jq -c . 2>/dev/null | head -n 1)
+	new=$(jq -c "$2" <<<"$old")
+	# An empty one would be refused as well.
+	[ -n "$new" ] && [ "$new" != "$old" ] || report 1 "the JSON is changed: $2"
 	zero "$1" "$sig_at" 8192
 	printf %s "$new" | put "$1" "$sig_at"
 }
@@ -173,7 +176,7 @@ refused "no JSON" 1 "JSON" "${cert[@]}" "$dir/t"
 
 # Signed by the other key as a whole; and the signature partition of another image of the right key.
 build "$dir/other" 1.3 --key "$dir/stranger.key" --cert "$dir/stranger.crt"
-refused "an image that a stranger signed" 1 "none of the 1 trusted here" "${cert[@]}" "$dir/other"
+refused "an image that a stranger signed" 1 "not one of the 1 trusted here" "${cert[@]}" "$dir/other"
 printf 'other\n' >"$dir/src/system/etc"
 cp -r "$dir/src/system" "$dir/src/system2"
 system=$(nix-store --store "$dir/root" --add "$dir/src/system2")
@@ -198,7 +201,7 @@ refused "backup GPT destroyed" 1 "the backup copy of the GPT is damaged" "${cert
 zero "$dir/t" 512 512
 refused "both destroyed" 1 "no copy of the GPT is whole" "${cert[@]}" "$dir/t"
 zero "$dir/t" 0 512
-refused "and no protective MBR left" 1 "it has none (GPT)" "${cert[@]}" "$dir/t"
+refused "and no protective MBR left" 1 "it has no partition table (GPT)" "${cert[@]}" "$dir/t"
 fresh
 truncate -s $((size / 2)) "$dir/t"
 refused "image truncated" 1 "truncated" "${cert[@]}" "$dir/t"
@@ -214,4 +217,4 @@ flip "$dir/t" $(((last - 32) * 512 + 128 + 16))
 reseal "$dir/t" "$last" $((last - 32))
 refused "a hash partition UUID that is not the root hash's" 1 "the hash partition's UUID" "${cert[@]}" "$dir/t"
 
-[ "$failures" -eq 0 ]
+tap_end

@@ -5,10 +5,10 @@ build=${BUILD:-build}
 tool=$build/tests/tools/hash_tool
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-cd "$(dirname "$0")/../.." || exit 3
+cd "$(dirname "$0")/../.." || exit 1
 
-# shellcheck source=tests/lib/report.sh
-. tests/lib/report.sh
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 
 compare() { # NAME: the object $dir/o
 	local ours theirs size
@@ -70,4 +70,4 @@ mkdir "$dir/o" && mkfifo "$dir/o/pipe"
 "$tool" nar "$dir/o" 2>"$dir/err"
 [ $? -eq 1 ] && grep -q 'o/pipe: it is a device, socket or FIFO' "$dir/err"
 report $? "a FIFO is refused by name"
-exit $((failures > 0))
+tap_end

@@ -1,7 +1,8 @@
 # The test appliance's store. To be sourced after cache.sh.
 #
-#   appliance_store NIX[:RELEASE]   (2.26 or 2.8; release 1 or 2 of the smaller one, see default.nix) prints the folder with nix/store, nix/var/nix/db/db.sqlite, and the files
-#                                   that tests/appliance/build-store.sh tells of; made once per recipe
+#   appliance_store NIX[:RELEASE]   (2.26 or 2.8; release 1 or 2 of the smaller one, see tests/appliance/default.nix)
+#                                   prints the folder with nix/store, nix/var/nix/db/db.sqlite, and the files that
+#                                   tests/appliance/build-store.sh tells of; made once per recipe
 
 underlay=${underlay:-build/underlay}
 appliance_recipe=${BASH_SOURCE[0]%/*}/../appliance

@@ -1,9 +1,10 @@
-# A whole Debian with systemd as a sealed system. To be sourced after cache.sh; for images and initramfs, after image.sh.
+# A whole Debian with systemd as a sealed system. To be sourced after cache.sh; for images and initramfs, after
+# image.sh.
 #
 #   debian_store     prints the folder with nix/store, nix/var/nix/db/db.sqlite and `system`, its path; made once per
 #                    recipe and build of the programs, which are in it
 #   debian_image     prints that store as an image, signed and named debian
-#   debian_initrd KERNEL CONFIG    prints the folder of `initrd`, made by that Debian's dracut, with systemd and our unit
+#   debian_initrd KERNEL CONFIG    prints the folder of `initrd`, made by that Debian's dracut, with systemd, our unit
 #   debian_plain_initrd KERNEL     the same with nothing of ours: systemd's veritysetup alone
 
 # Units beside Underlay's own, with their folders, for an initramfs whose policy has the comment "activation".
@@ -67,7 +68,8 @@ debian_store() {
 	} | cache_key)" debian_make_store "$tree"
 }
 
-# debian_dracut MODULES ENTRY OPTION...: the copy of the Debian in ENTRY/root has all that goes in; it becomes ENTRY/initrd.
+# debian_dracut MODULES ENTRY OPTION...: the copy of the Debian in ENTRY/root has all that goes in; it becomes
+# ENTRY/initrd.
 debian_dracut() {
 	local modules=$1 entry=$2 root=$2/root version=${1##*/}
 	shift 2
@@ -98,8 +100,8 @@ debian_image() {
 	echo "$image"
 }
 
-# The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system out
-# as NixOS' activation does.
+# The initramfs: dracut's, with systemd, our unit, a policy, the signer's certificate, and a unit that lays the system
+# out as NixOS' activation does.
 debian_make_initrd() {
 	local tree=$1 version=$2 config=$3 entry=$4 root=$4/root modules
 	modules=$(cache_modules "$version") || return 1

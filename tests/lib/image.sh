@@ -5,7 +5,7 @@
 #                                    underlay program or the store is newer
 #   image_config FILE [LINE...]      write a policy: what every boot here wants, and the lines of the case
 #   image_initrd KERNEL CONFIG       print the initramfs with that policy and the signer's certificate, or $image_cert
-#   image_tools_disk                 print a disk with Debian trixie's programs (systemd, veritysetup): an erofs filesystem
+#   image_tools_disk                 print a disk with Debian trixie's programs (systemd, veritysetup): an erofs
 #   image_system NIX                 print the system's store path
 #   image_partition IMAGE N          print start and size, in bytes, of partition N (1 data, 2 hash, 3 signature)
 

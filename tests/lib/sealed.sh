@@ -1,4 +1,4 @@
-# A small store made by Nix, sealed, and damaged. To be sourced after report.sh, by a script whose folder is $dir and
+# A small store made by Nix, sealed, and damaged. To be sourced after tap.sh, by a script whose folder is $dir and
 # whose command is $underlay.
 
 identity() { # NAME

@@ -1,4 +1,4 @@
-# The boot's own stages on loop devices, each boot in a mount namespace of its own. To be sourced after tap.sh, from the top.
+# The boot's own stages on loop devices, each boot in a mount namespace of its own. To be sourced after tap.sh.
 #
 #   make_tree DIR                    a lower's files: a system, its library, and a path that nothing refers to
 #   lower NAME [erofs|squashfs|ext4 [OPTION...]]   the tree $tmp/NAME as a block device, in $device; its maker's options
@@ -91,7 +91,7 @@ run() {
 	mkdir -p "$root"
 	unshare --mount --propagation private bash -uc '
 		# Now, and not when the kernel comes to it: the next boot wants the device.
-		trap "cd / && umount -R \"$root\" 2>/dev/null || true" EXIT
+		trap "cd / && umount -R \"$root\" 2>/dev/null" EXIT
 		eval "$before"
 		$under "$stages" "$device" "$root" "$run" "$conf" "$cmdline" || exit
 		session=$(echo "$root"/nix/.rw/sessions/*/up)

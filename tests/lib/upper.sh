@@ -6,8 +6,8 @@
 #   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
 #   upper_umount DIR                 script's own, please (upper_namespace)
 #   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
-#   guest_disk NAME PART... [NAME=VALUE...] [+FILE...]   print a disk whose scenario is the parts (of tests/guest), with variables
-#                                    set before; FILES and the underlay command are in /data of the guest
+#   guest_disk NAME PART... [NAME=VALUE...] [+FILE...]   print a disk whose scenario is the parts (of tests/guest), with
+#                                    variables set before; FILES and the underlay command are in /data of the guest
 #   guest_block NAME KEY             what a scenario said between "begin KEY" and "end KEY"
 #   guest_says NAME KEY              the values of "say KEY VALUE"
 #   guest_checks NAME SCENARIO       test lines of a boot: what its scenario found, that it came to its end, and that
@@ -94,7 +94,7 @@ guest_says() {
 
 guest_checks() {
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $1: /p" -e '/^#/p' "$qemu_dir/$1.results"
-	! grep -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
 	tap_is "$1: the scenario ran to its end, and the machine powered off" \
 		"$(tail -n 1 "$qemu_dir/$1.results"), $(cat "$qemu_dir/$1.end")" "end $2 0, poweroff"
 	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || qemu_show "$1"

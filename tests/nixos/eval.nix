@@ -1,4 +1,5 @@
-# Evaluates the cases of cases.nix with the module system of `lib`: nix-instantiate --eval --json --strict eval.nix -A good
+# Evaluates the cases of cases.nix with the module system of `lib`: nix-instantiate --eval --json --strict eval.nix -A
+# good
 {
   # A folder with nixpkgs' lib, or our stand-in.
   lib ? import ./standin/lib.nix,

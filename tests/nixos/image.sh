@@ -3,10 +3,10 @@
 # makes the image, byte for byte, that `underlay image build` makes outside of the sandbox from the same closure.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-. tests/lib/report.sh
+. tests/lib/tap.sh
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir" "$tap_dir"' EXIT
 
 # In a mount namespace of its own, /nix is empty: this machine's store, if it has one, is not touched.
 cat >"$dir/inside" <<'END'
@@ -50,4 +50,4 @@ for variant in plain squashfs; do
 done
 [ "$(cat "$dir/plain/root-hash")" = "$("$build/underlay" image inspect --json "$dir/plain.raw" | jq -r '.slots[0].rootHash')" ]
 report $? "root-hash is the image's"
-exit $((failures > 0))
+tap_end

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The chapter of nixos-module/README.md, from an empty folder to a booted, signed and upgraded appliance: the commands that
-# stand there are taken out of it and run in their order, by Nix 2.26 with flakes, in its sandbox, without a network.
+# The chapter of nixos-module/README.md, from an empty folder to a booted, signed and upgraded appliance: the commands
+# that stand there are taken out of it and run in their order, by Nix 2.26 with flakes, in its sandbox, without a
+# network.
 #
-# What is real: the commands, the template, the module with its image, initramfs, UKI and signature, package.nix, the machine
-# that boots by UEFI firmware. What stands in: for nixpkgs a flake of the test's (tests/nixos/standin), whose packages lie in
-# this machine's /usr, whose nixosSystem is a Debian under systemd with the units, Nix settings and packages of the
-# configuration, and which takes the programs from what `make` built. The address of this repository leads to a copy, which
-# has that nixpkgs as its input. QEMU is started by the tests' helper: emulated, with a limit of time, and with OVMF where Debian has it.
+# What is real: the commands, the template, the module with its image, initramfs, UKI and signature, package.nix, the
+# machine that boots by UEFI firmware. What stands in: for nixpkgs a flake of the test's (tests/nixos/standin), whose
+# packages lie in this machine's /usr, whose nixosSystem is a Debian under systemd with the units, Nix settings and
+# packages of the configuration, and which takes the programs from what `make` built. The address of this repository
+# leads to a copy, which has that nixpkgs as its input. QEMU is started by the tests' helper: emulated, with a limit of
+# time, and with OVMF where Debian has it.
 cd "$(dirname "$0")/../.." || exit 1
 # In a mount namespace of its own, with a store of its own.
 [ -n "${manual_inside:-}" ] || manual_inside=1 exec unshare --mount "$0"
@@ -94,7 +96,7 @@ sandbox-paths = /bin /usr /lib /lib64 /etc/alternatives $build $trixie $system" 
 block() {
 	echo "$2" >"$work/boot"
 	tap "the chapter's step: $3" run "$work/block-$1"
-	[ "$tap_failed" = 0 ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
+	[ ! -e "$tap_dir/failed" ] || { [ -z "$2" ] || qemu_show "$2" && tap_end; }
 }
 
 # booted NAME VERSION: what the chapter promises of the system inside.
@@ -103,7 +105,7 @@ booted() {
 	sed -i 's/\r$//' "$results"
 	sed -n '/^begin status$/,/^end status$/p' "$results" >"$work/$name.status"
 	grep -E '^(ok|not ok) |^# ' "$results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /"
-	! grep -q '^not ok' "$results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
 	tap_is "$name: systemd is content" "$(grep -E '^say (running|failed)' "$results")" "$(printf 'say running running\nsay failed ')"
 	tap_is "$name: the host has the configuration's name" "$(sed -n 's/^say host //p' "$results")" thermostat
@@ -120,7 +122,7 @@ tap_is "the folder has the template" "$(cd "$work/empty" && echo *)" "configurat
 block 2 "" "a key, and what git knows"
 block 3 "" "image and UKI"
 tap "there is an image" test -s "$work/empty/image/thermostat_1.0.raw"
-tap "it is unsigned" bash -c "! '$underlay' image verify '$work'/empty/image/thermostat_1.0.raw --cert '$work/empty/seal.crt'"
+tap "it is unsigned" fails 1 'empty' "$underlay" image verify "$work/empty/image/thermostat_1.0.raw" --cert "$work/empty/seal.crt"
 tap "there is a UKI" test -s "$work/empty/uki/thermostat_1.0.efi"
 tap_is "root-hash is the image's" "$(cat "$work/empty/image/root-hash")" \
 	"$("$underlay" image inspect --json "$work/empty/image/thermostat_1.0.raw" | jq -r '.slots[0].rootHash')"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Images that others made, and places where images are not usually: systemd-repart's images in three layouts, our image
-# as a file on a vfat, an ext4 and an ISO 9660, and lowers of ext4 and squashfs. Each boots, and Nix judges. On Linux 6.12,
-# or $kernel.
+# as a file on a vfat, an ext4 and an ISO 9660, and lowers of ext4 and squashfs. Each boots, and Nix judges. On Linux
+# 6.12, or $kernel.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image; do
 	. "tests/lib/$lib.sh"
@@ -17,8 +17,8 @@ cp "$keys_dir"/signer.{key,crt} "$work/"
 
 # ---- images of systemd-repart --------------------------------------------------------------------
 
-# repart NAME DESIGNATOR COMPRESSION PLACE [SIGNED [REGISTRATION [LEVEL]]]: the store at PLACE of a DESIGNATOR partition, a hash
-# partition, and with SIGNED=yes a signature; the registration as that file. Prints the root hash.
+# repart NAME DESIGNATOR COMPRESSION PLACE [SIGNED [REGISTRATION [LEVEL]]]: the store at PLACE of a DESIGNATOR
+# partition, a hash partition, and with SIGNED=yes a signature; the registration as that file. Prints the root hash.
 repart() {
 	local name=$1 designator=$2 compression=$3 place=$4 signed=${5:-no} registration=${6:-} defs=$work/$1.d
 	mkdir -p "$defs"
@@ -85,7 +85,7 @@ boots() {
 	qemu_boot "interop-$name" "$(cache_kernel "${kernel:-6.12}")" "$initrd" "appliance.scenario=interop $cmdline" 300 "$disk"
 	name=interop-$name
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	results_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end interop 0"
 	tap_is "$name: the whole store is in the overlay" "$(said "$name" store-paths)" "$paths"

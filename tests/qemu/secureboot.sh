@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From the firmware to the last block: UEFI Secure Boot starts a signed UKI, which starts a signed image; and what must not
-# start. The one key of the firmware's db is the snakeoil key, which signs UKI and image.
+# From the firmware to the last block: UEFI Secure Boot starts a signed UKI, which starts a signed image; and what must
+# not start. The one key of the firmware's db is the snakeoil key, which signs UKI and image.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image verdict; do
 	. "tests/lib/$lib.sh"
@@ -51,7 +51,7 @@ firmware() {
 		tap "$name: no kernel ran" test ! -s "$work/$name.said"
 	)
 	echo "$bad"
-	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+	lacks -q '^not ok' <<<"$bad" || qemu_show "$name"
 }
 
 state() { # NAME FILTER

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A directory that the host shares, by 9p and by virtiofs, as the lower: laid out as our image, with a registration, and
-# with neither. The banner stands everywhere, Nix works, a persistent upper agrees with what the directory has become; and
-# nothing but the policy's own word leads there.
+# with neither. The banner stands everywhere, Nix works, a persistent upper agrees with what the directory has become;
+# and nothing but the policy's own word leads there.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image verdict upper; do
 	. "tests/lib/$lib.sh"
@@ -42,13 +42,13 @@ boot() {
 
 field() { jq -r "$2" "$work/$1.state"; }
 
-# shared NAME SCENARIO SHARE KERNEL CMDLINE DISK... [-- CONFIG-LINE...]: boots to the scenario's end, and everybody is told
-# that nothing is verified.
+# shared NAME SCENARIO SHARE KERNEL CMDLINE DISK... [-- CONFIG-LINE...]: boots to the scenario's end, and everybody is
+# told that nothing is verified.
 shared() {
 	local name=$1 scenario=$2 share=$3
 	boot "$name" "$4" "appliance.scenario=$scenario $5" "${@:6}"
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results") $(cat "$qemu_dir/$name.end")" \
 		"end $scenario 0 poweroff"
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
@@ -62,7 +62,8 @@ shared() {
 	tap_is "$name: underlay status ends with 1 and begins with the word" "$? $(sed -n '1s/ .*//p' "$work/$name.status")" "1 INSECURE"
 }
 
-# What a VM of a developer has: a directory like our image, attached in place. A console that shows next to nothing shows this.
+# What a VM of a developer has: a directory like our image, attached in place. A console that shows next to nothing
+# shows this.
 image_by_9p() {
 	shared 9p-image demo 9p:store 6.12-generic quiet "9p:store:$work/image" -- "${insecure[@]}" "share = 9p:store" \
 		"[database]" "mode = attach" "[log]" "level = error"
@@ -129,10 +130,10 @@ tap_case upper_by_virtiofs
 tap_case store_by_virtiofs
 tap_case plain_by_9p
 tap_case refused virtiofs-absent 13:device-missing reboot \
-	'find: mounting the shared directory: virtiofs:store: this machine has no virtiofs device of the tag store after 5 s' \
+	'find: mounting the shared directory: virtiofs:store: no virtiofs device with the tag store appeared in 5 s' \
 	6.12 "" "virtiofs:other:$store" -- "${insecure[@]}" "share = virtiofs:store"
 tap_case refused 9p-absent 13:device-missing poweroff \
-	'find: mounting the shared directory: 9p:store: this machine has no 9p device of the tag store after 5 s' \
+	'find: mounting the shared directory: 9p:store: no 9p device with the tag store appeared in 5 s' \
 	6.12-generic "" "9p:other:$store" -- "action = poweroff" "${insecure[@]}" "share = 9p:store"
 # What no other lower can stand in for: the first refusal is the boot's.
 tap_case refused virtiofs-unregistered 25:bad-manifest halt \

@@ -123,11 +123,11 @@ static bool find_regions(const char *path, struct tamper_image *image)
 
 	if (ul_slots_probe_types(path, NULL, ul_partition_types_find(NULL, "usr"), &list, &err) < 0)
 		return complain(path, err.why);
-	if (list.n != 1 || !list.slots[0].sig.device)
+	if (list.n != 1 || !list.at[0].sig.device)
 		return complain(path, "not one slot with a signature");
-	image->data = range_of(&list.slots[0].data);
-	image->hash = range_of(&list.slots[0].hash);
-	image->sig = range_of(&list.slots[0].sig);
+	image->data = range_of(&list.at[0].data);
+	image->hash = range_of(&list.at[0].hash);
+	image->sig = range_of(&list.at[0].sig);
 	ul_slots_free(&list);
 	if (ul_signature_parse(image->bytes + image->sig.at, image->sig.len, &blob, &err) < 0)
 		return complain(path, err.why);

@@ -150,10 +150,11 @@ static enum outcome open_slot(const struct ul_slot *slot, bool pinned, bool is_f
 	enum outcome is = REFUSED;
 	struct ul_error err = {0};
 	struct ul_seal seal;
+	struct ul_verity_want want = {.slot = slot, .seal = &seal};
 
 	if (ul_seal_decide(slot, &policy, &seal, &err) < 0)
 		return REFUSED;
-	if (ul_verity_activate(MAPPING, slot, &seal, false, UL_CORRUPTION_EIO, &err) == 0) {
+	if (ul_verity_activate(MAPPING, &want, &err) == 0) {
 		is = judge(slot, &seal, from);
 		if (ul_verity_deactivate(MAPPING, &err) < 0)
 			end("FAILED: taking the mapping down");
@@ -172,7 +173,7 @@ static enum outcome open_disk(bool pinned, bool is_foreign, const struct tamper_
 
 	if (ul_slots_probe(LOOP, "/dev", "usr", &list, NULL) == 0)
 		for (size_t i = 0; i < list.n; i++) {
-			enum outcome is = open_slot(&list.slots[i], pinned, is_foreign, from);
+			enum outcome is = open_slot(&list.at[i], pinned, is_foreign, from);
 
 			if (is > worst)
 				worst = is;

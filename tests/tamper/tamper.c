@@ -136,10 +136,10 @@ static enum outcome open_image(const struct mode *mode, const struct tamper_imag
 	for (size_t i = 0; i < list.n; i++) {
 		enum outcome is = REFUSED;
 
-		if (ul_seal_decide(&list.slots[i], &policy, &seal, &err) < 0) {
+		if (ul_seal_decide(&list.at[i], &policy, &seal, &err) < 0) {
 			by_code[err.code]++;
 		} else {
-			is = read_slot(&list.slots[i], &seal, mode, image);
+			is = read_slot(&list.at[i], &seal, mode, image);
 			ul_seal_free(&seal);
 		}
 		if (is > worst)

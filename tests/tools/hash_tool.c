@@ -18,7 +18,7 @@
 #include "common/file.h"
 #include "common/workers.h"
 #include "dbgen/store/nar.h"
-#include "verity/format/hash_tree.h"
+#include "verity/image/hash_tree.h"
 
 static int fail(const struct ul_error *err)
 {
@@ -50,7 +50,8 @@ static int tree(bool check, char **arg)
 				  .hash_block_size = (uint32_t)atoi(arg[4]),
 				  .hash_start = (uint64_t)atoi(arg[4])};
 	const char *salt = strcmp(arg[5], "-") ? arg[5] : "";
-	unsigned int threads = (unsigned int)atoi(arg[7]);
+	struct ul_image_fds fds = {.data_fd = data, .hash_fd = hash};
+	struct ul_work work = {.threads = (unsigned int)atoi(arg[7])};
 	char hex[2 * UL_ROOT_HASH_MAX + 1];
 	uint64_t size, bad = 0;
 	struct ul_error err;
@@ -68,12 +69,12 @@ static int tree(bool check, char **arg)
 	}
 	d.data_blocks = size / d.data_block_size;
 	if (check) {
-		if (ul_hash_tree_check(data, 0, hash, 0, &d, threads, NULL, &bad, &err) == 0)
+		if (ul_hash_tree_check(&fds, &d, &work, &bad, &err) == 0)
 			return 0;
 		printf("%lld\n", (long long)bad);
 		return fail(&err);
 	}
-	if (ul_hash_tree_write(data, 0, hash, 0, uuid, &d, threads, NULL, &err) < 0)
+	if (ul_hash_tree_write(&fds, uuid, &d, &work, &err) < 0)
 		return fail(&err);
 	ul_hex_encode(d.root_hash, d.root_hash_len, hex);
 	puts(hex);

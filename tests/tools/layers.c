@@ -2,6 +2,7 @@
  * The layers of a store, for host-level tests:
  *
  *     layers names STORE NAMES         fill the empty directory NAMES with the names of STORE's directories
+ *     layers links STORE LINKS         make the layer of `.links` in LINKS where STORE lacks it; prints 1 or 0
  *     layers check STORE NAMES         whether they are right
  *     layers session UPPER MODE        make a session below UPPER; prints its name
  *     layers join UPPER SEALED...      join UPPER's sessions into its kept layer
@@ -42,8 +43,9 @@ static int join(int argc, char **argv, struct ul_error *err)
 	for (int i = 3; i < argc && what.n_sealed < SEALED_MAX; i++)
 		sealed[what.n_sealed++] = open_dir(argv[i]);
 	r = ul_join_sessions(&what, &report, err);
-	printf("sessions %" PRIu64 " joined %" PRIu64 " removed %" PRIu64 " sealed %" PRIu64 "\n", report.sessions,
-	       report.joined, report.removed, report.sealed);
+	printf("sessions %" PRIu64 " joined %" PRIu64 " removed %" PRIu64 " sealed %" PRIu64 " orphans %" PRIu64
+	       " mended %" PRIu64 "\n",
+	       report.sessions, report.joined, report.removed, report.sealed, report.orphans, report.mended);
 	return r;
 }
 
@@ -53,12 +55,24 @@ static int empty(char **argv, struct ul_error *err)
 	bool all;
 	int r = ul_trash_open(open_dir(argv[2]), UL_TRASH, &trash);
 
-	if (r == 0)
+	if (r >= 0)
 		r = ul_trash_empty(&trash, (unsigned int)strtoul(argv[3], NULL, 10), &all);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_UPPER, "emptying the trash", argv[2], NULL, -r);
 	puts(all ? "empty" : "more");
 	return 0;
+}
+
+static int links(char **argv, struct ul_error *err)
+{
+	bool missing = false;
+	int r = ul_layer_links_missing(open_dir(argv[2]), "looking at the store", &missing, err);
+
+	if (r == 0 && missing)
+		r = ul_layer_links_make(open_dir(argv[3]), "making the layer of links", err);
+	if (r == 0)
+		printf("%d\n", missing);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -73,6 +87,8 @@ int main(int argc, char **argv)
 		r = ul_layer_names_make(open_dir(argv[2]), open_dir(argv[3]), "making the names", &n, &err);
 		if (r == 0)
 			printf("%" PRIu64 "\n", n);
+	} else if (!strcmp(verb, "links")) {
+		r = links(argv, &err);
 	} else if (!strcmp(verb, "check")) {
 		r = ul_layer_names_check(open_dir(argv[2]), open_dir(argv[3]), "checking the names", &err);
 	} else if (!strcmp(verb, "session")) {
@@ -84,7 +100,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(verb, "empty")) {
 		r = empty(argv, &err);
 	} else {
-		fputs("usage: layers names|check STORE NAMES | session UPPER MODE | join UPPER SEALED... | empty UPPER MOST\n",
+		fputs("usage: layers names|check|links STORE DIR | session UPPER MODE | join UPPER SEALED... | empty UPPER MOST\n",
 		      stderr);
 		return 2;
 	}

@@ -113,7 +113,9 @@ static int remove_lower(void **state)
 
 static int check(bool contents, struct ul_content_result *ret, struct ul_error *err)
 {
-	return ul_content_check(&lower, &d, contents, 2, NULL, ret, err);
+	const struct ul_work two = {.threads = 2};
+
+	return ul_content_check(&lower, &d, contents ? &two : NULL, ret, err);
 }
 
 static void assert_bad(bool contents, enum ul_code code, const char *words)
@@ -138,7 +140,7 @@ static void good(void **state)
 	assert_true(result.database);
 	assert_int_equal(result.paths, 2);
 	assert_true(result.nar_bytes > 200);
-	assert_int_equal(ul_content_check(&lower, NULL, false, 0, NULL, &result, NULL), 0);
+	assert_int_equal(ul_content_check(&lower, NULL, NULL, &result, NULL), 0);
 	assert_true(result.manifest);
 	info.system = NULL;
 	info.database = false;
@@ -154,7 +156,7 @@ static void foreign(void **state)
 
 	(void)state;
 	assert_int_equal(ul_remove_tree(lower.fd, "nix/.underlay"), 0);
-	assert_int_equal(ul_content_check(&lower, NULL, true, 0, NULL, &result, NULL), 0);
+	assert_int_equal(ul_content_check(&lower, NULL, &(struct ul_work){0}, &result, NULL), 0);
 	assert_false(result.manifest);
 	/* Where a descriptor vouches for a manifest, its absence is no foreign image. */
 	assert_bad(false, UL_E_MANIFEST, UL_LOWER_MANIFEST);

@@ -12,8 +12,10 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "verity/format/fec.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/image/fec.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/image/hash_tree.h"
 
 #define BLOCK  512u  /* small blocks: the rounds of a large image in a small one */
 #define OFFSET 4096u /* of the data and of the hash partition in their files */
@@ -23,10 +25,18 @@ struct image {
 	struct ul_descriptor d;
 };
 
+static const struct ul_work two = {.threads = 2};
+
+static struct ul_image_fds fds_of(const struct image *im)
+{
+	return (struct ul_image_fds){im->data, OFFSET, im->hash, OFFSET};
+}
+
 static void make_image(struct image *im, uint64_t blocks, uint32_t roots)
 {
 	static const uint8_t uuid[16];
 	uint32_t random = 12345;
+	struct ul_image_fds fds;
 	struct ul_error err;
 
 	*im = (struct image){.data = memfd_create("data", MFD_CLOEXEC),
@@ -38,11 +48,12 @@ static void make_image(struct image *im, uint64_t blocks, uint32_t roots)
 				   .data_blocks = blocks,
 				   .hash_start = BLOCK,
 				   .fec_roots = roots}};
+	fds = fds_of(im);
 	for (uint64_t i = 0; i < blocks * BLOCK; i += 4, random = random * 1664525 + 1013904223)
 		assert_int_equal(ul_pwrite_full(im->data, &random, 4, OFFSET + i), 0);
-	assert_int_equal(ul_hash_tree_write(im->data, OFFSET, im->hash, OFFSET, uuid, &im->d, 2, NULL, &err), 0);
+	assert_int_equal(ul_hash_tree_write(&fds, uuid, &im->d, &two, &err), 0);
 	im->d.fec_start = BLOCK + ul_hash_tree_size(&im->d);
-	assert_int_equal(ul_fec_write(im->data, OFFSET, im->hash, OFFSET, &im->d, 2, NULL, &err), 0);
+	assert_int_equal(ul_fec_write(&fds, &im->d, &two, &err), 0);
 }
 
 static void free_image(struct image *im)
@@ -151,12 +162,14 @@ static void flip(int fd, uint64_t at)
 
 static void a_check_finds_any_damage(void **state)
 {
+	struct ul_image_fds fds;
 	struct ul_error err;
 	struct image im;
 
 	(void)state;
 	make_image(&im, 5000, 4);
-	assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err), 0);
+	fds = fds_of(&im);
+	assert_int_equal(ul_fec_check(&fds, &im.d, &(struct ul_work){0}, &err), 0);
 	for (uint64_t i = 0; i < 3; i++) {
 		uint64_t area = ul_fec_size(&im.d);
 		int fd = i == 0 ? im.data : im.hash;
@@ -165,12 +178,12 @@ static void a_check_finds_any_damage(void **state)
 				       : OFFSET + im.d.fec_start + area - 1;
 
 		flip(fd, at);
-		assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err), -UL_E_CORRUPT);
+		assert_int_equal(ul_fec_check(&fds, &im.d, &(struct ul_work){0}, &err), -UL_E_CORRUPT);
 		flip(fd, at);
 	}
 	/* Cut off. */
 	assert_int_equal(ftruncate(im.hash, (off_t)(OFFSET + im.d.fec_start + 100)), 0);
-	assert_int_equal(ul_fec_check(im.data, OFFSET, im.hash, OFFSET, &im.d, 0, NULL, &err), -UL_E_SYSTEM);
+	assert_int_equal(ul_fec_check(&fds, &im.d, &(struct ul_work){0}, &err), -UL_E_SYSTEM);
 	free_image(&im);
 }
 

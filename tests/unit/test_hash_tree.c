@@ -19,7 +19,8 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/image/hash_tree.h"
 
 #define SALT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define UUID "123456789abcdef0123456789abcdef0"
@@ -62,14 +63,33 @@ static struct ul_descriptor describe(const char *hash, uint32_t data_block, uint
 	return d;
 }
 
+static int write_at(struct ul_image_fds fds, const uint8_t uuid[16], struct ul_descriptor *d, struct ul_work work)
+{
+	struct ul_error err;
+
+	return ul_hash_tree_write(&fds, uuid, d, &work, &err);
+}
+
+static int check_at(struct ul_image_fds fds, const struct ul_descriptor *d, unsigned int threads, uint64_t *ret_bad)
+{
+	struct ul_error err;
+
+	return ul_hash_tree_check(&fds, d, &(struct ul_work){.threads = threads}, ret_bad, &err);
+}
+
+static int check(int data, int hash, const struct ul_descriptor *d, uint64_t *ret_bad)
+{
+	return check_at((struct ul_image_fds){data, 0, hash, 0}, d, 2, ret_bad);
+}
+
 static int write_tree(int data, struct ul_descriptor *d, unsigned int threads)
 {
 	int hash = memfd_create("hash", MFD_CLOEXEC);
-	struct ul_error err;
 	uint8_t uuid[16];
 
 	assert_true(ul_hex_decode(UUID, 32, uuid, 16));
-	assert_int_equal(ul_hash_tree_write(data, 0, hash, 0, uuid, d, threads, NULL, &err), 0);
+	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, d, (struct ul_work){threads, NULL}),
+			 0);
 	return hash;
 }
 
@@ -129,7 +149,6 @@ static void known_trees(void **state)
 			describe(known[i].hash, known[i].data_block, known[i].hash_block, known[i].blocks);
 		uint64_t size = known[i].blocks * known[i].data_block, bad = 0, file_size;
 		int data = make_data(size, known[i].blocks >= 16384);
-		struct ul_error err;
 		char hex[2 * UL_ROOT_HASH_MAX + 1];
 
 		for (unsigned int threads = 1; threads <= 3; threads++) {
@@ -141,7 +160,7 @@ static void known_trees(void **state)
 			assert_string_equal(hex, known[i].file);
 			assert_int_equal(ul_file_size(hash, &file_size), 0);
 			assert_int_equal(file_size, d.hash_start + ul_hash_tree_size(&d));
-			assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, threads, NULL, &bad, &err), 0);
+			assert_int_equal(check_at((struct ul_image_fds){data, 0, hash, 0}, &d, threads, &bad), 0);
 			close(hash);
 		}
 		close(data);
@@ -169,16 +188,17 @@ static void in_one_file(void **state)
 	struct ul_descriptor d = describe("sha256", 4096, 4096, 129), e;
 	int data = make_data(129 * 4096, false), one = memfd_create("one", MFD_CLOEXEC);
 	uint8_t *bytes = malloc(129 * 4096), uuid[16] = {1};
-	struct ul_error err;
 
 	(void)state;
 	assert_int_equal(ul_pread_full(data, bytes, 129 * 4096, 0), 0);
 	assert_int_equal(ul_pwrite_full(one, bytes, 129 * 4096, 1536), 0);
 	e = d;
 	close(write_tree(data, &d, 1));
-	assert_int_equal(ul_hash_tree_write(one, 1536, one, 1024 * 1024 + 512, uuid, &e, 2, NULL, &err), 0);
+	assert_int_equal(write_at((struct ul_image_fds){one, 1536, one, 1024 * 1024 + 512}, uuid, &e,
+				  (struct ul_work){2, NULL}),
+			 0);
 	assert_memory_equal(d.root_hash, e.root_hash, 32);
-	assert_int_equal(ul_hash_tree_check(one, 1536, one, 1024 * 1024 + 512, &e, 2, NULL, NULL, &err), 0);
+	assert_int_equal(check_at((struct ul_image_fds){one, 1536, one, 1024 * 1024 + 512}, &e, 2, NULL), 0);
 	free(bytes);
 	close(one);
 	close(data);
@@ -200,7 +220,6 @@ static void damage_is_found(void **state)
 	struct ul_descriptor d = describe("sha256", 4096, 4096, BLOCKS), e;
 	int data = make_data(BLOCKS * 4096ull, true), hash = write_tree(data, &d, 2);
 	struct ul_hash_tree_geometry g;
-	struct ul_error err;
 	uint64_t bad, spare;
 
 	(void)state;
@@ -213,7 +232,7 @@ static void damage_is_found(void **state)
 		uint64_t block = (uint64_t)round * 2500 + 3;
 
 		flip(data, block * 4096);
-		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
+		assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
 		assert_int_equal(bad, block);
 		flip(data, block * 4096);
 	}
@@ -221,23 +240,23 @@ static void damage_is_found(void **state)
 	/* Each level of the tree, and the bytes that should be zero. */
 	for (unsigned int level = 0; level < g.levels; level++) {
 		flip(hash, d.hash_start + g.start[level] + 33);
-		assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
+		assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
 		assert_true(bad == UINT64_MAX);
 		flip(hash, d.hash_start + g.start[level] + 33);
 	}
 	flip(hash, spare);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, &bad, &err), -UL_E_CORRUPT);
+	assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
 	flip(hash, spare);
 	e = d;
 	e.root_hash[31] ^= 1;
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err), -UL_E_CORRUPT);
+	assert_int_equal(check(data, hash, &e, NULL), -UL_E_CORRUPT);
 	e = d;
 	e.salt[0] ^= 1;
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &e, 2, NULL, NULL, &err), -UL_E_CORRUPT);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, NULL, &err), 0);
+	assert_int_equal(check(data, hash, &e, NULL), -UL_E_CORRUPT);
+	assert_int_equal(check(data, hash, &d, NULL), 0);
 	/* A superblock that was altered does not matter: nobody reads it. */
 	flip(hash, 80);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 2, NULL, NULL, &err), 0);
+	assert_int_equal(check(data, hash, &d, NULL), 0);
 	close(hash);
 	close(data);
 }
@@ -246,19 +265,19 @@ static void cut_short(void **state)
 {
 	struct ul_descriptor d = describe("sha256", 4096, 4096, 300);
 	int data = make_data(300 * 4096, false), hash = write_tree(data, &d, 1);
-	struct ul_error err;
 	uint64_t bad = 1;
 	uint8_t uuid[16] = {0};
 
 	(void)state;
 	assert_int_equal(ftruncate(hash, 4096 * 4), 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err), -UL_E_CORRUPT);
+	assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
 	assert_true(bad == UINT64_MAX);
 	close(hash);
 	hash = write_tree(data, &d, 1);
 	assert_int_equal(ftruncate(data, 300 * 4096 - 1), 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, hash, 0, &d, 1, NULL, &bad, &err), -UL_E_CORRUPT);
-	assert_int_equal(ul_hash_tree_write(data, 0, hash, 0, uuid, &d, 1, NULL, &err), -UL_E_INPUT);
+	assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
+	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d, (struct ul_work){1, NULL}),
+			 -UL_E_INPUT);
 	close(hash);
 	close(data);
 }
@@ -279,7 +298,6 @@ static void impossible(void **state)
 		    {512, 64, 1ull << 53},
 		    {1u << 31, 1u << 31, 1ull << 32}};
 	struct ul_descriptor d;
-	struct ul_error err;
 	int data = make_data(8192, false);
 
 	(void)state;
@@ -287,7 +305,7 @@ static void impossible(void **state)
 		d = describe("sha256", rows[i].data_block, rows[i].hash_block, rows[i].blocks);
 		d.root_hash_len = 32;
 		assert_int_equal(ul_hash_tree_size(&d), 0);
-		assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err), -UL_E_INPUT);
+		assert_int_equal(check(data, data, &d, NULL), -UL_E_INPUT);
 	}
 	d = describe("md5", 4096, 4096, 2);
 	assert_int_equal(ul_hash_tree_size(&d), 0);
@@ -295,11 +313,11 @@ static void impossible(void **state)
 	d = describe("sha256", 4096, 4096, 1ull << 50);
 	d.root_hash_len = 32;
 	assert_true(ul_hash_tree_size(&d) > 0);
-	assert_int_equal(ul_hash_tree_check(data, 0, data, 0, &d, 1, NULL, NULL, &err), -UL_E_CORRUPT);
+	assert_int_equal(check(data, data, &d, NULL), -UL_E_CORRUPT);
 	d = describe("sha256", 4096, 4096, 2);
 	d.root_hash_len = 32;
 	d.hash_start = UINT64_MAX - 4095;
-	assert_int_equal(ul_hash_tree_check(data, 0, data, 8192, &d, 1, NULL, NULL, &err), -UL_E_INPUT);
+	assert_int_equal(check_at((struct ul_image_fds){data, 0, data, 8192}, &d, 1, NULL), -UL_E_INPUT);
 	close(data);
 }
 
@@ -325,11 +343,11 @@ static void progress(void **state)
 	struct watched w = {.progress = {watch}};
 	struct ul_descriptor d = describe("sha256", 4096, 4096, BLOCKS);
 	int data = make_data(BLOCKS * 4096ull, true), hash = memfd_create("hash", MFD_CLOEXEC);
-	struct ul_error err;
 	uint8_t uuid[16] = {0};
 
 	(void)state;
-	assert_int_equal(ul_hash_tree_write(data, 0, hash, 0, uuid, &d, 1, &w.progress, &err), 0);
+	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d, (struct ul_work){1, &w.progress}),
+			 0);
 	assert_true(w.calls > 5);
 	assert_int_equal(w.last, BLOCKS * 4096ull);
 	assert_int_equal(w.total, BLOCKS * 4096ull);

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "verity/format/image_info.h"
+#include "verity/format/version.h"
 #include "verity/format/partition_types.h"
 
 /* The examples of UAPI.10 and of systemd's strverscmp_improved, oldest first in each row. */

@@ -14,7 +14,7 @@
 
 static int add(struct ul_cpio *c, const char *path, const char *text, struct ul_error *err)
 {
-	return ul_cpio_add_file(c, path, 0644, text, strlen(text), UL_CPIO_ADDED, text, err);
+	return ul_cpio_add_file(c, &(struct ul_cpio_file){path, 0644, text, strlen(text), UL_CPIO_ADDED, text}, err);
 }
 
 /* The whole archive of one file, written out by hand from the format's description. */
@@ -168,7 +168,10 @@ static void refuses_giants(void **state)
 
 	(void)state;
 	/* The length alone must decide: nothing of that size exists here. */
-	assert_int_equal(ul_cpio_add_file(&c, "/a", 0644, "", (size_t)UL_CPIO_FILE_MAX + 1, UL_CPIO_ADDED, "a", &err),
+	assert_int_equal(ul_cpio_add_file(&c,
+					  &(struct ul_cpio_file){"/a", 0644, "", (size_t)UL_CPIO_FILE_MAX + 1,
+								 UL_CPIO_ADDED, "a"},
+					  &err),
 			 -UL_E_INPUT);
 	assert_int_equal(c.entries.n, 0);
 }

@@ -74,7 +74,10 @@ static void dry_run(void **state)
 	}
 }
 
-/* Rows in a circle, of which nothing can be made: the database goes, and paths of the next one are checked from id 1 on. */
+/*
+ * Rows in a circle, of which nothing can be made: the database goes, and paths of the next one are checked from id 1
+ * on.
+ */
 static void circle(void **state)
 {
 	struct upper_fixture *f = *state;

@@ -1,6 +1,7 @@
 /*
- * One list of odd rows through both modes: each has the verdict that the list says (tests/lib/odd_rows.tsv), and in both
- * modes the same one, of the same name, for the same reason. And what one damaged row must not do: refuse a new image.
+ * One list of odd rows through both modes: each has the verdict that the list says (tests/lib/odd_rows.tsv), and in
+ * both modes the same one, of the same name, for the same reason. And what one damaged row must not do: refuse a new
+ * image.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -19,6 +19,7 @@
 #include "common/file.h"
 #include "tests/unit/make_gpt.h"
 #include "tests/unit/make_identity.h"
+#include "verity/format/signature.h"
 #include "verity/open/open.h"
 #include "verity/format/partition_types.h"
 
@@ -143,7 +144,7 @@ static int decide(const struct ul_seal_policy *policy, struct ul_seal *ret, stru
 	int fd = probe(&list, path, err), r;
 
 	assert_int_equal(list.n, 1);
-	r = ul_seal_decide(&list.slots[0], policy, ret, err);
+	r = ul_seal_decide(&list.at[0], policy, ret, err);
 	ul_slots_free(&list);
 	close(fd);
 	return r;
@@ -177,7 +178,7 @@ static void one_slot(void **state)
 	struct made m = good_image();
 	char path[64];
 	int fd = probe(&list, path, NULL);
-	const struct ul_slot *s = list.slots;
+	const struct ul_slot *s = list.at;
 
 	(void)state;
 	assert_int_equal(list.n, 1);
@@ -234,7 +235,7 @@ static void pairs(void **state)
 		assert_int_equal(list.n, 2);
 		ul_slots_sort(&list);
 		/* 1.10 is newer than 1.9; without versions the order is the place. */
-		const struct ul_slot *sa = &list.slots[i == 0], *sb = &list.slots[i != 0];
+		const struct ul_slot *sa = &list.at[i == 0], *sb = &list.at[i != 0];
 
 		assert_int_equal(sa->data.offset, DATA * 512);
 		assert_int_equal(sa->hash.offset, HASH * 512);
@@ -244,6 +245,9 @@ static void pairs(void **state)
 		assert_int_equal(sb->hash.offset, HASH_B * 512);
 		assert_int_equal(sb->sig.offset, SIG_B * 512);
 		assert_string_equal(sb->hash_uuid, b.hash_uuid);
+		ul_slots_remove(&list, i == 0);
+		assert_int_equal(list.n, 1);
+		assert_string_equal(list.at[0].hash_uuid, b.hash_uuid);
 		ul_slots_free(&list);
 		close(fd);
 	}
@@ -262,7 +266,7 @@ static void ambiguous(void **state)
 	int fd = probe(&list, path, NULL);
 
 	assert_int_equal(list.n, 1);
-	assert_string_equal(list.slots[0].data_uuid, b.data_uuid);
+	assert_string_equal(list.at[0].data_uuid, b.data_uuid);
 	ul_slots_free(&list);
 	close(fd);
 }
@@ -278,7 +282,7 @@ static void free_and_single(void **state)
 	int fd = probe(&list, path, NULL);
 
 	assert_int_equal(list.n, 1);
-	assert_string_equal(list.slots[0].version, "1.9");
+	assert_string_equal(list.at[0].version, "1.9");
 	ul_slots_free(&list);
 	close(fd);
 
@@ -316,9 +320,9 @@ static void foreign_labels(void **state)
 		int fd = probe(&list, path, NULL);
 
 		assert_int_equal(list.n, 1);
-		assert_string_equal(list.slots[0].name, rows[i].name);
-		assert_string_equal(list.slots[0].version, rows[i].version);
-		assert_null(list.slots[0].sig.device);
+		assert_string_equal(list.at[0].name, rows[i].name);
+		assert_string_equal(list.at[0].version, rows[i].version);
+		assert_null(list.at[0].sig.device);
 		ul_slots_free(&list);
 		close(fd);
 	}
@@ -401,7 +405,7 @@ static void accepted_as_pinned(void **state)
 	assert_int_equal(seal.d.salt_len, 32);
 	ul_seal_free(&seal);
 	disk[HASH * 512] = 'V';
-	assert_refused(&policy, UL_E_SUPERBLOCK, "there is none");
+	assert_refused(&policy, UL_E_SUPERBLOCK, "there is no superblock");
 }
 
 static void kernel_mode_checks_nothing_here(void **state)
@@ -496,7 +500,7 @@ static void every_byte_of_the_signature(void **state)
 		uint8_t was = disk[SIG * 512 + i], now = was == 'A' ? 'B' : 'A';
 
 		assert_int_equal(pwrite(fd, &now, 1, (off_t)(SIG * 512 + i)), 1);
-		if (ul_seal_decide(&list.slots[0], &policy, &seal, NULL) == 0) {
+		if (ul_seal_decide(&list.at[0], &policy, &seal, NULL) == 0) {
 			/* Only hints may differ: the fingerprint, names in the PKCS#7's envelope. */
 			assert_memory_equal(&seal.d, &m.d, sizeof(m.d));
 			assert_true(seal.from_descriptor);

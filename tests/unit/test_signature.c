@@ -23,7 +23,8 @@
 
 #include "common/file.h"
 #include "common/encoding.h"
-#include "verity/format/signature.h"
+#include "verity/image/signer.h"
+#include "verity/open/trust.h"
 
 static const char data[] = "4d7d5b0b3f1c8f0e8a5d7f1d2d8e5b6c7a8f9e0d1c2b3a495867768594a3b2c1";
 
@@ -126,11 +127,19 @@ static void sign(int i, struct ul_buffer *ret)
 	ul_signer_free(s);
 }
 
+static int verify(const struct ul_trust *t, const char *text, size_t len, const struct ul_buffer *der,
+		  struct ul_signer_name *ret_by, struct ul_error *err)
+{
+	struct ul_signed s = {"root hash", text, len, der->data, der->len};
+
+	return ul_trust_verify(t, &s, ret_by, err);
+}
+
 /* The verdict of verifying der over data by the identity's certificate. */
 static int verdict(int i, const struct ul_buffer *der, struct ul_error *err)
 {
 	struct ul_trust *t = trust_of(i);
-	int r = ul_trust_verify(t, data, strlen(data), der->data, der->len, "root hash", NULL, err);
+	int r = verify(t, data, strlen(data), der, NULL, err);
 
 	ul_trust_free(t);
 	return r;
@@ -173,7 +182,7 @@ static void accepts(void **state)
 		char hex[65], subject[64];
 
 		sign(good[i], &der);
-		assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len, "root hash", &by, &err), 0);
+		assert_int_equal(verify(t, data, strlen(data), &der, &by, &err), 0);
 		X509_digest(ids[good[i]].cert, EVP_sha256(), digest, NULL);
 		ul_hex_encode(digest, 32, hex);
 		assert_string_equal(by.fingerprint, hex);
@@ -295,13 +304,11 @@ static void refuses_other_data(void **state)
 
 		memcpy(other, data, sizeof(data));
 		other[i] ^= 1;
-		assert_int_equal(ul_trust_verify(t, other, strlen(other), der.data, der.len, "root hash", NULL, &err),
-				 -UL_E_SIGNATURE);
+		assert_int_equal(verify(t, other, strlen(other), &der, NULL, &err), -UL_E_SIGNATURE);
 	}
-	assert_int_equal(ul_trust_verify(t, data, strlen(data) - 1, der.data, der.len, "root hash", NULL, &err),
-			 -UL_E_SIGNATURE);
-	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, 65537, "root hash", NULL, &err),
-			 -UL_E_SIGNATURE);
+	assert_int_equal(verify(t, data, strlen(data) - 1, &der, NULL, &err), -UL_E_SIGNATURE);
+	der.len = 65537;
+	assert_int_equal(verify(t, data, strlen(data), &der, NULL, &err), -UL_E_SIGNATURE);
 	ul_trust_free(t);
 	ul_buffer_free(&der);
 }
@@ -317,8 +324,7 @@ static void unknown_or_wrong(void **state)
 	assert_non_null(strstr(err.why, "CN=rsa"));
 	/* Same issuer and serial number, another key: not unknown, but wrong. */
 	assert_int_equal(verdict(TWIN, &der, &err), -UL_E_SIGNATURE);
-	assert_int_equal(ul_trust_verify(NULL, data, strlen(data), der.data, der.len, "root hash", NULL, &err),
-			 -UL_E_SIGNER);
+	assert_int_equal(verify(NULL, data, strlen(data), &der, NULL, &err), -UL_E_SIGNER);
 	ul_buffer_free(&der);
 	/* The signer's certificate inside the signature is no reason to trust it. */
 	sign_raw(OTHER, -1, EVP_sha256(), PLAIN & ~PKCS7_NOCERTS, &der);
@@ -370,7 +376,7 @@ static void trust_directory(void **state)
 	assert_int_equal(ul_trust_count(t), 3);
 	/* The twin is tried first and fails; that must not hide the right one. */
 	sign(RSA_ID, &der);
-	assert_int_equal(ul_trust_verify(t, data, strlen(data), der.data, der.len, "root hash", &by, &err), 0);
+	assert_int_equal(verify(t, data, strlen(data), &der, &by, &err), 0);
 	ul_trust_free(t);
 
 	assert_int_equal(ul_write_file(AT_FDCWD, file_of("certs/e", ".crt"), 0644, "junk", 4), 0);

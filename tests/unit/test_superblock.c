@@ -54,8 +54,8 @@ static void each_field_wrong(void **state)
 		size_t len;
 		const char *words;
 	} rows[] = {
-		{0, "Verity", 6, "there is none"},
-		{7, "x", 1, "there is none"},
+		{0, "Verity", 6, "there is no superblock"},
+		{7, "x", 1, "there is no superblock"},
 		{8, "\2", 1, "version"},
 		{12, "\0", 1, "hash type"},
 		{12, "\2", 1, "hash type"},

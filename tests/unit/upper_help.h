@@ -1,4 +1,6 @@
-/* What the tests of reconcile share: made-up store paths, lowers of some of them, an upper with entries and a database. */
+/*
+ * What the tests of reconcile share: made-up store paths, lowers of some of them, an upper with entries and a database.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -8,15 +8,11 @@
 #include <string.h>
 
 #include "common/encoding.h"
-#include "verity/format/hash_tree.h"
-#include "verity/format/image_info.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/version.h"
 
 #define TODO_BUILD "Build the image again."
-
-static bool block_size_valid(uint32_t size)
-{
-	return size >= 512 && size <= 4096 && (size & (size - 1)) == 0;
-}
 
 /* The rule that a field breaks; NULL: none. */
 static const char *defect(const struct ul_descriptor *d)
@@ -29,14 +25,14 @@ static const char *defect(const struct ul_descriptor *d)
 		return "hash is neither sha256 nor sha512 with a root hash of its length";
 	if (d->salt_len > UL_SALT_MAX)
 		return "the salt is longer than 256 bytes";
-	if (!block_size_valid(d->data_block_size) || !block_size_valid(d->hash_block_size))
+	if (!ul_block_size_valid(d->data_block_size) || !ul_block_size_valid(d->hash_block_size))
 		return "a block size is not 512, 1024, 2048 or 4096";
 	if (!ul_hash_tree_measure(d, &tree))
 		return "data-blocks is zero or too large";
 	if (d->hash_start % d->hash_block_size != 0 || __builtin_add_overflow(d->hash_start, tree.size, &end) ||
 	    end > INT64_MAX)
 		return "hash-start is not a multiple of the hash block's size, or too large";
-	if (d->fec_roots == 0 ? d->fec_start != 0 : d->fec_roots < 2 || d->fec_roots > 24)
+	if (d->fec_roots == 0 ? d->fec_start != 0 : d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX)
 		return "fec-roots is neither 0 nor 2 to 24, or fec-start stands without it";
 	if (d->fec_roots > 0 && (d->data_block_size != d->hash_block_size || d->fec_start < end ||
 				 d->fec_start > INT64_MAX || d->fec_start % d->hash_block_size != 0))
@@ -83,7 +79,7 @@ int ul_descriptor_format(const struct ul_descriptor *d, struct ul_buffer *ret, s
 	return 0;
 }
 
-/* The lines not yet read; bad: the key whose line is not as it should be. */
+/* The lines that are not read yet. bad: the key whose line is wrong. */
 struct reader {
 	const char *at, *end;
 	const char *bad;
@@ -200,7 +196,7 @@ int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
 	read_fields(&r, &d);
 	if (r.bad)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "the line \"%s=\" is missing, misplaced or has no such value", r.bad);
+				    "the line \"%s=\" is missing, misplaced or has a value that is not allowed", r.bad);
 	why = defect(&d);
 	if (why)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD, "%s", why);
@@ -208,7 +204,7 @@ int ul_descriptor_parse(const void *text, size_t len, struct ul_descriptor *ret,
 		return -UL_E_MEMORY;
 	if (again.len != len || memcmp(again.data, text, len) != 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, NULL, TODO_BUILD,
-				    "it is not written as a descriptor is (capitals, or text "
+				    "it is not in the one form of a descriptor (capitals, or text "
 				    "behind the last line)");
 	*ret = d;
 	return 0;

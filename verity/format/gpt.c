@@ -33,7 +33,7 @@
 #define MBR_TYPE_GPT   0xee
 
 static const char WHAT[] = "reading the partition table";
-static const char todo_write[] = "Write the image again.";
+static const char TODO_WRITE[] = "Write the image again.";
 
 struct header {
 	const char *bad; /* NULL: valid; else why not */
@@ -70,7 +70,7 @@ static const char *header_defect(uint8_t *sector, uint32_t sector_size, uint64_t
 	if (crc32(sector, size) != crc)
 		return "its checksum is wrong";
 	if (ul_get_le64(sector + 24) != lba)
-		return "it belongs to another place";
+		return "it says that it lies elsewhere";
 	h->other_lba = ul_get_le64(sector + 32);
 	h->first_usable = ul_get_le64(sector + 40);
 	h->last_usable = ul_get_le64(sector + 48);
@@ -121,8 +121,8 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL, "sectors of %d bytes are not known here",
-				    sector_size);
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL,
+				    "it has sectors of %d bytes, which are not supported", sector_size);
 	gpt->sector_size = (uint32_t)sector_size;
 	return 0;
 }
@@ -143,7 +143,7 @@ static int protective_mbr(int fd)
 	return 0;
 }
 
-/* There was a GPT, and none can be used: say why. */
+/* There was a GPT, but neither copy can be used: say why. */
 static int broken(const struct ul_gpt *gpt, const char *disk, int mbr, const struct header *primary,
 		  const struct header *backup, struct ul_error *err)
 {
@@ -152,14 +152,14 @@ static int broken(const struct ul_gpt *gpt, const char *disk, int mbr, const str
 	if (primary->other_lba >= sectors && primary->other_lba < UINT64_MAX / SECTOR_MAX) {
 		uint64_t wanted = (primary->other_lba + 1) * gpt->sector_size;
 
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE,
 				    "it is truncated: %" PRIu64 " bytes are there, the table wants %" PRIu64,
 				    gpt->disk_size, wanted);
 	}
 	if (!mbr && !primary->bad)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE,
 				    "the GPT has lost its protective MBR");
-	return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
+	return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE,
 			    "no copy of the GPT is whole: the primary header: %s; the backup: %s",
 			    primary->bad ? primary->bad : "its entries are damaged",
 			    backup->bad ? backup->bad : "its entries are damaged");
@@ -183,7 +183,7 @@ static int add_partition(struct ul_gpt *gpt, blkid_partition from, const char *d
 
 	if (number < 1 || start <= 0 || size <= 0 || (uint64_t)start >= sectors ||
 	    (uint64_t)size > sectors - (uint64_t)start)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE,
 				    "partition %d does not lie within the disk", number);
 	p->number = (unsigned int)number;
 	p->offset = (uint64_t)start * 512;
@@ -218,7 +218,7 @@ static int check_overlap(struct ul_gpt *gpt, const char *disk, struct ul_error *
 	qsort(gpt->partitions, gpt->n, sizeof(*p), by_offset);
 	for (size_t i = 1; i < gpt->n; i++)
 		if (p[i].offset - p[i - 1].offset < p[i - 1].size)
-			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write,
+			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE,
 					    "partitions %u and %u overlap", p[i - 1].number, p[i].number);
 	qsort(gpt->partitions, gpt->n, sizeof(*p), by_number);
 	return 0;
@@ -240,7 +240,7 @@ static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, b
 		return 0;
 	n = blkid_partlist_numof_partitions(list);
 	if (n < 0 || n > UL_GPT_ENTRIES_MAX)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, todo_write, "it has more than %d partitions",
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, TODO_WRITE, "it has more than %d partitions",
 				    UL_GPT_ENTRIES_MAX);
 	gpt->from_backup = blkid_parttable_get_offset(table) != (blkid_loff_t)gpt->sector_size;
 	gpt->partitions = calloc((size_t)n + 1, sizeof(*gpt->partitions));
@@ -254,7 +254,7 @@ static int take_table(blkid_probe probe, struct ul_gpt *gpt, const char *disk, b
 	return check_overlap(gpt, disk, err);
 }
 
-/* Only the GPT prober of libblkid runs: no file system, no other table is parsed. */
+/* Only the GPT prober of libblkid runs: no filesystem, no other table is parsed. */
 static int ask_blkid(int fd, struct ul_gpt *gpt, const char *disk, bool *ret_found, struct ul_error *err)
 {
 	char gpt_name[] = "gpt";
@@ -268,7 +268,7 @@ static int ask_blkid(int fd, struct ul_gpt *gpt, const char *disk, bool *ret_fou
 	blkid_probe_enable_partitions(probe, 1);
 	if (blkid_probe_set_device(probe, fd, 0, 0) < 0 || blkid_probe_set_sectorsize(probe, gpt->sector_size) < 0 ||
 	    blkid_probe_filter_partitions_type(probe, BLKID_FLTR_ONLYIN, only) < 0)
-		r = ul_error_set(err, UL_E_SYSTEM, WHAT, disk, NULL, "libblkid does not take it");
+		r = ul_error_set(err, UL_E_SYSTEM, WHAT, disk, NULL, "libblkid refuses it");
 	else
 		r = take_table(probe, gpt, disk, ret_found, err);
 	blkid_free_probe(probe);
@@ -295,7 +295,7 @@ static int read_table(int fd, const char *disk, struct ul_gpt *gpt, struct ul_er
 		r = read_header(fd, gpt, sectors - 1, &backup);
 	if (r < 0)
 		return io_error(-r, disk, err);
-	/* A backup alone is what a disk that was formatted anew still has at its end: not a GPT. */
+	/* A backup header alone is not a GPT: a disk that was formatted anew still has one at its end. */
 	if (!mbr && !primary.named)
 		return 0;
 	/*
@@ -352,7 +352,7 @@ static int read_entries(int fd, const struct ul_gpt *gpt, struct header *h, uint
 
 static int copy_defect(const char *disk, const char *which, const char *why, struct ul_error *err)
 {
-	return ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", disk, todo_write,
+	return ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", disk, TODO_WRITE,
 			    "the %s copy of the GPT is damaged: %s", which, why);
 }
 

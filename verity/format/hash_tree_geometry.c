@@ -1,11 +1,16 @@
 /* The arithmetic of the hash tree: how many levels, how large, where. Hostile numbers end here. */
-#include <string.h>
+#include "verity/format/hash_tree_geometry.h"
 
-#include "verity/format/hash_tree.h"
+#include <string.h>
 
 static bool power_of_two(uint32_t n)
 {
 	return n != 0 && (n & (n - 1)) == 0;
+}
+
+bool ul_block_size_valid(uint32_t size)
+{
+	return power_of_two(size) && size >= 512 && size <= 4096;
 }
 
 bool ul_hash_tree_measure(const struct ul_descriptor *d, struct ul_hash_tree_geometry *ret)

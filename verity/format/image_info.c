@@ -6,29 +6,10 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
-#include "verity/format/descriptor.h"
+#include "verity/format/version.h"
 
 #define FORMAT     1
 #define PATH_LIMIT 4096 /* bytes of a path with its NUL, as the kernel has it */
-
-#define NAME_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.+~^-"
-
-static bool only_of(const char *text, const char *allowed)
-{
-	size_t len = strnlen(text, UL_NAME_SIZE);
-
-	return len > 0 && len < UL_NAME_SIZE && strspn(text, allowed) == len;
-}
-
-bool ul_image_name_valid(const char *name)
-{
-	return only_of(name, NAME_CHARACTERS);
-}
-
-bool ul_image_version_valid(const char *version)
-{
-	return only_of(version, NAME_CHARACTERS "_");
-}
 
 /* Absolute, no empty, "." or ".." component, nothing that a mount option or a log line would trip over. */
 static bool path_valid(const char *path)
@@ -84,8 +65,7 @@ static const char *read_members(struct json_object *json, struct ul_image_info *
 	if (!ul_json_uint(json, "paths", &info->paths) || !ul_json_uint(json, "narSize", &info->nar_size) ||
 	    !ul_json_uint(json, "manifestFormat", &info->manifest_format) ||
 	    !ul_json_uint(json, "nixSchema", &info->nix_schema) || !ul_json_bool(json, "database", &info->database))
-		return "\"paths\", \"narSize\", \"manifestFormat\", \"nixSchema\" or \"database\" "
-		       "is missing";
+		return "\"paths\", \"narSize\", \"manifestFormat\", \"nixSchema\" or \"database\" is missing";
 	info->name = strdup(name);
 	info->version = strdup(version);
 	info->store_dir = strdup(store_dir);

@@ -30,10 +30,3 @@ struct ul_image_info {
 int ul_image_info_parse(const char *text, size_t len, struct ul_image_info *ret, struct ul_error *err);
 int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret, struct ul_error *err);
 void ul_image_info_free(struct ul_image_info *info);
-
-/* Order of versions as systemd's strverscmp_improved has it (UAPI.10 version format): <0, 0, >0. */
-int ul_version_compare(const char *a, const char *b);
-
-/* name, version: 1 to 63 characters of [A-Za-z0-9._+~^-], name without '_' (it ends at the first). */
-bool ul_image_name_valid(const char *name);
-bool ul_image_version_valid(const char *version);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,6 +72,14 @@ void ul_uuid_format(const uint8_t uuid[16], char out[37])
 
 	ul_hex_encode(uuid, 16, hex);
 	snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+bool ul_uuid_is(const char *text, const uint8_t uuid[16])
+{
+	char wanted[37];
+
+	ul_uuid_format(uuid, wanted);
+	return strcmp(text, wanted) == 0;
 }
 
 int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16], uint8_t ret_hash[16])

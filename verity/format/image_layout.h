@@ -13,11 +13,12 @@
  * Identifiers that the root hash does not give (disk GUID, UUID of the signature partition, of the
  * superblock and the filesystem, salt) are SHA-256 over a label and what the image is, so that the
  * same input gives the same image. A salt that can be foreseen costs nothing here: it is to keep one search for
- * collisions from serving many images, for which it need only differ between images; it is no secret in any
+ * collisions from serving many images, for which it need only differ between images; it is not a secret in any
  * case, since every reader of the device has it.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,11 +46,14 @@ int ul_image_layout(uint64_t fs_size, uint64_t hash_size, struct ul_image_layout
 /* out = SHA-256("underlay-" label NUL seed). 0 or -ENOMEM. */
 int ul_image_derive(const char *label, const void *seed, size_t len, uint8_t out[32]);
 
-/* The same cut to a UUID of version 4's form. */
+/* ul_image_derive, cut to a UUID of version 4's form. */
 int ul_image_derive_uuid(const char *label, const void *seed, size_t len, uint8_t out[16]);
 
 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" of bytes in the order of the text. */
 void ul_uuid_format(const uint8_t uuid[16], char out[37]);
+
+/* Whether the text, in lower case, is that of these bytes. */
+bool ul_uuid_is(const char *text, const uint8_t uuid[16]);
 
 /*
  * Partition UUIDs as the Discoverable Partitions Specification derives them. -EINVAL: root_hash is

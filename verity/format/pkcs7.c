@@ -27,7 +27,7 @@ static int no_passphrase(char *buf, int size, int writing, void *user)
 	return -1;
 }
 
-int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_code code, const char *what, X509 **ret,
+int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
 			struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -38,18 +38,19 @@ int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_c
 	if (r == -ENOMEM)
 		return ul_error_nomem(err, what);
 	if (r < 0)
-		return ul_error_errno(err, r == -EFBIG ? code : UL_E_SYSTEM, what, name, NULL, -r);
+		return ul_error_errno(err, r == -EFBIG ? code : UL_E_SYSTEM, what, path, NULL, -r);
 	bio = BIO_new_mem_buf(text.data, (int)text.len);
 	if (!bio)
 		return ul_error_nomem(err, what);
 	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	if (!cert)
-		return ul_error_set(err, code, what, name, "Give a certificate in PEM (BEGIN CERTIFICATE).",
-				    "it is no certificate in PEM: %s", ul_crypto_reason("nothing in it can be read"));
+		return ul_error_set(err, code, what, path, "Give a certificate in PEM (BEGIN CERTIFICATE).",
+				    "it is not a certificate in PEM: %s",
+				    ul_crypto_reason("nothing in it can be read"));
 	second = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	ERR_clear_error();
 	if (second)
-		return ul_error_set(err, code, what, name, "Put each certificate that may sign into a file of its own.",
+		return ul_error_set(err, code, what, path, "Put each certificate that may sign into a file of its own.",
 				    "it holds more than one certificate");
 	*ret = ul_steal(cert);
 	return 0;

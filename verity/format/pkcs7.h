@@ -1,11 +1,14 @@
-/* What the signing half and the trusting half of verity/format/signature.h share. Internal to verity/. */
+/* Certificates and keys, as verity/image/signer.c and verity/open/trust.c both need them. Internal to verity/. */
 #pragma once
 
+#include <openssl/pkcs7.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
-#include "verity/format/signature.h"
 
 #define UL_PKCS7_MAX    (64 * 1024) /* bytes of a signature in DER, of a certificate or key in PEM */
 #define UL_RSA_BITS_MIN 2048
@@ -15,10 +18,10 @@
 const char *ul_crypto_reason(const char *otherwise);
 
 /*
- * The one certificate of a PEM file. code: what a file that is none is to the caller (UL_E_CONFIG where the
- * policy named it, UL_E_INPUT where the user did). A file with two is refused: which one was meant?
+ * The one certificate of a PEM file. code: the failure if the file is not a certificate (UL_E_CONFIG where
+ * the policy named it, UL_E_INPUT where the user did). A file with two is refused: which one was meant?
  */
-int ul_certificate_load(int dirfd, const char *path, const char *name, enum ul_code code, const char *what, X509 **ret,
+int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
 			struct ul_error *err);
 
 /* Why a key is not accepted for signatures (kind, size); NULL: it is. buf holds the text. */
@@ -45,6 +48,12 @@ static inline void ul_cleanup_bio(BIO **bio)
 	BIO_free(*bio);
 }
 
-#define ul_autox509 UL_CLEANUP(ul_cleanup_x509)
-#define ul_autopkey UL_CLEANUP(ul_cleanup_pkey)
-#define ul_autobio  UL_CLEANUP(ul_cleanup_bio)
+static inline void ul_cleanup_pkcs7(PKCS7 **p7)
+{
+	PKCS7_free(*p7);
+}
+
+#define ul_autox509  UL_CLEANUP(ul_cleanup_x509)
+#define ul_autopkey  UL_CLEANUP(ul_cleanup_pkey)
+#define ul_autobio   UL_CLEANUP(ul_cleanup_bio)
+#define ul_autopkcs7 UL_CLEANUP(ul_cleanup_pkcs7)

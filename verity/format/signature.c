@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/json.h"
@@ -16,8 +17,8 @@
 /* The JSON's length: two signatures and a descriptor at their greatest in base64, and room for more. */
 #define JSON_MAX (256 * 1024)
 
-static const char what[] = "reading the signature partition";
-static const char todo[] = "Sign the image again.";
+static const char WHAT[] = "reading the signature partition";
+static const char TODO[] = "Sign the image again.";
 
 static const char *decode(const char *text, size_t max, struct ul_buffer *ret)
 {
@@ -79,14 +80,6 @@ static const char *read_members(struct json_object *json, struct ul_signature_bl
 	return why ? why : read_underlay(json, blob);
 }
 
-static bool all_zero(const uint8_t *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (data[i] != 0)
-			return false;
-	return true;
-}
-
 int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *ret, struct ul_error *err)
 {
 	ul_autojson struct json_object *json = NULL;
@@ -94,23 +87,22 @@ int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *r
 	size_t text_len = strnlen(data, len);
 	const char *why;
 
-	if (text_len == 0 && all_zero(data, len))
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
-				    "the partition is empty: the image was never signed, or its "
-				    "signature was erased");
+	if (text_len == 0 && ul_all_zero(data, len))
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO,
+				    "the partition is empty: the image was never signed, or its signature was erased");
 	if (len > UL_SIGNATURE_PARTITION_MAX || text_len > JSON_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo, "the signature is longer than %d bytes",
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "the signature is longer than %d bytes",
 				    JSON_MAX);
-	if (!all_zero((const uint8_t *)data + text_len, len - text_len))
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo,
+	if (!ul_all_zero((const uint8_t *)data + text_len, len - text_len))
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO,
 				    "other bytes than zeros follow the signature");
 	json = ul_json_parse(data, text_len, &why);
 	if (!json)
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo, "no JSON: %s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "it is not JSON: %s", why);
 	why = read_members(json, &blob);
 	if (why) {
 		ul_signature_free(&blob);
-		return ul_error_set(err, UL_E_SIGNATURE, what, NULL, todo, "%s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "%s", why);
 	}
 	*ret = blob;
 	return 0;
@@ -149,7 +141,7 @@ static bool add_underlay(struct json_object *json, const struct ul_signature_blo
 
 int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *ret, struct ul_error *err)
 {
-	static const char writing[] = "writing the signature's JSON";
+	static const char what[] = "writing the signature's JSON";
 	ul_autojson struct json_object *json = NULL;
 	char fingerprint[2 * sizeof(blob->fingerprint) + 1];
 	const char *text;
@@ -158,17 +150,16 @@ int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *
 	    blob->signature.len > UL_PKCS7_MAX || blob->descriptor.len > UL_DESCRIPTOR_MAX ||
 	    blob->descriptor_signature.len > UL_PKCS7_MAX ||
 	    (blob->descriptor.len > 0) != (blob->descriptor_signature.len > 0))
-		return ul_error_set(err, UL_E_INPUT, writing, NULL, NULL,
-				    "the root hash, a signature or the descriptor is missing or "
-				    "too long");
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
+				    "the root hash, a signature or the descriptor is missing or too long");
 	ul_hex_encode(blob->fingerprint, sizeof(blob->fingerprint), fingerprint);
 	json = json_object_new_object();
 	if (!json || !ul_json_add_string(json, "rootHash", blob->root_hash) ||
 	    !ul_json_add_string(json, "certificateFingerprint", blob->has_fingerprint ? fingerprint : NULL) ||
 	    !add_base64(json, "signature", &blob->signature) || (blob->descriptor.len > 0 && !add_underlay(json, blob)))
-		return ul_error_nomem(err, writing);
+		return ul_error_nomem(err, what);
 	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0)
-		return ul_error_nomem(err, writing);
+		return ul_error_nomem(err, what);
 	return 0;
 }

@@ -5,25 +5,12 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "verity/format/hash_tree_geometry.h"
 
 static int bad(const char *object, struct ul_error *err, const char *why)
 {
 	return ul_error_set(err, UL_E_SUPERBLOCK, "reading the dm-verity superblock", object, "Write the image again.",
 			    "%s", why);
-}
-
-static bool block_size_ok(uint32_t size)
-{
-	return size >= 512 && size <= 4096 && (size & (size - 1)) == 0;
-}
-
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	uint8_t any = 0;
-
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
 }
 
 int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *object, struct ul_descriptor *ret,
@@ -33,7 +20,7 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 	struct ul_descriptor d = {0};
 
 	if (memcmp(bytes, "verity\0\0", 8) != 0)
-		return bad(object, err, "there is none");
+		return bad(object, err, "there is no superblock");
 	if (ul_get_le32(bytes + 8) != 1)
 		return bad(object, err, "its version is not 1");
 	if (ul_get_le32(bytes + 12) != 1)
@@ -43,8 +30,8 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 	memcpy(d.hash, algorithm, 7);
 	d.data_block_size = ul_get_le32(bytes + 64);
 	d.hash_block_size = ul_get_le32(bytes + 68);
-	if (!block_size_ok(d.data_block_size) || !block_size_ok(d.hash_block_size))
-		return bad(object, err, "a block size is no power of two from 512 to 4096");
+	if (!ul_block_size_valid(d.data_block_size) || !ul_block_size_valid(d.hash_block_size))
+		return bad(object, err, "a block size is not 512, 1024, 2048 or 4096");
 	d.data_blocks = ul_get_le64(bytes + 72);
 	if (d.data_blocks == 0)
 		return bad(object, err, "it counts no data blocks");
@@ -52,9 +39,9 @@ int ul_superblock_parse(const uint8_t bytes[UL_SUPERBLOCK_SIZE], const char *obj
 	if (d.salt_len > UL_SALT_MAX)
 		return bad(object, err, "its salt is longer than 256 bytes");
 	memcpy(d.salt, bytes + 88, d.salt_len);
-	if (!all_zero(bytes + 39, 32 - 7) || !all_zero(bytes + 82, 6) ||
-	    !all_zero(bytes + 88 + d.salt_len, UL_SALT_MAX - d.salt_len) ||
-	    !all_zero(bytes + 344, UL_SUPERBLOCK_SIZE - 344))
+	if (!ul_all_zero(bytes + 39, 32 - 7) || !ul_all_zero(bytes + 82, 6) ||
+	    !ul_all_zero(bytes + 88 + d.salt_len, UL_SALT_MAX - d.salt_len) ||
+	    !ul_all_zero(bytes + 344, UL_SUPERBLOCK_SIZE - 344))
 		return bad(object, err, "its padding is not zero");
 	d.hash_start = d.hash_block_size;
 	if (ret_uuid)

@@ -3,10 +3,31 @@
  * disagree (a version that has ended, against one that goes on with '~'), systemd's order is taken: a
  * pre-release `1~rc1` comes before `1`, which is what the tilde is for.
  */
+#include "verity/format/version.h"
+
 #include <stddef.h>
 #include <string.h>
 
-#include "verity/format/image_info.h"
+#include "verity/format/descriptor.h"
+
+#define NAME_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.+~^-"
+
+static bool only_of(const char *text, const char *allowed)
+{
+	size_t len = strnlen(text, UL_NAME_SIZE);
+
+	return len > 0 && len < UL_NAME_SIZE && strspn(text, allowed) == len;
+}
+
+bool ul_image_name_valid(const char *name)
+{
+	return only_of(name, NAME_CHARACTERS);
+}
+
+bool ul_image_version_valid(const char *version)
+{
+	return only_of(version, NAME_CHARACTERS "_");
+}
 
 /* The locale must not matter: no isdigit(3). */
 static bool is_digit(char c)

@@ -12,29 +12,16 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbgen/store/store_path.h"
-#include "verity/format/fec.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/version.h"
+#include "verity/image/fec.h"
 #include "verity/image/gpt_write.h"
-#include "verity/format/hash_tree.h"
-#include "verity/format/image_info.h"
-#include "verity/image/internal.h"
+#include "verity/image/hash_tree.h"
+#include "verity/image/job.h"
 #include "verity/image/seal_write.h"
 
-#define WHAT "building the image"
-
-int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err)
-{
-	if (!job->o.cancelled || !job->o.cancelled())
-		return 0;
-	return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, "interrupted; nothing is left behind");
-}
-
-void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE])
-{
-	memset(out, 0, UL_IMAGE_SEED_SIZE);
-	memcpy(out, job->manifest_hash, 32);
-	snprintf((char *)out + 32, UL_NAME_SIZE, "%s", job->o.name);
-	snprintf((char *)out + 32 + UL_NAME_SIZE, UL_NAME_SIZE, "%s", job->o.version);
-}
+static const char WHAT[] = "building the image";
 
 /* ---- step: options ---- */
 
@@ -45,11 +32,10 @@ static int check_names(const struct ul_image_job *job, struct ul_error *err)
 
 	if (!o->name || !ul_image_name_valid(o->name))
 		return ul_error_set(err, UL_E_USAGE, "checking the name", o->name ? o->name : "",
-				    "Letters, digits and . + ~ ^ - are allowed.", "an image cannot be named so");
+				    "Letters, digits and . + ~ ^ - are allowed.", "it is not a valid image name");
 	if (!o->version || !ul_image_version_valid(o->version))
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version ? o->version : "",
-				    "Letters, digits and . _ + ~ ^ - are allowed.",
-				    "an image cannot have this version");
+				    "Letters, digits and . _ + ~ ^ - are allowed.", "it is not a valid image version");
 	len = strlen(o->name) + 1 + strlen(o->version);
 	if (len > UL_GPT_LABEL_MAX)
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version,
@@ -110,7 +96,7 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 		if (!S_ISREG(st.st_mode))
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
 					    "Build a file, then copy it to the disk.",
-					    "it exists and is no regular file");
+					    "it exists and is not a regular file");
 		if (!job->o.replace)
 			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Remove it, or give --force.",
 					    "it exists already");
@@ -205,23 +191,34 @@ static int lay_out_image(struct ul_image_job *job, struct ul_error *err)
 	return 0;
 }
 
+static struct ul_image_fds fds_of(const struct ul_image_job *job)
+{
+	return (struct ul_image_fds){job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset};
+}
+
+static struct ul_work work_of(const struct ul_image_job *job)
+{
+	return (struct ul_work){.threads = job->o.threads, .progress = job->o.progress};
+}
+
 static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 {
+	struct ul_image_fds fds = fds_of(job);
+	struct ul_work work = work_of(job);
 	uint8_t seed[UL_IMAGE_SEED_SIZE], uuid[16];
 
 	ul_image_seed(job, seed);
 	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	return ul_hash_tree_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, uuid,
-				  &job->d, job->o.threads, job->o.progress, err);
+	return ul_hash_tree_write(&fds, uuid, &job->d, &work, err);
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)
 {
-	if (!job->d.fec_roots)
-		return 0;
-	return ul_fec_write(job->image_fd, job->layout.data_offset, job->image_fd, job->layout.hash_offset, &job->d,
-			    job->o.threads, job->o.progress, err);
+	struct ul_image_fds fds = fds_of(job);
+	struct ul_work work = work_of(job);
+
+	return job->d.fec_roots ? ul_fec_write(&fds, &job->d, &work, err) : 0;
 }
 
 static int write_signature(struct ul_image_job *job, struct ul_error *err)
@@ -266,7 +263,7 @@ static int publish(struct ul_image_job *job, struct ul_error *err)
 	int r;
 
 	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output, job->o.replace ? 0 : RENAME_NOREPLACE);
-	if (r < 0 && errno == EINVAL) /* the filesystem knows no flags */
+	if (r < 0 && errno == EINVAL) /* the filesystem does not know the flags */
 		r = rename(job->image, job->output);
 	if (r == 0)
 		return 0;
@@ -302,7 +299,7 @@ static void clean_up(struct ul_image_job *job)
 		(void)!ul_remove_tree(AT_FDCWD, job->work);
 		close(job->work_fd);
 	}
-	ul_staging_free(job->stage);
+	ul_staging_free(job->staging);
 	free(job->names);
 	free(job->name_bytes);
 	free(job->output);
@@ -319,7 +316,7 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 	ret->fec_size = ul_fec_size(&job->d);
 	memcpy(ret->root_hash, job->d.root_hash, sizeof(ret->root_hash));
 	ret->paths = ul_manifest_n_paths(job->m);
-	ul_staging_get_report(job->stage, &ret->staging);
+	ul_staging_get_report(job->staging, &ret->staging);
 }
 
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,

@@ -6,8 +6,9 @@
 
 #include "common/progress.h"
 #include "dbgen/manifest/manifest.h"
-#include "verity/format/signature.h"
+#include "verity/image/signer.h"
 #include "verity/image/staging_tree.h"
+#include "verity/open/trust.h"
 
 struct ul_image_options {
 	const char *output; /* image file; written to a temporary name beside it, then renamed */

@@ -11,11 +11,13 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/fec.h"
+#include "verity/format/fec_geometry.h"
 #include "verity/format/gpt.h"
-#include "verity/format/hash_tree.h"
-#include "verity/locate/image_view.h"
+#include "verity/format/image_layout.h"
 #include "verity/format/superblock.h"
+#include "verity/image/fec.h"
+#include "verity/image/hash_tree.h"
+#include "verity/locate/image_view.h"
 
 struct check {
 	const char *image;
@@ -51,7 +53,7 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 		r = ul_gpt_check_copies(c->fd, c->image, err);
 	else
 		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
-				 "it has none (GPT)");
+				 "it has no partition table (GPT)");
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
 	ul_gpt_free(&gpt);
@@ -79,24 +81,11 @@ static int check_seal(struct check *c, struct ul_error *err)
 	else
 		say(c, UL_IMAGE_NOTE, "signature", "not checked: the root hash was given, and that is enough");
 	if (!seal->from_descriptor)
-		say(c, UL_IMAGE_NOTE, "descriptor", "none: a foreign image, whose unsigned superblock is used");
+		say(c, UL_IMAGE_NOTE, "descriptor", "the image is foreign: its unsigned superblock is used");
 	else if (seal->d.name[0])
 		say(c, UL_IMAGE_OK, "descriptor", "%s %s, rollback index %" PRIu64, seal->d.name, seal->d.version,
 		    seal->d.rollback_index);
 	return 0;
-}
-
-/* Whether a UUID's digits are these 16 bytes. */
-static bool uuid_is(const char *uuid, const uint8_t bytes[16])
-{
-	char hex[33];
-	const char *digit = hex;
-
-	ul_hex_encode(bytes, 16, hex);
-	for (; *uuid; uuid++)
-		if (*uuid != '-' && *uuid != *digit++)
-			return false;
-	return true;
 }
 
 static int check_uuids(struct check *c, struct ul_error *err)
@@ -104,9 +93,9 @@ static int check_uuids(struct check *c, struct ul_error *err)
 	const struct ul_descriptor *d = &c->result.seal.d;
 	const char *which = NULL;
 
-	if (!uuid_is(c->slot->data_uuid, d->root_hash))
+	if (!ul_uuid_is(c->slot->data_uuid, d->root_hash))
 		which = "data";
-	else if (!uuid_is(c->slot->hash_uuid, d->root_hash + d->root_hash_len - 16))
+	else if (!ul_uuid_is(c->slot->hash_uuid, d->root_hash + d->root_hash_len - 16))
 		which = "hash";
 	if (!which) {
 		say(c, UL_IMAGE_OK, "partition UUIDs", "those of the root hash");
@@ -122,11 +111,22 @@ static int check_uuids(struct check *c, struct ul_error *err)
 	return 0;
 }
 
+static struct ul_image_fds fds_of(const struct check *c)
+{
+	return (struct ul_image_fds){c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset};
+}
+
+static struct ul_work work_of(const struct check *c)
+{
+	return (struct ul_work){.threads = c->options->threads, .progress = c->options->progress};
+}
+
 static int check_tree(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
-	int r = ul_hash_tree_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
-				   c->options->progress, NULL, err);
+	struct ul_image_fds fds = fds_of(c);
+	struct ul_work work = work_of(c);
+	int r = ul_hash_tree_check(&fds, d, &work, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -138,12 +138,13 @@ static int check_tree(struct check *c, struct ul_error *err)
 static int check_fec(struct check *c, struct ul_error *err)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
+	struct ul_image_fds fds = fds_of(c);
+	struct ul_work work = work_of(c);
 	int r;
 
 	if (!d->fec_roots)
 		return 0;
-	r = ul_fec_check(c->fd, c->slot->data.offset, c->fd, c->slot->hash.offset, d, c->options->threads,
-			 c->options->progress, err);
+	r = ul_fec_check(&fds, d, &work, err);
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "FEC", "%u roots, %" PRIu64 " bytes of parity are right", d->fec_roots,
 		    ul_fec_size(d));
@@ -191,6 +192,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	const struct ul_image_check_options *o = c->options;
 	const struct ul_descriptor *d = &c->result.seal.d;
 	struct ul_content_result *content = &c->result.content;
+	struct ul_work work = work_of(c);
 	struct ul_lower_view lower;
 	int r;
 
@@ -202,7 +204,7 @@ static int check_content(struct check *c, struct ul_error *err)
 	if (r < 0)
 		return r;
 	/* Only a descriptor that was believed has a name. */
-	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents, o->threads, o->progress, content, err);
+	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents ? &work : NULL, content, err);
 	ul_lower_unmount(&lower);
 	if (r < 0)
 		return r;
@@ -250,7 +252,7 @@ int ul_image_check(const char *image, const struct ul_image_check_options *optio
 		return ul_error_errno(err, UL_E_DEVICE, "verifying the image", image, NULL, errno);
 	r = check_table(&c, &list, err);
 	for (size_t i = 0; r == 0 && i < list.n; i++) {
-		c.slot = &list.slots[i];
+		c.slot = &list.at[i];
 		r = check_slot(&c, err);
 	}
 	ul_slots_free(&list);

@@ -7,7 +7,7 @@
 #include "common/file.h"
 #include "verity/locate/erofs_format.h"
 
-#define WHAT  "setting the store's group"
+static const char WHAT[] = "setting the store's group";
 #define BLOCK 4096u
 
 struct erofs {
@@ -27,9 +27,7 @@ struct inode {
 static int malformed(const struct erofs *fs, const char *why)
 {
 	return ul_error_set(fs->err, UL_E_FILESYSTEM, WHAT, fs->image,
-			    "Report this with the version of mkfs.erofs; "
-			    "--store-group 0 does without.",
-			    "%s", why);
+			    "Report this with the version of mkfs.erofs; --store-group 0 does without.", "%s", why);
 }
 
 static int read_at(const struct erofs *fs, uint64_t at, void *buf, size_t len)
@@ -69,7 +67,7 @@ static int open_erofs(struct erofs *fs)
 	if (r < 0)
 		return r;
 	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || sb[EROFS_SB_BLOCK_BITS] != 12)
-		return malformed(fs, "it is no erofs of 4096-byte blocks");
+		return malformed(fs, "it is not an erofs with blocks of 4096 bytes");
 	if (ul_get_le32(sb + EROFS_SB_FEATURE_INCOMPAT) & EROFS_INCOMPAT_48BIT)
 		return malformed(fs, "it has 48-bit addresses");
 	if ((ul_get_le32(sb + EROFS_SB_FEATURE_COMPAT) & EROFS_COMPAT_CHECKSUM) &&
@@ -92,7 +90,7 @@ static int read_inode(const struct erofs *fs, uint64_t number, struct inode *ret
 		return r;
 	ret->extended = ul_get_le16(ret->raw + EROFS_INODE_FORMAT) & 1;
 	if ((ul_get_le16(ret->raw + EROFS_INODE_MODE) & EROFS_MODE_TYPE) != EROFS_MODE_DIRECTORY)
-		return malformed(fs, "a directory is none");
+		return malformed(fs, "a name on the way to the store is not a directory");
 	return ret->extended ? read_at(fs, ret->at, ret->raw, EROFS_EXTENDED_LEN) : 0;
 }
 

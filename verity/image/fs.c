@@ -11,9 +11,9 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "verity/image/erofs_owner.h"
-#include "verity/image/internal.h"
+#include "verity/image/job.h"
 
-#define WHAT "writing the filesystem"
+static const char WHAT[] = "writing the filesystem";
 
 /* Milliseconds between looks at how much the maker has written. */
 #define LOOK_INTERVAL 200
@@ -27,7 +27,7 @@ static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_
 
 	/* A group of its own, so that the parent can end the maker with it. */
 	setpgid(0, 0);
-	if (ul_staging_enter(job->stage, &err) < 0 || ul_fs_make(&job->tool, fs, &err) < 0) {
+	if (ul_staging_enter(job->staging, &err) < 0 || ul_fs_make(&job->tool, fs, &err) < 0) {
 		ssize_t n = write(report, &err, sizeof(err));
 
 		_exit(n == (ssize_t)sizeof(err) ? 1 : 2);
@@ -136,7 +136,7 @@ static int move_chunk(int from, int to, uint64_t at, uint64_t len)
 
 /*
  * Move the filesystem to its place in the image. Filesystems that share blocks do it without copying; on others
- * the source is given back piece by piece, so that there is no moment that needs twice the space.
+ * the source is given back piece by piece, so that twice the space is never needed.
  */
 static int move_into_image(struct ul_image_job *job, const char *path, struct ul_error *err)
 {

@@ -8,18 +8,20 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/config.h"
 #include "common/paths.h"
 #include "common/run.h"
+#include "common/version_number.h"
 #include "verity/format/image_layout.h"
 
-#define WHAT     "writing the filesystem"
+static const char WHAT[] = "writing the filesystem";
 #define ARGS_MAX 40
 
 /* Compressions that some tool and Linux have for the format. */
 struct compression {
 	const char *name;      /* ours */
 	const char *tool_name; /* the tool's; NULL: the same */
-	int min, max;          /* levels; max 0: it takes none */
+	unsigned int min, max; /* levels; max 0: it has no levels */
 };
 
 static const struct compression erofs_compressions[] = {
@@ -39,7 +41,7 @@ static int bad_compression(const struct compression *table, const char *asked, s
 	for (const struct compression *c = table; c->name; c++) {
 		size_t len = strlen(todo);
 
-		snprintf(todo + len, sizeof(todo) - len, c->max ? " %s[,%d..%d]" : " %s", c->name, c->min, c->max);
+		snprintf(todo + len, sizeof(todo) - len, c->max ? " %s[,%u..%u]" : " %s", c->name, c->min, c->max);
 	}
 	return ul_error_set(err, UL_E_USAGE, "choosing the compression", asked, todo,
 			    "this format has no such compression or level");
@@ -58,12 +60,11 @@ static int parse_compression(const struct compression *table, const char *asked,
 	if (!c->name)
 		return bad_compression(table, asked, err);
 	if (comma) {
-		char *end;
-		long level = strtol(comma + 1, &end, 10);
+		uint64_t level;
 
-		if (!isdigit((unsigned char)comma[1]) || *end || c->max == 0 || level < c->min || level > c->max)
+		if (!ul_parse_number(comma + 1, &level) || c->max == 0 || level < c->min || level > c->max)
 			return bad_compression(table, asked, err);
-		snprintf(tool->level, sizeof(tool->level), "%d", (int)level);
+		snprintf(tool->level, sizeof(tool->level), "%u", (unsigned int)level);
 	}
 	if (strcmp(c->name, "none") != 0)
 		snprintf(tool->compression, sizeof(tool->compression), "%s", c->tool_name ? c->tool_name : c->name);
@@ -73,7 +74,7 @@ static int parse_compression(const struct compression *table, const char *asked,
 	return 0;
 }
 
-/* Whether the text has this word between characters that belong to no name. */
+/* Whether the text has this word between characters that are not part of a name. */
 static bool has_word(const char *text, const char *word)
 {
 	size_t len = strlen(word);
@@ -103,7 +104,7 @@ static const char *compression_list(const struct ul_fs_tool *tool, const char *h
 	return NULL;
 }
 
-static const char asking[] = "asking for the tool's abilities";
+static const char ASKING[] = "asking for the tool's abilities";
 
 /* The help, wherever the tool writes it: mkfs.erofs to 1.6 takes standard error. */
 static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struct ul_error *err)
@@ -112,7 +113,7 @@ static int read_help(const struct ul_fs_tool *tool, struct ul_buffer *ret, struc
 	const char *argv[] = {"sh", "-c", command, NULL};
 	int status;
 
-	return ul_run(argv, asking, ret, &status, err);
+	return ul_run(argv, ASKING, ret, &status, err);
 }
 
 /* Also finds out whether the tool is installed at all. */
@@ -121,23 +122,13 @@ static int read_version(const struct ul_fs_tool *tool, struct ul_buffer *ret, st
 	const char *argv[] = {tool->program, tool->squashfs ? "-version" : "-V", NULL};
 	int status;
 
-	return ul_run(argv, asking, ret, &status, err);
+	return ul_run(argv, ASKING, ret, &status, err);
 }
 
 /* erofs-utils 1.5 and older lost such files from any directory. "mkfs.erofs (erofs-utils) 1.8.6" */
 static bool drops_lost_found(const char *version)
 {
-	const char *digits = strpbrk(version, "0123456789");
-	unsigned long major, minor;
-	char *end;
-
-	if (!digits)
-		return true;
-	major = strtoul(digits, &end, 10);
-	if (*end != '.' || !isdigit((unsigned char)end[1]))
-		return true;
-	minor = strtoul(end + 1, NULL, 10);
-	return major < 1 || (major == 1 && minor < 6);
+	return ul_version_at_least(strpbrk(version, "0123456789"), 1, 6) != 1;
 }
 
 static int probe_tool(struct ul_fs_tool *tool, struct ul_error *err)
@@ -153,7 +144,7 @@ static int probe_tool(struct ul_fs_tool *tool, struct ul_error *err)
 	help = ul_buffer_string(&help_text);
 	version = ul_buffer_string(&version_text);
 	if (!help || !version)
-		return ul_error_nomem(err, asking);
+		return ul_error_nomem(err, ASKING);
 	list = compression_list(tool, help);
 	if (*tool->compression && list && !has_word(list, tool->compression))
 		return ul_error_set(err, UL_E_SYSTEM, "choosing the compression", tool->compression,

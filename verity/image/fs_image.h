@@ -8,9 +8,9 @@
  * lz4hc reads equally fast, makes 413 MB of it and takes 47 s: for what is shipped rather than tried.
  *
  * ext4 is not made. mke2fs -d of e2fsprogs 1.47.0 writes what readdir and stat say: the order of names, owners, and the
- * time of last change, which nobody can set. With E2FSPROGS_FAKE_TIME, a fixed UUID and hash seed two copies of one tree
- * still give two filesystems; the same tree out of a mounted erofs gives one, but mounting takes a loop device and root,
- * which a build in Nix's sandbox has not. (Later ones read tar archives, and would do.)
+ * time of last change, which nobody can set. With E2FSPROGS_FAKE_TIME, a fixed UUID and hash seed two copies of one
+ * tree still give two filesystems; the same tree out of a mounted erofs gives one, but mounting takes a loop device and
+ * root, which a build in Nix's sandbox has not. (Later ones read tar archives, and would do.)
  */
 #pragma once
 

@@ -8,7 +8,7 @@
 #include "verity/format/image_layout.h"
 
 #define SECTOR 512u
-#define WHAT   "writing the partition table"
+static const char WHAT[] = "writing the partition table";
 
 static void cleanup_context(struct fdisk_context **cxt)
 {

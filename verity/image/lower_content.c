@@ -12,9 +12,10 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/leftover.h"
 #include "common/paths.h"
-#include "dbgen/manifest/check.h"
 #include "dbgen/database/db.h"
+#include "dbgen/manifest/check.h"
 #include "dbgen/manifest/manifest.h"
 #include "verity/format/image_info.h"
 #include "verity/locate/image_view.h"
@@ -69,7 +70,7 @@ static const char *tmp_dir(void)
 }
 
 /* Hang the mount into a namespace that is ours alone. 0 or -errno. */
-static int attach(int mnt, char path[64])
+static int attach(int mnt, char path[64], struct ul_leftover **ret_leftover)
 {
 	int errnum;
 
@@ -78,10 +79,12 @@ static int attach(int mnt, char path[64])
 	snprintf(path, 64, "%s/underlay-lower-XXXXXX", tmp_dir());
 	if (!mkdtemp(path))
 		return -errno;
+	*ret_leftover = ul_leftover_add(AT_FDCWD, path);
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
 		return 0;
 	errnum = errno;
 	rmdir(path);
+	ul_leftover_drop(*ret_leftover);
 	return -errnum;
 }
 
@@ -106,7 +109,7 @@ int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, stru
 	if (r < 0 && r != -EPERM && r != -EACCES)
 		return ul_error_errno(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, -r);
 	if (r == 0)
-		r = attach(mnt, view.path);
+		r = attach(mnt, view.path, &view.leftover);
 	if (r < 0)
 		return mount_error(WHAT, data->device, -r, err);
 	view.fd = ul_steal_fd(&mnt);
@@ -119,6 +122,7 @@ void ul_lower_unmount(struct ul_lower_view *view)
 	close(view->fd);
 	umount2(view->path, MNT_DETACH);
 	rmdir(view->path);
+	ul_leftover_drop(view->leftover);
 }
 
 /* ---- the documents ---- */
@@ -190,7 +194,7 @@ static int check_system(struct content *c, struct ul_error *err)
 	if (!system)
 		return 0;
 	if (strncmp(system, c->info.store_dir, dir_len) != 0 || system[dir_len] != '/')
-		return differs("its system is no path of the store", err);
+		return differs("its system is not a path of the store", err);
 	base = system + dir_len + 1;
 	r = ul_manifest_find(c->manifest, base, &number, err);
 	if (r < 0)
@@ -234,8 +238,7 @@ static void found(void *user, enum ul_check_finding kind, const char *path, cons
 	snprintf(first->detail, sizeof(first->detail), "%s", detail ? detail : "");
 }
 
-static int check_store(struct content *c, unsigned int threads, struct ul_progress *progress, uint64_t *ret_bytes,
-		       struct ul_error *err)
+static int check_store(struct content *c, const struct ul_work *work, uint64_t *ret_bytes, struct ul_error *err)
 {
 	static const char *const kinds[] = {
 		[UL_CHECK_BAD] = "its contents differ from the manifest",
@@ -243,7 +246,8 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 		[UL_CHECK_EXTRA] = "it is in the store, but not in the manifest",
 	};
 	struct first_finding first = {0};
-	struct ul_check_options options = {.threads = threads, .progress = progress, .found = found, .user = &first};
+	struct ul_check_options options = {
+		.threads = work->threads, .progress = work->progress, .found = found, .user = &first};
 	struct ul_check_result result = {0};
 	ul_autoclose int store = openat(c->rootfd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
@@ -260,9 +264,8 @@ static int check_store(struct content *c, unsigned int threads, struct ul_progre
 	return 0;
 }
 
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, bool contents,
-		     unsigned int threads, struct ul_progress *progress, struct ul_content_result *ret,
-		     struct ul_error *err)
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, const struct ul_work *contents,
+		     struct ul_content_result *ret, struct ul_error *err)
 {
 	UL_CLEANUP(content_free) struct content c = {.lower = lower, .rootfd = lower->fd, .d = d};
 	struct ul_content_result result = {0};
@@ -281,7 +284,7 @@ int ul_content_check(const struct ul_lower_view *lower, const struct ul_descript
 	if (r == 0 && c.info.database)
 		r = check_database(&c, err);
 	if (r == 0 && contents)
-		r = check_store(&c, threads, progress, &result.nar_bytes, err);
+		r = check_store(&c, contents, &result.nar_bytes, err);
 	if (r < 0)
 		return r;
 	result.manifest = true;

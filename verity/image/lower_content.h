@@ -1,19 +1,21 @@
 /*
- * What the sealed file system holds, checked offline: manifest, image.json and database against each other. The
- * file system is mounted read-only from a range of the image, where nobody else sees it.
+ * What the sealed filesystem holds, checked offline: manifest, image.json and database against each other. The
+ * filesystem is mounted read-only from a range of the image, where nobody else sees it.
  */
 #pragma once
 
 #include <stdbool.h>
 
-#include "common/progress.h"
 #include "verity/format/descriptor.h"
+#include "verity/image/work.h"
 #include "verity/open/slots.h"
 
 /* A lower that is mounted for this thread alone. */
 struct ul_lower_view {
 	int fd;        /* its root */
 	char path[64]; /* an empty directory outside, the root inside */
+
+	struct ul_leftover *leftover; /* path, which a signal removes; NULL: it is not looked after */
 };
 
 /*
@@ -32,10 +34,9 @@ struct ul_content_result {
 };
 
 /*
- * Check the mounted lower. d: the descriptor, or NULL where nobody vouches for one. contents: hash every
- * store path's NAR too. A foreign image without manifest is 0 with result->manifest false. -UL_E_MANIFEST,
- * -UL_E_IMAGE_INFO, -UL_E_DATABASE, -UL_E_NO_SYSTEM, -UL_E_CHECK.
+ * Check the mounted lower. d: the descriptor, or NULL where nobody vouches for one. contents: hash every store path's
+ * NAR too, by this work; NULL: do not. A foreign image without manifest is 0 with result->manifest false.
+ * -UL_E_MANIFEST, -UL_E_IMAGE_INFO, -UL_E_DATABASE, -UL_E_NO_SYSTEM, -UL_E_CHECK.
  */
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, bool contents,
-		     unsigned int threads, struct ul_progress *progress, struct ul_content_result *ret,
-		     struct ul_error *err);
+int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, const struct ul_work *contents,
+		     struct ul_content_result *ret, struct ul_error *err);

@@ -6,7 +6,7 @@
 #include "common/encoding.h"
 #include "common/json.h"
 
-#define WHAT "writing the signature partition"
+static const char WHAT[] = "writing the signature partition";
 
 void ul_tbs_free(struct ul_tbs *tbs)
 {

@@ -13,6 +13,7 @@
 #include "verity/format/descriptor.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/signature.h"
+#include "verity/image/signer.h"
 
 /* The bytes that the two signatures are made over. */
 struct ul_tbs {

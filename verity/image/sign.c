@@ -6,12 +6,12 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
 #include "verity/image/build.h"
-#include "verity/locate/image_view.h"
+#include "verity/image/hash_tree.h"
 #include "verity/image/seal_write.h"
+#include "verity/locate/image_view.h"
 
-#define WHAT          "signing the image"
+static const char WHAT[] = "signing the image";
 #define SIGNATURE_MAX 16384 /* bytes of a file with a PKCS#7 */
 
 /* An image that is to be signed. */
@@ -42,7 +42,7 @@ static int find_slot(struct open_image *i, struct ul_error *err)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path,
 				    "Sign each image before it is copied to a disk.",
 				    "it holds %zu store images, not one", i->list.n);
-	i->slot = &i->list.slots[0];
+	i->slot = &i->list.at[0];
 	if (!i->slot->sig.device || i->slot->sig.size < UL_SIG_PARTITION_SIZE)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path, "Build the image by `underlay image build`.",
 				    "it has no signature partition of %u bytes", UL_SIG_PARTITION_SIZE);
@@ -57,19 +57,18 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 {
 	const struct ul_slot *slot = i->slot;
 	uint8_t data[16], hash[16];
-	char data_uuid[37], hash_uuid[37];
+	struct ul_image_fds fds = {i->fd, slot->data.offset, i->fd, slot->hash.offset};
+	struct ul_work work = {.progress = progress};
 
 	if (ul_image_partition_uuids(i->d.root_hash, i->d.root_hash_len, data, hash) < 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, i->path, NULL, "its root hash is too short");
-	ul_uuid_format(data, data_uuid);
-	ul_uuid_format(hash, hash_uuid);
-	if (strcmp(data_uuid, slot->data_uuid) != 0 || strcmp(hash_uuid, slot->hash_uuid) != 0)
+	if (!ul_uuid_is(slot->data_uuid, data) || !ul_uuid_is(slot->hash_uuid, hash))
 		return ul_error_set(err, UL_E_CHECK, WHAT, i->path, "Build the image again.",
 				    "the partition UUIDs are not those of the root hash");
 	if (i->d.data_blocks > slot->data.size / i->d.data_block_size)
 		return ul_error_set(err, UL_E_CHECK, WHAT, i->path, "Build the image again.",
 				    "the data partition is smaller than the descriptor says");
-	return ul_hash_tree_check(i->fd, slot->data.offset, i->fd, slot->hash.offset, &i->d, 0, progress, NULL, err);
+	return ul_hash_tree_check(&fds, &i->d, &work, NULL, err);
 }
 
 /* Open, find, read; *ret is set in any case and to be closed. */
@@ -154,15 +153,15 @@ static int verify_signatures(const struct open_image *i, const struct ul_buffer 
 			     const struct ul_buffer *descriptor, const char *cert_path, struct ul_signer_name *ret_by,
 			     struct ul_error *err)
 {
+	const struct ul_signed both[] = {
+		{"root hash", i->tbs.root_hash, strlen(i->tbs.root_hash), root_hash->data, root_hash->len},
+		{"descriptor", i->tbs.descriptor.data, i->tbs.descriptor.len, descriptor->data, descriptor->len},
+	};
 	UL_CLEANUP(free_trust) struct ul_trust *trust = NULL;
 	int r = ul_trust_load_file(cert_path, &trust, err);
 
-	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.root_hash, strlen(i->tbs.root_hash), root_hash->data, root_hash->len,
-				    "root hash", ret_by, err);
-	if (r == 0)
-		r = ul_trust_verify(trust, i->tbs.descriptor.data, i->tbs.descriptor.len, descriptor->data,
-				    descriptor->len, "descriptor", ret_by, err);
+	for (size_t k = 0; r == 0 && k < UL_ARRAY_SIZE(both); k++)
+		r = ul_trust_verify(trust, &both[k], ret_by, err);
 	return r;
 }
 
@@ -184,7 +183,7 @@ int ul_image_add_signatures(const char *image, const char *root_hash_p7s, const 
 	if (r < 0)
 		return r;
 	if (!ul_hex_decode(by.fingerprint, strlen(by.fingerprint), fingerprint, sizeof(fingerprint)))
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL, "its fingerprint is no SHA-256");
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, cert_path, NULL, "its fingerprint is not a SHA-256");
 	r = ul_seal_join(&i.tbs, &root_hash, &descriptor, fingerprint, &partition, err);
 	if (r == 0)
 		r = write_partition(&i, &partition, err);

@@ -4,6 +4,8 @@
  * the content's own digest, and RSA signatures are reproducible), without certificates (whoever verifies has
  * them, or must not trust them).
  */
+#include "verity/image/signer.h"
+
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -15,7 +17,6 @@
 
 #include "common/file.h"
 #include "verity/format/pkcs7.h"
-#include "verity/format/signature.h"
 
 struct ul_signer {
 	EVP_PKEY *key;
@@ -53,7 +54,7 @@ static int key_refused(const char *path, const struct passphrase *p, struct ul_e
 		return ul_error_set(err, UL_E_INPUT, what, path, "Check the passphrase.",
 				    "the key cannot be decrypted: %s", ul_crypto_reason("wrong passphrase"));
 	return ul_error_set(err, UL_E_INPUT, what, path, "Give a private key in PEM (BEGIN PRIVATE KEY).",
-			    "it is no private key in PEM: %s", ul_crypto_reason("nothing in it can be read"));
+			    "it is not a private key in PEM: %s", ul_crypto_reason("nothing in it can be read"));
 }
 
 static int load_key(const char *path, const char *passphrase, EVP_PKEY **ret, struct ul_error *err)
@@ -88,8 +89,7 @@ int ul_signer_load(const char *key_path, const char *cert_path, const char *pass
 	ul_autox509 X509 *cert = NULL;
 	ul_autopkey EVP_PKEY *key = NULL;
 	struct ul_signer *s;
-	int r = ul_certificate_load(AT_FDCWD, cert_path, cert_path, UL_E_INPUT, "loading the signing certificate",
-				    &cert, err);
+	int r = ul_certificate_load(AT_FDCWD, cert_path, UL_E_INPUT, "loading the signing certificate", &cert, err);
 
 	if (r == 0)
 		r = load_key(key_path, passphrase, &key, err);
@@ -133,7 +133,7 @@ int ul_signer_export_key(struct ul_signer *s, struct ul_buffer *ret_pem, struct 
 
 	if (!bio || PEM_write_bio_PrivateKey(bio, s->key, NULL, NULL, 0, NULL, NULL) != 1)
 		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "%s",
-				    ul_crypto_reason("libcrypto does not write it"));
+				    ul_crypto_reason("libcrypto cannot write it"));
 	len = BIO_get_mem_data(bio, &text);
 	if (ul_buffer_append(ret_pem, text, (size_t)len) < 0)
 		return ul_error_nomem(err, what);
@@ -150,16 +150,11 @@ static const EVP_MD *digest_for(EVP_PKEY *key)
 	return bits <= 384 ? EVP_sha384() : EVP_sha512();
 }
 
-static void free_pkcs7(PKCS7 **p7)
-{
-	PKCS7_free(*p7);
-}
-
 int ul_signer_sign(struct ul_signer *s, const void *data, size_t len, struct ul_buffer *ret_der, struct ul_error *err)
 {
 	static const char what[] = "signing";
 	const int flags = PKCS7_BINARY | PKCS7_DETACHED | PKCS7_NOATTR | PKCS7_NOCERTS;
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
 	ul_autobio BIO *bio = NULL;
 	unsigned char *out;
 	int n = 0;

@@ -1,6 +1,7 @@
 /* What the files of staging_*.c share. */
 #pragma once
 
+#include "common/vector.h"
 #include "verity/image/staging_tree.h"
 
 /*
@@ -8,9 +9,8 @@
  * such an entry below it.
  */
 struct ul_staging_node {
-	char *name; /* owned; NULL for a store path */
-	struct ul_staging_node *children;
-	size_t n_children;
+	char *name;                                 /* owned; NULL for a store path */
+	UL_VECTOR(struct ul_staging_node) children; /* by name */
 };
 
 /* A bind mount to be made: both owned. */
@@ -24,8 +24,7 @@ struct ul_staging {
 	const char *const *names;
 	size_t n;
 	struct ul_staging_node **nodes; /* of names[i]; NULL: canonical throughout */
-	struct ul_staging_bind *binds;
-	size_t n_binds, size_binds;
+	UL_VECTOR(struct ul_staging_bind) binds;
 	size_t max_binds; /* the kernel's limit of mounts, less what there is already */
 	struct ul_staging_report report;
 };

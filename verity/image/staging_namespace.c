@@ -12,9 +12,10 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/number.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "mounting the store paths in a private namespace"
+static const char WHAT[] = "mounting the store paths in a private namespace";
 
 /* Documentation/admin-guide/sysctl/fs.rst: the default of fs.mount-max, a namespace's limit. */
 #define DEFAULT_MOUNT_MAX 100000
@@ -71,13 +72,9 @@ static size_t count_mounts(void)
 
 static size_t read_mount_max(void)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	char *s;
+	uint64_t max;
 
-	if (ul_read_file(AT_FDCWD, "/proc/sys/fs/mount-max", 64, &text) < 0)
-		return DEFAULT_MOUNT_MAX;
-	s = ul_buffer_string(&text);
-	return s ? strtoul(s, NULL, 10) : 0;
+	return ul_read_number_file(AT_FDCWD, "/proc/sys/fs/mount-max", &max) < 0 ? DEFAULT_MOUNT_MAX : (size_t)max;
 }
 
 bool ul_staging_namespace_works(size_t *ret_max_mounts)
@@ -102,17 +99,17 @@ int ul_staging_enter(const struct ul_staging *s, struct ul_error *err)
 {
 	int r;
 
-	if (s->n_binds == 0)
+	if (s->binds.n == 0)
 		return 0;
 	r = enter_namespace();
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->store, NULL, -r);
-	for (size_t i = 0; i < s->n_binds; i++)
+	for (size_t i = 0; i < s->binds.n; i++)
 		/*
 		 * Recursive, because a user namespace may not bind a directory so that mounts below
 		 * it, locked to it by a more privileged one, would come off.
 		 */
-		if (mount(s->binds[i].source, s->binds[i].target, NULL, MS_BIND | MS_REC, NULL) < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->binds[i].source, NULL, errno);
+		if (mount(s->binds.at[i].source, s->binds.at[i].target, NULL, MS_BIND | MS_REC, NULL) < 0)
+			return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->binds.at[i].source, NULL, errno);
 	return 0;
 }

@@ -1,5 +1,4 @@
 /* Looking through the closure for what is not canonical. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,11 +6,12 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "looking through the store"
+static const char WHAT[] = "looking through the store";
 
-/* Directories in directories: deeper than any store path can be, and each level holds a descriptor. */
+/* Nested directories: deeper than any store path can be; each level holds a descriptor. */
 #define MAX_DEPTH 512
 
 /* Inodes with more than one name, in an open-addressed table. */
@@ -21,7 +21,7 @@ struct seen_inode {
 };
 
 struct scan {
-	struct ul_staging *stage;
+	struct ul_staging *staging;
 	struct seen_inode *seen;
 	size_t n_seen, size_seen; /* size: a power of two */
 	char path[4096];          /* of what is being looked at, below the store; for messages */
@@ -83,9 +83,9 @@ static int seen_before(struct scan *s, const struct stat *st)
 
 static void free_node(struct ul_staging_node *node)
 {
-	for (size_t i = 0; i < node->n_children; i++)
-		free_node(&node->children[i]);
-	free(node->children);
+	for (size_t i = 0; i < node->children.n; i++)
+		free_node(&node->children.at[i]);
+	ul_vector_free(&node->children);
 	free(node->name);
 }
 
@@ -105,25 +105,21 @@ static int is_odd(struct scan *s, const struct stat *st)
 		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path, "Take it out of the store path.",
 				    "only files, directories and symbolic links belong in a store");
 	}
-	if (st->st_nlink < 2 || s->stage->options.hard_links_allowed)
+	if (st->st_nlink < 2 || s->staging->options.hard_links_allowed)
 		return 0;
 	return seen_before(s, st);
 }
 
-static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *ret);
+static int scan_object(struct scan *s, int parent, const char *name, unsigned int depth, struct ul_staging_node *ret);
 
+/* The child is taken over, also where that fails. */
 static int add_child(struct ul_staging_node *node, const char *name, struct ul_staging_node *child)
 {
-	struct ul_staging_node *grown = reallocarray(node->children, node->n_children + 1, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	node->children = grown;
 	child->name = strdup(name);
-	if (!child->name)
-		return -ENOMEM;
-	node->children[node->n_children++] = *child;
-	return 0;
+	if (child->name && ul_vector_push(&node->children, *child) == 0)
+		return 0;
+	free_node(child);
+	return -ENOMEM;
 }
 
 static int scan_entry(struct scan *s, int fd, const char *name, unsigned int depth, struct ul_staging_node *node)
@@ -132,7 +128,7 @@ static int scan_entry(struct scan *s, int fd, const char *name, unsigned int dep
 	size_t parent_len = s->path_len;
 	int r, len;
 
-	if (s->stage->options.lost_found_dropped && !strncmp(name, "lost+found", 10))
+	if (s->staging->options.lost_found_dropped && !strncmp(name, "lost+found", 10))
 		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
 				    "Use erofs-utils 1.6 or later, or --format squashfs.",
 				    "this mkfs.erofs leaves files named \"%s\" out", name);
@@ -141,13 +137,8 @@ static int scan_entry(struct scan *s, int fd, const char *name, unsigned int dep
 		return system_error(s, ENAMETOOLONG);
 	s->path_len = parent_len + (size_t)len;
 	r = scan_object(s, fd, name, depth, &child);
-	if (r > 0) {
-		r = add_child(node, name, &child);
-		if (r < 0) {
-			free_node(&child);
-			r = ul_error_nomem(s->err, WHAT);
-		}
-	}
+	if (r > 0 && add_child(node, name, &child) < 0)
+		r = ul_error_nomem(s->err, WHAT);
 	s->path_len = parent_len;
 	if (r >= 0)
 		s->path[parent_len] = '\0';
@@ -159,60 +150,54 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct ul_staging_node *)a)->name, ((const struct ul_staging_node *)b)->name);
 }
 
-static int scan_directory(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *node)
+static int scan_directory(struct scan *s, int parent, const char *name, unsigned int depth,
+			  struct ul_staging_node *node)
 {
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	DIR *dir;
+	int r = depth < MAX_DEPTH ? ul_dir_open(parent, name, &dir) : -ELOOP;
 
-	if (depth >= MAX_DEPTH)
-		r = ELOOP;
-	dir = fd >= 0 && !r ? fdopendir(fd) : NULL;
-	if (!dir) {
-		r = system_error(s, r ? r : errno);
-		if (fd >= 0)
-			close(fd);
-		return r;
+	if (r < 0)
+		return system_error(s, -r);
+	while ((r = ul_dir_next(dir, &entry)) > 0) {
+		r = scan_entry(s, dirfd(dir), entry->d_name, depth + 1, node);
+		if (r < 0)
+			return r;
 	}
-	while (r >= 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = scan_entry(s, fd, entry->d_name, depth + 1, node);
-	if (r >= 0 && errno != 0)
-		r = system_error(s, errno);
-	closedir(dir);
-	if (r >= 0 && node->n_children > 1)
-		qsort(node->children, node->n_children, sizeof(*node->children), by_name);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return system_error(s, -r);
+	ul_vector_sort(&node->children, by_name);
+	return 0;
 }
 
 /* 1: *ret says what is to be made anew (the caller frees it); 0: canonical throughout; negative. */
-static int scan_object(struct scan *s, int dirfd, const char *name, unsigned int depth, struct ul_staging_node *ret)
+static int scan_object(struct scan *s, int parent, const char *name, unsigned int depth, struct ul_staging_node *ret)
 {
 	struct ul_staging_node node = {0};
 	struct stat st;
 	int odd, r = 0;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return system_error(s, errno);
 	odd = is_odd(s, &st);
 	if (odd < 0)
 		return odd;
 	if (S_ISDIR(st.st_mode))
-		r = scan_directory(s, dirfd, name, depth, &node);
+		r = scan_directory(s, parent, name, depth, &node);
 	if (r < 0) {
 		free_node(&node);
 		return r;
 	}
 	*ret = node;
-	return odd || node.n_children > 0;
+	return odd || node.children.n > 0;
 }
 
 static int scan_path(struct scan *s, int store_fd, size_t i)
 {
-	const char *name = s->stage->names[i];
+	const char *name = s->staging->names[i];
 	struct ul_staging_node node = {0}, *copy;
 	struct stat st;
-	int r = snprintf(s->path, sizeof(s->path), "%s/%s", s->stage->store, name);
+	int r = snprintf(s->path, sizeof(s->path), "%s/%s", s->staging->store, name);
 
 	if (r < 0 || (size_t)r >= sizeof(s->path))
 		return system_error(s, ENAMETOOLONG);
@@ -230,7 +215,7 @@ static int scan_path(struct scan *s, int store_fd, size_t i)
 		return ul_error_nomem(s->err, WHAT);
 	}
 	*copy = node;
-	s->stage->nodes[i] = copy;
+	s->staging->nodes[i] = copy;
 	return 0;
 }
 
@@ -243,17 +228,17 @@ void ul_staging_free(struct ul_staging *s)
 			free_node(s->nodes[i]);
 			free(s->nodes[i]);
 		}
-	for (size_t i = 0; i < s->n_binds; i++) {
-		free(s->binds[i].source);
-		free(s->binds[i].target);
+	for (size_t i = 0; i < s->binds.n; i++) {
+		free(s->binds.at[i].source);
+		free(s->binds.at[i].target);
 	}
-	free(s->binds);
+	ul_vector_free(&s->binds);
 	free(s->nodes);
 	free(s->store);
 	free(s);
 }
 
-static void cleanup_stage(struct ul_staging **s)
+static void cleanup_staging(struct ul_staging **s)
 {
 	ul_staging_free(*s);
 }
@@ -261,21 +246,21 @@ static void cleanup_stage(struct ul_staging **s)
 int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
 		    struct ul_staging **ret, struct ul_error *err)
 {
-	UL_CLEANUP(cleanup_stage) struct ul_staging *stage = calloc(1, sizeof(*stage));
-	struct scan s = {.stage = stage, .err = err};
+	UL_CLEANUP(cleanup_staging) struct ul_staging *staging = calloc(1, sizeof(*staging));
+	struct scan s = {.staging = staging, .err = err};
 	ul_autoclose int store_fd = -1;
 	int r = 0;
 
-	if (!stage)
+	if (!staging)
 		return ul_error_nomem(err, WHAT);
-	stage->options = *options;
-	stage->names = names;
-	stage->n = n;
-	stage->nodes = calloc(n ? n : 1, sizeof(struct ul_staging_node *));
-	if (!stage->nodes)
+	staging->options = *options;
+	staging->names = names;
+	staging->n = n;
+	staging->nodes = calloc(n ? n : 1, sizeof(struct ul_staging_node *));
+	if (!staging->nodes)
 		return ul_error_nomem(err, WHAT);
-	stage->store = realpath(options->store, NULL);
-	store_fd = stage->store ? open(stage->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	staging->store = realpath(options->store, NULL);
+	store_fd = staging->store ? open(staging->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (store_fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store,
 				      "Name the directory that holds the store paths by --store.", errno);
@@ -284,6 +269,6 @@ int ul_staging_scan(const struct ul_staging_options *options, const char *const 
 	free(s.seen);
 	if (r < 0)
 		return r;
-	*ret = ul_steal(stage);
+	*ret = ul_steal(staging);
 	return 0;
 }

@@ -1,6 +1,5 @@
 #include "verity/image/staging_tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,10 +8,11 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "verity/image/staging_internal.h"
 
-#define WHAT "laying out the tree"
+static const char WHAT[] = "laying out the tree";
 
 /*
  * A file this small is sooner copied than mounted: a mount costs some 20 us, again when the namespace ends, and
@@ -21,7 +21,7 @@
 #define SMALL_FILE 65536
 
 struct place {
-	struct ul_staging *stage;
+	struct ul_staging *staging;
 	struct ul_error *err;
 };
 
@@ -77,8 +77,8 @@ static int copy_file(struct place *p, const char *source, const char *target)
 		return place_error(p, target, -r);
 	if (fchmod(to, ul_canonical_mode(st.st_mode, false)) < 0)
 		return place_error(p, target, errno);
-	p->stage->report.copied++;
-	p->stage->report.copied_bytes += (uint64_t)st.st_size;
+	p->staging->report.copied++;
+	p->staging->report.copied_bytes += (uint64_t)st.st_size;
 	return 0;
 }
 
@@ -96,27 +96,15 @@ static int copy_symlink(struct place *p, const char *source, const char *target)
 /* Note a bind mount and make its mount point. */
 static int add_bind(struct place *p, const char *source, const char *target, bool directory)
 {
-	struct ul_staging *s = p->stage;
-	struct ul_staging_bind *b;
-	int fd = 0;
+	struct ul_staging *s = p->staging;
+	struct ul_staging_bind bind = {strdup(source), strdup(target)};
+	int fd;
 
-	if (s->n_binds == s->size_binds) {
-		size_t size = s->size_binds ? s->size_binds * 2 : 256;
-		struct ul_staging_bind *grown = reallocarray(s->binds, size, sizeof(*grown));
-
-		if (!grown)
-			return ul_error_nomem(p->err, WHAT);
-		s->binds = grown;
-		s->size_binds = size;
-	}
-	b = &s->binds[s->n_binds];
-	b->source = strdup(source);
-	b->target = b->source ? strdup(target) : NULL;
-	if (!b->target) {
-		free(b->source);
+	if (!bind.source || !bind.target || ul_vector_push(&s->binds, bind) < 0) {
+		free(bind.source);
+		free(bind.target);
 		return ul_error_nomem(p->err, WHAT);
 	}
-	s->n_binds++;
 	s->report.bound++;
 	if (directory)
 		return mkdir(target, 0555) < 0 ? place_error(p, target, errno) : 0;
@@ -129,7 +117,7 @@ static int add_bind(struct place *p, const char *source, const char *target, boo
 
 static bool may_bind(const struct ul_staging *s)
 {
-	return s->report.bind_mounts && s->n_binds < s->max_binds;
+	return s->report.bind_mounts && s->binds.n < s->max_binds;
 }
 
 /* A canonical file: as it is, by whatever costs least. */
@@ -137,11 +125,11 @@ static int place_file(struct place *p, const char *source, const char *target, u
 {
 	if (size < SMALL_FILE)
 		return copy_file(p, source, target);
-	if (may_bind(p->stage))
+	if (may_bind(p->staging))
 		return add_bind(p, source, target, false);
 	/* Another filesystem, another owner (protected_hardlinks), too many links: then a copy. */
 	if (link(source, target) == 0) {
-		p->stage->report.linked++;
+		p->staging->report.linked++;
 		return 0;
 	}
 	return copy_file(p, source, target);
@@ -151,14 +139,14 @@ static int place_object(struct place *p, const char *source, const char *target,
 
 static const struct ul_staging_node *find_child(const struct ul_staging_node *node, const char *name)
 {
-	size_t low = 0, high = node ? node->n_children : 0;
+	size_t low = 0, high = node ? node->children.n : 0;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(name, node->children[middle].name);
+		int order = strcmp(name, node->children.at[middle].name);
 
 		if (order == 0)
-			return &node->children[middle];
+			return &node->children.at[middle];
 		if (order < 0)
 			high = middle;
 		else
@@ -180,24 +168,22 @@ static int place_entry(struct place *p, const char *source, const char *target, 
 /* A directory made anew, with all its entries. */
 static int place_directory(struct place *p, const char *source, const char *target, const struct ul_staging_node *node)
 {
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	DIR *dir;
-	int r = 0;
+	int r;
 
 	if (mkdir(target, 0700) < 0)
 		return place_error(p, target, errno);
-	dir = opendir(source);
-	if (!dir)
-		return place_error(p, source, errno);
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = place_entry(p, source, target, entry->d_name, node);
-	if (r == 0 && errno != 0)
-		r = place_error(p, source, errno);
-	closedir(dir);
-	if (r == 0 && chmod(target, 0555) < 0)
-		r = place_error(p, target, errno);
-	return r;
+	r = ul_dir_open(AT_FDCWD, source, &dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		int placed = place_entry(p, source, target, entry->d_name, node);
+
+		if (placed < 0)
+			return placed;
+	}
+	if (r < 0)
+		return place_error(p, source, -r);
+	return chmod(target, 0555) < 0 ? place_error(p, target, errno) : 0;
 }
 
 /* node NULL: canonical throughout. */
@@ -211,14 +197,14 @@ static int place_object(struct place *p, const char *source, const char *target,
 		return copy_symlink(p, source, target);
 	if (S_ISREG(st.st_mode))
 		return node ? copy_file(p, source, target) : place_file(p, source, target, (uint64_t)st.st_size);
-	if (!node && may_bind(p->stage))
+	if (!node && may_bind(p->staging))
 		return add_bind(p, source, target, true);
 	return place_directory(p, source, target, node);
 }
 
 int ul_staging_populate(struct ul_staging *s, const char *dir, struct ul_error *err)
 {
-	struct place p = {.stage = s, .err = err};
+	struct place p = {.staging = s, .err = err};
 
 	s->report.bind_mounts = !s->options.no_namespace && ul_staging_namespace_works(&s->max_binds);
 	for (size_t i = 0; i < s->n; i++) {

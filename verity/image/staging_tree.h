@@ -42,7 +42,7 @@ struct ul_staging_report {
 };
 
 /*
- * Look through store paths names[0 .. n) (base names; they must outlive the stage). Errors: -UL_E_INPUT (a path
+ * Look through store paths names[0 .. n) (base names; they must outlive the staging). Errors: -UL_E_INPUT (a path
  * is missing, a file is of a kind that no store path has), -UL_E_SYSTEM, -UL_E_MEMORY.
  */
 int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,

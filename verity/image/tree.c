@@ -8,13 +8,13 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
-#include "dbgen/manifest/roots.h"
 #include "dbgen/database/db.h"
+#include "dbgen/manifest/roots.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/image_info.h"
-#include "verity/image/internal.h"
+#include "verity/image/job.h"
 
-#define WHAT            "laying out the tree"
+static const char WHAT[] = "laying out the tree";
 #define NIX_SCHEMA      10 /* of the database that ul_db_build writes */
 #define MANIFEST_FORMAT 1
 
@@ -109,7 +109,7 @@ int ul_image_scan(struct ul_image_job *job, struct ul_error *err)
 		.progress = job->o.progress,
 	};
 
-	return ul_staging_scan(&options, (const char *const *)job->names, ul_manifest_n_paths(job->m), &job->stage,
+	return ul_staging_scan(&options, (const char *const *)job->names, ul_manifest_n_paths(job->m), &job->staging,
 			       err);
 }
 
@@ -218,7 +218,7 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	if (r == 0)
 		r = write_os_release(job, tree_fd, err);
 	if (r == 0)
-		r = ul_staging_populate(job->stage, store, err);
+		r = ul_staging_populate(job->staging, store, err);
 	/* As Nix wants it where builds run as users of a group; see erofs_owner.h. */
 	if (r == 0 && job->o.store_group && chmod(store, 01775) < 0)
 		r = tree_error(job, errno, err);

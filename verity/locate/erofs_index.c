@@ -27,7 +27,7 @@ enum {
 	CLUSTER_IS_FRAGMENT = 0x80,
 
 	NONHEAD = 2,
-	BLOCK_COUNT = 0x800, /* of a NONHEAD's number: it is a count of blocks */
+	BLOCK_COUNT = 0x800, /* in a NONHEAD's number: the rest is a count of blocks */
 	FULL_ENTRY = 8,
 	PACK_MAX = 32,
 };
@@ -46,7 +46,7 @@ int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inod
 
 	*ret_end = inode->end;
 	if (bits > 32 || n > fs->size / unit || at + n * unit > fs->size)
-		return ul_erofs_malformed(fs, "a file's index is larger than all of it");
+		return ul_erofs_malformed(fs, "a file's index is larger than the filesystem");
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t left = inode->size - i * chunk, len = left < chunk ? left : chunk;
 		int r = ul_erofs_read(fs, at + i * unit, entry, unit);
@@ -84,7 +84,7 @@ static void finish_cluster(struct clusters *c, uint64_t file_end)
 	c->blocks = 0;
 }
 
-/* number: the offset in the cluster of a head; of a NONHEAD a distance, or a count of blocks. */
+/* number: a head's offset in its cluster; a NONHEAD's distance, or count of blocks. */
 static void take_entry(struct clusters *c, uint64_t index, unsigned int type, unsigned int number, uint64_t block)
 {
 	uint64_t at = index << c->bits;
@@ -204,7 +204,7 @@ int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *
 	n = ((inode->size - 1) >> c.bits) + 1;
 	at += full ? HEADER_LEN + 8 : HEADER_LEN;
 	if (n > fs->size / 2)
-		return ul_erofs_malformed(fs, "a file's index is larger than all of it");
+		return ul_erofs_malformed(fs, "a file's index is larger than the filesystem");
 	r = full ? read_full(&c, at, n) : read_compact(&c, at, n, advise);
 	if (r < 0)
 		return r;

@@ -1,40 +1,8 @@
-/* What erofs_walk.c and erofs_index.c share: the filesystem in work, and one inode of it. */
+/* Where the data of chunked and of compressed files lie. */
 #pragma once
 
-#include <limits.h>
-#include <stdbool.h>
+#include "verity/locate/erofs_read.h"
 
-#include "verity/locate/erofs_format.h"
-#include "verity/locate/erofs_walk.h"
-
-struct ul_erofs {
-	int fd;
-	uint64_t offset, size; /* bytes: of the filesystem in fd */
-	uint64_t meta;         /* bytes: of the inodes in the filesystem */
-	unsigned int block_bits;
-	const char *object;
-	void (*found)(void *user, const struct ul_erofs_piece *piece);
-	void *user;
-	struct ul_error *err;
-	uint8_t *seen;  /* a bit for each inode number */
-	int incomplete; /* the last failure that was passed over */
-	char path[PATH_MAX];
-};
-
-struct ul_erofs_inode {
-	uint64_t number, at; /* at: bytes, in the filesystem */
-	uint64_t end;        /* behind inode and attributes */
-	uint64_t size;       /* bytes of the file */
-	uint32_t block;      /* EROFS_INODE_BLOCK */
-	unsigned int layout;
-	bool directory;
-};
-
-int ul_erofs_malformed(const struct ul_erofs *fs, const char *why);
-int ul_erofs_read(const struct ul_erofs *fs, uint64_t at, void *buf, size_t len);
-void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len, uint64_t file_start,
-		   uint64_t file_end);
-
-/* Tell the pieces of a file in chunks, or of a compressed one; *ret_end: where its index ends. */
+/* Tell the pieces of a file in chunks, or of a compressed file; *ret_end: where its index ends. */
 int ul_erofs_chunks(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end);
 int ul_erofs_compressed(const struct ul_erofs *fs, const struct ul_erofs_inode *inode, uint64_t *ret_end);

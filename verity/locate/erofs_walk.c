@@ -6,37 +6,11 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "common/file.h"
 #include "verity/locate/erofs_index.h"
 
-#define WHAT           "reading the filesystem's map"
+static const char WHAT[] = "reading the filesystem's map";
 #define DEPTH_MAX      256   /* directories inside each other: what a path of PATH_MAX bytes has room for, nearly */
 #define INCOMPAT_KNOWN 0x7fu /* compression, chunks, inline tails, fragments, prefixes: none moves an inode */
-
-int ul_erofs_malformed(const struct ul_erofs *fs, const char *why)
-{
-	return ul_error_set(fs->err, UL_E_FILESYSTEM, WHAT, fs->object, NULL, "%s", why);
-}
-
-int ul_erofs_read(const struct ul_erofs *fs, uint64_t at, void *buf, size_t len)
-{
-	int r;
-
-	if (at > fs->size || len > fs->size - at)
-		return ul_erofs_malformed(fs, "something lies behind its end");
-	r = ul_pread_full(fs->fd, buf, len, fs->offset + at);
-	return r < 0 ? ul_error_errno(fs->err, UL_E_SYSTEM, WHAT, fs->object, NULL, -r) : 0;
-}
-
-void ul_erofs_tell(const struct ul_erofs *fs, enum ul_erofs_kind kind, uint64_t at, uint64_t len, uint64_t file_start,
-		   uint64_t file_end)
-{
-	struct ul_erofs_piece piece = {
-		.kind = kind, .path = fs->path, .at = at, .len = len, .file_start = file_start, .file_end = file_end};
-
-	if (len > 0 && file_start <= file_end)
-		fs->found(fs->user, &piece);
-}
 
 static int open_erofs(struct ul_erofs *fs, uint64_t *ret_root)
 {
@@ -47,7 +21,7 @@ static int open_erofs(struct ul_erofs *fs, uint64_t *ret_root)
 		return r;
 	fs->block_bits = sb[EROFS_SB_BLOCK_BITS];
 	if (ul_get_le32(sb + EROFS_SB_MAGIC) != EROFS_MAGIC || fs->block_bits < 9 || fs->block_bits > 16)
-		return ul_erofs_malformed(fs, "it is no erofs");
+		return ul_erofs_malformed(fs, "it is not an erofs");
 	if (ul_get_le32(sb + EROFS_SB_FEATURE_INCOMPAT) & ~INCOMPAT_KNOWN)
 		return ul_erofs_malformed(fs, "it has features that this Underlay does not know");
 	fs->meta = (uint64_t)ul_get_le32(sb + EROFS_SB_META_BLOCK) << fs->block_bits;
@@ -107,7 +81,7 @@ static int tell_flat(const struct ul_erofs *fs, const struct ul_erofs_inode *ino
 
 	*ret_end = inode->end;
 	if (inode->size > fs->size)
-		return ul_erofs_malformed(fs, "a file is larger than all of it");
+		return ul_erofs_malformed(fs, "a file is larger than the filesystem");
 	if (inode->layout == EROFS_FLAT_PLAIN)
 		whole = inode->size;
 	ul_erofs_tell(fs, kind, (uint64_t)inode->block << fs->block_bits, whole, 0, whole);
@@ -146,7 +120,7 @@ static int walk_entries(struct ul_erofs *fs, const uint8_t *block, size_t len, s
 	int r = 0;
 
 	if (n == 0 || n * EROFS_DIRENT_SIZE > len)
-		return ul_erofs_malformed(fs, "a directory has no entries where there must be some");
+		return ul_erofs_malformed(fs, "a directory's block has no entries");
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const uint8_t *entry = block + i * EROFS_DIRENT_SIZE;
 		size_t start = ul_get_le16(entry + EROFS_DIRENT_NAME), name_len, used = path_len;
@@ -196,7 +170,7 @@ static int walk_directory(struct ul_erofs *fs, const struct ul_erofs_inode *dir,
 
 static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned int depth)
 {
-	struct ul_erofs_inode inode;
+	struct ul_erofs_inode inode = {0};
 	int r = read_inode(fs, number, &inode);
 
 	if (r <= 0)
@@ -205,15 +179,22 @@ static int walk(struct ul_erofs *fs, uint64_t number, size_t path_len, unsigned 
 	if (r < 0 || !inode.directory)
 		return r;
 	if (depth == DEPTH_MAX)
-		return ul_erofs_malformed(fs, "directories lie too deep");
+		return ul_erofs_malformed(fs, "directories are nested too deep");
 	return walk_directory(fs, &inode, path_len, depth + 1);
 }
 
-int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err)
+int ul_erofs_walk(int fd, const struct ul_extent *data, void (*found)(void *user, const struct ul_erofs_piece *piece),
+		  void *user, struct ul_error *err)
 {
 	struct ul_erofs fs = {
-		.fd = fd, .offset = offset, .size = size, .object = object, .found = found, .user = user, .err = err};
+		.fd = fd,
+		.offset = data->offset,
+		.size = data->size,
+		.object = data->device,
+		.found = found,
+		.user = user,
+		.err = err,
+	};
 	uint64_t root = 0;
 	int r = open_erofs(&fs, &root);
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "verity/open/slots.h"
 
 enum ul_erofs_kind {
 	UL_EROFS_SUPERBLOCK,
@@ -19,18 +20,18 @@ enum ul_erofs_kind {
 
 struct ul_erofs_piece {
 	enum ul_erofs_kind kind;
-	const char *path;    /* from the root, without a first '/': "nix/store/..."; "" the root itself. For the call
-				only */
+	/* From the root, without a first '/': "nix/store/..."; "": the root itself. Valid for the call only. */
+	const char *path;
 	uint64_t at, len;    /* bytes of the filesystem */
 	uint64_t file_start; /* of FILE: the bytes of the file that are in them */
 	uint64_t file_end;
 };
 
 /*
- * Walk the erofs of size bytes at offset of fd. A file with several names is told by the one found first. Of data
- * that files share or that are packed into others' blocks (fragments, deduplication) each sharer is told as far as
- * its own index says. -UL_E_FILESYSTEM: no erofs, damaged, or of a form that is not known; -UL_E_SYSTEM: it cannot
- * be read. What lies below a damaged directory is left out, all else has been told.
+ * Walk the erofs in the range of fd, which is open on data->device (for messages). A file with several names is told by
+ * the one found first. Files that share data, or are packed into others' blocks (fragments, deduplication), are each
+ * told as far as their own index says. -UL_E_FILESYSTEM: no erofs, damaged, or of a form that is not known;
+ * -UL_E_SYSTEM: it cannot be read. What lies below a damaged directory is left out, all else has been told.
  */
-int ul_erofs_walk(int fd, uint64_t offset, uint64_t size, const char *object,
-		  void (*found)(void *user, const struct ul_erofs_piece *piece), void *user, struct ul_error *err);
+int ul_erofs_walk(int fd, const struct ul_extent *data, void (*found)(void *user, const struct ul_erofs_piece *piece),
+		  void *user, struct ul_error *err);

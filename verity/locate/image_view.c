@@ -73,7 +73,7 @@ static void view_signature(int fd, struct ul_slot_view *v)
 		return;
 	v->no_signature = (struct ul_error){0};
 	if (v->blob.descriptor.len == 0)
-		snprintf(v->no_descriptor, sizeof(v->no_descriptor), "there is none: a foreign image");
+		snprintf(v->no_descriptor, sizeof(v->no_descriptor), "there is none: the image is foreign");
 	else if (ul_descriptor_parse(v->blob.descriptor.data, v->blob.descriptor.len, &v->descriptor, &reason) < 0)
 		memcpy(v->no_descriptor, reason.why, sizeof(v->no_descriptor));
 }
@@ -121,7 +121,7 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 	for (size_t i = 0; i < view->slots.n; i++) {
 		struct ul_slot_view *v = &view->views[i];
 
-		v->slot = &view->slots.slots[i];
+		v->slot = &view->slots.at[i];
 		view_type(&view->gpt, v);
 		view_signature(fd, v);
 		if (v->no_signature.code)

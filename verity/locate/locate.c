@@ -10,9 +10,9 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
 #include "verity/locate/erofs_walk.h"
-#include "verity/format/fec.h"
-#include "verity/format/hash_tree.h"
 #include "verity/locate/image_view.h"
 #include "verity/locate/squashfs_map.h"
 
@@ -21,33 +21,21 @@ static const char WHAT[] = "locating a block";
 void ul_places_free(struct ul_places *places)
 {
 	for (size_t i = 0; i < places->n; i++)
-		free(places->rows[i].path);
-	free(places->rows);
-	*places = (struct ul_places){0};
+		free(places->at[i].path);
+	ul_vector_free(places);
+	places->left_out = 0;
 }
 
 /* Append; path is copied. */
 static int add(struct ul_places *p, const struct ul_place *row, struct ul_error *err)
 {
-	struct ul_place *rows;
-	char *path = row->path ? strdup(row->path) : NULL;
+	struct ul_place place = *row;
 
-	if (p->n == p->size) {
-		size_t size = p->size ? 2 * p->size : 16;
-
-		rows = reallocarray(p->rows, size, sizeof(*rows));
-		if (rows) {
-			p->rows = rows;
-			p->size = size;
-		}
-	}
-	if (p->n == p->size || (row->path && !path)) {
-		free(path);
-		return ul_error_nomem(err, WHAT);
-	}
-	p->rows[p->n] = *row;
-	p->rows[p->n++].path = path;
-	return 0;
+	place.path = row->path ? strdup(row->path) : NULL;
+	if ((!row->path || place.path) && ul_vector_push(p, place) == 0)
+		return 0;
+	free(place.path);
+	return ul_error_nomem(err, WHAT);
 }
 
 /* ---- data blocks ---- */
@@ -105,7 +93,7 @@ static void hit(struct search *s, uint64_t at, uint64_t len, const struct ul_pla
 			s->found.left_out++;
 			continue;
 		}
-		/* Of plain data, the block's own share. */
+		/* The block's own share, where the data is plain. */
 		if (row->kind == UL_PLACE_FILE && row->end - row->start == len) {
 			uint64_t begin = s->wanted[i].number * s->block_size, skip;
 
@@ -152,11 +140,11 @@ static int walk(struct search *s, int fd, const struct ul_extent *data, struct u
 
 	ul_filesystem_type(fd, data->offset, data->size, type);
 	if (!strcmp(type, "erofs"))
-		return ul_erofs_walk(fd, data->offset, data->size, data->device, on_piece, s, err);
+		return ul_erofs_walk(fd, data, on_piece, s, err);
 	if (!strcmp(type, "squashfs"))
-		return ul_squashfs_map(fd, data->offset, data->size, data->device, on_table, s, err);
+		return ul_squashfs_map(fd, data, on_table, s, err);
 	return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
-			    "the filesystem is %s: which file a block belongs to can be told of erofs",
+			    "the filesystem is %s: only erofs tells which file a block belongs to",
 			    *type ? type : "unknown");
 }
 
@@ -170,10 +158,9 @@ static int finish(struct search *s, const uint64_t *numbers, bool complete, stru
 		if (s->wanted[i].rows == 0)
 			s->failed = add(&s->found, &row, err);
 	}
-	if (s->found.n > 1)
-		qsort(s->found.rows, s->found.n, sizeof(*s->found.rows), by_asked);
+	ul_vector_sort(&s->found, by_asked);
 	for (size_t i = 0; i < s->found.n; i++)
-		s->found.rows[i].number = numbers[s->found.rows[i].number];
+		s->found.at[i].number = numbers[s->found.at[i].number];
 	return s->failed;
 }
 
@@ -258,8 +245,8 @@ int ul_locate_byte(const struct ul_slot *slot, const struct ul_descriptor *d, ui
 		return add(ret, &row, err);
 	}
 	for (size_t i = 0; i < places.n; i++) {
-		places.rows[i].number = byte;
-		if (add(ret, &places.rows[i], NULL) < 0)
+		places.at[i].number = byte;
+		if (add(ret, &places.at[i], NULL) < 0)
 			r = ul_error_nomem(err, WHAT);
 	}
 	ret->left_out += places.left_out;
@@ -280,7 +267,7 @@ size_t ul_place_store_path(const struct ul_place *place)
 	return len + strcspn(place->path + len, "/");
 }
 
-/* "/nix/store/HASH-NAME: bin/tool"; of what is not in a store path, the path in the image. */
+/* "/nix/store/HASH-NAME: bin/tool"; outside of store paths, the path in the image. */
 static void path_text(const struct ul_place *place, char *buf, size_t size)
 {
 	size_t len = ul_place_store_path(place);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/vector.h"
 #include "verity/format/descriptor.h"
 #include "verity/open/slots.h"
 
@@ -36,9 +37,8 @@ struct ul_place {
 };
 
 struct ul_places {
-	struct ul_place *rows; /* owned; in the order of the numbers asked for, some with several rows */
-	size_t n, size;
-	uint64_t left_out; /* rows beyond UL_PLACES_PER_BLOCK: a block of metadata serves many files */
+	UL_VECTOR_MEMBERS(struct ul_place); /* in the order of the numbers asked for, some with several rows */
+	uint64_t left_out;                  /* rows beyond UL_PLACES_PER_BLOCK: a block of metadata serves many files */
 };
 
 #define UL_PLACES_PER_BLOCK 16

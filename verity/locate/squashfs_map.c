@@ -25,7 +25,7 @@ static int by_place(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
-int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
+int ul_squashfs_map(int fd, const struct ul_extent *data,
 		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len), void *user,
 		    struct ul_error *err)
 {
@@ -41,13 +41,13 @@ int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
 	size_t n = 2;
 	uint8_t sb[SB_SIZE];
 	uint64_t used;
-	int r = ul_pread_full(fd, sb, sizeof(sb), offset);
+	int r = ul_pread_full(fd, sb, sizeof(sb), data->offset);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, object, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, data->device, NULL, -r);
 	used = ul_get_le64(sb + SB_BYTES_USED);
-	if (ul_get_le32(sb + SB_MAGIC) != SQUASHFS_MAGIC || used > size || used < SB_SIZE)
-		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, object, NULL, "it is no squashfs");
+	if (ul_get_le32(sb + SB_MAGIC) != SQUASHFS_MAGIC || used > data->size || used < SB_SIZE)
+		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, "it is not a squashfs");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(tables); i++) {
 		uint64_t at = ul_get_le64(sb + tables[i].field);
 

@@ -7,11 +7,12 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "verity/open/slots.h"
 
 /*
- * Tell each part's place: "superblock", "inode table" and so on. size: of the range at offset of fd.
+ * Tell each part's place: "superblock", "inode table" and so on. fd is open on data->device (for messages).
  * -UL_E_FILESYSTEM: no squashfs; -UL_E_SYSTEM.
  */
-int ul_squashfs_map(int fd, uint64_t offset, uint64_t size, const char *object,
+int ul_squashfs_map(int fd, const struct ul_extent *data,
 		    void (*found)(void *user, const char *name, uint64_t at, uint64_t len), void *user,
 		    struct ul_error *err);

@@ -118,10 +118,8 @@ static int explain_signature(const char *object, const struct ul_seal *seal, str
 
 	if (!ul_kernel_checks_signatures())
 		return ul_error_set(err, UL_E_MODULE, what, object,
-				    "Use a kernel that has it, or let the policy verify in user "
-				    "space (user).",
-				    "the kernel was built without "
-				    "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG");
+				    "Use a kernel that has it, or let the policy verify in user space (user).",
+				    "the kernel was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG");
 	if (heard_errno(ENOKEY))
 		return explain_no_key(what, object, seal, err);
 	if (heard_errno(EKEYREJECTED))
@@ -137,33 +135,33 @@ static int explain_signature(const char *object, const struct ul_seal *seal, str
 	return 0;
 }
 
-static int explain(int r, const char *object, const struct ul_seal *seal, bool kernel_signature, struct ul_error *err)
+static int explain(int r, const struct ul_verity_want *want, struct ul_error *err)
 {
+	const char *object = want->slot->data.device;
 	int signature;
 
 	if (!ul_dm_has_target("verity"))
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Put the modules dm_mod and dm_verity into the initramfs.",
 				    "the kernel has no dm-verity");
-	signature = kernel_signature ? explain_signature(object, seal, err) : 0;
+	signature = want->kernel_signature ? explain_signature(object, want->seal, err) : 0;
 	if (signature < 0)
 		return signature;
-	if (!kernel_signature && heard_errno(ENOKEY))
+	if (!want->kernel_signature && heard_errno(ENOKEY))
 		return ul_error_set(err, UL_E_SIGNATURE, WHAT, object,
 				    "Let the policy verify by the kernel too (kernel or both).",
 				    "the kernel demands a signature "
 				    "(dm_verity.require_signatures), and none was passed");
 	/* A dm-verity of before 5.4, which has no such argument. */
-	if (kernel_signature && r == -ENOTSUP)
+	if (want->kernel_signature && r == -ENOTSUP)
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Use a kernel with CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG.",
 				    "the kernel does not check root hash signatures");
-	if (seal->d.fec_roots && (heard_errno(EINVAL) || r == -EINVAL || r == -ENOTSUP))
+	if (want->seal->d.fec_roots && (heard_errno(EINVAL) || r == -EINVAL || r == -ENOTSUP))
 		return ul_error_set(err, UL_E_MODULE, WHAT, object,
 				    "Use a kernel with CONFIG_DM_VERITY_FEC and its module "
 				    "reed_solomon, or an image without --fec.",
-				    "the kernel refuses the error correction (FEC) that the image "
-				    "has");
+				    "the kernel refuses the error correction (FEC) that the image has");
 	if (heard_errno(EBUSY) || r == -EBUSY)
 		return ul_error_set(err, UL_E_VERITY, WHAT, object, "Unmount or close it first.",
 				    "the device is in use");
@@ -174,11 +172,12 @@ static int explain(int r, const char *object, const struct ul_seal *seal, bool k
 
 /* ---- one mapping ---- */
 
-static int make_mapping(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
-			enum ul_corruption_mode corruption, struct ul_error *err)
+static int make_mapping(const char *name, const struct ul_verity_want *want, struct ul_error *err)
 {
 	struct crypt_device *cd = NULL;
-	const struct ul_descriptor *d = &seal->d;
+	const struct ul_slot *slot = want->slot;
+	const struct ul_buffer *signature = &want->seal->root_hash_signature;
+	const struct ul_descriptor *d = &want->seal->d;
 	struct crypt_params_verity params = {
 		.hash_name = d->hash,
 		.salt = (const char *)d->salt,
@@ -193,22 +192,21 @@ static int make_mapping(const char *name, const struct ul_slot *slot, const stru
 		.fec_roots = d->fec_roots,
 		.flags = CRYPT_VERITY_NO_HEADER,
 	};
-	uint32_t flags = CRYPT_ACTIVATE_READONLY | corruption_flag(corruption);
+	uint32_t flags = CRYPT_ACTIVATE_READONLY | corruption_flag(want->corruption);
 	int r;
 
 	prepare_libraries();
 	r = crypt_init_data_device(&cd, slot->hash.device, slot->data.device);
 	if (r == 0)
 		r = crypt_format(cd, CRYPT_VERITY, NULL, NULL, NULL, NULL, 0, &params);
-	if (r == 0 && kernel_signature)
+	if (r == 0 && want->kernel_signature)
 		r = crypt_activate_by_signed_key(cd, name, (const char *)d->root_hash, d->root_hash_len,
-						 (const char *)seal->root_hash_signature.data,
-						 seal->root_hash_signature.len, flags);
+						 (const char *)signature->data, signature->len, flags);
 	else if (r == 0)
 		r = crypt_activate_by_volume_key(cd, name, (const char *)d->root_hash, d->root_hash_len, flags);
 	if (cd)
 		crypt_free(cd);
-	return r < 0 ? explain(r, slot->data.device, seal, kernel_signature, err) : 0;
+	return r < 0 ? explain(r, want, err) : 0;
 }
 
 /* Read one block past the page cache. 0 or -errno. */
@@ -232,9 +230,10 @@ static int corrupt(const char *object, struct ul_error *err)
 }
 
 /* The first and the last block are read, then the kernel says `V`. */
-static int check_mapping(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			 bool kernel_signature, struct ul_error *err)
+static int check_mapping(const char *name, const struct ul_verity_want *want, struct ul_error *err)
 {
+	const char *device = want->slot->data.device;
+	const struct ul_descriptor *d = &want->seal->d;
 	struct ul_dm_mapping mapping = {0};
 	bool signature_checked = false;
 	char path[PATH_MAX];
@@ -246,22 +245,22 @@ static int check_mapping(const char *name, const struct ul_slot *slot, const str
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_VERITY, "opening the mapping", path, NULL, errno);
-	r = read_block(fd, 0, seal->d.data_block_size);
+	r = read_block(fd, 0, d->data_block_size);
 	if (r == 0)
-		r = read_block(fd, seal->d.data_blocks - 1, seal->d.data_block_size);
+		r = read_block(fd, d->data_blocks - 1, d->data_block_size);
 	status = ul_dm_query(name, &mapping) == 1 ? mapping.status : '\0';
 	if (status)
 		signature_checked = strstr(mapping.table, " root_hash_sig_key_desc ") != NULL;
 	ul_dm_mapping_free(&mapping);
 	if (status == 'C')
-		return corrupt(slot->data.device, err);
+		return corrupt(device, err);
 	/* A disk that cannot be read is not one that was tampered with. */
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading through dm-verity", slot->data.device,
+		return ul_error_errno(err, UL_E_SYSTEM, "reading through dm-verity", device,
 				      "Check the disk and its cable.", -r);
 	if (status != 'V')
 		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL, "the kernel does not say that it is verified");
-	if (kernel_signature && !signature_checked)
+	if (want->kernel_signature && !signature_checked)
 		return ul_error_set(err, UL_E_VERITY, WHAT, path, NULL,
 				    "the kernel does not say that it checked a signature");
 	return 0;
@@ -298,15 +297,15 @@ static bool word_is_device(char **at, const char *path)
 }
 
 /* The optional words: each that is wanted is there, and none besides. */
-static bool options_match(char **at, const struct ul_slot *slot, const struct ul_descriptor *d, bool kernel_signature,
-			  enum ul_corruption_mode corruption)
+static bool options_match(char **at, const struct ul_verity_want *want)
 {
-	const char *mode = corruption_word(corruption);
+	const struct ul_descriptor *d = &want->seal->d;
+	const char *mode = corruption_word(want->corruption);
 	bool mode_seen = false, signature_seen = false, fec_seen = false;
 	char *word;
 
 	if (!*at)
-		return !mode && !kernel_signature && d->fec_roots == 0;
+		return !mode && !want->kernel_signature && d->fec_roots == 0;
 	next_word(at); /* how many words follow */
 	while (*(word = next_word(at))) {
 		if (mode && strcmp(word, mode) == 0) {
@@ -314,7 +313,7 @@ static bool options_match(char **at, const struct ul_slot *slot, const struct ul
 		} else if (strcmp(word, "root_hash_sig_key_desc") == 0) {
 			signature_seen = *next_word(at) != '\0';
 		} else if (strcmp(word, "use_fec_from_device") == 0) {
-			fec_seen = word_is_device(at, slot->hash.device);
+			fec_seen = word_is_device(at, want->slot->hash.device);
 		} else if (strcmp(word, "fec_blocks") == 0) {
 			next_word(at); /* follows from the others */
 		} else if (strcmp(word, "fec_start") == 0) {
@@ -329,12 +328,14 @@ static bool options_match(char **at, const struct ul_slot *slot, const struct ul
 			return false;
 		}
 	}
-	return mode_seen == (mode != NULL) && signature_seen == kernel_signature && fec_seen == (d->fec_roots != 0);
+	return mode_seen == (mode != NULL) && signature_seen == want->kernel_signature &&
+	       fec_seen == (d->fec_roots != 0);
 }
 
-static bool table_matches(char *table, const struct ul_slot *slot, const struct ul_descriptor *d, bool kernel_signature,
-			  enum ul_corruption_mode corruption)
+static bool table_matches(char *table, const struct ul_verity_want *want)
 {
+	const struct ul_slot *slot = want->slot;
+	const struct ul_descriptor *d = &want->seal->d;
 	char root_hash[2 * UL_ROOT_HASH_MAX + 1], salt[2 * UL_SALT_MAX + 1] = "-";
 	char **at = &table;
 
@@ -345,14 +346,13 @@ static bool table_matches(char *table, const struct ul_slot *slot, const struct 
 	       word_is(at, "%u", d->data_block_size) && word_is(at, "%u", d->hash_block_size) &&
 	       word_is(at, "%" PRIu64, d->data_blocks) && word_is(at, "%" PRIu64, d->hash_start / d->hash_block_size) &&
 	       word_is(at, "%s", d->hash) && word_is(at, "%s", root_hash) && word_is(at, "%s", salt) &&
-	       options_match(at, slot, d, kernel_signature, corruption);
+	       options_match(at, want);
 }
 
 /* 1: it exists and is the wanted one, 0: none of that name. A name proves nothing. */
-static int find_existing(const char *name, const struct ul_slot *slot, const struct ul_seal *seal,
-			 bool kernel_signature, enum ul_corruption_mode corruption, struct ul_error *err)
+static int find_existing(const char *name, const struct ul_verity_want *want, struct ul_error *err)
 {
-	const struct ul_descriptor *d = &seal->d;
+	const struct ul_descriptor *d = &want->seal->d;
 	struct ul_dm_mapping m = {0};
 	bool matches;
 	int r = ul_dm_query(name, &m);
@@ -361,11 +361,10 @@ static int find_existing(const char *name, const struct ul_slot *slot, const str
 	if (r <= 0)
 		return 0;
 	matches = m.verity && m.read_only && !m.suspended && m.sectors == d->data_blocks * (d->data_block_size / 512) &&
-		  table_matches(m.table, slot, d, kernel_signature, corruption);
+		  table_matches(m.table, want);
 	ul_dm_mapping_free(&m);
 	if (!matches)
-		return ul_error_set(err, UL_E_VERITY, WHAT, name,
-				    "Take it down (veritysetup close), or name ours otherwise.",
+		return ul_error_set(err, UL_E_VERITY, WHAT, name, "Take it down (veritysetup close).",
 				    "a mapping of that name exists, and it is not this image's");
 	return 1;
 }
@@ -386,14 +385,13 @@ static int remove_mapping(const char *name)
 	return r;
 }
 
-static int make_checked(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
-			enum ul_corruption_mode corruption, struct ul_error *err)
+static int make_checked(const char *name, const struct ul_verity_want *want, struct ul_error *err)
 {
-	int r = make_mapping(name, slot, seal, kernel_signature, corruption, err);
+	int r = make_mapping(name, want, err);
 
 	if (r < 0)
 		return r;
-	r = check_mapping(name, slot, seal, kernel_signature, err);
+	r = check_mapping(name, want, err);
 	if (r < 0)
 		remove_mapping(name);
 	return r;
@@ -410,33 +408,33 @@ static int check_devices(const struct ul_slot *slot, struct ul_error *err)
 		if (!S_ISBLK(st.st_mode) || extents[i]->offset != 0)
 			return ul_error_set(err, UL_E_VERITY, WHAT, extents[i]->device,
 					    "Attach the image to a loop device with partitions (losetup -P).",
-					    "it is no partition's block device");
+					    "it is not a partition's block device");
 	}
 	return 0;
 }
 
-int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
-		       enum ul_corruption_mode corruption, struct ul_error *err)
+int ul_verity_activate(const char *name, const struct ul_verity_want *want, struct ul_error *err)
 {
-	int r = check_devices(slot, err);
+	struct ul_verity_want first = *want;
+	int r = check_devices(want->slot, err);
 
 	if (r < 0)
 		return r;
-	if (kernel_signature && seal->root_hash_signature.len == 0)
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, slot->disk, "Sign the image (underlay image sign).",
+	if (want->kernel_signature && want->seal->root_hash_signature.len == 0)
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, want->slot->disk,
+				    "Sign the image (underlay image sign).",
 				    "the kernel is to check a signature, and the image has none");
-	r = find_existing(name, slot, seal, kernel_signature, corruption, err);
+	r = find_existing(name, want, err);
 	if (r < 0)
 		return r;
 	if (r > 0)
-		return check_mapping(name, slot, seal, kernel_signature, err);
-	r = make_checked(name, slot, seal, kernel_signature, UL_CORRUPTION_EIO, err);
-	if (r < 0 || corruption == UL_CORRUPTION_EIO)
+		return check_mapping(name, want, err);
+	first.corruption = UL_CORRUPTION_EIO;
+	r = make_checked(name, &first, err);
+	if (r < 0 || want->corruption == UL_CORRUPTION_EIO)
 		return r;
 	r = ul_verity_deactivate(name, err);
-	if (r < 0)
-		return r;
-	return make_checked(name, slot, seal, kernel_signature, corruption, err);
+	return r < 0 ? r : make_checked(name, want, err);
 }
 
 int ul_verity_deactivate(const char *name, struct ul_error *err)

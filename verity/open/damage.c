@@ -8,14 +8,18 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/config.h"
+#include "common/number.h"
 #include "verity/open/dm.h"
 
 #define RECORD_MAX 8192 /* what the kernel gives at once, at most */
 
 static void add_block(struct ul_damage_blocks *blocks, const char *text)
 {
-	uint64_t number = strtoull(text, NULL, 10);
+	uint64_t number;
 
+	if (!ul_take_number(&text, &number))
+		return;
 	for (size_t i = 0; i < blocks->n; i++)
 		if (blocks->numbers[i] == number)
 			return;
@@ -42,14 +46,10 @@ static const char *of_device(const struct ul_damage *damage, const char *message
 /* "FUNCTION: 12 callbacks suppressed", as the kernel's rate limit says it. */
 static bool is_suppressed(const char *message, const char *function, uint64_t *ret)
 {
-	const char *number = after(after(message, function), ": ");
-	char *end;
+	const char *at = after(after(message, function), ": ");
 	uint64_t n;
 
-	if (!number)
-		return false;
-	n = strtoull(number, &end, 10);
-	if (end == number || !after(end, " callbacks suppressed"))
+	if (!at || !ul_take_number(&at, &n) || !after(at, " callbacks suppressed"))
 		return false;
 	*ret = n;
 	return true;
@@ -58,12 +58,12 @@ static bool is_suppressed(const char *message, const char *function, uint64_t *r
 void ul_damage_take(struct ul_damage *damage, const char *record)
 {
 	const char *message = strchr(record, ';'), *rest;
-	uint64_t suppressed;
+	uint64_t priority, suppressed;
 
 	if (!message++)
 		return;
-	/* Only the kernel may say so: a program's line has its facility, or none, in the bits from 3 on. */
-	if (strtoul(record, NULL, 10) >> 3 != 0)
+	/* Only the kernel may say so: a program's line has its facility in the bits from 3 on. */
+	if (!ul_take_number(&record, &priority) || priority >> 3 != 0)
 		return;
 	rest = of_device(damage, message, "device-mapper: verity: ");
 	if (after(rest, "data block ") && strstr(rest, " is corrupted"))
@@ -75,7 +75,7 @@ void ul_damage_take(struct ul_damage *damage, const char *record)
 	rest = of_device(damage, message, "device-mapper: verity-fec: ");
 	if (after(rest, "FEC ") && strstr(rest, ": corrected "))
 		damage->mended++;
-	/* What was made of the block is not what its hash wants: the line before was no repair. */
+	/* The repaired block does not match its hash: the line before does not count. */
 	else if (after(rest, "FEC ") && strstr(rest, ": failed to correct ("))
 		damage->mended -= damage->mended > 0;
 	else if (is_suppressed(message, "fec_decode_bufs", &suppressed))
@@ -86,11 +86,7 @@ void ul_damage_take(struct ul_damage *damage, const char *record)
 
 static bool read_number(const char *word, uint64_t max, uint64_t *ret)
 {
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(word, &end, 10);
-	return end != word && *end == '\0' && errno == 0 && *ret <= max;
+	return ul_parse_number(word, ret) && *ret <= max;
 }
 
 bool ul_damage_take_table(struct ul_damage *damage, const char *table)
@@ -151,7 +147,7 @@ int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret,
 				      r == -EACCES || r == -EPERM ? "Ask as root." : NULL, r < 0 ? -r : ENXIO);
 	if (!m.verity || !ul_damage_take_table(&damage, m.table)) {
 		ul_dm_mapping_free(&m);
-		return ul_error_set(err, UL_E_VERITY, what, mapping, NULL, "it is no dm-verity");
+		return ul_error_set(err, UL_E_VERITY, what, mapping, NULL, "it is not a dm-verity mapping");
 	}
 	damage.corrupt = m.status == 'C';
 	damage.mended_exact = m.counted;

@@ -34,7 +34,7 @@ struct ul_damage {
 
 /*
  * Ask about the mapping of that name, and read the log at kmsg ("/dev/kmsg"; root's to read). 0 also where the log
- * cannot be read (log_read). -UL_E_VERITY: there is no such mapping of dm-verity.
+ * cannot be read (log_read). -UL_E_VERITY: dm-verity has no such mapping.
  */
 int ul_damage_read(const char *mapping, const char *kmsg, struct ul_damage *ret, struct ul_error *err);
 

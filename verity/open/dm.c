@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/number.h"
 
 /* libdevmapper prints to standard error unless told otherwise; a library of ours never prints. */
 __attribute__((format(printf, 5, 6))) static void drop_log(int level, const char *file, int line, int dm_errno,
@@ -73,7 +74,8 @@ static int query_status(const char *name, struct ul_dm_mapping *m)
 	UL_CLEANUP(cleanup_task) struct dm_task *task = NULL;
 	struct dm_info info = {0};
 	uint64_t start = 0, length = 0;
-	char *type = NULL, *params = NULL, *end;
+	char *type = NULL, *params = NULL;
+	const char *count;
 	int r = run_query(DM_DEVICE_STATUS, name, &task, &info);
 
 	if (r <= 0)
@@ -81,10 +83,8 @@ static int query_status(const char *name, struct ul_dm_mapping *m)
 	dm_get_next_target(task, NULL, &start, &length, &type, &params);
 	m->status = params && (params[0] == 'V' || params[0] == 'C') ? params[0] : '\0';
 	/* Newer kernels: "V 12", or "V -" without error correction. */
-	if (m->status) {
-		m->corrected = strtoull(params + 1, &end, 10);
-		m->counted = end != params + 1;
-	}
+	count = m->status ? params + 1 + strspn(params + 1, " ") : "";
+	m->counted = ul_take_number(&count, &m->corrected);
 	return 1;
 }
 

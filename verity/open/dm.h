@@ -23,7 +23,7 @@ struct ul_dm_mapping {
 int ul_dm_query(const char *name, struct ul_dm_mapping *ret);
 void ul_dm_mapping_free(struct ul_dm_mapping *m);
 
-/* Put a table of dm-verity in the place of an active one: without a moment in which there is none. 0 or -errno. */
+/* Replace the table of an active dm-verity mapping, without a moment in between. 0 or -errno. */
 int ul_dm_reload(const char *name, uint64_t sectors, const char *table);
 
 /* Whether the kernel has the target (loading its module where the kernel can). false also without device-mapper. */

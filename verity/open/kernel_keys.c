@@ -8,6 +8,8 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/number.h"
+#include "common/version_number.h"
 
 #define KEYS_MAX (1024 * 1024) /* bytes of /proc/keys */
 
@@ -16,16 +18,20 @@
 
 /*
  * A line of /proc/keys is "SERIAL FLAGS USAGE TIMEOUT PERMISSIONS UID GID TYPE DESCRIPTION", and a keyring's
- * description ends in ": COUNT" or ": empty". -1: there is none of that name.
+ * description ends in ": COUNT" or ": empty". -1: no keyring has that name.
  */
 static long count_entries(const char *keys, const char *keyring)
 {
 	char want[64];
 	const char *at;
+	uint64_t n;
 
 	snprintf(want, sizeof(want), " keyring   %s: ", keyring);
 	at = strstr(keys, want);
-	return at ? strtol(at + strlen(want), NULL, 10) : -1;
+	if (!at)
+		return -1;
+	at += strlen(want);
+	return ul_take_number(&at, &n) ? (long)n : 0;
 }
 
 static void describe(const char *keys, const char *keyring, char *buf, size_t size)
@@ -43,11 +49,8 @@ static void describe(const char *keys, const char *keyring, char *buf, size_t si
 void ul_kernel_keyrings_text(const char *keys, const char *release, char *buf, size_t size)
 {
 	char builtin[64], secondary[64], platform[64];
-	char *rest;
-	unsigned long major = strtoul(release, &rest, 10);
-	unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
-	/* A release that is no number is some vendor's: nothing is said of it. */
-	bool asks_platform = rest == release || major > 6 || (major == 6 && minor >= 12);
+	/* A release that is not a number is some vendor's: nothing is said of it. */
+	bool asks_platform = ul_version_at_least(release, 6, 12) != 0;
 
 	describe(keys, ".builtin_trusted_keys", builtin, sizeof(builtin));
 	describe(keys, ".secondary_trusted_keys", secondary, sizeof(secondary));

@@ -12,7 +12,7 @@
  */
 void ul_kernel_keyrings_text(const char *keys, const char *release, char *buf, size_t size);
 
-/* The same of the running kernel. */
+/* ul_kernel_keyrings_text for the running kernel. */
 void ul_kernel_keyrings(char *buf, size_t size);
 
 /* Whether the kernel checks signatures at all: false only where dm-verity is there and was built without. */

@@ -12,8 +12,8 @@
 
 #include "common/error.h"
 #include "verity/format/descriptor.h"
-#include "verity/format/signature.h"
 #include "verity/open/slots.h"
+#include "verity/open/trust.h"
 
 enum ul_verify_mode {
 	UL_VERIFY_PINNED, /* the root hash of the policy, no signature asked */
@@ -57,16 +57,23 @@ int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *poli
 		   struct ul_error *err);
 void ul_seal_free(struct ul_seal *seal);
 
+/* The mapping that is wanted. */
+struct ul_verity_want {
+	const struct ul_slot *slot;         /* data and hash must be block devices at offset 0 */
+	const struct ul_seal *seal;         /* what ul_seal_decide yielded for it */
+	bool kernel_signature;              /* the kernel is to check the root hash's signature */
+	enum ul_corruption_mode corruption; /* what it does at a corrupt block */
+};
+
 /*
- * Activate /dev/mapper/NAME over slot's devices (both must be block devices at offset 0): first and last block are
+ * Activate /dev/mapper/NAME over the slot's devices: first and last block are
  * read, and the kernel must say `V`. An existing mapping of that name is used only if it is verity with the same
  * parameters, devices, corruption mode and signature state; it is checked alike. Errors: -UL_E_VERITY,
  * -UL_E_DEVICE, -UL_E_CORRUPT (root hash and tree do not fit), -UL_E_SYSTEM (the disk fails to read),
  * -UL_E_SIGNATURE and -UL_E_SIGNER (refused by the kernel, naming the keyrings), -UL_E_MODULE (dm-verity is
  * missing). On failure no mapping that was made here stays behind.
  */
-int ul_verity_activate(const char *name, const struct ul_slot *slot, const struct ul_seal *seal, bool kernel_signature,
-		       enum ul_corruption_mode corruption, struct ul_error *err);
+int ul_verity_activate(const char *name, const struct ul_verity_want *want, struct ul_error *err);
 int ul_verity_deactivate(const char *name, struct ul_error *err);
 
 /* Libraries' own log lines (libcryptsetup) go to this function; NULL: dropped. */

@@ -6,40 +6,30 @@
  */
 #include "verity/open/partition_device.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
+#include "common/number.h"
 
 #define ATTRIBUTE_MAX 4096 /* bytes of a sysfs file: a page */
 
 static const char WHAT[] = "finding the partition's device";
 
-static void cleanup_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* A decimal attribute of the directory. false: there is no such file, or no number in it. */
 static bool read_number(int dirfd, const char *entry, const char *attribute, uint64_t *ret)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	char path[NAME_MAX + 32], *end;
+	char path[NAME_MAX + 32];
 
 	snprintf(path, sizeof(path), "%s/%s", entry, attribute);
-	if (ul_read_file(dirfd, path, ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) || text.len == 0)
-		return false;
-	errno = 0;
-	*ret = strtoumax((char *)text.data, &end, 10);
-	return errno == 0 && end != (char *)text.data && (*end == '\n' || *end == '\0');
+	return ul_read_number_file(dirfd, path, ret) == 0;
 }
 
 /* The node of a partition's directory; NULL: no memory, or sysfs does not say. */
@@ -75,22 +65,29 @@ static int take_entry(int dirfd, const char *entry, const char *dev_dir, const s
 	return 0;
 }
 
+/* The disk's directory, to which sysfs has a symlink; NULL with errno. path: PATH_MAX bytes. */
+static DIR *open_disk(const char *sysfs, dev_t disk, char *path)
+{
+	snprintf(path, PATH_MAX, "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
+	return opendir(path);
+}
+
 int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, const struct ul_partition *p, char **ret,
 			struct ul_error *err)
 {
-	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
 	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, disk, path);
 	struct dirent *entry;
 	uint64_t number;
+	int r;
 
-	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
-	dir = opendir(path);
 	if (!dir)
 		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", errno);
-	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && read_number(dirfd(dir), entry->d_name, "partition", &number) &&
-		    number == p->number)
+	while ((r = ul_dir_next(dir, &entry)) > 0)
+		if (read_number(dirfd(dir), entry->d_name, "partition", &number) && number == p->number)
 			return take_entry(dirfd(dir), entry->d_name, dev_dir, p, ret, err);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, NULL, -r);
 	return ul_error_set(err, UL_E_DEVICE, WHAT, path, NULL, "the kernel has made no device for partition %u (yet)",
 			    p->number);
 }
@@ -98,18 +95,16 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, cons
 size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 			    void (*fn)(void *context, const char *device), void *context)
 {
-	UL_CLEANUP(cleanup_dir) DIR *dir = NULL;
 	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, disk, path);
 	struct dirent *entry;
 	uint64_t number;
 	size_t n = 0;
 
-	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && ul_dir_next(dir, &entry) > 0) {
 		ul_autofree char *device = NULL;
 
-		if (entry->d_name[0] == '.' || !read_number(dirfd(dir), entry->d_name, "partition", &number))
+		if (!read_number(dirfd(dir), entry->d_name, "partition", &number))
 			continue;
 		n++;
 		device = device_path(dirfd(dir), entry->d_name, dev_dir);

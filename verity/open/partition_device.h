@@ -15,7 +15,7 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, cons
 
 /*
  * Call fn with the device of each partition that the kernel has made of disk, of whatever table. Returns their number;
- * what sysfs does not tell is none.
+ * a partition that sysfs does not tell of is not counted.
  */
 size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 			    void (*fn)(void *context, const char *device), void *context);

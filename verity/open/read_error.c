@@ -1,6 +1,7 @@
 #include "verity/open/read_error.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/number.h"
 #include "verity/open/dm.h"
 
 #define FIXED_WORDS 10 /* version, two devices, two block sizes, blocks, start, hash, root hash, salt */
@@ -29,22 +31,19 @@ static const char *word_of(enum ul_corruption_mode mode)
 char *ul_verity_table_add(const char *table, const char *word)
 {
 	const char *rest = table;
-	unsigned long options = 0;
-	char *end = NULL, *made;
+	int fixed;
+	uint64_t options = 0;
+	char *made;
 
 	for (int i = 0; i < FIXED_WORDS; i++) {
 		rest += strcspn(rest, " ");
 		if (i + 1 < FIXED_WORDS && *rest++ != ' ')
 			return NULL;
 	}
-	if (*rest) {
-		options = strtoul(rest, &end, 10);
-		if (end == rest || options > 64)
-			return NULL;
-	}
-	return asprintf(&made, "%.*s %lu%s %s", (int)(rest - table), table, options + 1, end ? end : "", word) < 0
-		       ? NULL
-		       : made;
+	fixed = (int)(rest - table);
+	if (*rest && (*rest++ != ' ' || !ul_take_number(&rest, &options) || options > 64))
+		return NULL;
+	return asprintf(&made, "%.*s %" PRIu64 "%s %s", fixed, table, options + 1, rest, word) < 0 ? NULL : made;
 }
 
 static bool has_word(const char *table, const char *word)
@@ -115,7 +114,7 @@ int ul_verity_set_read_error(const char *name, const struct ul_seal *seal, enum 
 	/* What the kernel has now, by its own words. */
 	r = ul_dm_query(name, &mapping);
 	if (r <= 0 || !has_word(mapping.table, word) || mapping.status != 'V')
-		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL, "the kernel does not say that it has taken it");
+		r = ul_error_set(err, UL_E_VERITY, WHAT, name, NULL, "the kernel does not report the new table");
 	else
 		r = 0;
 	ul_dm_mapping_free(&mapping);

@@ -15,5 +15,5 @@
 int ul_verity_set_read_error(const char *name, const struct ul_seal *seal, enum ul_corruption_mode mode,
 			     struct ul_error *err);
 
-/* The table with one more optional word; NULL: no memory, or it is no table of dm-verity. */
+/* The table with one more optional word; NULL: no memory, or it is not a table of dm-verity. */
 char *ul_verity_table_add(const char *table, const char *word);

@@ -13,7 +13,7 @@
  * to the one root hash. Salt and block cannot be shifted against each other, as a salt (256 bytes at most)
  * is shorter than any two block sizes are apart (512 at least). So other parameters make the first read fail, or
  * show fewer blocks than there are, or blocks of the tree as if they were data: nothing of an attacker's
- * making, and no file system. What remains is the harm that bad numbers do to a parser: hints are bounded
+ * making, and no filesystem. What remains is the harm that bad numbers do to a parser: hints are bounded
  * exactly as signed parameters are. What a hint says of identity (name, version, rollback index, manifest
  * hash) is dropped, as nothing vouches for it.
  */
@@ -26,9 +26,11 @@
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
-#include "verity/format/hash_tree.h"
-#include "verity/open/open.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/signature.h"
 #include "verity/format/superblock.h"
+#include "verity/open/open.h"
 
 static const char TODO_WRITE[] = "Write the image again.";
 
@@ -36,9 +38,9 @@ static const char TODO_WRITE[] = "Write the image again.";
 struct decision {
 	const struct ul_slot *slot;
 	const struct ul_seal_policy *policy;
-	struct ul_signature_blob blob; /* of the signature partition; zero where there is none */
+	struct ul_signature_blob blob; /* of the signature partition; zero without have_blob */
 	bool have_blob;
-	struct ul_error no_blob; /* why there is none */
+	struct ul_error no_blob; /* why have_blob is false */
 	uint8_t root_hash[UL_ROOT_HASH_MAX];
 	size_t root_hash_len; /* 0: not known yet */
 	bool believed;        /* the descriptor's signature was checked */
@@ -62,7 +64,7 @@ static int no_signature(struct decision *k, const char *why)
 			    "Sign the image (underlay image sign).", "%s", why);
 }
 
-/* 0 also where there is no usable signature: whether one is needed depends on the mode. */
+/* 0 also without a usable signature: the mode decides whether one is needed. */
 static int read_blob(struct decision *k, struct ul_error *err)
 {
 	const struct ul_extent *e = &k->slot->sig;
@@ -144,7 +146,7 @@ static bool has_trust(const struct ul_seal_policy *policy)
 	return policy->trust && ul_trust_count(policy->trust) > 0;
 }
 
-/* The libraries below know no partition: name it where they named none. */
+/* The parsers do not know the partition: name it in an error that has no object yet. */
 static int at_signature(const struct decision *k, int r, struct ul_error *err)
 {
 	if (r < 0 && err && !err->object[0])
@@ -152,24 +154,36 @@ static int at_signature(const struct decision *k, int r, struct ul_error *err)
 	return r;
 }
 
-static int verify(const struct decision *k, const void *data, size_t len, const struct ul_buffer *der, const char *what,
-		  struct ul_signer_name *ret_by, struct ul_error *err)
+static int verify(const struct decision *k, const struct ul_signed *s, struct ul_signer_name *ret_by,
+		  struct ul_error *err)
 {
-	return at_signature(k, ul_trust_verify(k->policy->trust, data, len, der->data, der->len, what, ret_by, err),
-			    err);
+	return at_signature(k, ul_trust_verify(k->policy->trust, s, ret_by, err), err);
+}
+
+static struct ul_signed signed_root_hash(const struct ul_signature_blob *blob)
+{
+	return (struct ul_signed){"root hash", blob->root_hash, strlen(blob->root_hash), blob->signature.data,
+				  blob->signature.len};
+}
+
+static struct ul_signed signed_descriptor(const struct ul_signature_blob *blob)
+{
+	return (struct ul_signed){"descriptor", blob->descriptor.data, blob->descriptor.len,
+				  blob->descriptor_signature.data, blob->descriptor_signature.len};
 }
 
 /* After this: k->root_hash is set, and vouched for as far as it is by the mode before activation. */
 static int decide_root_hash(struct decision *k, struct ul_error *err)
 {
 	const struct ul_seal_policy *policy = k->policy;
+	struct ul_signed s;
 	int r;
 
 	if (policy->mode == UL_VERIFY_PINNED) {
 		if (policy->pinned_root_hash_len != 32 && policy->pinned_root_hash_len != 64)
 			return ul_error_set(err, UL_E_CONFIG, "checking the root hash", NULL,
 					    "Set root-hash in the policy.", "the policy pins no root hash");
-		/* What the image says of itself is no proof, but tells "another image" from "damaged". */
+		/* What the image says of itself is not proof, but it tells "another image" from "damaged". */
 		if (k->have_blob && decode_root_hash(k, NULL) == 0 &&
 		    !is_pinned(policy, k->root_hash, k->root_hash_len))
 			return wrong_root_hash(k, k->root_hash, k->root_hash_len, err);
@@ -185,8 +199,8 @@ static int decide_root_hash(struct decision *k, struct ul_error *err)
 			return ul_error_set(err, UL_E_SIGNER, "checking the signature", k->slot->sig.device,
 					    "Put the signer's certificate into /etc/verity.d.",
 					    "no certificate is trusted here");
-		r = verify(k, k->blob.root_hash, 2 * k->root_hash_len, &k->blob.signature, "root hash", &k->seal.by,
-			   err);
+		s = signed_root_hash(&k->blob);
+		r = verify(k, &s, &k->seal.by, err);
 	}
 	if (r < 0)
 		return r;
@@ -207,13 +221,13 @@ static void drop_identity(struct ul_descriptor *d)
 static int take_descriptor(struct decision *k, struct ul_error *err)
 {
 	const struct ul_buffer *text = &k->blob.descriptor;
+	struct ul_signed s = signed_descriptor(&k->blob);
 	struct ul_descriptor *d = &k->seal.d;
 	int r = 0;
 
 	k->believed = checks_here(k->policy) || (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
 	if (k->believed)
-		r = verify(k, text->data, text->len, &k->blob.descriptor_signature, "descriptor",
-			   checks_here(k->policy) ? NULL : &k->seal.by, err);
+		r = verify(k, &s, checks_here(k->policy) ? NULL : &k->seal.by, err);
 	if (r == 0)
 		r = at_signature(k, ul_descriptor_parse(text->data, text->len, d, err), err);
 	if (r < 0)
@@ -268,8 +282,8 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	if (r < 0 || policy->rollback_min == 0)
 		return r;
 	/*
-	 * An index that nobody vouches for is no index: where only the kernel checks, it checks the root
-	 * hash, and an old image's descriptor could be edited to say anything.
+	 * An index that nobody vouches for says nothing: the kernel checks the root hash alone, and the
+	 * descriptor of an old image can be edited.
 	 */
 	if (!k->believed)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, object,
@@ -283,21 +297,16 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	return 0;
 }
 
-static bool block_size_ok(uint32_t size)
-{
-	return size >= 512 && size <= 4096 && (size & (size - 1)) == 0;
-}
-
 /* The Reed-Solomon area: `roots` parity blocks for each 255 - roots blocks of data and metadata. */
 static bool fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t size)
 {
 	uint64_t covered, parity, end, block = d->data_block_size;
 
-	if (d->fec_roots < 2 || d->fec_roots > 24 || d->hash_block_size != block || d->fec_start % block != 0 ||
-	    d->fec_start < tree_end)
+	if (d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX || d->hash_block_size != block ||
+	    d->fec_start % block != 0 || d->fec_start < tree_end)
 		return false;
 	covered = d->data_blocks + d->fec_start / block;
-	parity = (covered + 254 - d->fec_roots) / (255 - d->fec_roots) * d->fec_roots;
+	parity = ((covered - 1) / (UL_FEC_CODE_LENGTH - d->fec_roots) + 1) * d->fec_roots;
 	return !__builtin_mul_overflow(parity, block, &parity) && !__builtin_add_overflow(d->fec_start, parity, &end) &&
 	       end <= size;
 }
@@ -324,8 +333,8 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 
 	if (digest == 0 || d->root_hash_len != digest)
 		why = "hash algorithm and root hash do not fit each other";
-	else if (!block_size_ok(d->data_block_size) || !block_size_ok(d->hash_block_size))
-		why = "a block size is no power of two from 512 to 4096";
+	else if (!ul_block_size_valid(d->data_block_size) || !ul_block_size_valid(d->hash_block_size))
+		why = "a block size is not 512, 1024, 2048 or 4096";
 	else if (d->salt_len > UL_SALT_MAX)
 		why = "the salt is too long";
 	else if (d->data_blocks == 0 || __builtin_mul_overflow(d->data_blocks, d->data_block_size, &data_end) ||
@@ -357,7 +366,7 @@ int ul_seal_decide(const struct ul_slot *slot, const struct ul_seal_policy *poli
 	struct decision k = {.slot = slot, .policy = policy};
 	int r;
 
-	/* A mode that is none would pass for "the kernel will check it", which it then is not asked to. */
+	/* An unknown mode would pass for "the kernel will check it", and nobody would ask the kernel. */
 	if ((unsigned int)policy->mode > UL_VERIFY_BOTH)
 		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", slot->disk, NULL,
 				    "mode %u verifies nothing", (unsigned int)policy->mode);

@@ -25,15 +25,16 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "verity/format/gpt.h"
-#include "verity/format/image_info.h"
-#include "verity/open/partition_device.h"
+#include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
 #include "verity/format/signature.h"
+#include "verity/format/version.h"
+#include "verity/open/partition_device.h"
 
 #define SYSFS "/sys"
-/* systemd-sysupdate labels a slot so while it writes it, and one that is free. */
+/* systemd-sysupdate's label of a slot that is free, or that it is writing. */
 #define LABEL_FREE "_empty"
-/* UL_GPT_ENTRIES_MAX data partitions would each search as many others: nobody has so many slots. */
+/* Each data partition searches all others: UL_GPT_ENTRIES_MAX of them would take too long, and nobody has so many. */
 #define PER_ROLE_MAX 64
 
 static const char WHAT[] = "looking for store images";
@@ -42,7 +43,7 @@ enum role { DATA, HASH, SIG, N_ROLES };
 
 struct candidate {
 	const struct ul_partition *p;
-	/* Of SIG: the root hash of its JSON in hex, "" where it was read and names none, NULL: unread. */
+	/* Of a signature partition: the root hash in its JSON, in hex; "": it has none; NULL: not read yet. */
 	char *root_hash;
 };
 
@@ -106,20 +107,15 @@ static const char *named_root_hash(struct disk *d, struct candidate *sig)
 	return sig->root_hash ? sig->root_hash : "";
 }
 
-/* Whether the UUID's 32 digits are those of hex. */
-static bool uuid_is(const char *uuid, const char *hex)
-{
-	for (; *uuid; uuid++)
-		if (*uuid != '-' && *uuid != *hex++)
-			return false;
-	return true;
-}
-
+/* hash NULL: only data's UUID is looked at. */
 static bool root_hash_fits(const char *root_hash, const struct ul_partition *data, const struct ul_partition *hash)
 {
-	size_t len = strlen(root_hash);
+	uint8_t bytes[UL_ROOT_HASH_MAX], data_uuid[16], hash_uuid[16];
+	size_t len = strlen(root_hash) / 2;
 
-	return len >= 64 && uuid_is(data->uuid, root_hash) && (!hash || uuid_is(hash->uuid, root_hash + len - 32));
+	return len <= sizeof(bytes) && ul_hex_decode(root_hash, 2 * len, bytes, len) &&
+	       ul_image_partition_uuids(bytes, len, data_uuid, hash_uuid) == 0 && ul_uuid_is(data->uuid, data_uuid) &&
+	       (!hash || ul_uuid_is(hash->uuid, hash_uuid));
 }
 
 static const struct ul_partition *same_label(const struct disk *d, enum role role, const struct ul_partition *data)
@@ -201,14 +197,13 @@ static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_e
 	if (r == -UL_E_DEVICE && d->gpt.from_backup)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, d->path,
 				    "Restore it (sfdisk, gdisk), or boot with the parameter gpt.",
-				    "the primary GPT is damaged, and the kernel does not use the "
-				    "backup by itself");
+				    "the primary GPT is damaged, and the kernel does not use the backup by itself");
 	if (r == 0)
 		*ret = extent;
 	return r;
 }
 
-/* NAME_VERSION; what is neither stays empty (foreign images are labelled as they like). */
+/* Split NAME_VERSION. What is not a name or a version stays empty: foreign images have labels of any kind. */
 static void split_label(struct ul_slot *slot)
 {
 	const char *cut = strchr(slot->label, '_');
@@ -222,7 +217,7 @@ static void split_label(struct ul_slot *slot)
 		memcpy(slot->version, cut + 1, strlen(cut + 1));
 }
 
-static void slot_free(struct ul_slot *slot)
+void ul_slot_free(struct ul_slot *slot)
 {
 	free(slot->disk);
 	free(slot->data.device);
@@ -235,7 +230,7 @@ static int add_slot(struct disk *d, const struct ul_partition *data, const struc
 		    struct ul_slot_list *list, struct ul_error *err)
 {
 	const struct ul_partition *sig = find_sig(d, data, hash);
-	struct ul_slot slot = {0}, *grown;
+	struct ul_slot slot = {0};
 	int r;
 
 	memcpy(slot.data_uuid, data->uuid, sizeof(slot.data_uuid));
@@ -250,20 +245,14 @@ static int add_slot(struct disk *d, const struct ul_partition *data, const struc
 		r = make_extent(d, hash, &slot.hash, err);
 	if (r == 0 && sig)
 		r = make_extent(d, sig, &slot.sig, err);
-	if (r == 0) {
-		grown = reallocarray(list->slots, list->n + 1, sizeof(*grown));
-		if (grown) {
-			list->slots = grown;
-			list->slots[list->n++] = slot;
-			return 0;
-		}
+	if (r == 0 && ul_vector_push(list, slot) < 0)
 		r = ul_error_nomem(err, WHAT);
-	}
-	slot_free(&slot);
+	if (r < 0)
+		ul_slot_free(&slot);
 	return r;
 }
 
-/* 0 without a descriptor: a drive without a medium. */
+/* 0 with d->fd < 0: the drive has no medium. */
 static int disk_open(struct disk *d, struct ul_error *err)
 {
 	struct stat st;
@@ -277,7 +266,7 @@ static int disk_open(struct disk *d, struct ul_error *err)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, d->path, NULL, errno);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL, "it is neither a block device nor a file");
-	/* Without a folder of devices a disk is read like an image file: by ranges. */
+	/* A disk without a folder of devices is read like an image file: by ranges. */
 	d->devno = S_ISBLK(st.st_mode) && d->dev_dir ? st.st_rdev : 0;
 	return ul_gpt_read(d->fd, d->path, &d->gpt, err);
 }
@@ -300,7 +289,7 @@ int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_
 	}
 	/* All slots of a disk or none: a caller that waits for devices asks again. */
 	while (r < 0 && list->n > before)
-		slot_free(&list->slots[--list->n]);
+		ul_slots_remove(list, list->n - 1);
 	return r;
 }
 
@@ -333,14 +322,18 @@ static int by_version(const void *a, const void *b)
 
 void ul_slots_sort(struct ul_slot_list *list)
 {
-	if (list->n > 1)
-		qsort(list->slots, list->n, sizeof(*list->slots), by_version);
+	ul_vector_sort(list, by_version);
 }
 
 void ul_slots_free(struct ul_slot_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
-		slot_free(&list->slots[i]);
-	free(list->slots);
-	*list = (struct ul_slot_list){0};
+		ul_slot_free(&list->at[i]);
+	ul_vector_free(list);
+}
+
+void ul_slots_remove(struct ul_slot_list *list, size_t i)
+{
+	ul_slot_free(&list->at[i]);
+	ul_vector_remove(list, i);
 }

@@ -9,11 +9,12 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/vector.h"
 #include "verity/format/descriptor.h"
 
 /* A range of a device or image file. */
 struct ul_extent {
-	char *device;    /* path of the partition's device; of the image file where there is none */
+	char *device;    /* path of the partition's device; of the image file where it has no device */
 	uint64_t offset; /* bytes: 0 for a partition's device */
 	uint64_t size;   /* bytes */
 };
@@ -27,24 +28,23 @@ struct ul_slot {
 };
 
 struct ul_slot_list {
-	struct ul_slot *slots; /* owned */
-	size_t n;
+	UL_VECTOR_MEMBERS(struct ul_slot); /* each owned: ul_slot_free */
 };
 
 /*
- * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each
- * paired with its hash partition (the only one, or of equal label, or by the root hash that a signature
- * partition names and that the UUIDs hold) and its signature partition. A label "_empty" (systemd-sysupdate:
- * free) is no slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition
- * devices are looked up by their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a
- * broken one -UL_E_PARTITIONS. While the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a
- * uevent and ask again. On failure the list is as it was.
+ * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each paired
+ * with its hash partition (the only one, or of equal label, or by the root hash that a signature partition names and
+ * that the UUIDs hold) and its signature partition. A partition labelled "_empty" (systemd-sysupdate: free) is not a
+ * slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition devices are looked up by
+ * their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a broken one -UL_E_PARTITIONS. While
+ * the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a uevent and ask again. On failure the list is
+ * as it was.
  */
 int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
 		   struct ul_error *err);
 
 /*
- * The same for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
+ * ul_slots_probe for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
  * become ranges of it as well.
  */
 struct ul_partition_types;
@@ -54,3 +54,9 @@ int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);
 void ul_slots_free(struct ul_slot_list *list);
+
+/* Free slot i of the list and take it out; those behind it keep their order. */
+void ul_slots_remove(struct ul_slot_list *list, size_t i);
+
+/* Free what a slot owns, and empty it. */
+void ul_slot_free(struct ul_slot *slot);

@@ -3,82 +3,92 @@
  * comes from storage that anyone may have written: its length is bounded, and its form (one signer, one strong
  * digest, no content of its own) is checked before any key is used.
  */
-#include <dirent.h>
+#include "verity/open/trust.h"
+
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pkcs7.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/dir.h"
 #include "common/encoding.h"
+#include "common/file.h"
+#include "common/names.h"
 #include "verity/format/pkcs7.h"
-#include "verity/format/signature.h"
 
 #define CERTIFICATES_MAX 256 /* files of the directory; more are a mistake */
 
-static const char loading[] = "loading the trusted certificates";
-static const char todo_sign[] = "Sign the image again.";
+static const char LOADING[] = "loading the trusted certificates";
+static const char TODO_SIGN[] = "Sign the image again.";
 
 struct ul_trust {
-	X509 **certs; /* owned */
-	size_t n;
+	UL_VECTOR_MEMBERS(X509 *); /* each owned */
 };
 
-/* ---- loading ---- */
+/* ---- LOADING ---- */
 
-static int add_certificate(struct ul_trust *t, int dirfd, const char *path, const char *name, struct ul_error *err)
+static int add_certificate(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
 {
 	ul_autox509 X509 *cert = NULL;
-	X509 **certs;
-	int r = ul_certificate_load(dirfd, path, name, UL_E_CONFIG, loading, &cert, err);
+	int r = ul_certificate_load(dirfd, path, UL_E_CONFIG, LOADING, &cert, err);
 
 	if (r < 0)
 		return r;
-	certs = reallocarray(t->certs, t->n + 1, sizeof(X509 *));
-	if (!certs)
-		return ul_error_nomem(err, loading);
-	t->certs = certs;
-	t->certs[t->n++] = ul_steal(cert);
+	if (ul_vector_push(t, cert) < 0)
+		return ul_error_nomem(err, LOADING);
+	cert = NULL; /* the list owns it */
 	return 0;
 }
 
-static int is_certificate_name(const struct dirent *entry)
+static bool is_certificate_name(const char *name)
 {
-	size_t len = strlen(entry->d_name);
+	size_t len = strlen(name);
 
-	return len > 4 && entry->d_name[0] != '.' && !strcmp(entry->d_name + len - 4, ".crt");
+	return len > 4 && name[0] != '.' && !strcmp(name + len - 4, ".crt");
 }
 
-/* Not alphasort: the order must not follow a locale. */
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* The names of the directory's certificates, sorted. No directory: none. 0 or -errno. */
+static int list_certificates(int dirfd, const char *path, struct ul_names *ret)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = ul_dir_of(fd, &dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		if (is_certificate_name(entry->d_name))
+			r = ul_names_add(ret, entry->d_name);
+	ul_names_sort(ret, false);
+	return r;
+}
+
+static int add_listed(struct ul_trust *t, int dirfd, const char *path, struct ul_error *err)
+{
+	ul_autonames struct ul_names names = {0};
+	int r = list_certificates(dirfd, path, &names);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, LOADING, path, NULL, -r);
+	if (names.n > CERTIFICATES_MAX)
+		return ul_error_set(err, UL_E_CONFIG, LOADING, path, "Leave the ones that may sign.",
+				    "it holds %zu certificates, more than %d", names.n, CERTIFICATES_MAX);
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		ul_autofree char *file = ul_path_join(path, names.at[i]);
+
+		r = file ? add_certificate(t, dirfd, file, err) : ul_error_nomem(err, LOADING);
+	}
+	return r;
 }
 
 int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	struct dirent **names = NULL;
-	int n, r = 0;
+	int r = t ? add_listed(t, dirfd, path, err) : ul_error_nomem(err, LOADING);
 
-	if (!t)
-		return ul_error_nomem(err, loading);
-	n = scandirat(dirfd, path, &names, is_certificate_name, by_name);
-	if (n < 0 && errno != ENOENT)
-		r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, errno);
-	if (n > CERTIFICATES_MAX)
-		r = ul_error_set(err, UL_E_CONFIG, loading, path, "Leave the ones that may sign.",
-				 "it holds %d certificates, more than %d", n, CERTIFICATES_MAX);
-	for (int i = 0; i < n; i++) {
-		char file[PATH_MAX];
-
-		if (r == 0 && snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name) >= (int)sizeof(file))
-			r = ul_error_errno(err, UL_E_SYSTEM, loading, path, NULL, ENAMETOOLONG);
-		if (r == 0)
-			r = add_certificate(t, dirfd, file, file, err);
-		free(names[i]);
-	}
-	free(names);
 	if (r < 0) {
 		ul_trust_free(t);
 		return r;
@@ -90,11 +100,8 @@ int ul_trust_load_dir(int dirfd, const char *path, struct ul_trust **ret, struct
 int ul_trust_load_file(const char *path, struct ul_trust **ret, struct ul_error *err)
 {
 	struct ul_trust *t = calloc(1, sizeof(*t));
-	int r;
+	int r = t ? add_certificate(t, AT_FDCWD, path, err) : ul_error_nomem(err, LOADING);
 
-	if (!t)
-		return ul_error_nomem(err, loading);
-	r = add_certificate(t, AT_FDCWD, path, path, err);
 	if (r < 0) {
 		ul_trust_free(t);
 		return r;
@@ -113,17 +120,12 @@ void ul_trust_free(struct ul_trust *t)
 	if (!t)
 		return;
 	for (size_t i = 0; i < t->n; i++)
-		X509_free(t->certs[i]);
-	free(t->certs);
+		X509_free(t->at[i]);
+	ul_vector_free(t);
 	free(t);
 }
 
 /* ---- verifying ---- */
-
-static void free_pkcs7(PKCS7 **p7)
-{
-	PKCS7_free(*p7);
-}
 
 static bool digest_strong(const X509_ALGOR *algorithm)
 {
@@ -145,7 +147,7 @@ static const char *form_defect(PKCS7 *p7, PKCS7_SIGNER_INFO **ret)
 		return "it carries contents of its own";
 	signers = PKCS7_get_signer_info(p7);
 	if (sk_PKCS7_SIGNER_INFO_num(signers) != 1)
-		return "it has not exactly one signer";
+		return "it does not have exactly one signer";
 	signer = sk_PKCS7_SIGNER_INFO_value(signers, 0);
 	/* libcrypto computes every digest that is listed: a hostile list is a long computation. */
 	if (sk_X509_ALGOR_num(p7->d.sign->md_algs) != 1 ||
@@ -163,8 +165,8 @@ static bool names_certificate(const PKCS7_SIGNER_INFO *signer, X509 *cert)
 	       ASN1_INTEGER_cmp(signer->issuer_and_serial->serial, X509_get0_serialNumber(cert)) == 0;
 }
 
-/* NULL: cert's key signed data. */
-static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len, char *buf, size_t size)
+/* NULL: cert's key signed the bytes. */
+static const char *check_by(PKCS7 *p7, X509 *cert, const struct ul_signed *s, char *buf, size_t size)
 {
 	STACK_OF(X509) *certs = NULL;
 	ul_autobio BIO *bio = NULL;
@@ -173,7 +175,7 @@ static const char *check_by(PKCS7 *p7, X509 *cert, const void *data, size_t len,
 	if (why)
 		return why;
 	why = "out of memory";
-	bio = BIO_new_mem_buf(data, (int)len);
+	bio = BIO_new_mem_buf(s->data, (int)s->len);
 	certs = sk_X509_new_null();
 	if (bio && certs && sk_X509_push(certs, cert) > 0)
 		why = PKCS7_verify(p7, certs, NULL, bio, NULL, PKCS7_NOINTERN | PKCS7_NOVERIFY) == 1
@@ -199,56 +201,54 @@ static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust
 
 	if (ul_trust_count(t) == 0)
 		return ul_error_set(err, UL_E_SIGNER, doing, NULL,
-				    "Put the signer's certificate into /etc/verity.d of the "
-				    "initramfs.",
+				    "Put the signer's certificate into /etc/verity.d of the initramfs.",
 				    "no certificate is trusted here");
 	ul_name_text(signer->issuer_and_serial->issuer, issuer, sizeof(issuer));
 	return ul_error_set(err, UL_E_SIGNER, doing, NULL,
 			    "Sign with a trusted key, or trust the signer's certificate.",
-			    "it was made with a certificate issued by \"%s\", which is none of the "
-			    "%zu trusted here",
+			    "it was made with a certificate issued by \"%s\", which is not one of the %zu trusted here",
 			    issuer, ul_trust_count(t));
 }
 
-int ul_trust_verify(const struct ul_trust *t, const void *data, size_t len, const void *der, size_t der_len,
-		    const char *what, struct ul_signer_name *ret_by, struct ul_error *err)
+int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
+		    struct ul_error *err)
 {
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
-	const unsigned char *at = der;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
+	const unsigned char *at = s->der;
 	const char *why = NULL;
 	PKCS7_SIGNER_INFO *signer = NULL;
 	char doing[96], text[96];
 
-	snprintf(doing, sizeof(doing), "checking the signature of the %s", what);
-	if (der_len == 0 || der_len > UL_PKCS7_MAX || len > UL_PKCS7_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is empty or longer than %d bytes",
+	snprintf(doing, sizeof(doing), "checking the signature of the %s", s->what);
+	if (s->der_len == 0 || s->der_len > UL_PKCS7_MAX || s->len > UL_PKCS7_MAX)
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "it is empty or longer than %d bytes",
 				    UL_PKCS7_MAX);
 	ERR_clear_error();
-	p7 = d2i_PKCS7(NULL, &at, (long)der_len);
-	if (!p7 || at != (const unsigned char *)der + der_len)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "it is no PKCS#7 in DER: %s",
+	p7 = d2i_PKCS7(NULL, &at, (long)s->der_len);
+	if (!p7 || at != (const unsigned char *)s->der + s->der_len)
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "it is not PKCS#7 in DER: %s",
 				    ul_crypto_reason("other bytes follow it"));
 	why = form_defect(p7, &signer);
 	if (why)
-		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "%s", why);
 	for (size_t i = 0; i < ul_trust_count(t); i++) {
-		if (!names_certificate(signer, t->certs[i]))
+		if (!names_certificate(signer, t->at[i]))
 			continue;
-		why = check_by(p7, t->certs[i], data, len, text, sizeof(text));
+		why = check_by(p7, t->at[i], s, text, sizeof(text));
 		if (why)
 			continue;
 		if (ret_by)
-			describe_signer(t->certs[i], ret_by);
+			describe_signer(t->at[i], ret_by);
 		return 0;
 	}
 	if (!why)
 		return unknown_signer(signer, t, doing, err);
-	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, todo_sign, "%s", why);
+	return ul_error_set(err, UL_E_SIGNATURE, doing, NULL, TODO_SIGN, "%s", why);
 }
 
 bool ul_signature_claim(const void *der, size_t len, struct ul_signer_claim *ret)
 {
-	UL_CLEANUP(free_pkcs7) PKCS7 *p7 = NULL;
+	ul_autopkcs7 PKCS7 *p7 = NULL;
 	const unsigned char *at = der;
 	struct ul_signer_claim claim = {0};
 	struct ul_signer_name by;

@@ -20,15 +20,21 @@
 
 /* ---- 1: the candidates ---- */
 
+/* A path by its digest and name. */
+struct key {
+	const uint8_t *digest;
+	const char *name;
+	size_t len;
+};
+
 /* Path order: digests as kept in manifests, then names byte by byte. */
-static int compare(const uint8_t *digest_a, const char *name_a, size_t len_a, const uint8_t *digest_b,
-		   const char *name_b, size_t len_b)
+static int compare(const struct key *a, const struct key *b)
 {
-	int c = memcmp(digest_a, digest_b, UL_DIGEST_SIZE);
+	int c = memcmp(a->digest, b->digest, UL_DIGEST_SIZE);
 
 	if (c == 0)
-		c = memcmp(name_a, name_b, len_a < len_b ? len_a : len_b);
-	return c ? c : (len_a > len_b) - (len_a < len_b);
+		c = memcmp(a->name, b->name, a->len < b->len ? a->len : b->len);
+	return c ? c : (a->len > b->len) - (a->len < b->len);
 }
 
 /* Where the join stands in the manifest. */
@@ -41,14 +47,13 @@ struct cursor {
  * Go to the first path of the manifest that is not before this one. *ret_found: it is this one;
  * *ret_number: its number, or how many paths the manifest has.
  */
-static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, const char *name, size_t len,
-		bool *ret_found, uint32_t *ret_number)
+static int seek(struct ul_db_merge *g, struct cursor *c, const struct key *key, bool *ret_found, uint32_t *ret_number)
 {
 	*ret_found = false;
 	*ret_number = g->lower->n_manifest;
 	for (;; c->i++) {
 		const struct ul_batch *b = &c->batch;
-		uint32_t off;
+		struct key here;
 		int order;
 
 		while (c->i >= c->batch.n) {
@@ -61,9 +66,10 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 				return r;
 			c->i = 0;
 		}
-		off = b->name.off[c->i];
-		order = compare(b->digest + (size_t)c->i * UL_DIGEST_SIZE, b->name.bytes + off,
-				b->name.off[c->i + 1] - off, digest, name, len);
+		here.digest = b->digest + (size_t)c->i * UL_DIGEST_SIZE;
+		here.name = b->name.bytes + b->name.off[c->i];
+		here.len = b->name.off[c->i + 1] - b->name.off[c->i];
+		order = compare(&here, key);
 		if (order >= 0) {
 			*ret_found = order == 0;
 			*ret_number = b->first + c->i;
@@ -73,17 +79,18 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 }
 
 /* row->number: of the manifest's path behind it; becomes the candidate's. */
-static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const uint8_t *digest, const char *name,
-			 size_t len)
+static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const struct key *key)
 {
-	struct ul_db_candidate c = {
-		.id = row->id, .before = row->number, .name_off = (uint32_t)g->names.len, .name_len = (uint32_t)len};
+	struct ul_db_candidate c = {.id = row->id,
+				    .before = row->number,
+				    .name_off = (uint32_t)g->names.len,
+				    .name_len = (uint32_t)key->len};
 
-	if (g->names.len + len > UINT32_MAX)
+	if (g->names.len + key->len > UINT32_MAX)
 		return ul_db_merge_nomem(g);
-	memcpy(c.digest, digest, sizeof(c.digest));
+	memcpy(c.digest, key->digest, sizeof(c.digest));
 	row->number = (uint32_t)g->candidates.n;
-	if (ul_buffer_append(&g->names, name, len) < 0 || ul_vector_push(&g->candidates, c) < 0)
+	if (ul_buffer_append(&g->names, key->name, key->len) < 0 || ul_vector_push(&g->candidates, c) < 0)
 		return ul_db_merge_nomem(g);
 	return 0;
 }
@@ -109,14 +116,16 @@ struct last {
 };
 
 /* An index in disorder would slip paths of the manifest past the join. */
-static int check_order(struct ul_db_merge *g, struct last *last, const uint8_t *digest, const char *name, size_t len)
+static int check_order(struct ul_db_merge *g, struct last *last, const struct key *key)
 {
-	if (last->len > 0 && compare(last->digest, last->name, last->len, digest, name, len) >= 0)
+	const struct key before = {last->digest, last->name, last->len};
+
+	if (last->len > 0 && compare(&before, key) >= 0)
 		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
 				    "its index of paths is out of order");
-	memcpy(last->digest, digest, sizeof(last->digest));
-	memcpy(last->name, name, len);
-	last->len = len;
+	memcpy(last->digest, key->digest, sizeof(last->digest));
+	memcpy(last->name, key->name, key->len);
+	last->len = key->len;
 	return 0;
 }
 
@@ -124,21 +133,21 @@ static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *l
 {
 	struct ul_db_merge_row row = {.id = sqlite3_column_int64(rows, 0)};
 	uint8_t digest[UL_DIGEST_SIZE];
-	const char *base = ul_db_foreign_base(rows, 1, g->lower->store_dir, digest), *name;
-	size_t name_len;
+	const char *base = ul_db_foreign_base(rows, 1, g->lower->store_dir, digest);
+	struct key key = {.digest = digest};
 	int r;
 
 	if (!base) {
 		report_dropped(g, ul_db_foreign_path(rows, 1), UL_DB_MALFORMED);
 		return 0;
 	}
-	name = base + UL_HASH_DIGITS + 1;
-	name_len = strlen(name);
-	r = check_order(g, last, digest, name, name_len);
+	key.name = base + UL_HASH_DIGITS + 1;
+	key.len = strlen(key.name);
+	r = check_order(g, last, &key);
 	if (r == 0)
-		r = seek(g, cursor, digest, name, name_len, &row.lower, &row.number);
+		r = seek(g, cursor, &key, &row.lower, &row.number);
 	if (r == 0 && !row.lower)
-		r = add_candidate(g, &row, digest, name, name_len);
+		r = add_candidate(g, &row, &key);
 	if (r == 0 && ul_vector_push(&g->rows, row) < 0)
 		r = ul_db_merge_nomem(g);
 	return r;
@@ -162,35 +171,24 @@ static int find_candidates(struct ul_db_merge *g)
 
 /* ---- 2: what candidates refer to ---- */
 
-static char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *c)
+static const char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *c, char out[UL_STORE_PATH_SIZE])
 {
-	char digits[UL_HASH_DIGITS], *path;
-
-	ul_store_digest_text(c->digest, digits);
-	if (asprintf(&path, "%s/%.*s-%.*s", g->lower->store_dir, UL_HASH_DIGITS, digits, (int)c->name_len,
-		     (const char *)g->names.data + c->name_off) < 0)
-		return NULL;
-	return path;
+	return ul_store_path_print(g->lower->store_dir, c->digest, (const char *)g->names.data + c->name_off,
+				   c->name_len, out);
 }
 
-static int read_row(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *row)
+static void read_row(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *row)
 {
 	struct ul_db_foreign values;
+	char path[UL_STORE_PATH_SIZE];
 
 	sqlite3_bind_int64(row, 1, c->id);
 	/* No row: the index has it, the table has not. */
 	if (sqlite3_step(row) != SQLITE_ROW || !ul_db_foreign_read(row, 0, g->lower->store_dir, &values))
 		drop(c, UL_DB_MALFORMED);
-	if (!c->dropped && g->options->exists) {
-		ul_autofree char *path = path_of(g, c);
-
-		if (!path)
-			return ul_db_merge_nomem(g);
-		if (!g->options->exists(g->options->user, path))
-			drop(c, UL_DB_MISSING);
-	}
+	if (!c->dropped && g->options->exists && !g->options->exists(g->options->user, path_of(g, c, path)))
+		drop(c, UL_DB_MISSING);
 	sqlite3_reset(row);
-	return 0;
 }
 
 static int read_refs(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *refs)
@@ -225,9 +223,8 @@ static int read_candidates(struct ul_db_merge *g)
 	if (r == 0)
 		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &refs);
 	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
-		r = read_row(g, &g->candidates.at[i], row);
-		if (r == 0)
-			r = read_refs(g, &g->candidates.at[i], refs);
+		read_row(g, &g->candidates.at[i], row);
+		r = read_refs(g, &g->candidates.at[i], refs);
 	}
 	return r;
 }
@@ -245,7 +242,7 @@ static int64_t candidate_of(const struct ul_db_merge *g, uint64_t k)
 }
 
 /*
- * Who refers to whom, the other way round: referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
+ * References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
  * nothing drops its candidate here.
  */
 static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_at)
@@ -288,6 +285,7 @@ static int drop_referrers(struct ul_db_merge *g)
 	ul_autofree uint64_t *first = NULL;
 	ul_autofree uint32_t *at = NULL;
 	struct ul_db_candidate *c = g->candidates.at;
+	char path[UL_STORE_PATH_SIZE];
 	int r;
 
 	if (!stack)
@@ -309,11 +307,7 @@ static int drop_referrers(struct ul_db_merge *g)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		if (c[i].dropped) {
-			ul_autofree char *path = path_of(g, &c[i]);
-
-			if (!path)
-				return ul_db_merge_nomem(g);
-			report_dropped(g, path, c[i].why);
+			report_dropped(g, path_of(g, &c[i], path), c[i].why);
 		}
 	return 0;
 }
@@ -330,7 +324,7 @@ static int open_other(struct ul_db_merge *g)
 	ul_autofree char *uri = NULL, *log = NULL;
 	struct stat st;
 
-	if (sqlite3_open_v2(g->options->merge_from, &g->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(g->options->merge_from, SQLITE_OPEN_READWRITE, &g->db) != SQLITE_OK)
 		return ul_db_merge_fail(g);
 	if (sqlite3_exec(g->db, "select 1 from sqlite_schema", NULL, NULL, NULL) != SQLITE_OK) {
 		int r = ul_db_merge_fail(g);
@@ -345,10 +339,9 @@ static int open_other(struct ul_db_merge *g)
 		if (!uri)
 			return ul_db_merge_nomem(g);
 		sqlite3_close(g->db);
-		if (sqlite3_open_v2(uri, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+		if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &g->db) != SQLITE_OK)
 			return ul_db_merge_fail(g);
 	}
-	ul_sqlite_harden(g->db);
 	return 0;
 }
 

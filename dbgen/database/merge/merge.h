@@ -1,11 +1,12 @@
-/* What the files of the merge share; see merge.c. */
+/* Shared by the files of the merge; see merge.c. */
 #pragma once
 
 #include "common/buffer.h"
+#include "common/sqlite.h"
 #include "common/vector.h"
 #include "dbgen/database/rows/added.h"
 #include "dbgen/database/rows/foreign.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/options.h"
 
 /* A row of the other ValidPaths: where its id leads. */
 struct ul_db_merge_row {
@@ -55,7 +56,7 @@ int ul_db_merge_prepare(struct ul_db_merge *g, const char *sql, sqlite3_stmt **r
 /* A column's text if it is one that can be kept (no NUL inside, bounded); else NULL. */
 const char *ul_db_merge_text(sqlite3_stmt *row, int column, size_t *ret_len);
 
-/* tables.c: number the candidates that stand, and gather their rows. *ret: NULL if none does. */
+/* tables.c: number the candidates that stand, and gather their rows. *ret: NULL if there are none. */
 int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret);
 
 /* realisations.c: the realisations. */

@@ -79,7 +79,7 @@ static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct 
 	for (uint64_t k = c->first_ref; k < c->first_ref + c->n_refs; k++) {
 		uint32_t number;
 
-		/* What stands refers only to what stands. */
+		/* A row that stands refers only to rows that stand. */
 		if (ul_db_merge_lookup(g, g->refs.at[k], &number) && ul_vector_push(&to->refs, number) < 0)
 			return false;
 	}

@@ -1,4 +1,4 @@
-/* What dbgen/database/merge/merge.c loads and source.c hands out: the added rows as columns. */
+/* The added rows as columns: dbgen/database/merge/merge.c loads them, source.c hands them out. */
 #pragma once
 
 #include "dbgen/database/rows/source.h"

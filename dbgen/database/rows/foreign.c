@@ -51,7 +51,7 @@ static bool is_clean(const char *text, size_t len)
 	return ul_text_clean(text, len);
 }
 
-/* Metadata that a row can do without; "" and NULL are none. */
+/* Metadata that a row can do without; "" is the same as NULL. */
 static const char *optional(sqlite3_stmt *row, int column, size_t max, bool (*clean)(const char *, size_t),
 			    struct ul_db_foreign *to)
 {

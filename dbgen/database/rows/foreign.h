@@ -1,7 +1,7 @@
 /*
- * A row of ValidPaths in a database that somebody else may have written (the upper's: whoever has the disk can write it):
- * what of it Nix could have written. The one judge of such rows, whether they are merged into a new database or stay where
- * they are.
+ * A row of ValidPaths in a database that somebody else may have written (the upper's: whoever has the disk can write
+ * it). The one judge of what Nix could have written, whether rows are merged into a new database or stay where they
+ * are.
  */
 #pragma once
 
@@ -23,11 +23,14 @@ struct ul_db_foreign {
 	bool stripped; /* one of the texts was left out */
 };
 
-/* The base name in a column that holds a store path of store_dir; NULL: it does not. Valid until the statement moves on. */
+/*
+ * The base name in a column that holds a store path of store_dir; NULL: it does not. Valid until the statement moves
+ * on.
+ */
 const char *ul_db_foreign_base(sqlite3_stmt *row, int column, const char *store_dir,
 			       uint8_t ret_digest[UL_DIGEST_SIZE]);
 
-/* What the column holds, as a text for messages: up to its first NUL, "" where there is nothing. */
+/* The column as a text for messages: up to its first NUL, "" where it is null. */
 const char *ul_db_foreign_path(sqlite3_stmt *row, int column);
 
 /* The values, from column `first` on. false: Nix could not have written this row. */

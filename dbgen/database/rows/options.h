@@ -1,4 +1,4 @@
-/* What a database is to be made with: for the front (dbgen/database/db.h) and the writers behind it. */
+/* How a database is to be made: for the front (dbgen/database/db.h) and the writers behind it. */
 #pragma once
 
 #include <stdbool.h>

@@ -6,20 +6,24 @@
 
 static const char what[] = "writing Nix's database";
 
-/* Two tables as one in *ret; without added rows there is nothing to join. */
-static int join(const void *first, uint32_t n_first, const void *second, uint32_t n_second, size_t size, void **ret,
-		struct ul_error *err)
+struct rows {
+	const void *at;
+	uint32_t n;
+};
+
+/* Two tables of rows of `size` bytes as one in *ret; without added rows there is nothing to join. */
+static int join(struct rows first, struct rows second, size_t size, void **ret, struct ul_error *err)
 {
 	uint8_t *joined;
 
-	if (n_second == 0)
+	if (second.n == 0)
 		return 0;
-	joined = malloc(((size_t)n_first + n_second) * size);
+	joined = malloc(((size_t)first.n + second.n) * size);
 	if (!joined)
 		return ul_error_nomem(err, what);
-	if (n_first > 0)
-		memcpy(joined, first, n_first * size);
-	memcpy(joined + n_first * size, second, n_second * size);
+	if (first.n > 0)
+		memcpy(joined, first.at, first.n * size);
+	memcpy(joined + first.n * size, second.at, second.n * size);
 	*ret = joined;
 	return 0;
 }
@@ -52,14 +56,15 @@ int ul_db_source_add(struct ul_db_source *s, struct ul_db_added *a, struct ul_er
 	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
 	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
 		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
-	r = join(s->outputs, s->n_outputs, a->outputs, a->n_outputs, sizeof(*a->outputs), &s->joined_outputs, err);
+	r = join((struct rows){s->outputs, s->n_outputs}, (struct rows){a->outputs, a->n_outputs}, sizeof(*a->outputs),
+		 &s->joined_outputs, err);
 	if (r < 0)
 		return r;
 	if (s->joined_outputs)
 		s->outputs = s->joined_outputs;
 	s->n_outputs += a->n_outputs;
-	r = join(s->realisations, s->n_realisations, a->realisations, a->n_realisations, sizeof(*a->realisations),
-		 &s->joined_realisations, err);
+	r = join((struct rows){s->realisations, s->n_realisations}, (struct rows){a->realisations, a->n_realisations},
+		 sizeof(*a->realisations), &s->joined_realisations, err);
 	if (r < 0)
 		return r;
 	if (s->joined_realisations)

@@ -1,5 +1,5 @@
 /*
- * What a database is written from: the manifest's paths and, behind them, the rows that another
+ * The source of a database: the manifest's paths and, behind them, the rows that another
  * database adds (dbgen/database/merge/merge.c). Both writers see one list of paths in batches: path number n has id
  * n + 1, the manifest's come first, so their ids do not depend on what is merged.
  */

@@ -1,5 +1,5 @@
-# What stands in for the flake of nixpkgs where the manual chapter's commands are tried (tests/nixos/manual.sh): its lib and
-# its packages as far as the chapter needs them, and a nixosSystem that is a Debian.
+# What stands in for the flake of nixpkgs where the manual chapter's commands are tried (tests/nixos/manual.sh): its lib
+# and its packages as far as the chapter needs them, and a nixosSystem that is a Debian.
 {
   outputs =
     { self }:

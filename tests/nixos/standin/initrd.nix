@@ -1,4 +1,5 @@
-# What the module puts into systemd's initramfs, for tests/nixos/initrd.sh: the policy, and the units by their file names.
+# What the module puts into systemd's initramfs, for tests/nixos/initrd.sh: the policy, and the units by their file
+# names.
 let
   lib = import ./lib.nix;
   pkgs = import ./pkgs.nix { inherit lib; };

@@ -1,5 +1,5 @@
-# A system from the module's configuration, as NixOS makes one: here a Debian under systemd, with the units, the settings of
-# Nix, the host name and the packages that the configuration has.
+# A system from the module's configuration, as NixOS makes one: here a Debian under systemd, with the units, the
+# settings of Nix, the host name and the packages that the configuration has.
 {
   config,
   lib,

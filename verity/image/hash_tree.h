@@ -1,0 +1,35 @@
+/*
+ * The dm-verity hash tree, computed and checked in user space: kernel Documentation
+ * admin-guide/device-mapper/verity.rst, hash type 1 (salt first), superblock as cryptsetup's
+ * lib/verity/verity.c writes it. Computed with all cores where libcryptsetup has one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "verity/format/descriptor.h"
+#include "verity/image/work.h"
+
+/*
+ * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks of the
+ * data; sets d->root_hash. uuid: 16 bytes of the superblock.
+ */
+int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
+		       const struct ul_work *work, struct ul_error *err);
+
+/*
+ * Check every data block against the tree and the tree against d->root_hash. -UL_E_CORRUPT naming the first
+ * bad block (*ret_bad_block, data block number, UINT64_MAX for the tree itself; may be NULL).
+ */
+int ul_hash_tree_check(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		       uint64_t *ret_bad_block, struct ul_error *err);
+
+/*
+ * As ul_hash_tree_check, but a bad block does not end it: each is told, in no order, one call at a time. In the hash
+ * partition these are leaf blocks only, numbered from its start; the data that a bad one covers cannot be judged and
+ * is passed over. -UL_E_CORRUPT where the tree is bad above its leaves.
+ */
+int ul_hash_tree_scan(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
+		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err);

@@ -1,0 +1,20 @@
+#include "verity/image/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err)
+{
+	if (!job->o.cancelled || !job->o.cancelled())
+		return 0;
+	return ul_error_set(err, UL_E_SYSTEM, "building the image", job->o.output, NULL,
+			    "interrupted; nothing is left behind");
+}
+
+void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE])
+{
+	memset(out, 0, UL_IMAGE_SEED_SIZE);
+	memcpy(out, job->manifest_hash, 32);
+	snprintf((char *)out + 32, UL_NAME_SIZE, "%s", job->o.name);
+	snprintf((char *)out + 32 + UL_NAME_SIZE, UL_NAME_SIZE, "%s", job->o.version);
+}
