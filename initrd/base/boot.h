@@ -1,5 +1,5 @@
 /*
- * One boot: what goes in, what the stages leave behind for each other, and the list of the stages.
+ * One boot: what goes in, and what the stages leave behind for each other.
  *
  * Every place that a stage looks at is a parameter, so that it runs in a test without being PID 1. All
  * paths are seen from the initramfs; what the running system will see lies below `root`.
@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "common/names.h"
 #include "dbgen/manifest/manifest.h"
 #include "dbgen/reconcile/reconcile.h"
 #include "initrd/policy/policy.h"
@@ -21,13 +22,19 @@
 #include "verity/open/trust.h"
 #include "verity/open/slots.h"
 
-#define UL_BOOT_LOWERS   4  /* room; the boot fills one */
+/*
+ * Lowers that a boot has room for. Today's stages open one. It is a list because add-ons (further sealed images that
+ * lean on the first one) come as further elements: what loops over it today needs no change then.
+ */
+#define UL_BOOT_LOWERS 4
+
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
-#define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
+#define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
+#define UL_TITLE_SIZE    160 /* bytes of a slot's or lower's title (titles.h), with the NUL */
 
-/* One sealed lower: a slot, what was decided of it, and where it is now. Or one that is not: see initrd/policy/share.h. */
+/* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
 struct ul_lower {
 	struct ul_slot slot;
 	bool has_slot;
@@ -39,20 +46,20 @@ struct ul_lower {
 	const char *filesystem; /* "erofs"; NULL: not mounted */
 	const char *mount;      /* in the new root: "/nix/.ro" */
 	const char *store;      /* from the lower's root: "nix/store"; ".": all of it */
-	bool foreign;           /* no image of ours: lower_foreign.h tells what then holds */
+	bool foreign;           /* not an image of ours: lower_foreign.h tells what then holds */
 	struct ul_image_info info;
-	struct ul_manifest *manifest; /* NULL: foreign, and it registers no path */
+	struct ul_manifest *manifest; /* NULL: foreign, and it does not register its paths */
 	struct ul_buffer made;        /* the manifest's bytes, where it was made at boot */
 	char registration[160];       /* from what, for the log */
 	char *system;                 /* store path that is started; owned */
-	char *remount_hook;           /* Nix's, in that system; owned; NULL: it has none */
+	char *remount_hook;           /* Nix's, in that system; owned; NULL: the system does not have it */
 	uint64_t mended;              /* times that error correction mended a block, until the system was started */
 	bool mended_exact;            /* by the kernel's count; else at least so often, by its log */
 };
 
 /* A slot that was not used. */
 struct ul_refusal {
-	char slot[160]; /* "demo 1.2 on /dev/vda1" */
+	char slot[UL_TITLE_SIZE]; /* "demo 1.2 on /dev/vda1" */
 	const char *stage;
 	struct ul_error err;
 };
@@ -74,7 +81,7 @@ struct ul_upper {
 
 /* What an earlier boot left of its failure: initrd/report/last_failure.h. */
 struct ul_last_failure {
-	const char *from; /* "efi", "pstore"; NULL: there is none */
+	const char *from; /* "efi", "pstore"; NULL: nothing was left */
 	unsigned int code;
 	char name[40], stage[24], sentence[700], underlay[24];
 	unsigned long long when; /* seconds since 1970; 0: not known */
@@ -116,13 +123,11 @@ struct ul_boot {
 	struct kmod_ctx *kmod;
 	struct ul_loading loading[UL_BOOT_LOADING];
 	size_t n_loading;
-	bool slow_drivers;         /* they are wanted, too */
-	struct ul_slot_list slots; /* found and not yet tried, best first */
-	char **disks_done;         /* disks whose slots were listed; NULL-terminated */
-	size_t n_disks_done;
-	bool files_found;           /* the filesystem with the image files is mounted */
-	char *files[UL_BOOT_FILES]; /* their paths, newest name first */
-	size_t n_files;
+	bool slow_drivers;            /* they are wanted, too */
+	struct ul_slot_list slots;    /* found and not yet tried, best first */
+	struct ul_names disks_done;   /* disks whose slots were listed */
+	bool files_found;             /* the filesystem with the image files is mounted */
+	struct ul_names files;        /* their paths, newest name first; at most UL_BOOT_FILES */
 	int loops[2 * UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
 	size_t n_loops;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
@@ -149,85 +154,14 @@ struct ul_boot {
 	struct ul_last_failure last_failure; /* of an earlier boot */
 };
 
-enum {
-	UL_STAGE_PID1 = 1 << 0, /* only as PID 1: another initramfs does it else */
-	/*
-	 * Its failure refuses the slot, and the next one is tried; but not where the upper is to blame, with which no
-	 * other slot would do better: an older image must not start because a disk is full.
-	 */
-	UL_STAGE_SLOT = 1 << 1,
-};
-
-struct ul_stage {
-	const char *name;
-	int (*run)(struct ul_boot *b, struct ul_error *err);
-	unsigned int flags;
-};
-
-/* Each in its own file, which begins with its contract. 0 or -UL_E_.... */
-int ul_stage_early(struct ul_boot *b, struct ul_error *err);
-int ul_stage_policy(struct ul_boot *b, struct ul_error *err);
-int ul_stage_modules(struct ul_boot *b, struct ul_error *err);
-int ul_stage_root(struct ul_boot *b, struct ul_error *err);
-int ul_stage_find(struct ul_boot *b, struct ul_error *err);
-int ul_stage_verify(struct ul_boot *b, struct ul_error *err);
-int ul_stage_lower(struct ul_boot *b, struct ul_error *err);
-int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
-int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);
-int ul_stage_database(struct ul_boot *b, struct ul_error *err);
-int ul_stage_overlay(struct ul_boot *b, struct ul_error *err);
-int ul_stage_system(struct ul_boot *b, struct ul_error *err);
-int ul_stage_handover(struct ul_boot *b, struct ul_error *err);
-int ul_stage_pivot(struct ul_boot *b, struct ul_error *err);
-
-/* The list, in order; ended by name == NULL. */
-extern const struct ul_stage ul_stages[];
-
 /* All inputs as PID 1 has them; then change what a test wants otherwise. */
 void ul_boot_init(struct ul_boot *b);
+
+/* What is mounted stays: the running system uses it. */
 void ul_boot_free(struct ul_boot *b);
 
-/*
- * Run the list. On failure b->failed_stage and *err tell. As PID 1 the last stage does not return
- * when it succeeds.
- */
-int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_error *err);
-
-/* What a lower left: unmount it, take its mapping down, forget its slot. */
+/* What a lower that is not used left: unmount it, take its mapping down, forget its slot. */
 void ul_lower_release(struct ul_boot *b, struct ul_lower *lower);
 
-/* The store path that is started: the upper's profile, or the image's. After stage system. */
-const char *ul_boot_system(const struct ul_boot *b);
-
-/* "demo 1.2 on /dev/vda1", for messages. */
-void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
-
-/* The same of a lower: its slot's, or "the shared directory 9p:TAG". */
-void ul_lower_title(const struct ul_lower *lower, char *buf, size_t size);
-
-/* path below b->root, in buf (PATH_MAX). Returns buf. */
-char *ul_boot_path(const struct ul_boot *b, const char *path, char *buf);
-
-/* The same of a path from the lower's root ("nix/store"). */
-char *ul_lower_path(const struct ul_boot *b, const struct ul_lower *lower, const char *path, char *buf);
-
-/*
- * Decide between attach and rebuild for the lower in work: b->database, b->database_why. -UL_E_DATABASE: attach is what
- * the policy wants, and the image has no whole database.
- */
-int ul_database_decide(struct ul_boot *b, struct ul_error *err);
-
-/*
- * Load the module, or every one that the device alias asks for, with what it depends on. 1: loaded,
- * or in the kernel already; 0: there is none of that name; negative errno: the kernel refused it.
- */
-int ul_modules_load(struct ul_boot *b, const char *name_or_alias);
-
-/* Load what a device's alias asks for; slow drivers only once they are wanted. Uevents tell of what they bring. */
-void ul_modules_load_for_device(struct ul_boot *b, const char *alias);
-
-/* The disk is not behind a quick driver: begin to load the others. */
-void ul_modules_start_slow(struct ul_boot *b);
-
-/* Wait for those of these processes that have ended, and for no other. */
-void ul_modules_reap(struct ul_boot *b);
+/* Forget what stage reconcile found: another upper has taken the place of the one that it looked at. */
+void ul_boot_forget_reconcile(struct ul_boot *b);

@@ -1,6 +1,5 @@
 #include "initrd/base/devices.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -9,8 +8,10 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 
 #define REPORT_US 5000000ULL /* between two lines that say what is waited for */
 #define RESCAN_MS 1000
@@ -33,16 +34,16 @@ static bool worth_a_look(const struct ul_boot *b, const char *name)
 int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const char *disk), void *context)
 {
 	ul_autofree char *path = ul_path_join(b->sys_dir, "block");
-	DIR *dir = path ? opendir(path) : NULL;
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int r = 0;
+	int r = 0, more = 0;
 
-	if (!dir)
+	if (!path || ul_dir_open(AT_FDCWD, path, &dir) < 0)
 		return 0;
-	for (size_t n = 0; r == 0 && n < UL_DISKS_MAX && (entry = readdir(dir)); n++) {
+	for (size_t n = 0; r == 0 && n < UL_DISKS_MAX && (more = ul_dir_next(dir, &entry)) > 0; n++) {
 		char disk[PATH_MAX];
 
-		if (entry->d_name[0] == '.' || !worth_a_look(b, entry->d_name))
+		if (!worth_a_look(b, entry->d_name))
 			continue;
 		snprintf(disk, sizeof(disk), "%s/%s", b->dev_dir, entry->d_name);
 		/* sysfs writes "cciss!c0d0" for /dev/cciss/c0d0. */
@@ -51,7 +52,8 @@ int ul_devices_each_disk(const struct ul_boot *b, int (*fn)(void *context, const
 				*p = '/';
 		r = fn(context, disk);
 	}
-	closedir(dir);
+	if (more < 0)
+		ul_log(UL_LOG_WARNING, "find: reading %s: %s", path, strerror(-more));
 	return r;
 }
 

@@ -10,8 +10,8 @@
 
 /* A wait that is under way. Times are CLOCK_MONOTONIC. */
 struct ul_wait {
-	const char *stage;  /* for the log */
-	const char *wanted; /* likewise: "a disk with ..." */
+	const char *stage;  /* for the log: "find" */
+	const char *wanted; /* for the log: "a disk with ..." */
 	uint64_t begin_us, deadline_us;
 	uint64_t told_us; /* when the log was last told; at first begin_us */
 };

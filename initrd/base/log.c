@@ -1,6 +1,7 @@
 #include "initrd/base/log.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/config.h"
 #include "common/error.h"
 #include "common/file.h"
 
@@ -22,10 +24,12 @@ static int kernel_console_level(const char *proc_dir)
 {
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(proc_dir, "sys/kernel/printk");
+	uint64_t level;
 
 	if (!path || ul_read_file(AT_FDCWD, path, 64, &text) < 0 || !ul_buffer_string(&text))
 		return 0;
-	return (int)strtol((const char *)text.data, NULL, 10);
+	text.data[strcspn((const char *)text.data, " \t\n")] = '\0';
+	return ul_parse_number((const char *)text.data, &level) && level <= INT_MAX ? (int)level : 0;
 }
 
 static int reopen(int old, const char *path)

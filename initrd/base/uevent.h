@@ -21,7 +21,7 @@ struct ul_uevent {
 
 /*
  * Parse a message of len bytes. 0, or -EINVAL: not a kernel uevent (no NUL at the end, no action
- * or device path). Unknown keys are passed over; of a key given twice the first counts.
+ * or device path). Unknown keys are passed over; where a key is given twice, the first one counts.
  */
 int ul_uevent_parse(const char *message, size_t len, struct ul_uevent *ret);
 

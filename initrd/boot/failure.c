@@ -66,7 +66,7 @@ static void run_shell(void)
 		if (died != pid)
 			continue;
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-			ul_log(UL_LOG_ERROR, "failure: there is no /bin/sh in the initramfs");
+			ul_log(UL_LOG_ERROR, "failure: the initramfs does not have /bin/sh");
 		ul_log(UL_LOG_ERROR, "failure: the shell has ended; rebooting");
 		return;
 	}
@@ -87,7 +87,7 @@ _Noreturn void ul_failure_act(struct ul_boot *b)
 		run_shell();
 	sync();
 	(void)reboot(how[b->policy.action]);
-	/* A machine that cannot do it stands still, with its message on the console. */
+	/* A machine that cannot reboot stands still, with the message on its console. */
 	for (;;)
 		pause();
 }

@@ -11,7 +11,7 @@
  *     /etc/underlay/modules                        UL_PATH_MODULES_LOAD
  *
  * VERSION is `uname -r` of the kernel that the initramfs is for. Where no module is packed (all of
- * them are built in) the directory may be missing: that is no failure as long as nothing is to load.
+ * them are built in) the directory may be missing: that is not a failure as long as nothing is to load.
  *
  * There are three ways to be loaded:
  *
@@ -20,7 +20,7 @@
  *              or loaded is a failure (UL_E_MODULE). What is built in is not listed; should one be
  *              listed all the same, libkmod says so and nothing is to do.
  *   by alias   drivers of hardware: found by the modaliases that the devices in /sys show. One that
- *              cannot be loaded is worth a line in the log, no failure.
+ *              cannot be loaded is a line in the log, not a failure.
  *   by name    loaded by the stage that finds out that it needs it, just before it does: the lower's
  *              or upper's filesystem by the type that libblkid found ("erofs", "squashfs", "ext4"),
  *              "dm_crypt" before a LUKS2 upper. The kernel would ask /sbin/modprobe for these, which

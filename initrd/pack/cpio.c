@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ADDING    "adding to the initramfs"
+static const char what[] = "adding to the initramfs";
 #define PATH_SIZE 1025 /* with its NUL */
 
 /* Absolute, and every part a plain name: what the kernel would unpack elsewhere is refused here. */
@@ -28,12 +28,12 @@ static bool plain_path(const char *path)
 /* Index of the first entry that is not before path. */
 static size_t lower_bound(const struct ul_cpio *c, const char *path)
 {
-	size_t low = 0, high = c->count;
+	size_t low = 0, high = c->entries.n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (strcmp(c->entries[mid].path, path) < 0)
+		if (strcmp(c->entries.at[mid].path, path) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -52,7 +52,7 @@ static int conflict(const struct ul_cpio_entry *have, const struct ul_cpio_entry
 	if (have->mode == wanted->mode && have->len == wanted->len && have->major == wanted->major &&
 	    have->minor == wanted->minor && (wanted->len == 0 || !memcmp(have->data, wanted->data, wanted->len)))
 		return 0;
-	return ul_error_set(err, UL_E_EXISTS, ADDING, *wanted->source ? wanted->source : wanted->path,
+	return ul_error_set(err, UL_E_EXISTS, what, *wanted->source ? wanted->source : wanted->path,
 			    "Give one of the two another path.", "/%s is taken by %s", have->path, other);
 }
 
@@ -62,21 +62,14 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 	size_t at = lower_bound(c, wanted->path);
 	struct ul_cpio_entry e = *wanted;
 
-	if (at < c->count && !strcmp(c->entries[at].path, wanted->path))
-		return conflict(&c->entries[at], wanted, err);
+	if (at < c->entries.n && !strcmp(c->entries.at[at].path, wanted->path))
+		return conflict(&c->entries.at[at], wanted, err);
 	if (e.len > UL_CPIO_FILE_MAX || c->bytes + e.len > UL_CPIO_TOTAL_MAX)
-		return ul_error_set(err, UL_E_INPUT, ADDING, *e.source ? e.source : e.path, NULL,
+		return ul_error_set(err, UL_E_INPUT, what, *e.source ? e.source : e.path, NULL,
 				    "with its %zu bytes the initramfs would be larger than %u MiB", e.len,
 				    UL_CPIO_TOTAL_MAX >> 20);
-	if (c->count == c->size) {
-		size_t size = c->size ? c->size * 2 : 64;
-		struct ul_cpio_entry *entries = reallocarray(c->entries, size, sizeof(e));
-
-		if (!entries)
-			return ul_error_nomem(err, ADDING);
-		c->entries = entries;
-		c->size = size;
-	}
+	if (ul_vector_reserve(&c->entries, 1) < 0)
+		return ul_error_nomem(err, what);
 	e.path = strdup(wanted->path);
 	e.source = strdup(wanted->source);
 	e.data = e.len ? malloc(e.len) : NULL;
@@ -84,13 +77,13 @@ static int insert(struct ul_cpio *c, const struct ul_cpio_entry *wanted, struct 
 		free(e.path);
 		free(e.source);
 		free(e.data);
-		return ul_error_nomem(err, ADDING);
+		return ul_error_nomem(err, what);
 	}
 	if (e.len)
 		memcpy(e.data, wanted->data, e.len);
-	memmove(c->entries + at + 1, c->entries + at, (c->count - at) * sizeof(e));
-	c->entries[at] = e;
-	c->count++;
+	memmove(c->entries.at + at + 1, c->entries.at + at, (c->entries.n - at) * sizeof(e));
+	c->entries.at[at] = e;
+	c->entries.n++;
 	c->bytes += e.len;
 	return 0;
 }
@@ -102,9 +95,9 @@ static int add(struct ul_cpio *c, const char *path, const struct ul_cpio_entry *
 	struct ul_cpio_entry whole = *e;
 
 	if (!plain_path(path))
-		return ul_error_set(err, UL_E_USAGE, ADDING, path,
+		return ul_error_set(err, UL_E_USAGE, what, path,
 				    "Give an absolute path without \".\", \"..\" and double slashes.",
-				    "no path in an initramfs can be that");
+				    "an initramfs cannot have this path");
 	snprintf(parent, sizeof(parent), "%s", path + 1);
 	whole.path = parent;
 	if (!whole.source)
@@ -160,16 +153,15 @@ int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, un
 	return add(c, path, &e, err);
 }
 
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
-		     enum ul_cpio_kind kind, const char *source, struct ul_error *err)
+int ul_cpio_add_file(struct ul_cpio *c, const struct ul_cpio_file *file, struct ul_error *err)
 {
-	struct ul_cpio_entry e = {.mode = S_IFREG | permissions,
-				  .data = (uint8_t *)data,
-				  .len = len,
-				  .kind = kind,
-				  .source = (char *)source};
+	struct ul_cpio_entry e = {.mode = S_IFREG | file->permissions,
+				  .data = (uint8_t *)file->data,
+				  .len = file->len,
+				  .kind = file->kind,
+				  .source = (char *)file->source};
 
-	return add(c, path, &e, err);
+	return add(c, file->path, &e, err);
 }
 
 const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *path)
@@ -179,7 +171,7 @@ const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *pa
 	if (path[0] != '/')
 		return NULL;
 	at = lower_bound(c, path + 1);
-	return at < c->count && !strcmp(c->entries[at].path, path + 1) ? &c->entries[at] : NULL;
+	return at < c->entries.n && !strcmp(c->entries.at[at].path, path + 1) ? &c->entries.at[at] : NULL;
 }
 
 int ul_cpio_write(const struct ul_cpio *c, struct ul_buffer *ret, struct ul_error *err)
@@ -189,12 +181,12 @@ int ul_cpio_write(const struct ul_cpio *c, struct ul_buffer *ret, struct ul_erro
 	/* Header, trailer and final padding, then what each record takes at most. */
 	size_t start = ret->len, room = 1024;
 
-	for (size_t i = 0; i < c->count; i++)
-		room += 110 + strlen(c->entries[i].path) + 1 + c->entries[i].len + 6;
+	for (size_t i = 0; i < c->entries.n; i++)
+		room += 110 + strlen(c->entries.at[i].path) + 1 + c->entries.at[i].len + 6;
 	if (ul_buffer_reserve(ret, room) < 0)
 		return ul_error_nomem(err, "writing the cpio archive");
-	for (size_t i = 0; i < c->count; i++)
-		write_record(ret, start, &c->entries[i], (uint32_t)i + 1);
+	for (size_t i = 0; i < c->entries.n; i++)
+		write_record(ret, start, &c->entries.at[i], (uint32_t)i + 1);
 	write_record(ret, start, &end, 0);
 	pad(ret, start, 512);
 	return 0;
@@ -202,11 +194,11 @@ int ul_cpio_write(const struct ul_cpio *c, struct ul_buffer *ret, struct ul_erro
 
 void ul_cpio_free(struct ul_cpio *c)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		free(c->entries[i].path);
-		free(c->entries[i].source);
-		free(c->entries[i].data);
+	for (size_t i = 0; i < c->entries.n; i++) {
+		free(c->entries.at[i].path);
+		free(c->entries.at[i].source);
+		free(c->entries.at[i].data);
 	}
-	free(c->entries);
+	ul_vector_free(&c->entries);
 	*c = (struct ul_cpio){0};
 }

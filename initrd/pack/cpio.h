@@ -18,6 +18,7 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
+#include "common/vector.h"
 
 /* What an entry is there for: the rows of the table of sizes. */
 enum ul_cpio_kind {
@@ -49,22 +50,29 @@ struct ul_cpio_entry {
 
 /* Zero-initialise it; free it with ul_cpio_free (or ul_autocpio). */
 struct ul_cpio {
-	struct ul_cpio_entry *entries; /* sorted by path */
-	size_t count;
-	size_t size;
-	uint64_t bytes; /* sum of the entries' len */
+	UL_VECTOR(struct ul_cpio_entry) entries; /* sorted by path */
+	uint64_t bytes;                          /* sum of the entries' len */
+};
+
+/* A file to add. */
+struct ul_cpio_file {
+	const char *path;
+	mode_t permissions;
+	const void *data;
+	size_t len;
+	enum ul_cpio_kind kind;
+	const char *source; /* where it came from, for messages; "": Underlay makes it */
 };
 
 /*
  * Add an entry; missing parent directories (0755) are added with it. path is absolute, without "." or
- * ".." or empty parts. A path that is there already: no failure if both are directories, or files of
- * equal bytes and mode, else -UL_E_EXISTS that names both sources. Data is copied.
+ * ".." or empty parts. A path that is there already is not a failure if both are directories, or files
+ * of equal bytes and mode; else -UL_E_EXISTS that names both sources. Data is copied.
  */
 int ul_cpio_add_dir(struct ul_cpio *c, const char *path, mode_t permissions, struct ul_error *err);
 int ul_cpio_add_node(struct ul_cpio *c, const char *path, mode_t permissions, unsigned major, unsigned minor,
 		     struct ul_error *err);
-int ul_cpio_add_file(struct ul_cpio *c, const char *path, mode_t permissions, const void *data, size_t len,
-		     enum ul_cpio_kind kind, const char *source, struct ul_error *err);
+int ul_cpio_add_file(struct ul_cpio *c, const struct ul_cpio_file *file, struct ul_error *err);
 
 /* The entry of that path (absolute), or NULL. */
 const struct ul_cpio_entry *ul_cpio_find(const struct ul_cpio *c, const char *path);

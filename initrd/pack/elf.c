@@ -24,7 +24,7 @@ static bool inside(const struct reader *r, uint64_t offset, uint64_t len)
 	return offset <= r->len && len <= r->len - offset;
 }
 
-/* A NUL-terminated string at offset that ends before the end of its area; NULL: there is none. */
+/* A NUL-terminated string at offset that ends before the end of its area; NULL: nothing there is one. */
 static const char *text_at(const struct reader *r, uint64_t area, uint64_t area_len, uint64_t offset)
 {
 	const char *at;
@@ -146,11 +146,9 @@ static int take_entry(const struct reader *r, const struct strings *s, Elf64_Dyn
 	if (d.d_tag == DT_NEEDED) {
 		if (*text == '\0')
 			return malformed(r, "it needs a library without a name");
-		if (elf->needed.count >= UL_ELF_NEEDED_MAX)
+		if (elf->needed.n >= UL_ELF_NEEDED_MAX)
 			return malformed(r, "it needs absurdly many libraries");
-		return ul_words_add(&elf->needed, text, strlen(text)) < 0
-			       ? ul_error_nomem(r->err, "reading an ELF file")
-			       : 0;
+		return ul_names_add(&elf->needed, text) < 0 ? ul_error_nomem(r->err, "reading an ELF file") : 0;
 	}
 	if (*path)
 		return malformed(r, "it has two library search paths of the same kind");
@@ -184,7 +182,7 @@ static int read_interpreter(const struct reader *r, const Elf64_Phdr *p, struct 
 	const char *text = text_at(r, p->p_offset, p->p_filesz, 0);
 
 	if (!text || text[0] != '/')
-		return malformed(r, "the name of its loader is no absolute path");
+		return malformed(r, "the name of its loader is not an absolute path");
 	elf->interpreter = strdup(text);
 	return elf->interpreter ? 0 : ul_error_nomem(r->err, "reading an ELF file");
 }
@@ -249,8 +247,8 @@ int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_el
 	return 0;
 }
 
-int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, const uint8_t **ret,
-		   size_t *ret_len, struct ul_error *err)
+int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, struct ul_elf_bytes *ret,
+		   struct ul_error *err)
 {
 	struct reader r = {data, len, name, err};
 	Elf64_Shdr names;
@@ -274,12 +272,10 @@ int ul_elf_section(const uint8_t *data, size_t len, const char *section, const c
 			continue;
 		if (s.sh_type == SHT_NOBITS || !inside(&r, s.sh_offset, s.sh_size))
 			return malformed(&r, "a section lies outside the file");
-		*ret = data + s.sh_offset;
-		*ret_len = (size_t)s.sh_size;
+		*ret = (struct ul_elf_bytes){data + s.sh_offset, (size_t)s.sh_size};
 		return 0;
 	}
-	*ret = NULL;
-	*ret_len = 0;
+	*ret = (struct ul_elf_bytes){0};
 	return 0;
 }
 
@@ -310,7 +306,7 @@ size_t ul_elf_strip(uint8_t *data, size_t len)
 void ul_elf_free(struct ul_elf *elf)
 {
 	free(elf->interpreter);
-	ul_words_free(&elf->needed);
+	ul_names_free(&elf->needed);
 	free(elf->rpath);
 	free(elf->runpath);
 	*elf = (struct ul_elf){0};

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "initrd/pack/words.h"
+#include "common/names.h"
 
 /* Bounds on what is believed: real files have some ten segments, a hundred dynamic entries. */
 #define UL_ELF_SEGMENTS_MAX 256
@@ -22,7 +22,7 @@ struct ul_elf {
 	uint16_t type;          /* ET_EXEC, ET_DYN, ET_REL */
 	uint16_t machine;       /* EM_X86_64, EM_AARCH64, ... */
 	char *interpreter;      /* PT_INTERP; NULL: none */
-	struct ul_words needed; /* DT_NEEDED, in order */
+	struct ul_names needed; /* DT_NEEDED, in order */
 	char *rpath;            /* DT_RPATH; NULL: none */
 	char *runpath;          /* DT_RUNPATH; NULL: none */
 };
@@ -36,12 +36,15 @@ bool ul_elf_is(const uint8_t *data, size_t len);
  */
 int ul_elf_parse(const uint8_t *data, size_t len, const char *name, struct ul_elf *ret, struct ul_error *err);
 
-/*
- * Find the section of that name. *ret and *ret_len point into data; both are NULL and 0 where the
- * file has none. Returns 0 or -UL_E_INPUT.
- */
-int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, const uint8_t **ret,
-		   size_t *ret_len, struct ul_error *err);
+/* Bytes of the file that was handed in. */
+struct ul_elf_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+/* Find a section. *ret is NULL and 0 where the file does not have it. name: as above. Returns 0 or -UL_E_INPUT. */
+int ul_elf_section(const uint8_t *data, size_t len, const char *section, const char *name, struct ul_elf_bytes *ret,
+		   struct ul_error *err);
 
 /*
  * Drop what no loader reads: everything behind the last segment (symbols, debug information) and the

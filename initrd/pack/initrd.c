@@ -21,7 +21,8 @@
 #include "initrd/policy/upper_fs.h"
 #include "initrd/layout/start.h"
 
-#define COMPRESSING "compressing the initramfs"
+static const char reading[] = "reading for the initramfs", compressing[] = "compressing the initramfs";
+static const char packing_init[] = "packing the init", packing_cert[] = "packing a certificate";
 
 /* Input of one step of compression, in bytes: how often progress is reported. */
 #define STEP (1u << 20)
@@ -63,8 +64,8 @@ static int read_input(const char *path, size_t max, struct ul_buffer *ret, struc
 	int r = ul_read_file(AT_FDCWD, path, max, ret);
 
 	if (r == -ENOMEM)
-		return ul_error_nomem(err, "reading for the initramfs");
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", path, NULL, -r) : 0;
+		return ul_error_nomem(err, reading);
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, reading, path, NULL, -r) : 0;
 }
 
 static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
@@ -75,13 +76,14 @@ static int add_init(struct ul_cpio *c, const char *path, struct ul_error *err)
 	if (r < 0)
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
-		return ul_error_set(err, UL_E_INPUT, "packing the init", path, "Give the program underlay-init.",
-				    "it is no program");
+		return ul_error_set(err, UL_E_INPUT, packing_init, path, "Give the program underlay-init.",
+				    "it is not a program");
 	r = ul_pack_libs(c, bytes.data, bytes.len, path, "", err);
 	if (r < 0)
 		return r;
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c, UL_START_NEXT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path, err);
+	return ul_cpio_add_file(
+		c, &(struct ul_cpio_file){UL_START_NEXT, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path}, err);
 }
 
 /* Programs of the same build, which lie beside underlay-init and want no libraries. */
@@ -93,15 +95,15 @@ static int add_beside(struct ul_cpio *c, const char *init, const char *name, con
 	int r;
 
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - init) : 0, init, name) < 0)
-		return ul_error_nomem(err, "packing the init");
+		return ul_error_nomem(err, packing_init);
 	r = read_input(path, UL_CPIO_FILE_MAX, &bytes, err);
 	if (r < 0)
 		return r;
 	if (!ul_elf_is(bytes.data, bytes.len))
-		return ul_error_set(err, UL_E_INPUT, "packing the init", path, "Install it beside underlay-init.",
-				    "it is no program");
+		return ul_error_set(err, UL_E_INPUT, packing_init, path, "Install it beside underlay-init.",
+				    "it is not a program");
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path, err);
+	return ul_cpio_add_file(c, &(struct ul_cpio_file){to, 0755, bytes.data, bytes.len, UL_CPIO_INIT, path}, err);
 }
 
 /*
@@ -115,7 +117,10 @@ static int add_config(struct ul_cpio *c, const char *path, struct ul_policy *pol
 
 	if (r == 0)
 		r = ul_policy_parse(policy, (const char *)bytes.data, bytes.len, path, err);
-	return r < 0 ? r : ul_cpio_add_file(c, UL_PATH_CONF, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path, err);
+	if (r < 0)
+		return r;
+	return ul_cpio_add_file(
+		c, &(struct ul_cpio_file){UL_PATH_CONF, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path}, err);
 }
 
 /* A typing error here would show at the first boot only, as "unknown signer". */
@@ -126,8 +131,8 @@ static int check_certificate(const struct ul_buffer *bytes, const char *path, st
 	int r = 0;
 
 	if (!cert)
-		r = ul_error_set(err, UL_E_INPUT, "packing a certificate", path,
-				 "Give an X.509 certificate in PEM form.", "it holds no such certificate");
+		r = ul_error_set(err, UL_E_INPUT, packing_cert, path, "Give an X.509 certificate in PEM form.",
+				 "it does not hold one");
 	X509_free(cert);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -149,28 +154,31 @@ static int add_certificate(struct ul_cpio *c, const char *path, struct ul_error 
 	if (r < 0)
 		return r;
 	if (asprintf(&to, "%s/%.*s.crt", UL_PATH_CERTS, stem, name) < 0)
-		return ul_error_nomem(err, "packing a certificate");
-	return ul_cpio_add_file(c, to, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path, err);
+		return ul_error_nomem(err, packing_cert);
+	return ul_cpio_add_file(c, &(struct ul_cpio_file){to, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path}, err);
 }
 
 static int add_file(struct ul_cpio *c, const struct ul_initrd_file *f, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	struct stat st;
+	mode_t mode;
 	int r = read_input(f->from, UL_CPIO_FILE_MAX, &bytes, err);
 
 	if (r < 0)
 		return r;
 	if (stat(f->from, &st) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading for the initramfs", f->from, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, reading, f->from, NULL, errno);
 	r = ul_pack_libs(c, bytes.data, bytes.len, f->from, "", err);
-	/* The umask and the owner of the build machine's file are nobody's business. */
-	return r < 0 ? r
-		     : ul_cpio_add_file(c, f->to, st.st_mode & 0111 ? 0755 : 0644, bytes.data, bytes.len, UL_CPIO_ADDED,
-					f->from, err);
+	if (r < 0)
+		return r;
+	/* Only that it is executable is taken over, not the build machine's umask or owner. */
+	mode = st.st_mode & 0111 ? 0755 : 0644;
+	return ul_cpio_add_file(c, &(struct ul_cpio_file){f->to, mode, bytes.data, bytes.len, UL_CPIO_ADDED, f->from},
+				err);
 }
 
-/* Of an image that is a file: the loop device, and the filesystems that it may be on (initrd/stages/find_file.c). */
+/* For an image that is a file: the loop device, and the filesystems that it may be on (initrd/stages/find_file.c). */
 static const char *const for_files[] = {"loop", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "isofs"};
 
 /* The modules that the caller wants, and those that the policy will load. */
@@ -185,10 +193,12 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	size_t count = o->want_count;
 	struct ul_share share = {0};
 	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
+	/* The default's are in the list of modules that holds where the caller gives no other. */
+	char **filesystems = ul_policy_is_default(policy, "lower", "filesystems") ? NULL : policy->filesystems;
 
 	for (char **name = policy->modules; name && *name; name++)
 		count++;
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count++;
@@ -201,14 +211,14 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = policy->modules; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
 	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i); i++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name, UL_MODULE_BY_NAME, true,
 						"the policy's [upper] permits it"};
-	for (size_t i = 0; policy->file && *policy->file && i < UL_ARRAY_SIZE(for_files); i++)
+	for (size_t i = 0; policy->file && i < UL_ARRAY_SIZE(for_files); i++)
 		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
 								  "the policy's [image] file may need it"};
 	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
@@ -248,13 +258,16 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct 
 		r = add_beside(c, o->init, "underlay-shutdown", UL_INITRD_SHUTDOWN, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
+	if (r == 0)
+		r = ul_policy_idle(&policy, &report->idle, err);
 	report->insecure = policy.verify_mode == UL_POLICY_INSECURE;
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)
 		r = add_certificate(c, o->certs[i], err);
 	if (r == 0 && o->modules_dir)
 		r = add_modules(c, o, &policy, &report->modules, err);
 	else if (r == 0)
-		r = ul_cpio_add_file(c, UL_PATH_MODULES_LOAD, 0644, "", 0, UL_CPIO_CONFIG, "", err);
+		r = ul_cpio_add_file(c, &(struct ul_cpio_file){UL_PATH_MODULES_LOAD, 0644, "", 0, UL_CPIO_CONFIG, ""},
+				     err);
 	if (r == 0)
 		r = ul_pack_upper(c, &policy, &report->missing_programs, err);
 	for (size_t i = 0; r == 0 && i < o->file_count; i++)
@@ -287,7 +300,7 @@ static int compress(const struct ul_buffer *in, int level, struct ul_progress *p
 
 	if (!z || ul_buffer_reserve(ret, bound) < 0) {
 		ZSTD_freeCCtx(z);
-		return ul_error_nomem(err, COMPRESSING);
+		return ul_error_nomem(err, compressing);
 	}
 	to = (ZSTD_outBuffer){ret->data, bound, 0};
 	status = configure(z, level, in->len);
@@ -301,7 +314,7 @@ static int compress(const struct ul_buffer *in, int level, struct ul_progress *p
 		ul_progress_report(progress, "compressing", from.pos, in->len);
 	} while (!ZSTD_isError(status) && from.size < in->len);
 	if (ZSTD_isError(status))
-		r = ul_error_set(err, UL_E_SYSTEM, COMPRESSING, "libzstd", NULL, "%s", ZSTD_getErrorName(status));
+		r = ul_error_set(err, UL_E_SYSTEM, compressing, "libzstd", NULL, "%s", ZSTD_getErrorName(status));
 	ret->len = to.pos;
 	ZSTD_freeCCtx(z);
 	return r;
@@ -309,11 +322,11 @@ static int compress(const struct ul_buffer *in, int level, struct ul_progress *p
 
 static void count(const struct ul_cpio *c, struct ul_initrd_report *report)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		if (!S_ISREG(c->entries[i].mode))
+	for (size_t i = 0; i < c->entries.n; i++) {
+		if (!S_ISREG(c->entries.at[i].mode))
 			continue;
-		report->bytes[c->entries[i].kind] += c->entries[i].len;
-		report->files[c->entries[i].kind]++;
+		report->bytes[c->entries.at[i].kind] += c->entries.at[i].len;
+		report->files[c->entries.at[i].kind]++;
 	}
 }
 
@@ -358,5 +371,6 @@ const char *ul_cpio_kind_name(enum ul_cpio_kind kind)
 void ul_initrd_report_free(struct ul_initrd_report *r)
 {
 	ul_module_report_free(&r->modules);
-	ul_words_free(&r->missing_programs);
+	ul_names_free(&r->missing_programs);
+	ul_names_free(&r->idle);
 }

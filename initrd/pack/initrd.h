@@ -1,11 +1,12 @@
 /*
- * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the policy and the
- * certificates as one initramfs. The same inputs give the same bytes.
+ * `underlay initrd build`: underlay-start as /init, underlay-init, the libraries it needs, the kernel modules, the
+ * policy and the certificates as one initramfs. The same inputs give the same bytes.
  *
  * Before: nothing. After: the output file is whole, or as it was before.
  */
 #pragma once
 
+#include "common/names.h"
 #include "common/progress.h"
 #include "initrd/pack/cpio.h"
 #include "initrd/pack/modules.h"
@@ -46,8 +47,9 @@ struct ul_initrd_report {
 	uint64_t archive_bytes; /* of the cpio archive */
 	uint64_t output_bytes;  /* of the output */
 	struct ul_module_report modules;
-	struct ul_words missing_programs; /* fsck's that this machine lacks */
+	struct ul_names missing_programs; /* fsck's that this machine lacks */
 	bool insecure;                    /* the policy verifies nothing */
+	struct ul_names idle;             /* sentences: settings of the policy without effect */
 };
 
 /* Build, and replace the file `output`. Returns 0 or the failure's code. */

@@ -10,7 +10,7 @@
 #include "common/file.h"
 #include "initrd/pack/elf.h"
 
-#define WORK "finding the libraries"
+static const char what[] = "finding the libraries";
 
 /* The directories that loaders search by themselves, by machine; Debian's multiarch names first. */
 static const struct {
@@ -38,12 +38,11 @@ struct closure {
 	struct ul_cpio *cpio;
 	const char *sysroot;
 	uint16_t machine;
-	struct ul_words search; /* default directories, then ld.so.conf's, then the loader's own */
-	const char *main_rpath; /* DT_RPATH of the program: holds for its libraries too */
-	const char *main_path;  /* the program's own path, below sysroot */
-	char *system_dir;       /* where libc lies; NULL until it is found */
-	struct need *needs;     /* done ones first, then those that wait */
-	size_t count;
+	struct ul_names search;       /* default directories, then ld.so.conf's, then the loader's own */
+	const char *main_rpath;       /* DT_RPATH of the program: holds for its libraries too */
+	const char *main_path;        /* the program's own path, below sysroot */
+	char *system_dir;             /* where libc lies; NULL until it is found */
+	UL_VECTOR(struct need) needs; /* done ones first, then those that wait */
 	struct ul_error *err;
 };
 
@@ -65,6 +64,13 @@ static int read_below(const struct closure *c, const char *path, size_t max, str
 	ul_autofree char *full = ul_path_join(*c->sysroot ? c->sysroot : "/", path);
 
 	return full ? ul_read_file(AT_FDCWD, full, max, ret) : -ENOMEM;
+}
+
+static int add_dir(struct closure *c, const char *dir)
+{
+	int r = ul_names_add_new(&c->search, dir);
+
+	return r < 0 ? r : 0;
 }
 
 static int read_ld_conf(struct closure *c, const char *path, int depth);
@@ -114,7 +120,7 @@ static int read_ld_conf(struct closure *c, const char *path, int depth)
 			r = include_ld_conf(c, pattern, path, depth);
 		} else if (line[0] == '/') {
 			line[strcspn(line, " \t\r=")] = '\0';
-			r = ul_words_add_once(&c->search, line);
+			r = add_dir(c, line);
 		}
 	}
 	return r;
@@ -128,18 +134,18 @@ static int collect_search_dirs(struct closure *c, const char *interpreter)
 	int r;
 
 	if (!own)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	while (default_dirs[row].machine != c->machine && default_dirs[row].machine != EM_NONE)
 		row++;
 	do /* no row is empty */
-		r = ul_words_add_once(&c->search, default_dirs[row].dirs[i++]);
+		r = add_dir(c, default_dirs[row].dirs[i++]);
 	while (r == 0 && default_dirs[row].dirs[i]);
 	if (r == 0)
 		r = read_ld_conf(c, "/etc/ld.so.conf", 0);
 	/* A loader in a Nix store has its own directory as its default one. */
 	if (r == 0 && *own)
-		r = ul_words_add_once(&c->search, own);
-	return r < 0 ? ul_error_nomem(c->err, WORK) : 0;
+		r = add_dir(c, own);
+	return r < 0 ? ul_error_nomem(c->err, what) : 0;
 }
 
 /* Read dir/name if it is a library of this machine. 1: it is; 0: it is not there, or another's. */
@@ -151,12 +157,12 @@ static int try_library(const struct closure *c, const char *dir, const char *nam
 	int r;
 
 	if (!path)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	r = read_below(c, path, UL_CPIO_FILE_MAX, &bytes);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
-		return ul_error_errno(c->err, UL_E_SYSTEM, WORK, path, NULL, -r);
+		return ul_error_errno(c->err, UL_E_SYSTEM, what, path, NULL, -r);
 	d = bytes.data;
 	if (!ul_elf_is(d, bytes.len) || bytes.len < sizeof(Elf64_Ehdr) || d[EI_CLASS] != ELFCLASS64 ||
 	    d[EI_DATA] != ELFDATA2LSB || (d[18] | d[19] << 8) != c->machine)
@@ -200,12 +206,12 @@ static int try_search_part(const struct closure *c, const char *part, size_t len
 	int r;
 
 	if (!text)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	skip = !strncmp(text, "$ORIGIN", 7) ? 7 : !strncmp(text, "${ORIGIN}", 9) ? 9 : 0;
 	if (skip > 0) {
 		origin = true;
 		if (asprintf(&dir, "%.*s%s", (int)(strrchr(by, '/') - by), by, text + skip) < 0)
-			return ul_error_nomem(c->err, WORK);
+			return ul_error_nomem(c->err, what);
 	} else {
 		dir = ul_steal(text);
 	}
@@ -239,16 +245,16 @@ static int find_library(const struct closure *c, const struct need *n, struct fo
 	int r;
 
 	if (strchr(n->name, '/'))
-		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by,
+		return ul_error_set(c->err, UL_E_INPUT, what, n->by,
 				    "Link it so that it names the library without a directory.",
 				    "it needs %s by a path", n->name);
 	r = try_search_path(c, n->search, n->by, n->name, ret);
 	if (r == 0 && !n->own_only)
 		r = try_search_path(c, c->main_rpath, c->main_path, n->name, ret);
-	for (size_t i = 0; r == 0 && i < c->search.count; i++)
-		r = try_library(c, c->search.list[i], n->name, ret);
+	for (size_t i = 0; r == 0 && i < c->search.n; i++)
+		r = try_library(c, c->search.at[i], n->name, ret);
 	if (r == 0)
-		return ul_error_set(c->err, UL_E_INPUT, WORK, n->by, "Install the library.",
+		return ul_error_set(c->err, UL_E_INPUT, what, n->by, "Install the library.",
 				    "it needs %s, which is in none of the directories that the "
 				    "loader searches",
 				    n->name);
@@ -257,8 +263,8 @@ static int find_library(const struct closure *c, const struct need *n, struct fo
 
 static bool queued(const struct closure *c, const char *name)
 {
-	for (size_t i = 0; i < c->count; i++)
-		if (!strcmp(c->needs[i].name, name))
+	for (size_t i = 0; i < c->needs.n; i++)
+		if (!strcmp(c->needs.at[i].name, name))
 			return true;
 	return false;
 }
@@ -268,21 +274,23 @@ static int queue(struct closure *c, const struct ul_elf *elf, const char *path)
 {
 	const char *search = elf->runpath ? elf->runpath : elf->rpath ? elf->rpath : "";
 
-	for (size_t i = 0; i < elf->needed.count; i++) {
-		struct need *n = &c->needs[c->count];
+	for (size_t i = 0; i < elf->needed.n; i++) {
+		struct need n;
 
-		if (queued(c, elf->needed.list[i]))
+		if (queued(c, elf->needed.at[i]))
 			continue;
-		if (c->count == UL_LIBS_MAX)
-			return ul_error_set(c->err, UL_E_INPUT, WORK, c->main_path, NULL,
+		if (c->needs.n == UL_LIBS_MAX)
+			return ul_error_set(c->err, UL_E_INPUT, what, c->main_path, NULL,
 					    "it needs more than %d libraries", UL_LIBS_MAX);
-		*n = (struct need){.name = strdup(elf->needed.list[i]),
-				   .by = strdup(path),
-				   .search = strdup(search),
-				   .own_only = elf->runpath != NULL};
-		c->count++;
-		if (!n->name || !n->by || !n->search)
-			return ul_error_nomem(c->err, WORK);
+		if (ul_vector_reserve(&c->needs, 1) < 0)
+			return ul_error_nomem(c->err, what);
+		n = (struct need){.name = strdup(elf->needed.at[i]),
+				  .by = strdup(path),
+				  .search = strdup(search),
+				  .own_only = elf->runpath != NULL};
+		c->needs.at[c->needs.n++] = n;
+		if (!n.name || !n.by || !n.search)
+			return ul_error_nomem(c->err, what);
 	}
 	return 0;
 }
@@ -293,16 +301,18 @@ static int add_library(struct closure *c, const char *name, struct found *f)
 
 	path = f->by_runpath ? strdup(f->path) : ul_path_join(c->system_dir, name);
 	if (!path)
-		return ul_error_nomem(c->err, WORK);
+		return ul_error_nomem(c->err, what);
 	f->bytes.len = ul_elf_strip(f->bytes.data, f->bytes.len);
-	return ul_cpio_add_file(c->cpio, path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY, f->path, c->err);
+	return ul_cpio_add_file(
+		c->cpio, &(struct ul_cpio_file){path, 0755, f->bytes.data, f->bytes.len, UL_CPIO_LIBRARY, f->path},
+		c->err);
 }
 
 /* Find library i of the queue, add it, queue what it needs. The loader is among them and is done. */
 static int do_library(struct closure *c, size_t i, const char *loader_name)
 {
 	UL_CLEANUP(found_free) struct found f = {0};
-	const struct need *n = &c->needs[i];
+	const struct need *n = &c->needs.at[i];
 	ul_autoelf struct ul_elf elf = {0};
 	int r;
 
@@ -322,13 +332,13 @@ static int find_system_dir(struct closure *c)
 	UL_CLEANUP(found_free) struct found f = {0};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < c->search.count; i++)
-		r = try_library(c, c->search.list[i], "libc.so.6", &f);
+	for (size_t i = 0; r == 0 && i < c->search.n; i++)
+		r = try_library(c, c->search.at[i], "libc.so.6", &f);
 	if (r < 0)
 		return r;
 	c->system_dir = r == 1 ? strndup(f.path, (size_t)(strrchr(f.path, '/') - f.path))
-			       : strdup(c->search.list[c->search.count - 1]);
-	return c->system_dir ? 0 : ul_error_nomem(c->err, WORK);
+			       : strdup(c->search.at[c->search.n - 1]);
+	return c->system_dir ? 0 : ul_error_nomem(c->err, what);
 }
 
 static int add_loader(struct closure *c, const char *interpreter)
@@ -339,19 +349,20 @@ static int add_loader(struct closure *c, const char *interpreter)
 	if (r < 0)
 		return ul_error_errno(c->err, UL_E_INPUT, "reading the loader of the program", interpreter, NULL, -r);
 	bytes.len = ul_elf_strip(bytes.data, bytes.len);
-	return ul_cpio_add_file(c->cpio, interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY, interpreter,
-				c->err);
+	return ul_cpio_add_file(
+		c->cpio, &(struct ul_cpio_file){interpreter, 0755, bytes.data, bytes.len, UL_CPIO_LIBRARY, interpreter},
+		c->err);
 }
 
 static void closure_free(struct closure *c)
 {
-	ul_words_free(&c->search);
-	for (size_t i = 0; i < c->count; i++) {
-		free(c->needs[i].name);
-		free(c->needs[i].by);
-		free(c->needs[i].search);
+	ul_names_free(&c->search);
+	for (size_t i = 0; i < c->needs.n; i++) {
+		free(c->needs.at[i].name);
+		free(c->needs.at[i].by);
+		free(c->needs.at[i].search);
 	}
-	free(c->needs);
+	ul_vector_free(&c->needs);
 	free(c->system_dir);
 }
 
@@ -372,10 +383,7 @@ int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const ch
 	/* $ORIGIN wants a directory, so a path given as a bare name is completed. */
 	absolute = realpath(path, NULL);
 	if (!absolute)
-		return ul_error_errno(err, UL_E_SYSTEM, WORK, path, NULL, errno);
-	c.needs = calloc(UL_LIBS_MAX, sizeof(*c.needs));
-	if (!c.needs)
-		return ul_error_nomem(err, WORK);
+		return ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, errno);
 	c.main_path = absolute;
 	if (*sysroot && !strncmp(absolute, sysroot, strlen(sysroot)))
 		c.main_path += strlen(sysroot);
@@ -388,7 +396,7 @@ int ul_pack_libs(struct ul_cpio *cpio, const uint8_t *data, size_t len, const ch
 		r = find_system_dir(&c);
 	if (r == 0)
 		r = queue(&c, &elf, c.main_path);
-	for (size_t i = 0; r == 0 && i < c.count; i++)
+	for (size_t i = 0; r == 0 && i < c.needs.n; i++)
 		r = do_library(&c, i, strrchr(elf.interpreter, '/') + 1);
 	return r;
 }

@@ -25,7 +25,7 @@
 /*
  * Add to c what the ELF file data (len bytes, read from `path` on the build machine) needs. sysroot:
  * the directory in which libraries and /etc/ld.so.conf are looked for, "" for the machine's own. Static
- * programs and files that are no ELF files need nothing. Returns 0, -UL_E_INPUT (a library is
+ * programs and other files need nothing. Returns 0, -UL_E_INPUT (a library is
  * missing or malformed: the sentence says who needs it), -UL_E_SYSTEM, -UL_E_MEMORY, -UL_E_EXISTS.
  */
 int ul_pack_libs(struct ul_cpio *c, const uint8_t *data, size_t len, const char *path, const char *sysroot,

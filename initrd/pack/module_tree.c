@@ -1,17 +1,18 @@
 /* A tree of kernel modules: what it holds, and what a module says of itself. */
 #include "initrd/pack/module_tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/dir.h"
 #include "common/file.h"
 #include "initrd/pack/elf.h"
 #include "initrd/pack/uncompress.h"
 
-#define READING "reading the kernel modules"
+static const char reading[] = "reading a kernel module";
+static const char what[] = "reading the kernel modules";
 
 void ul_module_normalise(char *name)
 {
@@ -27,7 +28,7 @@ void ul_module_normalise(char *name)
 	}
 }
 
-/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: that is no module's name (or no memory). */
+/* "virtio-pci.ko.xz" -> "virtio_pci"; NULL: not a module's name (or out of memory). */
 static char *module_name(const char *file)
 {
 	const char *end = strstr(file, ".ko");
@@ -47,23 +48,16 @@ static int add_file(struct ul_module_tree *tree, const char *below, const char *
 
 	if (!f.name)
 		return 0;
-	if (tree->count == tree->size) {
-		size_t size = tree->size ? tree->size * 2 : 1024;
-		struct ul_module_file *files = reallocarray(tree->files, size, sizeof(f));
-
-		if (!files) {
-			free(f.name);
-			return -ENOMEM;
-		}
-		tree->files = files;
-		tree->size = size;
-	}
 	if (asprintf(&f.path, "%s%s%s", below, *below ? "/" : "", file) < 0) {
 		free(f.name);
 		return -ENOMEM;
 	}
-	tree->files[tree->count++] = f;
-	return tree->count > UL_MODULE_TREE_MAX ? -E2BIG : 0;
+	if (ul_vector_push(&tree->files, f) < 0) {
+		free(f.name);
+		free(f.path);
+		return -ENOMEM;
+	}
+	return tree->files.n > UL_MODULE_TREE_MAX ? -E2BIG : 0;
 }
 
 /*
@@ -72,16 +66,11 @@ static int add_file(struct ul_module_tree *tree, const char *below, const char *
  */
 static int scan(struct ul_module_tree *tree, int fd, const char *below, int depth)
 {
-	DIR *dir = fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int r = 0;
+	int r = ul_dir_of(fd, &dir);
 
-	if (!dir) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	while (r == 0 && (errno = 0, entry = readdir(dir))) {
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
 		const char *name = entry->d_name;
 		ul_autofree char *path = NULL;
 		struct stat st;
@@ -95,20 +84,13 @@ static int scan(struct ul_module_tree *tree, int fd, const char *below, int dept
 		}
 		if (depth == 0 && (!strcmp(name, "build") || !strcmp(name, "source")))
 			continue;
-		if (depth >= UL_MODULE_DEPTH_MAX) {
-			r = -ELOOP;
-			continue;
-		}
-		if (asprintf(&path, "%s%s%s", below, *below ? "/" : "", name) < 0) {
-			r = -ENOMEM;
-			continue;
-		}
+		if (depth >= UL_MODULE_DEPTH_MAX)
+			return -ELOOP;
+		if (asprintf(&path, "%s%s%s", below, *below ? "/" : "", name) < 0)
+			return -ENOMEM;
 		child = openat(dirfd(dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = child < 0 ? -errno : scan(tree, child, path, depth + 1);
 	}
-	if (r == 0 && errno != 0)
-		r = -errno;
-	closedir(dir);
 	return r;
 }
 
@@ -139,7 +121,7 @@ static int read_builtin(struct ul_module_tree *tree, const char *path)
 		const char *slash = strrchr(line, '/');
 		ul_autofree char *name = module_name(slash ? slash + 1 : line);
 
-		if (name && ul_words_add(&tree->builtin, name, strlen(name)) < 0)
+		if (name && ul_names_add(&tree->builtin, name) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -160,7 +142,7 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 	int fd, r;
 
 	if (!tree.dir || !builtin)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? -errno : scan(&tree, fd, "", 0);
 	if (r == 0)
@@ -170,14 +152,13 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 	if (r == 0)
 		r = read_side_file(&tree, "modules.alias", &tree.aliases);
 	if (r < 0)
-		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_INPUT, READING, dir,
+		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_INPUT, what, dir,
 				      "Give the directory /lib/modules/VERSION of the kernel.", -r);
-	if (tree.count == 0 && tree.builtin.count == 0)
-		return ul_error_set(err, UL_E_INPUT, READING, dir,
+	if (tree.files.n == 0 && tree.builtin.n == 0)
+		return ul_error_set(err, UL_E_INPUT, what, dir,
 				    "Give the directory /lib/modules/VERSION of the kernel.",
 				    "it holds neither a module nor the list modules.builtin");
-	if (tree.count > 0)
-		qsort(tree.files, tree.count, sizeof(*tree.files), by_name);
+	ul_vector_sort(&tree.files, by_name);
 	*ret = tree;
 	tree = (struct ul_module_tree){0};
 	return 0;
@@ -185,13 +166,13 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 
 void ul_module_tree_free(struct ul_module_tree *tree)
 {
-	for (size_t i = 0; i < tree->count; i++) {
-		free(tree->files[i].name);
-		free(tree->files[i].path);
+	for (size_t i = 0; i < tree->files.n; i++) {
+		free(tree->files.at[i].name);
+		free(tree->files.at[i].path);
 	}
-	free(tree->files);
+	ul_vector_free(&tree->files);
 	free(tree->dir);
-	ul_words_free(&tree->builtin);
+	ul_names_free(&tree->builtin);
 	ul_buffer_free(&tree->builtin_modinfo);
 	ul_buffer_free(&tree->aliases);
 	*tree = (struct ul_module_tree){0};
@@ -200,7 +181,7 @@ void ul_module_tree_free(struct ul_module_tree *tree)
 const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree, const char *name)
 {
 	ul_autofree char *wanted = strdup(name);
-	size_t low = 0, high = tree->count;
+	size_t low = 0, high = tree->files.n;
 
 	if (!wanted)
 		return NULL;
@@ -208,12 +189,12 @@ const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tr
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (strcmp(tree->files[mid].name, wanted) < 0)
+		if (strcmp(tree->files.at[mid].name, wanted) < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return low < tree->count && !strcmp(tree->files[low].name, wanted) ? &tree->files[low] : NULL;
+	return low < tree->files.n && !strcmp(tree->files.at[low].name, wanted) ? &tree->files.at[low] : NULL;
 }
 
 bool ul_module_tree_builtin(const struct ul_module_tree *tree, const char *name)
@@ -225,7 +206,7 @@ bool ul_module_tree_builtin(const struct ul_module_tree *tree, const char *name)
 	if (!wanted)
 		return false;
 	ul_module_normalise(wanted);
-	if (ul_words_has(&tree->builtin, wanted))
+	if (ul_names_has(&tree->builtin, wanted))
 		return true;
 	while (at < end) {
 		size_t len = strnlen(at, (size_t)(end - at));
@@ -257,7 +238,7 @@ char *ul_module_tree_alias(const struct ul_module_tree *tree, const char *alias)
 }
 
 /* "a,b c" into words, '-' as '_'. Aliases among soft dependencies ("crypto-crc32c") keep their '-'. */
-static int split(const char *text, size_t len, bool names, struct ul_words *ret)
+static int split(const char *text, size_t len, bool names, struct ul_names *ret)
 {
 	while (len > 0) {
 		size_t n = 0;
@@ -265,10 +246,10 @@ static int split(const char *text, size_t len, bool names, struct ul_words *ret)
 		while (n < len && text[n] != ',' && text[n] != ' ' && text[n] != '\n')
 			n++;
 		if (n > 0) {
-			if (ul_words_add(ret, text, n) < 0)
+			if (ul_names_add_n(ret, text, n) < 0)
 				return -ENOMEM;
 			if (names)
-				ul_module_normalise(ret->list[ret->count - 1]);
+				ul_module_normalise(ret->at[ret->n - 1]);
 		}
 		text += n;
 		len -= n;
@@ -281,19 +262,19 @@ static int split(const char *text, size_t len, bool names, struct ul_words *ret)
 /* "pre: a b post: c": the words behind each mark. */
 static int split_softdep(const char *text, size_t len, struct ul_module *m)
 {
-	ul_autowords struct ul_words words = {0};
-	struct ul_words *list = NULL;
+	ul_autonames struct ul_names words = {0};
+	struct ul_names *list = NULL;
 
 	if (split(text, len, false, &words) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < words.count; i++) {
-		const char *w = words.list[i];
+	for (size_t i = 0; i < words.n; i++) {
+		const char *w = words.at[i];
 
 		if (!strcmp(w, "pre:"))
 			list = &m->pre;
 		else if (!strcmp(w, "post:"))
 			list = &m->post;
-		else if (list && ul_words_add_once(list, w) < 0)
+		else if (list && ul_names_add_new(list, w) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -327,7 +308,7 @@ static int take_info(const char *text, size_t len, struct ul_module *m)
 	case 0:
 		return split(text, len, true, &m->depends);
 	case 1:
-		return ul_words_add(&m->aliases, text, len);
+		return ul_names_add_n(&m->aliases, text, len);
 	case 2:
 		return split_softdep(text, len, m);
 	case 3:
@@ -345,10 +326,10 @@ int ul_modinfo_parse(const uint8_t *info, size_t len, struct ul_module *m, struc
 		size_t n = strnlen(at, (size_t)(end - at));
 
 		if (n == (size_t)(end - at))
-			return ul_error_set(err, UL_E_INPUT, "reading a kernel module", m->path, NULL,
+			return ul_error_set(err, UL_E_INPUT, reading, m->path, NULL,
 					    "its .modinfo does not end with a NUL");
 		if (take_info(at, n, m) < 0)
-			return ul_error_nomem(err, READING);
+			return ul_error_nomem(err, what);
 		at += n + 1;
 	}
 	return 0;
@@ -360,24 +341,22 @@ int ul_module_read(const struct ul_module_tree *tree, const struct ul_module_fil
 	const char *ko = strstr(strrchr(file->path, '/') ? strrchr(file->path, '/') : file->path, ".ko");
 	UL_CLEANUP(ul_module_free) struct ul_module m = {.name = strdup(file->name)};
 	ul_autofree char *full = ul_path_join(tree->dir, file->path);
-	const uint8_t *info;
-	size_t len;
+	struct ul_elf_bytes info;
 	int r;
 
 	m.path = strndup(file->path, (size_t)(ko - file->path) + 3);
 	if (!m.name || !m.path || !full)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	r = ul_read_uncompressed(full, UL_MODULE_FILE_MAX, &m.data, err);
 	if (r == 0)
-		r = ul_elf_section(m.data.data, m.data.len, ".modinfo", full, &info, &len, err);
-	if (r == 0 && !info)
-		r = ul_error_set(err, UL_E_INPUT, "reading a kernel module", full, NULL,
-				 "it has no .modinfo section, so it is no kernel module");
+		r = ul_elf_section(m.data.data, m.data.len, ".modinfo", full, &info, err);
+	if (r == 0 && !info.data)
+		r = ul_error_set(err, UL_E_INPUT, reading, full, NULL,
+				 "it has no .modinfo section, so it is not a kernel module");
 	if (r == 0)
-		r = ul_modinfo_parse(info, len, &m, err);
+		r = ul_modinfo_parse(info.data, info.len, &m, err);
 	if (r == 0 && (!m.kernel || !*m.kernel || strchr(m.kernel, '/') || m.kernel[0] == '.'))
-		r = ul_error_set(err, UL_E_INPUT, "reading a kernel module", full, NULL,
-				 "it does not say which kernel it is for");
+		r = ul_error_set(err, UL_E_INPUT, reading, full, NULL, "it does not say which kernel it is for");
 	if (r < 0)
 		return r;
 	*ret = m;
@@ -390,11 +369,11 @@ void ul_module_free(struct ul_module *m)
 	free(m->name);
 	free(m->path);
 	ul_buffer_free(&m->data);
-	ul_words_free(&m->depends);
-	ul_words_free(&m->aliases);
-	ul_words_free(&m->pre);
-	ul_words_free(&m->post);
-	ul_words_free(&m->weak);
+	ul_names_free(&m->depends);
+	ul_names_free(&m->aliases);
+	ul_names_free(&m->pre);
+	ul_names_free(&m->post);
+	ul_names_free(&m->weak);
 	free(m->kernel);
 	*m = (struct ul_module){0};
 }

@@ -7,7 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
-#include "initrd/pack/words.h"
+#include "common/names.h"
 
 /* Bounds on a tree: Debian's general kernel has some 4,500 modules, the largest 12 MiB. */
 #define UL_MODULE_TREE_MAX  65536
@@ -22,12 +22,11 @@ struct ul_module_file {
 
 /* Zero-initialised and opened by ul_module_tree_open; free it with ul_module_tree_free. */
 struct ul_module_tree {
-	char *dir;                    /* owned */
-	struct ul_module_file *files; /* sorted by name */
-	size_t count, size;
-	struct ul_words builtin;          /* names of what is built in */
-	struct ul_buffer builtin_modinfo; /* modules.builtin.modinfo: "NAME.KEY=VALUE" NUL ... */
-	struct ul_buffer aliases;         /* modules.alias, where depmod has run */
+	char *dir;                              /* owned */
+	UL_VECTOR(struct ul_module_file) files; /* sorted by name */
+	struct ul_names builtin;                /* names of what is built in */
+	struct ul_buffer builtin_modinfo;       /* modules.builtin.modinfo: "NAME.KEY=VALUE" NUL ... */
+	struct ul_buffer aliases;               /* modules.alias, where depmod has run */
 };
 
 /* A module that was read: uncompressed bytes, and what its .modinfo says. */
@@ -35,17 +34,17 @@ struct ul_module {
 	char *name;            /* owned */
 	char *path;            /* owned; below the tree, ending in .ko */
 	struct ul_buffer data; /* the ELF file, signature included */
-	struct ul_words depends;
-	struct ul_words aliases;
-	struct ul_words pre, post; /* soft dependencies, loaded before and after */
-	struct ul_words weak;      /* modules that it may ask for */
+	struct ul_names depends;
+	struct ul_names aliases;
+	struct ul_names pre, post; /* soft dependencies, loaded before and after */
+	struct ul_names weak;      /* modules that it may ask for */
 	char *kernel;              /* owned; the version that vermagic begins with */
 };
 
 int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_error *err);
 void ul_module_tree_free(struct ul_module_tree *tree);
 
-/* The file of that name ('-' and '_' are one character); NULL: the tree has none. */
+/* The file of that name ('-' and '_' are one character); NULL: the tree does not have it. */
 const struct ul_module_file *ul_module_tree_find(const struct ul_module_tree *tree, const char *name);
 
 /* Is a module of that name, or one that has it as an alias, built into the kernel? */

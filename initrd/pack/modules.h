@@ -5,7 +5,7 @@
 #pragma once
 
 #include "initrd/pack/cpio.h"
-#include "initrd/pack/words.h"
+#include "common/names.h"
 
 /* The three ways to be loaded of initrd/layout/modules.h. */
 enum ul_module_how { UL_MODULE_ALWAYS, UL_MODULE_BY_ALIAS, UL_MODULE_BY_NAME };
@@ -23,10 +23,10 @@ extern const struct ul_module_want ul_module_defaults[];
 /* What was packed, for the summary. Free it with ul_module_report_free. */
 struct ul_module_report {
 	char *kernel;            /* owned; the kernel's version; NULL: no module was packed */
-	struct ul_words packed;  /* names, dependencies included */
-	struct ul_words listed;  /* those that every boot loads, in order */
-	struct ul_words builtin; /* wanted, but built in */
-	struct ul_words missing; /* wanted, not required, and not there */
+	struct ul_names packed;  /* names, dependencies included */
+	struct ul_names listed;  /* those that every boot loads, in order */
+	struct ul_names builtin; /* wanted, but built in */
+	struct ul_names missing; /* wanted, not required, and not there */
 };
 
 /*

@@ -5,6 +5,8 @@
 
 #include "common/bytes.h"
 
+static const char appending[] = "appending to a PE file";
+
 #define OPTIONAL_MIN 152 /* bytes: up to and with the fifth data directory */
 #define DIRECTORIES  108 /* in the optional header: how many data directories there are */
 #define CERTIFICATES 144 /* the fifth: offset in the file, size */
@@ -52,14 +54,14 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 		return malformed(pe->name, "its optional header is too short", err);
 	p += pe->optional;
 	if (ul_get_le16(p) != 0x20b)
-		return malformed(pe->name, "it is no 64-bit PE file", err);
+		return malformed(pe->name, "it is not a 64-bit PE file", err);
 	pe->section_alignment = ul_get_le32(p + 32);
 	pe->file_alignment = ul_get_le32(p + 36);
 	pe->image_size = ul_get_le32(p + 56);
 	pe->headers_size = ul_get_le32(p + 60);
 	if (!power_of_two(pe->section_alignment) || !power_of_two(pe->file_alignment) ||
 	    pe->section_alignment > 0x200000 || pe->file_alignment > 0x10000)
-		return malformed(pe->name, "an alignment is no power of two, or too large", err);
+		return malformed(pe->name, "an alignment is too large, or not a power of two", err);
 	if (ul_get_le32(p + DIRECTORIES) > 4)
 		pe->certificates_size = ul_get_le32(p + CERTIFICATES + 4);
 	/* Of a table that is not there, the offset means nothing. */
@@ -172,10 +174,10 @@ static int check_room(const struct ul_pe *pe, const struct ul_pe_addition *add, 
 	uint64_t room = pe->headers_size;
 
 	if (pe->certificates_size)
-		return malformed(pe->name, "it is signed, and the signature would not hold", err);
+		return malformed(pe->name, "it is signed, and the signature would be void", err);
 	for (size_t i = 0; i < n; i++)
 		if (ul_pe_find(pe, add[i].name))
-			return ul_error_set(err, UL_E_INPUT, "appending to a PE file", pe->name,
+			return ul_error_set(err, UL_E_INPUT, appending, pe->name,
 					    "Give systemd's stub as it is packaged.", "it has a section %s already",
 					    add[i].name);
 	for (size_t i = 0; i < pe->n_sections; i++)
@@ -281,7 +283,7 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		sums[add[i].flags == UL_PE_CODE] += out.len - offset;
 	}
 	if (r < 0)
-		return ul_error_nomem(err, "appending to a PE file");
+		return ul_error_nomem(err, appending);
 	ul_put_le16(out.data + pe->header + 6, (uint16_t)(pe->n_sections + n));
 	put_sizes(pe, &out, (uint32_t)sums[0], (uint32_t)sums[1], (uint32_t)align_up(memory, align));
 	*ret = out;

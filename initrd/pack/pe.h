@@ -55,7 +55,7 @@ struct ul_pe {
 	uint16_t machine;
 	uint32_t header, optional, table; /* offsets of PE header, optional header, section table */
 	uint32_t section_alignment, file_alignment, headers_size, image_size;
-	uint32_t certificates, certificates_size; /* 0: there is no certificate table */
+	uint32_t certificates, certificates_size; /* 0: the file is not signed */
 	size_t n_sections;
 	struct ul_pe_section sections[UL_PE_SECTIONS_MAX];
 };
@@ -68,7 +68,7 @@ struct ul_pe_addition {
 	uint32_t flags;
 };
 
-/* Read the headers of data. -UL_E_INPUT: it is no PE32+ file whose parts lie inside it. */
+/* Read the headers of data. -UL_E_INPUT: it is not a PE32+ file whose parts lie inside it. */
 int ul_pe_parse(const void *data, size_t len, const char *name, struct ul_pe *ret, struct ul_error *err);
 
 /* The first section of that name; NULL. */
@@ -85,7 +85,7 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
 		 struct ul_error *err);
 
 /*
- * The next signature (PKCS#7 in DER) of the certificate table: *at is 0 before the first. false: there is none.
+ * The next signature (PKCS#7 in DER) of the certificate table: *at is 0 before the first. false: that was the last.
  * Entries of other kinds are passed over; one whose length is impossible ends the walk.
  */
 bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_der, size_t *ret_len);

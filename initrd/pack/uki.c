@@ -77,7 +77,7 @@ static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct u
 	if (ul_pe_parse(p->kernel.data, p->kernel.len, o->kernel, ret, NULL) < 0)
 		return ul_error_set(err, UL_E_INPUT, building, o->kernel,
 				    "Give the bzImage or Image of a kernel with CONFIG_EFI_STUB.",
-				    "it is no kernel that UEFI can start");
+				    "it is not a kernel that UEFI can start");
 	if (o->uname && strlen(o->uname) >= sizeof(p->uname))
 		return ul_error_set(err, UL_E_INPUT, building, o->kernel, NULL,
 				    "the kernel's version is longer than %zu bytes", sizeof(p->uname) - 1);
@@ -260,7 +260,6 @@ int ul_uki_verify(const char *path, const char *cert_path, struct ul_error *err)
 
 	if (r == 0 && status)
 		r = ul_error_set(err, UL_E_SIGNATURE, "checking the UKI's signature", path,
-				 "Sign it (underlay uki sign).", "none of its signatures is by %s over these bytes",
-				 cert_path);
+				 "Sign it (underlay uki sign).", "the key of %s did not sign these bytes", cert_path);
 	return r;
 }

@@ -9,6 +9,8 @@
 
 #include "common/file.h"
 
+static const char what[] = "uncompressing";
+
 /* Memory that a decoder may take: xz -9 wants 65 MiB, the kernel's own modules use 1 MiB windows. */
 #define DECODER_MEMORY  (128u << 20)
 #define ZSTD_WINDOW_LOG 27
@@ -16,7 +18,7 @@
 
 static int damaged(const char *path, const char *why, struct ul_error *err)
 {
-	return ul_error_set(err, UL_E_INPUT, "uncompressing", path, NULL, "%s", why);
+	return ul_error_set(err, UL_E_INPUT, what, path, NULL, "%s", why);
 }
 
 static int read_xz(const struct ul_buffer *in, const char *path, size_t max, struct ul_buffer *ret,
@@ -31,7 +33,7 @@ static int read_xz(const struct ul_buffer *in, const char *path, size_t max, str
 	s.avail_in = in->len;
 	while (r == 0 && status == LZMA_OK) {
 		if (ul_buffer_reserve(ret, CHUNK) < 0) {
-			r = ul_error_nomem(err, "uncompressing");
+			r = ul_error_nomem(err, what);
 			break;
 		}
 		s.next_out = ret->data + ret->len;
@@ -43,7 +45,7 @@ static int read_xz(const struct ul_buffer *in, const char *path, size_t max, str
 	}
 	lzma_end(&s);
 	if (r == 0 && status == LZMA_MEM_ERROR)
-		r = ul_error_nomem(err, "uncompressing");
+		r = ul_error_nomem(err, what);
 	if (r == 0 && status != LZMA_STREAM_END)
 		r = damaged(path, "its xz stream is damaged or cut off", err);
 	return r;
@@ -55,7 +57,7 @@ static int read_zstd(const struct ul_buffer *in, const char *path, size_t max, s
 	ZSTD_DCtx *context = ZSTD_createDCtx();
 	ZSTD_inBuffer from = {in->data, in->len, 0};
 	size_t start = ret->len, left = 1;
-	int r = context ? 0 : ul_error_nomem(err, "uncompressing");
+	int r = context ? 0 : ul_error_nomem(err, what);
 
 	if (r == 0)
 		ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG);
@@ -64,7 +66,7 @@ static int read_zstd(const struct ul_buffer *in, const char *path, size_t max, s
 		size_t had = from.pos;
 
 		if (ul_buffer_reserve(ret, CHUNK) < 0) {
-			r = ul_error_nomem(err, "uncompressing");
+			r = ul_error_nomem(err, what);
 			break;
 		}
 		to = (ZSTD_outBuffer){ret->data + ret->len, ret->size - ret->len, 0};
@@ -95,8 +97,7 @@ int ul_read_uncompressed(const char *path, size_t max, struct ul_buffer *ret, st
 	if (file.len >= sizeof(zstd) && !memcmp(file.data, zstd, sizeof(zstd)))
 		return read_zstd(&file, path, max, ret, err);
 	if (file.len >= sizeof(gzip) && !memcmp(file.data, gzip, sizeof(gzip)))
-		return ul_error_set(err, UL_E_INPUT, "uncompressing", path,
-				    "Uncompress the modules' tree with gunzip -r.",
+		return ul_error_set(err, UL_E_INPUT, what, path, "Uncompress the modules' tree with gunzip -r.",
 				    "it is compressed with gzip, which is not supported");
 	return ul_buffer_append(ret, file.data, file.len) < 0 ? ul_error_nomem(err, "reading") : 0;
 }

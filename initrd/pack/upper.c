@@ -11,7 +11,7 @@
 #include "initrd/pack/libs.h"
 #include "initrd/policy/upper_fs.h"
 
-static const char WHAT[] = "packing the upper's programs";
+static const char what[] = "packing the upper's programs";
 
 /* A link (mkfs.ext4 is one to mke2fs) is packed as a file of its own name, which decides what it does. */
 static int add_program(struct ul_cpio *c, const char *name, const char *from, struct ul_error *err)
@@ -21,10 +21,12 @@ static int add_program(struct ul_cpio *c, const char *name, const char *from, st
 	int r = ul_read_file(AT_FDCWD, from, UL_CPIO_FILE_MAX, &bytes);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, from, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, what, from, NULL, -r);
 	r = ul_pack_libs(c, bytes.data, bytes.len, from, "", err);
 	snprintf(to, sizeof(to), "/sbin/%s", name);
-	return r < 0 ? r : ul_cpio_add_file(c, to, 0755, bytes.data, bytes.len, UL_CPIO_ADDED, from, err);
+	return r < 0 ? r
+		     : ul_cpio_add_file(c, &(struct ul_cpio_file){to, 0755, bytes.data, bytes.len, UL_CPIO_ADDED, from},
+					err);
 }
 
 static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_error *err)
@@ -34,11 +36,11 @@ static int add_mkfs(struct ul_cpio *c, const struct ul_upper_fs *fs, struct ul_e
 	if (ul_find_program(fs->mkfs, from))
 		return add_program(c, fs->mkfs, from, err);
 	snprintf(todo, sizeof(todo), "Install it (in Debian: %s), or set [upper] prepare = no.", fs->package);
-	return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->mkfs, todo,
-			    "this machine does not have the program, and the policy formats");
+	return ul_error_set(err, UL_E_SYSTEM, what, fs->mkfs, todo,
+			    "the policy formats the upper, and this machine does not have the program");
 }
 
-int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_words *missing, struct ul_error *err)
+int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_names *missing, struct ul_error *err)
 {
 	const struct ul_upper_fs *fs;
 	char from[PATH_MAX];
@@ -53,8 +55,8 @@ int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_w
 			continue;
 		if (ul_find_program(fs->fsck, from))
 			r = add_program(c, fs->fsck, from, err);
-		else if (ul_words_add_once(missing, fs->fsck) < 0)
-			r = ul_error_nomem(err, WHAT);
+		else if (ul_names_add_new(missing, fs->fsck) < 0)
+			r = ul_error_nomem(err, what);
 	}
 	return r;
 }

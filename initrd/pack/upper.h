@@ -6,11 +6,11 @@
 #pragma once
 
 #include "initrd/pack/cpio.h"
-#include "initrd/pack/words.h"
+#include "common/names.h"
 #include "initrd/policy/policy.h"
 
 /*
  * missing gets the names of the checking programs that this machine lacks: a boot without them mounts unchecked. A
  * mkfs that is lacking is -UL_E_SYSTEM.
  */
-int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_words *missing, struct ul_error *err);
+int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_names *missing, struct ul_error *err);

@@ -1,6 +1,6 @@
 /*
  * underlay-init: PID 1 of Underlay's own initramfs, or `underlay-init --prepare-root DIR` in another one.
- * The work is in the stages (boot.c has their list); here are the two ways in and the one way out.
+ * The work is in the stages (initrd/boot/list.c has them); here are the two ways in and the one way out.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -11,9 +11,11 @@
 
 #include "common/cleanup.h"
 #include "initrd/base/boot.h"
-#include "initrd/report/damage.h"
-#include "initrd/boot/failure.h"
 #include "initrd/base/log.h"
+#include "initrd/boot/failure.h"
+#include "initrd/boot/list.h"
+#include "initrd/boot/run.h"
+#include "initrd/report/damage.h"
 #include "initrd/report/last_failure.h"
 #include "initrd/report/state.h"
 

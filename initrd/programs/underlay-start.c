@@ -4,8 +4,8 @@
  * steer the dynamic loader and libc long before underlay-init's first line could clear them. After: underlay-init
  * runs with the same arguments and an empty environment.
  *
- * So this program has no loader, no libc and no library: two system calls, for each architecture by hand. It reads
- * nothing but its arguments' address. Where underlay-init cannot be started it says so and ends, which the kernel
+ * So this program does without loader, libc and libraries: two system calls, written by hand for each architecture. It
+ * reads nothing but its arguments' address. Where underlay-init cannot be started it says so and ends, which the kernel
  * answers with its own panic.
  */
 #include <asm/unistd.h>
@@ -59,7 +59,7 @@ _Noreturn void ul_start(char **arguments)
 {
 	char *none[1];
 
-	/* No initialiser: it could become a call of memset, and there is no libc. */
+	/* Not an initialiser: it could become a call of memset, which is in libc. */
 	none[0] = 0;
 	call(__NR_execve, UL_START_NEXT, arguments, none);
 	call(__NR_write, (const void *)2, failed, (const void *)(sizeof(failed) - 1));

@@ -1,6 +1,5 @@
 #include "initrd/report/last_failure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,10 +12,12 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 
 #define PSTORE_FILES_MAX 64
 #define SYSFS_FILE_MAX   65536         /* bytes: such a file claims the size of a page */
@@ -96,7 +97,7 @@ static bool same(const struct ul_last_failure *a, const struct ul_last_failure *
 
 /* ---- in an EFI variable ---- */
 
-/* The variable's file, its filesystem mounted; false: there are no variables. */
+/* The variable's file, its filesystem mounted; false: the machine does not have variables. */
 static bool efi_file(struct ul_boot *b, char path[PATH_MAX])
 {
 	bool mounted;
@@ -133,7 +134,7 @@ static void make_mutable(const char *path)
 	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
-/* 1: it stands there, 0: there are no variables, or -errno. */
+/* 1: the variable holds it; 0: the machine does not have variables; -errno. */
 static int efi_keep(struct ul_boot *b, const char *record)
 {
 	unsigned char bytes[sizeof(efi_attributes) + UL_LAST_FAILURE_MAX];
@@ -225,11 +226,15 @@ static bool pstore_dir(struct ul_boot *b, char dir[PATH_MAX])
 static bool pstore_find(struct ul_boot *b, struct ul_last_failure *ret)
 {
 	char path[PATH_MAX];
-	DIR *dir = pstore_dir(b, path) ? opendir(path) : NULL;
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	bool found = false;
+	int r;
 
-	for (int i = 0; dir && i < PSTORE_FILES_MAX && (entry = readdir(dir)); i++) {
+	if (!pstore_dir(b, path))
+		return false;
+	r = ul_dir_open(AT_FDCWD, path, &dir);
+	for (int i = 0; r >= 0 && i < PSTORE_FILES_MAX && (r = ul_dir_next(dir, &entry)) > 0; i++) {
 		ul_autobuffer struct ul_buffer text = {0};
 
 		if (strncmp(entry->d_name, "dmesg-", 6) != 0 || strlen(entry->d_name) >= sizeof(ret->pstore_file) ||
@@ -239,8 +244,8 @@ static bool pstore_find(struct ul_boot *b, struct ul_last_failure *ret)
 		found = true;
 		memcpy(ret->pstore_file, entry->d_name, strlen(entry->d_name) + 1);
 	}
-	if (dir)
-		closedir(dir);
+	if (r < 0)
+		ul_log(UL_LOG_WARNING, "failure: reading %s: %s.", path, strerror(-r));
 	return found;
 }
 
@@ -296,5 +301,5 @@ void ul_last_failure_clear(struct ul_boot *b)
 		snprintf(path, sizeof(path), "%s/fs/pstore/%s", b->sys_dir, f->pstore_file);
 	make_mutable(path);
 	if (unlink(path) < 0)
-		ul_log(UL_LOG_WARNING, "failure: taking the last report away: %s: %s.", path, strerror(errno));
+		ul_log(UL_LOG_WARNING, "failure: removing the last report: %s: %s.", path, strerror(errno));
 }

@@ -30,10 +30,10 @@
 /* The record of b->failure, into buf. Returns buf. */
 char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when, char buf[UL_LAST_FAILURE_MAX + 1]);
 
-/* The record in these bytes. false: it is none. */
+/* The record in these bytes. false: they are not a record. */
 bool ul_last_failure_parse(const char *text, size_t len, struct ul_last_failure *ret);
 
-/* Keep b->failure, as well as the machine can; every want is a line in the log, no failure. */
+/* Keep b->failure, as well as the machine can. What it cannot is a line in the log, not a failure. */
 void ul_last_failure_keep(struct ul_boot *b);
 
 /* Before the system is started: b->last_failure is what an earlier boot kept. */

@@ -13,9 +13,10 @@
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "mended": how many things on it were not what they must be, "device",
  *                "fallback": why it is not the one that the policy wants},
- *      "reconcile": of a persistent upper; see dbgen/reconcile/report.c; at most 32 names of each action,
- *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": of a persistent upper},
- *      "system": {"path": what is started, "from": "image" | "profile", "why": not the profile, where the policy wants it},
+ *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
+ *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": for a persistent upper only},
+ *      "system": {"path": what is started, "from": "image" | "profile",
+ *                 "why": not the profile, where the policy wants it},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",
  *                   "stages": [{"name", "startUs" (since the start of /init), "us"}]},
  *      "failure": {"stage", "code", "name", "what", "object", "why", "todo"},

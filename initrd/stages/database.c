@@ -1,10 +1,10 @@
 /*
- * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent upper
- * has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads the
- * lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
- * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; of a persistent upper by stage reconcile). In
- * both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a manifest, which
- * the policy must permit, has neither.
+ * Stage database. Before: the lower's manifest is open, /nix/var of the new root is the upper's; what a persistent
+ * upper has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads
+ * the lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
+ * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; for a persistent upper stage reconcile did
+ * it). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a
+ * manifest, which the policy must permit, has neither.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,72 +18,13 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/paths.h"
-#include "common/version_number.h"
 #include "dbgen/database/db.h"
 #include "initrd/base/boot.h"
-#include "initrd/stages/gcroots.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
-
-/* The local-overlay store came with Nix 2.22. */
-static bool nix_can_attach(const char *version)
-{
-	return ul_version_at_least(version, 2, 22) == 1;
-}
-
-static void decide(struct ul_boot *b, const struct ul_lower *lower)
-{
-	const char *version = b->policy.nix_version, *why;
-
-	b->database = (enum ul_database_mode)b->policy.database;
-	if (!lower->manifest) {
-		b->database = UL_DATABASE_NONE;
-		why = "the image registers no path";
-	} else if (b->database == UL_DATABASE_ATTACH && strcmp(lower->store, UL_LOWER_STORE) != 0) {
-		b->database = UL_DATABASE_REBUILD;
-		why = "the image's store is not at /nix/store, where Nix could attach it";
-	} else if (b->database != UL_DATABASE_AUTO) {
-		why = "the policy says so";
-	} else if (!lower->info.database) {
-		b->database = UL_DATABASE_REBUILD;
-		why = "the image has no database";
-	} else if (!version || !*version) {
-		b->database = UL_DATABASE_REBUILD;
-		why = "the policy does not tell Nix's version";
-	} else {
-		bool can = nix_can_attach(version);
-
-		b->database = can ? UL_DATABASE_ATTACH : UL_DATABASE_REBUILD;
-		snprintf(b->database_why, sizeof(b->database_why), "Nix %s can%s attach", version, can ? "" : "not");
-		return;
-	}
-	snprintf(b->database_why, sizeof(b->database_why), "%s", why);
-}
-
-/* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
-static int check_attached(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
-{
-	static const char *const files[] = {UL_LOWER_DB "/db.sqlite", UL_LOWER_DB "/schema"};
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
-		ul_autoclose int fd = open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database", path,
-					      "Build the image with a database, or set [database] "
-					      "mode = rebuild.",
-					      errno);
-	}
-	return 0;
-}
-
-int ul_database_decide(struct ul_boot *b, struct ul_error *err)
-{
-	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
-
-	decide(b, lower);
-	return b->database == UL_DATABASE_ATTACH ? check_attached(b, lower, err) : 0;
-}
+#include "initrd/stages/database_mode.h"
+#include "initrd/stages/database_gcroots.h"
+#include "initrd/stages/stages.h"
 
 static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
@@ -107,7 +48,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	const char *named = b->policy.remount_hook;
-	const char *hook = named && *named ? named : lower->remount_hook;
+	const char *hook = named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
@@ -171,7 +112,7 @@ static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
 	if (root < 0)
 		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
 	snprintf(name, sizeof(name), "lower%zu", number);
-	r = ul_gcroots_write(lower->manifest, root, state, name, b->upper.persistent, &n, err);
+	r = ul_gcroots_write(&(struct ul_gcroots){lower->manifest, root, state, name, b->upper.persistent}, &n, err);
 	b->n_gcroots += n;
 	return r;
 }

@@ -15,6 +15,7 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/harden.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 
 static const struct {
 	const char *type, *dir;

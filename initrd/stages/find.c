@@ -3,8 +3,8 @@
  * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name. Only partition tables
  * and labels were read; nothing is believed yet. Devices that are not there are waited for by uevent.
  *
- * It runs again when the slot was refused. Then the next one is taken; when there is none, another disk
- * may still bring one during the policy's settle time; when that is over the first refusal is the failure.
+ * It runs again when the slot was refused, and takes the next one. When no slot is left, another disk may still
+ * bring one during the policy's settle time; when that is over the first refusal is the failure.
  *
  * Where the policy's mode is insecure no slot is looked for: the element is the directory that the host shares.
  */
@@ -16,41 +16,21 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "initrd/base/devices.h"
+#include "initrd/base/log.h"
+#include "initrd/base/titles.h"
 #include "initrd/stages/find_file.h"
 #include "initrd/stages/find_share.h"
-#include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "verity/format/partition_types.h"
 
 /* What the search has met: for the sentence when it ends without a slot. */
 struct search {
 	size_t n_disks;
-	size_t n_other;         /* slots of another name */
-	char other[160];        /* one of them */
-	struct ul_error broken; /* the last disk that could not be read; code 0: none */
-	enum ul_code told;      /* what was logged of it in the round before */
+	size_t n_other;            /* slots of another name */
+	char other[UL_TITLE_SIZE]; /* one of them */
+	struct ul_error broken;    /* the last disk that could not be read; code 0: none */
+	enum ul_code told;         /* what was logged of it in the round before */
 };
-
-static bool is_done(const struct ul_boot *b, const char *disk)
-{
-	for (size_t i = 0; i < b->n_disks_done; i++)
-		if (!strcmp(b->disks_done[i], disk))
-			return true;
-	return false;
-}
-
-static int mark_done(struct ul_boot *b, const char *disk)
-{
-	char **grown = reallocarray(b->disks_done, b->n_disks_done + 1, sizeof(char *));
-
-	if (!grown)
-		return -ENOMEM;
-	b->disks_done = grown;
-	grown[b->n_disks_done] = strdup(disk);
-	if (!grown[b->n_disks_done])
-		return -ENOMEM;
-	b->n_disks_done++;
-	return 0;
-}
 
 /* Drop the slots from `first` on that the policy does not want. */
 static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
@@ -61,13 +41,13 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 	for (size_t i = first; i < all->n;) {
 		const struct ul_slot *slot = &all->at[i];
 
-		if (!name || !*name || !strcmp(name, slot->name)) {
+		if (!name || !strcmp(name, slot->name)) {
 			i++;
 			continue;
 		}
 		s->n_other++;
 		ul_slot_title(slot, s->other, sizeof(s->other));
-		ul_log(UL_LOG_DEBUG, "find: %s: another name than the policy's", s->other);
+		ul_log(UL_LOG_DEBUG, "find: %s: its name is not the policy's", s->other);
 		ul_slots_remove(all, i);
 	}
 }
@@ -75,13 +55,12 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 /* dev_dir: where its partitions' devices are; NULL: it is a file. */
 static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s, struct ul_error *err)
 {
-	static const char *const designators[] = {"usr", "root"};
 	size_t before = b->slots.n;
 	struct ul_error why = {0};
 
-	if (is_done(b, disk))
+	if (ul_names_has(&b->disks_done, disk))
 		return 0;
-	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
+	if (ul_slots_probe(disk, dev_dir, ul_designator_words[b->policy.designator], &b->slots, &why) < 0) {
 		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;
@@ -93,7 +72,7 @@ static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, 
 	keep_wanted(b, before, s);
 	if (b->slots.n == before)
 		return 0; /* looked at again, so that the end of the search still counts it */
-	return mark_done(b, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
+	return ul_names_add(&b->disks_done, disk) < 0 ? ul_error_nomem(err, "looking for images") : 0;
 }
 
 struct probing {
@@ -121,8 +100,8 @@ static int probe_files(struct ul_boot *b, struct search *s, struct ul_error *err
 		s->broken = why;
 		return 0;
 	}
-	for (size_t i = 0; r >= 0 && i < b->n_files; i++)
-		r = probe_disk(b, b->files[i], NULL, s, err);
+	for (size_t i = 0; r >= 0 && i < b->files.n; i++)
+		r = probe_disk(b, b->files.at[i], NULL, s, err);
 	return r < 0 ? r : 0;
 }
 
@@ -132,9 +111,9 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 	int r = 0;
 
 	*s = (struct search){.told = s->broken.code};
-	if (b->policy.file && *b->policy.file)
+	if (b->policy.file)
 		return probe_files(b, s, err);
-	if (!b->policy.disks || !b->policy.disks[0])
+	if (!b->policy.disks)
 		return ul_devices_each_disk(b, probe_listed, &listed);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
 		char disk[PATH_MAX];
@@ -152,15 +131,15 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	const char *name = b->policy.name;
 	char disks[200] = "a disk";
 
-	if (b->policy.file && *b->policy.file) {
+	if (b->policy.file) {
 		snprintf(buf, size, "%.100s on %.100s", b->policy.file, b->policy.file_device);
 		return;
 	}
-	if (b->policy.disks && b->policy.disks[0])
+	if (b->policy.disks)
 		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
 			 b->policy.disks[1] ? " (or another that the policy names)" : "");
-	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name && *name ? " named " : "",
-		 name && *name ? name : "", b->policy.designator ? "root" : "usr");
+	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name ? " named " : "",
+		 name ? name : "", ul_designator_words[b->policy.designator]);
 }
 
 /* The search is over: why there is no slot. */
@@ -189,16 +168,15 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Install the image, or correct [image] name.",
 				    "there is only %s", s->other);
 	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Write the image to a disk of this machine.",
-			    b->files_found ? "no file of %zu holds a signed image for this machine "
-					     "after %g s"
-					   : "no disk of %zu has such a partition after %g s",
+			    b->files_found ? "none of the files (%zu) holds a signed image for this machine after %g s"
+					   : "none of the disks (%zu) has such a partition after %g s",
 			    s->n_disks, seconds);
 }
 
 static int take_best(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower;
-	char title[160];
+	char title[UL_TITLE_SIZE];
 
 	if (b->n_lowers == UL_BOOT_LOWERS)
 		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL, "there are %d already",

@@ -2,7 +2,6 @@
 
 #include <blkid/blkid.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -16,11 +15,15 @@
 #include <sys/syscall.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
-#include "initrd/upper/devices_named.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/upper/devices_named.h"
 #include "verity/format/version.h"
 #include "verity/open/loop_device.h"
+
+static const char opening[] = "opening the image's file";
 
 #define NAMES_MAX 4096 /* of the directory that are looked at */
 
@@ -103,8 +106,8 @@ static int mount_host(struct ul_boot *b, const char *device, const char *target,
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_DEVICE, what, device, NULL, errno);
 	if (!fs)
-		return ul_error_set(err, UL_E_FILESYSTEM, what, device, "Put the image on vfat, ext4 or ISO 9660.",
-				    "none of these filesystems is on it");
+		return ul_error_set(err, UL_E_FILESYSTEM, what, device, "Put the image on one of these.",
+				    "it holds neither vfat, ext4 nor ISO 9660");
 	for (size_t i = 0; i < UL_ARRAY_SIZE(fs->modules) && fs->modules[i]; i++)
 		(void)ul_modules_load(b, fs->modules[i]);
 	r = ul_mkdir_parents(AT_FDCWD, target, 0755);
@@ -125,49 +128,20 @@ static int newest_first(const void *a, const void *b)
 	return ul_version_compare(*(const char *const *)b, *(const char *const *)a);
 }
 
-struct names {
-	char **list; /* owned */
-	size_t n;
-};
-
-static void names_free(struct names *names)
+/* Append the directory's names that match, newest first. */
+static int list_names(int dir_fd, const char *pattern, struct ul_names *names)
 {
-	for (size_t i = 0; i < names->n; i++)
-		free(names->list[i]);
-	free(names->list);
-}
-
-/* The directory's names that match, newest first. */
-static int list_names(int dir_fd, const char *pattern, struct names *ret)
-{
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
+	int r = ul_dir_open(dir_fd, ".", &dir);
 
-	if (!dir) {
-		r = -errno;
-		ul_cleanup_close(&fd);
+	for (size_t n = 0; r >= 0 && n < NAMES_MAX && (r = ul_dir_next(dir, &entry)) > 0; n++)
+		if (fnmatch(pattern, entry->d_name, FNM_PERIOD) == 0)
+			r = ul_names_add(names, entry->d_name);
+	if (r < 0)
 		return r;
-	}
-	for (size_t n = 0; r == 0 && n < NAMES_MAX && (errno = 0, entry = readdir(dir)); n++) {
-		char **grown;
-
-		if (fnmatch(pattern, entry->d_name, FNM_PERIOD) != 0)
-			continue;
-		grown = reallocarray(ret->list, ret->n + 1, sizeof(*grown));
-		if (grown)
-			ret->list = grown;
-		if (!grown || !(grown[ret->n] = strdup(entry->d_name)))
-			r = -ENOMEM;
-		else
-			ret->n++;
-	}
-	if (r == 0 && errno)
-		r = -errno;
-	closedir(dir);
-	if (r == 0 && ret->n > 1)
-		qsort(ret->list, ret->n, sizeof(*ret->list), newest_first);
-	return r;
+	ul_vector_sort(names, newest_first);
+	return 0;
 }
 
 /* A file that cannot be used is told of and passed over: there may be others. */
@@ -178,14 +152,10 @@ static int take(struct ul_boot *b, int dir_fd, const char *folder, const char *n
 	int r = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
 
 	if (r == 0 && S_ISREG(st.st_mode)) {
-		b->files[b->n_files] = ul_path_join(folder, name);
-		if (!b->files[b->n_files])
-			return -ENOMEM;
-		b->n_files++;
-		return 0;
+		return ul_names_take(&b->files, ul_path_join(folder, name));
 	}
 	ul_escape_text(shown, sizeof(shown), name);
-	ul_log(UL_LOG_WARNING, "find: %s: %s", shown, r ? strerror(r) : "it is no regular file");
+	ul_log(UL_LOG_WARNING, "find: %s: %s", shown, r ? strerror(r) : "it is not a regular file");
 	return 0;
 }
 
@@ -196,7 +166,7 @@ static int take_files(struct ul_boot *b, const char *target, struct ul_error *er
 			       .resolve =
 				       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
 	ul_autoclose int root = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC), dir = -1;
-	UL_CLEANUP(names_free) struct names names = {0};
+	ul_autonames struct ul_names names = {0};
 	const char *file = b->policy.file;
 	const char *slash = strrchr(file, '/'), *pattern = slash ? slash + 1 : file;
 	char folder[PATH_MAX] = ".", absolute[PATH_MAX];
@@ -214,10 +184,10 @@ static int take_files(struct ul_boot *b, const char *target, struct ul_error *er
 				      "Correct [image] file; symlinks are not followed.", -r);
 	if (snprintf(absolute, sizeof(absolute), "%s/%s", target, folder) >= (int)sizeof(absolute))
 		return ul_error_errno(err, UL_E_CONFIG, what, b->policy.file, NULL, ENAMETOOLONG);
-	for (size_t i = 0; i < names.n && b->n_files < UL_BOOT_FILES; i++)
-		if (take(b, dir, absolute, names.list[i]) < 0)
+	for (size_t i = 0; i < names.n && b->files.n < UL_BOOT_FILES; i++)
+		if (take(b, dir, absolute, names.at[i]) < 0)
 			return ul_error_nomem(err, what);
-	if (b->n_files == 0)
+	if (b->files.n == 0)
 		return ul_error_set(
 			err, UL_E_NO_IMAGE, what, b->policy.file, "Put the image there, or correct [image] file.",
 			names.n ? "no file of this name can be used" : "there is no file of this name on %s",
@@ -261,10 +231,12 @@ static int attach(struct ul_boot *b, struct ul_extent *extent, struct ul_error *
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL, errno);
-	if (!S_ISREG(st.st_mode) || b->n_loops == UL_ARRAY_SIZE(b->loops))
-		return ul_error_set(err, UL_E_DEVICE, "opening the image's file", extent->device, NULL,
-				    "it is no regular file, or one too many");
+		return ul_error_errno(err, UL_E_DEVICE, opening, extent->device, NULL, errno);
+	if (!S_ISREG(st.st_mode))
+		return ul_error_set(err, UL_E_DEVICE, opening, extent->device, NULL, "it is not a regular file");
+	if (b->n_loops == UL_ARRAY_SIZE(b->loops))
+		return ul_error_set(err, UL_E_DEVICE, opening, extent->device, NULL,
+				    "%zu partitions of files are loop devices already", b->n_loops);
 	(void)ul_modules_load(b, "loop");
 	r = ul_loop_attach(b->dev_dir, fd, extent->offset, extent->size, path, &b->loops[b->n_loops]);
 	if (r < 0)

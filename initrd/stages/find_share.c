@@ -9,8 +9,10 @@
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/devices.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 #include "initrd/policy/share.h"
 
 static const char what[] = "mounting the shared directory";
@@ -32,8 +34,7 @@ static int try_mount(struct ul_boot *b, const struct ul_share *share, struct ul_
 	if (errno == ENODEV)
 		return ul_error_set(err, UL_E_MODULE, what, kind->name, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
-	return ul_error_errno(err, UL_E_FILESYSTEM, what, b->policy.lower_share, "Look at what the host says of it.",
-			      errno);
+	return ul_error_errno(err, UL_E_FILESYSTEM, what, b->policy.lower_share, "Look into the host's log.", errno);
 }
 
 static int wait_and_mount(struct ul_boot *b, const struct ul_share *share, struct ul_error *err)
@@ -51,7 +52,7 @@ static int wait_and_mount(struct ul_boot *b, const struct ul_share *share, struc
 	} while (ul_devices_wait(b, &wait));
 	return ul_error_set(err, UL_E_DEVICE, what, b->policy.lower_share,
 			    "Have the host share a directory with this tag.",
-			    "this machine has no %s device of the tag %s after %g s", share->kind->name, share->tag,
+			    "no %s device with the tag %s appeared in %g s", share->kind->name, share->tag,
 			    (double)b->policy.timeout_us / 1e6);
 }
 

@@ -10,8 +10,9 @@
  *   /run/systemd/system/underlay.service inside another initramfs: the unit that ran us, so that the system's manager
  *                                        knows it, and systemd-analyze tells its time
  *   /etc/machine-id                      on a root that is ours: the upper's own, which outlives images; an empty file
- *                                        where the upper is volatile. Without the file every boot would be a first boot.
- *   /etc/os-release                      likewise, inside another initramfs: systemd refuses to go to a root without
+ *                                        where the upper is volatile. Without it every boot would be a first boot.
+ *   /etc/os-release                      on a root that is ours, inside another initramfs: systemd does not go to a
+ *                                        root without it
  *
  * None of it is needed to start the system, so a failure is told and the boot goes on.
  */
@@ -29,7 +30,9 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 
 #define MACHINE_ID     "machine-id" /* on the upper's filesystem */
 #define MACHINE_ID_LEN 32           /* hex digits; a newline follows */
@@ -75,7 +78,7 @@ static void link_system(const struct ul_boot *b)
 static void write_environment(const struct ul_boot *b)
 {
 	const char *system = ul_boot_system(b);
-	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *init = b->policy.init;
 	ul_autofree char *path = ul_path_join(b->run_dir, "system.env");
 	ul_autobuffer struct ul_buffer text = {0};
 	int r = path ? ul_buffer_printf(&text, "UNDERLAY_SYSTEM=%s\nUNDERLAY_INIT=%s/%s\n", system, system, init)

@@ -1,6 +1,5 @@
 #include "initrd/stages/lower_foreign.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/exchange/import.h"
@@ -32,34 +32,20 @@ bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
 
 /* ---- the store ---- */
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-/* 1: the directory holds store paths; 0: it does not, or is none; negative errno. */
+/* 1: the directory holds store paths; 0: it does not, or is not a directory; negative errno. */
 static int is_store(int root_fd, const char *path)
 {
-	UL_CLEANUP(close_dir) DIR *dir = NULL;
-	int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autodir DIR *dir = NULL;
 	uint8_t digest[UL_DIGEST_SIZE];
 	struct dirent *entry;
+	int r = ul_dir_open(root_fd, path, &dir);
 
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		int errnum = errno;
-
-		close(fd);
-		return -errnum;
-	}
-	errno = 0;
-	for (size_t n = 0; n < LOOKED_AT && (entry = readdir(dir)); n++)
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0;
+	for (size_t n = 0; r >= 0 && n < LOOKED_AT && (r = ul_dir_next(dir, &entry)) > 0; n++)
 		if (ul_store_base_parse(entry->d_name, strlen(entry->d_name), digest))
 			return 1;
-	return errno ? -errno : 0;
+	return r < 0 ? r : 0;
 }
 
 static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
@@ -104,7 +90,7 @@ static int import(struct ul_lower *lower, const struct ul_buffer *text, const ch
 	return r;
 }
 
-/* 1: the manifest is made; 0: there is no such file. */
+/* 1: the manifest is made; 0: the image does not have this file. */
 static int take_registration(struct ul_lower *lower, int root_fd, const char *path, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -128,7 +114,7 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 	char in_store[PATH_MAX];
 	int r;
 
-	if (asked && *asked) {
+	if (asked) {
 		while (*asked == '/')
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
@@ -148,13 +134,12 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		r = take_registration(lower, root_fd, in_store, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (b->policy.manifest == 0)
+	if (b->policy.manifest == UL_REQUIRED)
 		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
-				    "Put a registration into the image, or set [lower] manifest = "
-				    "optional.",
+				    "Put a registration into the image, or set [lower] manifest = optional.",
 				    "it has neither a manifest nor a registration of its paths");
-	ul_log(UL_LOG_WARNING, "lower: the image registers no path: Nix will know none of its store, and must not "
-			       "collect garbage");
+	ul_log(UL_LOG_WARNING,
+	       "lower: the image does not register its paths: Nix will not know them, and must not collect garbage");
 	return 0;
 }
 
@@ -166,12 +151,10 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	const char *name = b->policy.name;
 
 	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
-	if (name && *name && b->policy.pinned_len == 0)
+	if (name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
 				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
-				    "the policy wants %s, and nothing sealed in this image tells "
-				    "its name",
-				    name);
+				    "the policy wants %s, and nothing sealed in this image tells its name", name);
 	info->name = strdup(lower->slot.name);
 	info->version = strdup(lower->slot.version);
 	info->store_dir = strdup(UL_PATH_STORE);

@@ -1,6 +1,7 @@
 /*
  * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw. After: /nix/store of
- * the new root is the overlay of both.
+ * the new root is the overlay of both. Or the kernel refused the upper of a disk, and a tmpfs has taken its place, as
+ * the policy permits: that one wants a database, so the boot goes back.
  *
  * The kernel shows the strings of mount time in /proc/mounts for ever, and Nix compares them with the paths
  * it knows: so the mount is made from inside the new root. It is the classic mount(2), source `overlay`, one
@@ -14,9 +15,11 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/base/modules.h"
+#include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "mounting the overlay";
+static const char what[] = "mounting the overlay";
 
 /*
  * index=off, metacopy=off: an upper that meets another lower must not find stale file handles.
@@ -45,21 +48,9 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 	const struct ul_upper *u = &b->upper;
 
 	if (!u->persistent)
-		return ul_error_errno(err, UL_E_OVERLAY, WHAT, options, NULL, error);
-	return ul_error_set(err, UL_E_OVERLAY, WHAT, options,
-			    "The kernel's log says what it misses; the disk itself is whole.",
+		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
+	return ul_error_set(err, UL_E_OVERLAY, what, options, "The kernel's log says why; the disk itself is sound.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
-}
-
-/* A tmpfs has taken the upper's place: it wants a database too. */
-static int begin_again(struct ul_boot *b, const char *options, struct ul_error *err)
-{
-	int r = ul_stage_database(b, err);
-
-	if (r < 0)
-		return r;
-	r = mount_inside(b, options);
-	return r < 0 ? explain(b, options, -r, err) : 0;
 }
 
 int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
@@ -77,14 +68,15 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 		at += (size_t)snprintf(options + at, sizeof(options) - at, ",upperdir=%s,workdir=%s,%s",
 				       UL_PATH_UPPER_STORE, UL_PATH_UPPER_WORK, OPTIONS);
 	if (at >= sizeof(options))
-		return ul_error_set(err, UL_E_OVERLAY, WHAT, UL_PATH_STORE, NULL, "too many lowers for one mount");
+		return ul_error_set(err, UL_E_OVERLAY, what, UL_PATH_STORE, NULL, "too many lowers for one mount");
 	(void)ul_modules_load(b, "overlay");
 	r = mount_inside(b, options);
 	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_MODULE, WHAT, "overlay", "Build the initramfs with this module.",
+		return ul_error_set(err, UL_E_MODULE, what, "overlay", "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	if (r == 0)
 		return 0;
-	r = explain(b, options, -r, err);
-	return ul_upper_give_up(b, err) == 0 ? begin_again(b, options, err) : r;
+	(void)explain(b, options, -r, err);
+	r = ul_upper_give_up(b, err);
+	return r == 0 ? UL_STAGE_BACK : r;
 }

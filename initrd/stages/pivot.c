@@ -1,9 +1,8 @@
 /*
- * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie in
- * the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in
- * our place. Does not return when it succeeds. PID 1 only.
+ * Stage pivot. Before: the new root is complete; /dev, /proc, /sys and /run are still the initramfs'. After: they lie
+ * in the new root, which is /; the initramfs' files are deleted and their memory is free; the system's init runs in our
+ * place. Does not return when it succeeds. PID 1 only.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,34 +16,37 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "initrd/base/boot.h"
-#include "initrd/report/damage.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
+#include "initrd/report/damage.h"
 #include "initrd/report/last_failure.h"
 #include "initrd/report/state.h"
+#include "initrd/stages/stages.h"
+
+static const char starting[] = "starting the system's init";
 
 static const char *const api[] = {"/dev", "/proc", "/sys", "/run"};
 
 /*
- * Delete what lies below the directory, never beyond the filesystem it is on. What cannot be deleted
- * costs memory, no more: the boot goes on.
+ * Delete what lies below the directory, never beyond the filesystem it is on. What cannot be deleted, or
+ * not even be read, costs memory, no more: the boot goes on. fd is taken over.
  */
 static void empty_directory(int fd, dev_t dev)
 {
-	DIR *dir = fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 
-	if (!dir) {
-		close(fd);
+	if (ul_dir_of(fd, &dir) < 0)
 		return;
-	}
-	while ((entry = readdir(dir))) {
+	while (ul_dir_next(dir, &entry) > 0) {
 		struct stat st;
 		int child;
 
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
-		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
 			continue;
 		if (S_ISDIR(st.st_mode)) {
 			child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -53,10 +55,9 @@ static void empty_directory(int fd, dev_t dev)
 		}
 		(void)unlinkat(fd, entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
 	}
-	closedir(dir);
 }
 
-/* Only the kernel's own rootfs is emptied: whatever else / may be, it is somebody's. */
+/* Only the kernel's own rootfs is emptied: any other / belongs to somebody. */
 static void empty_initramfs(int fd)
 {
 	struct statfs fs;
@@ -109,7 +110,7 @@ static void restore_process(void)
 
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 {
-	const char *name = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *name = b->policy.init;
 	char *const environment[] = {(char *)"HOME=/", (char *)"TERM=linux", NULL};
 	char init[PATH_MAX];
 	char *const arguments[] = {init, NULL};
@@ -132,8 +133,8 @@ int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 	restore_process();
 	execve(init, arguments, environment);
 	if (errno == EIO)
-		return ul_error_set(err, UL_E_CORRUPT, "starting the system's init", init, "Write the image again.",
+		return ul_error_set(err, UL_E_CORRUPT, starting, init, "Write the image again.",
 				    "a block of it or of its interpreter cannot be read");
-	return ul_error_errno(err, UL_E_NO_SYSTEM, "starting the system's init", init,
+	return ul_error_errno(err, UL_E_NO_SYSTEM, starting, init,
 			      "Its interpreter and libraries must be in the image too.", errno);
 }

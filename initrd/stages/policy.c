@@ -13,8 +13,17 @@
 #include "common/paths.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 
-static const enum ul_log_level levels[] = {UL_LOG_ERROR, UL_LOG_WARNING, UL_LOG_INFO, UL_LOG_DEBUG};
+static const char reading_policy[] = "reading the policy";
+static const char reading_cmdline[] = "reading the kernel command line";
+
+static const enum ul_log_level levels[] = {
+	[UL_POLICY_LOG_ERROR] = UL_LOG_ERROR,
+	[UL_POLICY_LOG_WARNING] = UL_LOG_WARNING,
+	[UL_POLICY_LOG_INFO] = UL_LOG_INFO,
+	[UL_POLICY_LOG_DEBUG] = UL_LOG_DEBUG,
+};
 
 static void log_library_line(const char *line)
 {
@@ -29,14 +38,14 @@ static int read_configuration(struct ul_boot *b, struct ul_error *err)
 	int r;
 
 	if (!path)
-		return ul_error_nomem(err, "reading the policy");
+		return ul_error_nomem(err, reading_policy);
 	r = ul_read_file(AT_FDCWD, path, UL_CONFIG_MAX, &text);
 	if (r == -ENOENT) {
 		ul_log(UL_LOG_INFO, "policy: there is no %s: the defaults hold", UL_PATH_CONF);
 		return 0;
 	}
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CONFIG, "reading the policy", path, "Build the initramfs again.", -r);
+		return ul_error_errno(err, UL_E_CONFIG, reading_policy, path, "Build the initramfs again.", -r);
 	return ul_policy_parse(&b->policy, (const char *)text.data, text.len, UL_PATH_CONF, err);
 }
 
@@ -48,17 +57,28 @@ static int read_cmdline(struct ul_boot *b, struct ul_error *err)
 	int r = 0;
 
 	if (!path)
-		return ul_error_nomem(err, "reading the kernel command line");
+		return ul_error_nomem(err, reading_cmdline);
 	if (b->cmdline)
 		r = ul_buffer_append(&text, b->cmdline, strlen(b->cmdline));
 	else
 		r = ul_read_file(AT_FDCWD, path, UL_CMDLINE_MAX, &text);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CMDLINE, "reading the kernel command line", path, NULL, -r);
+		return ul_error_errno(err, UL_E_CMDLINE, reading_cmdline, path, NULL, -r);
 	r = ul_cmdline_parse((const char *)text.data, text.len, &cmdline, err);
 	if (r == 0)
 		r = ul_policy_apply(&b->policy, &cmdline, err);
 	ul_cmdline_free(&cmdline);
+	return r;
+}
+
+/* `initrd build` tells these too; a policy that came into an initramfs by another way is told of here only. */
+static int tell_idle(const struct ul_boot *b, struct ul_error *err)
+{
+	ul_autonames struct ul_names idle = {0};
+	int r = ul_policy_idle(&b->policy, &idle, err);
+
+	for (size_t i = 0; i < idle.n; i++)
+		ul_log(UL_LOG_INFO, "policy: %s", idle.at[i]);
 	return r;
 }
 
@@ -74,10 +94,10 @@ int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 	 * take anyway.
 	 */
 	(void)json_global_set_string_hash(JSON_C_STR_HASH_PERLLIKE);
-	r = certs ? read_configuration(b, err) : ul_error_nomem(err, "reading the policy");
+	r = certs ? read_configuration(b, err) : ul_error_nomem(err, reading_policy);
 
 	if (r < 0) {
-		/* Half a policy is none: what failure does is then the default too. */
+		/* Half a policy does not count: what a failure leads to is then the default, too. */
 		ul_policy_free(&b->policy);
 		ul_policy_init(&b->policy);
 		return r;
@@ -89,7 +109,10 @@ int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 	ul_log_set_level(levels[b->policy.log_level]);
 	if (b->no_new_code)
 		ul_log(UL_LOG_DEBUG, "early: no writable memory becomes code");
-	ul_verity_set_log(b->policy.log_level == 3 ? log_library_line : NULL);
+	ul_verity_set_log(b->policy.log_level == UL_POLICY_LOG_DEBUG ? log_library_line : NULL);
+	r = tell_idle(b, err);
+	if (r < 0)
+		return r;
 	r = ul_trust_load_dir(AT_FDCWD, certs, &b->trust, err);
 	if (r < 0)
 		return r;

@@ -1,21 +1,26 @@
 /*
  * Stage reconcile. Before: lower and upper are mounted. After: nothing in the upper hides a sealed path, and Nix's
- * database in it is right for this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy says so, a
- * lower that would cost the upper valid paths is refused before anything was written: the next slot is tried.
+ * database in it is right for this lower (dbgen/reconcile/reconcile.h tells how, and in which order). Where the policy
+ * says so, a lower that would cost the upper valid paths is refused before anything was written: the next slot is
+ * tried.
  *
  * An upper on tmpfs was made by stage upper a moment ago: it is shown to be empty, so there is nothing to reconcile.
  * Should it not be, it is not the upper that we made.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/dir.h"
 #include "common/encoding.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/database_mode.h"
+#include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
 #define LOGGED 10 /* names of one action on the console; all are in report.json */
@@ -23,20 +28,18 @@
 static int check_empty(struct ul_boot *b, struct ul_error *err)
 {
 	static const char what[] = "checking the upper against the lower";
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	char path[PATH_MAX];
-	DIR *dir = opendir(ul_boot_path(b, UL_PATH_UPPER_STORE, path));
-	int r = 0;
+	int r = ul_dir_open(AT_FDCWD, ul_boot_path(b, UL_PATH_UPPER_STORE, path), &dir);
 
-	if (!dir)
-		return ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, errno);
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = ul_error_set(err, UL_E_RECONCILE, what, entry->d_name, NULL, "a new upper must be empty");
-	if (r == 0 && errno != 0)
-		r = ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, errno);
-	closedir(dir);
-	return r;
+	if (r == 0)
+		r = ul_dir_next(dir, &entry);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_RECONCILE, what, path, NULL, -r);
+	if (r > 0)
+		return ul_error_set(err, UL_E_RECONCILE, what, entry->d_name, NULL, "a new upper must be empty");
+	return 0;
 }
 
 static void tell_item(const struct ul_reconcile_item *item)
@@ -87,10 +90,10 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		.upper_fd = b->upper.fd,
 		.upper_path = ul_boot_path(b, UL_PATH_UPPER, upper),
 		.lower = {.manifest = lower->manifest, .name = lower->info.name, .version = lower->info.version},
-		.refuse = p->vanished == 1,
-		.check_always = p->database_check == 1,
+		.refuse = p->vanished == UL_VANISHED_REFUSE,
+		.check_always = p->database_check == UL_DATABASE_CHECK_ALWAYS,
 		.quarantine_age = p->quarantine_age_us / 1000000,
-		.quarantine_size = p->quarantine_size,
+		.quarantine_size = p->quarantine_size_bytes,
 	};
 	int r;
 

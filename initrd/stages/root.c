@@ -15,6 +15,8 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
+#include "initrd/stages/stages.h"
 
 static const struct {
 	const char *path;
@@ -22,12 +24,12 @@ static const struct {
 	const char *why;
 } dirs[] = {
 	{"/proc", 0555, "the API mounts move here"},
-	{"/sys", 0555, "likewise"},
-	{"/dev", 0755, "likewise"},
-	{"/run", 0755, "likewise"},
+	{"/sys", 0555, "the API mounts move here"},
+	{"/dev", 0755, "the API mounts move here"},
+	{"/run", 0755, "the API mounts move here"},
 	{"/tmp", 01777, "for everybody"},
 	{"/etc", 0755, "the system's init fills it"},
-	{"/var", 0755, "likewise"},
+	{"/var", 0755, "the system's init fills it"},
 	{"/root", 0700, "root's home"},
 	{"/nix", 0755, "the store's mounts"},
 	{UL_PATH_LOWER, 0755, "mount point of the lower"},
@@ -57,15 +59,16 @@ int ul_stage_root(struct ul_boot *b, struct ul_error *err)
 		r = is_mount_point(b->root, &mounted);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "making the new root", b->root, NULL, -r);
-	if (b->policy.root_size)
-		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)b->policy.root_size);
+	if (b->policy.root_size_bytes)
+		snprintf(options, sizeof(options), "mode=0755,size=%llu",
+			 (unsigned long long)b->policy.root_size_bytes);
 	if (!mounted && mount("tmpfs", b->root, "tmpfs", 0, options) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "mounting the new root's tmpfs", b->root, NULL, errno);
 	b->root_is_ours = !mounted;
 	for (size_t i = 0; i < UL_ARRAY_SIZE(dirs); i++) {
 		ul_boot_path(b, dirs[i].path, path);
 		if (mkdir(path, dirs[i].mode) == 0) {
-			/* The umask does not know the sticky bit's worth. */
+			/* The umask takes away what /tmp wants: that everybody may write there. */
 			if (chmod(path, dirs[i].mode) == 0)
 				continue;
 		} else if (errno == EEXIST && lstat(path, &st) == 0) {

@@ -1,7 +1,7 @@
 /*
  * Stage system. Before: the new root is complete but for the API mounts. After: b->profile is the system that the
  * upper's profile leads to, if the policy wants that one and it can be started; else the image's system is, and
- * b->profile_why tells why. A profile that is no good is no failure: the device must boot.
+ * b->profile_why tells why. A bad profile is not a failure: the device must boot.
  *
  * The links are followed by hand, from a descriptor and by names that are ours: /nix/var/nix/profiles/system ->
  * system-N-link -> a store path. Valid is what the lower's manifest or the upper's database has.
@@ -18,14 +18,16 @@
 #include "common/paths.h"
 #include "common/sqlite.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "initrd/stages/system_path.h"
 
 #define PROFILES  UL_PATH_VAR "/nix/profiles"
 #define HOPS_MAX  4        /* links of the profile */
 #define STEPS_MAX 10000000 /* of SQLite's machine: an index is walked in hundreds */
 
-static const char WHAT[] = "following the system's profile";
+static const char what[] = "following the system's profile";
 
 /* Where the profile leads, in path. */
 static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
@@ -34,26 +36,24 @@ static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
 	char name[NAME_MAX + 1] = "system";
 
 	if (dir < 0)
-		return ul_error_errno(err, UL_E_NO_SYSTEM, WHAT, PROFILES, NULL, errno);
+		return ul_error_errno(err, UL_E_NO_SYSTEM, what, PROFILES, NULL, errno);
 	for (int hop = 0; hop < HOPS_MAX; hop++) {
 		ssize_t len = readlinkat(dir, name, path, PATH_MAX - 1);
 		const char *rest = path;
 
 		if (len < 0)
-			return ul_error_errno(err, UL_E_NO_SYSTEM, WHAT, name, NULL, errno);
+			return ul_error_errno(err, UL_E_NO_SYSTEM, what, name, NULL, errno);
 		path[len] = '\0';
 		if (ul_is_store_path(path))
 			return 0;
 		if (!strncmp(path, PROFILES "/", strlen(PROFILES "/")))
 			rest += strlen(PROFILES "/");
 		if (!*rest || *rest == '.' || strchr(rest, '/') || strlen(rest) > NAME_MAX)
-			return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, name, NULL,
-					    "it leads to %.150s, which is neither a generation nor "
-					    "a store path",
-					    path);
+			return ul_error_set(err, UL_E_NO_SYSTEM, what, name, NULL,
+					    "it leads to %.150s, which is neither a generation nor a store path", path);
 		memmove(name, rest, strlen(rest) + 1);
 	}
-	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, "system", NULL, "more than %d links", HOPS_MAX);
+	return ul_error_set(err, UL_E_NO_SYSTEM, what, "system", NULL, "it has more than %d links", HOPS_MAX);
 }
 
 static int give_up(void *unused)
@@ -62,7 +62,7 @@ static int give_up(void *unused)
 	return 1;
 }
 
-/* 1: the upper's database calls it valid; 0: no; -1: it cannot be read. */
+/* 1: the upper's database calls the path valid; 0: it does not; -1: it cannot be read. */
 static int database_has(const struct ul_boot *b, const char *path)
 {
 	char file[PATH_MAX];
@@ -101,18 +101,18 @@ static int check_valid(struct ul_boot *b, const char *path, struct ul_error *err
 	has = database_has(b, path);
 	if (has == 1)
 		return 0;
-	return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, path, NULL, "%s",
+	return ul_error_set(err, UL_E_NO_SYSTEM, what, path, NULL, "%s",
 			    has == 0 ? "Nix's database does not call it valid" : "Nix's database cannot be read");
 }
 
 static int choose(struct ul_boot *b, char path[PATH_MAX], struct ul_error *err)
 {
-	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *init = b->policy.init;
 	ul_autoclose int root_fd = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (root_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, b->root, NULL, errno);
+		return ul_error_errno(err, UL_E_SYSTEM, what, b->root, NULL, errno);
 	r = follow(root_fd, path, err);
 	if (r == 0)
 		r = check_valid(b, path, err);
@@ -126,13 +126,13 @@ int ul_stage_system(struct ul_boot *b, struct ul_error *err)
 	if (b->policy.system_from != UL_SYSTEM_FROM_PROFILE)
 		return 0;
 	if (choose(b, path, &b->profile_why) < 0) {
-		ul_log(UL_LOG_WARNING, "system: %s The image's is started.",
+		ul_log(UL_LOG_WARNING, "system: %s The image's system is started.",
 		       ul_error_sentence(&b->profile_why, sentence, sizeof(sentence)));
 		return 0;
 	}
 	b->profile = strdup(path);
 	if (!b->profile)
-		return ul_error_nomem(err, WHAT);
+		return ul_error_nomem(err, what);
 	ul_log(UL_LOG_INFO, "system: %s, of the upper's profile", path);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * Stage upper. Before: the new root has its directories; the lower is mounted. After: a writable filesystem lies at
- * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/ is
- * bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
+ * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/
+ * is bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
  * found, made where the policy says so and nothing is there, checked, mounted nosuid,nodev.
  *
  * Where that fails the policy decides: the boot fails, or a tmpfs takes its place, and then the log, state.json and the
@@ -20,6 +20,7 @@
 #include "common/paths.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
 /* What was found decides: 0: there is a filesystem to mount. */
@@ -30,10 +31,9 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 
 	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
 		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Take the feature off (of ext4: tune2fs -O ^casefold, where no "
-				    "directory uses it), or make the filesystem anew.",
-				    "its %s has the feature casefold, and the kernel lays no overlay "
-				    "over such a one",
+				    "Take the feature off (ext4: tune2fs -O ^casefold, where no directory uses it), "
+				    "or make the filesystem anew.",
+				    "its %s has the feature casefold, and the kernel refuses to lay an overlay over it",
 				    found->fs->name);
 	if (found->content == UL_UPPER_FILESYSTEM)
 		return 0;
@@ -44,7 +44,7 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 					   : "Make the filesystem, or name another device.",
 				    "%s", found->holds);
 	if (found->content == UL_UPPER_HALF)
-		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted: again", device);
+		ul_log(UL_LOG_WARNING, "upper: making the filesystem on %s was interrupted; it is made again", device);
 	found->fs = ul_upper_fs_permitted(&b->policy, 0);
 	b->upper.fresh = true;
 	return ul_upper_format(fd, device, &b->policy, found, err);
@@ -79,16 +79,6 @@ static int open_device(const char *device, int *ret_fd, struct ul_error *err)
 	return 0;
 }
 
-static int open_root(struct ul_boot *b, struct ul_error *err)
-{
-	char path[PATH_MAX];
-
-	b->upper.fd = open(ul_boot_path(b, UL_PATH_UPPER, path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (b->upper.fd < 0)
-		return ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno);
-	return ul_upper_layout(b, err);
-}
-
 static int open_disk(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
@@ -110,72 +100,7 @@ static int open_disk(struct ul_boot *b, struct ul_error *err)
 		return r;
 	u->persistent = true;
 	snprintf(u->filesystem, sizeof(u->filesystem), "%s", found.fs->name);
-	return open_root(b, err);
-}
-
-static int open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err)
-{
-	char path[PATH_MAX], options[64] = "mode=0755,size=50%";
-
-	if (size)
-		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)size);
-	ul_boot_path(b, UL_PATH_UPPER, path);
-	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL, errno);
-	b->upper.fresh = true;
-	snprintf(b->upper.filesystem, sizeof(b->upper.filesystem), "tmpfs");
-	return open_root(b, err);
-}
-
-/* Nothing of the disk's upper stays but the reason, for everybody who asks. */
-static int fall_back(struct ul_boot *b, struct ul_error *err)
-{
-	struct ul_upper *u = &b->upper, none = {.fd = -1, .lock_fd = -1};
-	char path[PATH_MAX], sentence[1200];
-
-	ul_cleanup_close(&u->lock_fd);
-	ul_cleanup_close(&u->fd);
-	if (u->persistent && umount2(ul_boot_path(b, UL_PATH_UPPER, path), MNT_DETACH) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "unmounting the upper", path, NULL, errno);
-	*u = none;
-	u->fallback = true;
-	u->why = *err;
-	ul_log(UL_LOG_WARNING, "upper: %s", ul_error_sentence(err, sentence, sizeof(sentence)));
-	ul_log(UL_LOG_WARNING, "upper: a tmpfs takes its place, as the policy says: what is written "
-			       "is lost at the next boot");
-	/* [upper] size was meant for the disk. */
-	return open_tmpfs(b, 0, err);
-}
-
-static int bind_state(struct ul_boot *b, struct ul_error *err)
-{
-	char path[PATH_MAX], target[PATH_MAX];
-
-	ul_boot_path(b, UL_PATH_UPPER_VAR, path);
-	ul_boot_path(b, UL_PATH_VAR, target);
-	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
-	return 0;
-}
-
-int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
-{
-	char path[PATH_MAX];
-	int r;
-
-	if (!b->upper.persistent || b->policy.upper_missing != UL_UPPER_MISSING_TMPFS)
-		return -(int)err->code;
-	if (umount2(ul_boot_path(b, UL_PATH_VAR, path), MNT_DETACH) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "unmounting Nix's state", path, NULL, errno);
-	r = fall_back(b, err);
-	if (r == 0)
-		r = bind_state(b, err);
-	b->upper.mounted = r == 0;
-	/* What was found and written on the disk does not hold for it. */
-	ul_reconcile_report_free(&b->reconcile);
-	b->reconciled = false;
-	b->n_gcroots = 0;
-	return r;
+	return ul_upper_open_root(b, err);
 }
 
 int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
@@ -185,11 +110,11 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 
 	if (b->upper.mounted)
 		return 0;
-	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : open_tmpfs(b, p->upper_size, err);
+	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : ul_upper_open_tmpfs(b, p->upper_size_bytes, err);
 	if (r < 0 && p->upper_type == UL_UPPER_DISK && p->upper_missing == UL_UPPER_MISSING_TMPFS)
-		r = fall_back(b, err);
+		r = ul_upper_fall_back(b, err);
 	if (r == 0)
-		r = bind_state(b, err);
+		r = ul_upper_bind_state(b, err);
 	if (r < 0)
 		return r;
 	b->upper.mounted = true;

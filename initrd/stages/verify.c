@@ -3,8 +3,8 @@
  * trusted as the policy demands, dm-verity is active over it by parameters that are trusted too, and a
  * first block was read through it. On failure the mapping is gone again.
  *
- * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After: nothing
- * is verified, and everybody who looks at the console has been told.
+ * Where the policy's mode is insecure, before: the last of b->lowers is a directory that the host shares. After:
+ * nothing is verified, and everybody who looks at the console has been told.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,8 @@
 #include "common/encoding.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/base/titles.h"
+#include "initrd/stages/stages.h"
 #include "verity/open/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
@@ -23,10 +25,10 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
 	if (!d->name[0])
 		return 0;
-	if (name && *name && strcmp(name, d->name) != 0)
+	if (name && strcmp(name, d->name) != 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
 				    "Install the image that this machine is meant to start.",
-				    "its label says %s, but signed is the name %s", name, d->name);
+				    "its label says %s, but the signed name is %s", name, d->name);
 	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
 	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
 	return 0;
@@ -35,7 +37,7 @@ static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
 	const struct ul_seal *seal = &lower->seal;
-	char hex[2 * UL_ROOT_HASH_MAX + 1], title[160], by_whom[700] = "pinned";
+	char hex[2 * UL_ROOT_HASH_MAX + 1], title[UL_TITLE_SIZE], by_whom[700] = "pinned";
 
 	switch ((enum ul_verify_mode)b->policy.verify_mode) {
 	case UL_VERIFY_PINNED:
@@ -76,14 +78,14 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
-	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
+	bool by_kernel = p->verify_mode == UL_POLICY_KERNEL || p->verify_mode == UL_POLICY_BOTH;
 	struct ul_seal_policy policy = {
 		.mode = (enum ul_verify_mode)p->verify_mode,
 		.trust = b->trust,
 		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
 		.pinned_root_hash_len = p->pinned_len,
 		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
+		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
 		.rollback_min = p->rollback_min,
 	};
 	struct ul_verity_want want = {

@@ -1,10 +1,11 @@
 /*
- * Checking the upper's filesystem before it is mounted, by its own fsck, which repairs what is safe to repair unasked.
+ * Checking the upper's filesystem. Before: it is not mounted, and may be damaged. After: its own fsck found it sound,
+ * or repaired what is safe to repair unasked; or the initramfs does not have that fsck, and nothing was done.
  *
- * One thing e2fsck leaves to its user that no appliance has: ext4's superblock has 1024 bytes, and a disk that loses power
- * promises no more than whole sectors of 512. Where it wrote one of the two only, the superblock's checksum is wrong,
- * neither kernel nor `e2fsck -p` opens the filesystem, and nothing else is the matter with it. e2fsck replays the
- * journal and sets all right when it is told to start from a copy.
+ * e2fsck leaves one repair to a user, whom an appliance does not have. ext4's superblock has 1024 bytes, and a disk
+ * that loses power promises no more than whole sectors of 512. Where only one of the two was written, the superblock's
+ * checksum is wrong: neither the kernel nor `e2fsck -p` opens the filesystem, though all the rest is sound. e2fsck
+ * replays the journal and repairs it when it is told to start from a copy.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +19,7 @@
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "checking the upper";
+static const char what[] = "checking the upper";
 
 /* fsck's exit status is a sum; the first two mean that all is well now. */
 #define FSCK_CORRECTED 1
@@ -64,7 +65,7 @@ static bool find_copy(const char *device, char ret_block[16], char ret_size[16])
 	return true;
 }
 
-/* *status stays where there is no copy to start from. */
+/* Without a copy to start from *status stays as it is. */
 static int check_from_copy(const char *program, const char *device, const struct ul_upper_fs *fs, int *status,
 			   struct ul_error *err)
 {
@@ -75,7 +76,7 @@ static int check_from_copy(const char *program, const char *device, const struct
 		return 0;
 	ul_log(UL_LOG_WARNING, "upper: %s does not believe the superblock of %s; it starts from the copy in block %s",
 	       fs->fsck, device, block);
-	return ul_run(args, WHAT, NULL, status, err);
+	return ul_run(args, what, NULL, status, err);
 }
 
 int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
@@ -90,7 +91,7 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked", fs->fsck, device);
 		return 0;
 	}
-	r = ul_run(args, WHAT, NULL, &status, err);
+	r = ul_run(args, what, NULL, &status, err);
 	if (r == 0 && status == FSCK_FAILED && !strcmp(fs->name, "ext4"))
 		r = check_from_copy(program, device, fs, &status, err);
 	if (r < 0) {
@@ -99,8 +100,8 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 		return -UL_E_UPPER;
 	}
 	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Repair it on another machine, or make it anew.",
-				    "%s cannot make it whole by itself (its status is %d)", fs->fsck, status);
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
+				    "%s cannot repair it unasked (its status is %d)", fs->fsck, status);
 	if (status)
 		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
 	return 0;

@@ -9,12 +9,12 @@ struct ul_device_names {
 	char label[256];
 };
 
-/* false: no filesystem that is looked for. */
+/* false: the device does not hold a filesystem that is looked for. */
 typedef bool (*ul_identify_fn)(const struct ul_boot *b, int fd, const char *device, struct ul_device_names *ret);
 
 struct ul_devices_found {
 	char found[2][128]; /* the first two */
-	size_t n, n_near;   /* all; of them on the disk of the lower that is open */
+	size_t n, n_near;   /* how many in all; how many on the disk of the lower that is open */
 	char near[128];
 };
 

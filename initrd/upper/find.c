@@ -1,4 +1,7 @@
-/* Which device is the upper's: the policy names it, and what the disks say of themselves is believed in nothing else. */
+/*
+ * Which device is the upper's. Before: the policy names it; it may not be there yet. After: the path of the one device
+ * that has the name. Nothing but that name is believed of what disks say of themselves.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +12,7 @@
 #include "initrd/upper/devices_named.h"
 #include "initrd/upper/upper.h"
 
-static const char WHAT[] = "looking for the upper";
+static const char what[] = "looking for the upper";
 
 /* Its filesystem's label and UUID, of those that an upper may have. */
 static bool identify(const struct ul_boot *b, int fd, const char *device, struct ul_device_names *ret)
@@ -34,7 +37,7 @@ int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err)
 	const char *wrong = ul_upper_parse_name(wanted, &name);
 
 	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, WHAT, wanted, NULL, "%s", wrong);
+		return ul_error_set(err, UL_E_CONFIG, what, wanted, NULL, "%s", wrong);
 	do {
 		struct ul_devices_found s;
 		const char *one;
@@ -48,10 +51,10 @@ int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err)
 			return 0;
 		}
 		if (s.n > 1)
-			return ul_error_set(err, UL_E_UPPER, WHAT, wanted, "Name one of them by its PARTUUID.",
+			return ul_error_set(err, UL_E_UPPER, what, wanted, "Name one of them by its PARTUUID.",
 					    "%zu devices have this name, %s and %s among them", s.n, s.found[0],
 					    s.found[1]);
 	} while (ul_devices_wait(b, &wait));
-	return ul_error_set(err, UL_E_DEVICE, WHAT, wanted, "Check the disk, and that the initramfs has its driver.",
+	return ul_error_set(err, UL_E_DEVICE, what, wanted, "Check the disk, and that the initramfs has its driver.",
 			    "it did not appear in %g s", (double)b->policy.upper_timeout_us / 1e6);
 }

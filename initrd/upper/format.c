@@ -18,7 +18,7 @@
 #include "initrd/upper/upper.h"
 #include "initrd/upper/marker.h"
 
-static const char WHAT[] = "preparing the upper";
+static const char what[] = "preparing the upper";
 
 /* A version 4 UUID (RFC 9562). */
 static int make_uuid(char uuid[UL_UPPER_UUID])
@@ -53,8 +53,8 @@ static int write_marker(int fd, uint64_t size, const struct ul_upper_fs *fs, con
 }
 
 /*
- * The superblock that is half or wholly there would make some mkfs doubt: mkfs.btrfs takes its UUID for another device's.
- * The marker still stands.
+ * The superblock that is half or wholly there would make some mkfs doubt: mkfs.btrfs takes its UUID for another
+ * device's. The marker still stands.
  */
 static int blank_start(int fd)
 {
@@ -76,31 +76,31 @@ static int check_result(int fd, const char *device, const struct ul_upper_fs *fs
 	if (r < 0)
 		return r;
 	if (made.content != UL_UPPER_FILESYSTEM || strcmp(made.uuid, uuid) != 0)
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Check the disk.",
-				    "%s ended well, but no %s of its making is there", fs->mkfs, fs->name);
+		return ul_error_set(err, UL_E_UPPER, what, device, "Check the disk.",
+				    "%s succeeded, but the %s that it should have made is not there", fs->mkfs,
+				    fs->name);
 	return 0;
 }
 
 static int run_mkfs(const char *device, const struct ul_policy *p, const struct ul_upper_fs *fs, const char *uuid,
 		    uint64_t size, struct ul_error *err)
 {
-	const char *label = p->upper_label && *p->upper_label ? p->upper_label : UL_UPPER_LABEL;
 	const char *args[UL_UPPER_ARGS];
 	char program[PATH_MAX], buf[96];
 	int r;
 
 	if (!ul_find_program(fs->mkfs, program))
-		return ul_error_set(err, UL_E_UPPER, WHAT, fs->mkfs, "Build the initramfs with this policy.",
+		return ul_error_set(err, UL_E_UPPER, what, fs->mkfs, "Build the initramfs with this policy.",
 				    "the initramfs does not have the program");
-	ul_upper_mkfs_args(fs, program, device, label, uuid, size, buf, args);
+	ul_upper_mkfs_args(fs, program, device, p->upper_label, uuid, size, buf, args);
 	ul_log(UL_LOG_INFO, "upper: making %s on %s, %.1f MB", fs->name, device, (double)size / 1e6);
-	r = ul_run(args, WHAT, NULL, NULL, err);
+	r = ul_run(args, what, NULL, NULL, err);
 	if (r < 0 && err) {
 		/* The device is what the reader knows; the program's words say the rest. */
 		char why[sizeof(err->why)];
 
 		snprintf(why, sizeof(why), "%s: %.250s", fs->mkfs, err->why);
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Check the disk and its size.", "%s", why);
+		return ul_error_set(err, UL_E_UPPER, what, device, "Check the disk and its size.", "%s", why);
 	}
 	return r;
 }
@@ -110,12 +110,12 @@ int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const
 {
 	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
 	uint64_t room = ul_upper_marker_offset(found->size) - UL_UPPER_EDGE;
-	uint64_t size = p->upper_size ? p->upper_size & ~(uint64_t)(UL_UPPER_EDGE - 1) : room;
+	uint64_t size = p->upper_size_bytes ? p->upper_size_bytes & ~(uint64_t)(UL_UPPER_EDGE - 1) : room;
 	char uuid[UL_UPPER_UUID];
 	int r;
 
 	if (size > room)
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Set a smaller [upper] size.",
+		return ul_error_set(err, UL_E_UPPER, what, device, "Set a smaller [upper] size.",
 				    "%" PRIu64 " bytes are wanted, it has room for %" PRIu64, size, room);
 	/* Made again under the same UUID: the marker stands already, and fits what is half there. */
 	snprintf(uuid, sizeof(uuid), "%s", found->uuid);
@@ -127,15 +127,15 @@ int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const
 			r = write_marker(fd, found->size, fs, uuid);
 	}
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", -r);
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r);
 	r = run_mkfs(device, p, fs, uuid, size, err);
 	if (r < 0)
 		return r;
 	if (fsync(fd) < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", errno);
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", errno);
 	r = check_result(fd, device, fs, uuid, err);
 	if (r < 0)
 		return r;
 	r = write_marker(fd, found->size, NULL, NULL);
-	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", -r) : 0;
+	return r < 0 ? ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r) : 0;
 }

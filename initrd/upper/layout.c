@@ -8,7 +8,6 @@
  * type, or cannot be made usable, is renamed to NAME.bad-N and a new one made. Nobody else writes here before the
  * system starts, so what was checked by descriptor may be used by its path afterwards.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,15 +19,17 @@
 #include <sys/xattr.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
 #define XATTR_MAX 65536 /* bytes of a list: the kernel's limit */
 #define PROBE     ".underlay-probe"
 
-static const char WHAT[] = "preparing the upper's directories";
+static const char what[] = "preparing the upper's directories";
 
 static const struct {
 	const char *parent, *name; /* parent: a path from the upper's root, all of it rows above */
@@ -116,47 +117,55 @@ static int try_writing(int fd)
 	return unlinkat(fd, PROBE, 0) < 0 ? -errno : 0;
 }
 
+/* A directory, and what it must be. */
+struct place {
+	int parent; /* descriptor of the directory that it is in */
+	const char *name;
+	const char *path; /* for messages */
+	mode_t mode;
+	gid_t gid;
+};
+
 /* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
-static int make_right(int fd, const char *path, mode_t mode, gid_t gid, uint32_t *mended)
+static int make_right(int fd, const struct place *p, uint32_t *mended)
 {
 	struct stat st;
 	int n;
 
 	clear_flags(fd);
-	n = remove_xattrs(fd, path);
+	n = remove_xattrs(fd, p->path);
 	if (n < 0)
 		return n;
 	*mended += (uint32_t)n;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* Only what differs is written: a full or worn disk is spared. */
-	if ((st.st_uid != 0 || st.st_gid != gid) && fchown(fd, 0, gid) < 0)
+	if ((st.st_uid != 0 || st.st_gid != p->gid) && fchown(fd, 0, p->gid) < 0)
 		return -errno;
-	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+	if ((st.st_mode & 07777) != p->mode && fchmod(fd, p->mode) < 0)
 		return -errno;
 	return try_writing(fd);
 }
 
-/* Open parent/name as a directory that is right; make it where it is not there. */
-static int open_right(int parent, const char *name, const char *path, mode_t mode, gid_t gid, uint32_t *mended,
-		      int *ret_fd)
+/* Open it as a directory that is right; make it where it is not there. */
+static int open_right(const struct place *p, uint32_t *mended, int *ret_fd)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
-		ul_autoclose int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int r = fd < 0 ? -errno : make_right(fd, path, mode, gid, mended);
+		ul_autoclose int fd = openat(p->parent, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int r = fd < 0 ? -errno : make_right(fd, p, mended);
 
 		if (r == 0) {
 			*ret_fd = ul_steal_fd(&fd);
 			return 0;
 		}
 		if (fd < 0 && r == -ENOENT) {
-			if (mkdirat(parent, name, 0700) < 0)
+			if (mkdirat(p->parent, p->name, 0700) < 0)
 				return -errno;
 			continue;
 		}
 		if (ul_upper_is_medium(-r))
 			return r;
-		r = ul_upper_move_aside(parent, name);
+		r = ul_upper_move_aside(p->parent, p->name);
 		if (r < 0)
 			return r;
 		++*mended;
@@ -166,27 +175,17 @@ static int open_right(int parent, const char *name, const char *path, mode_t mod
 
 static int empty_dir(int fd)
 {
-	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = again < 0 ? NULL : fdopendir(again);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int r = 0;
+	int r = ul_dir_open(fd, ".", &dir);
 
-	if (!dir) {
-		r = -errno;
-		ul_cleanup_close(&again);
-		return r;
-	}
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = ul_remove_tree(fd, entry->d_name);
-	if (r == 0 && errno)
-		r = -errno;
-	closedir(dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		r = ul_remove_tree(fd, entry->d_name);
 	return r;
 }
 
 /* Mode and group of the lower's store: the overlay shows the upper's, and Nix's builders want theirs. */
-static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
+static void store_mode(const struct ul_boot *b, struct place *p)
 {
 	const struct ul_lower *lower = b->n_lowers ? &b->lowers[b->n_lowers - 1] : NULL;
 	char path[PATH_MAX], below[PATH_MAX];
@@ -197,8 +196,8 @@ static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
 	ul_boot_path(b, lower->mount, path);
 	if (snprintf(below, sizeof(below), "%s/%s", path, lower->store) < (int)sizeof(below) &&
 	    lstat(below, &st) == 0 && S_ISDIR(st.st_mode)) {
-		*mode = (st.st_mode & 07777) | 0700;
-		*gid = st.st_gid;
+		p->mode = (st.st_mode & 07777) | 0700;
+		p->gid = st.st_gid;
 	}
 }
 
@@ -206,15 +205,15 @@ static void store_mode(const struct ul_boot *b, mode_t *mode, gid_t *gid)
  * Out of the way, and a new one in its place: what cannot be emptied, being too deep or of a kind that cannot be
  * deleted, or is a subvolume.
  */
-static int make_anew(struct ul_upper *u, int above, const char *name, const char *path, int *fd)
+static int make_anew(struct ul_upper *u, const struct place *p, int *fd)
 {
 	int r;
 
 	u->n_mended++;
 	ul_cleanup_close(fd);
 	*fd = -1;
-	r = ul_upper_move_aside(above, name);
-	return r < 0 ? r : open_right(above, name, path, 0755, 0, &u->n_mended, fd);
+	r = ul_upper_move_aside(p->parent, p->name);
+	return r < 0 ? r : open_right(p, &u->n_mended, fd);
 }
 
 /*
@@ -237,29 +236,28 @@ static int make_dir(struct ul_boot *b, const char *parent, const char *name, boo
 	ul_autoclose int above = openat(u->fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ul_autoclose int fd = -1;
 	char path[PATH_MAX];
-	mode_t mode = 0755;
-	gid_t gid = 0;
+	struct place p = {.parent = above, .name = name, .path = path, .mode = 0755};
 	int r = above < 0 ? -errno : 0;
 
 	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", *parent == '.' ? "" : "/", *parent == '.' ? "" : parent,
 		 name);
 	if (!strcmp(name, "store"))
-		store_mode(b, &mode, &gid);
+		store_mode(b, &p);
 	if (r == 0)
-		r = open_right(above, name, path, mode, gid, &u->n_mended, &fd);
+		r = open_right(&p, &u->n_mended, &fd);
 	if (r == 0)
 		r = is_subvolume(above, fd);
 	if (r == 1 && !strcmp(name, "store"))
-		return ul_error_set(err, UL_E_UPPER, WHAT, path,
+		return ul_error_set(err, UL_E_UPPER, what, path,
 				    "Make it a plain directory, and move into it what it holds.",
 				    "it is a subvolume, out of which nothing can be renamed");
 	if (r >= 0 && emptied && (empty_dir(fd) < 0 || r == 1))
-		r = make_anew(u, above, name, path, &fd);
+		r = make_anew(u, &p, &fd);
 	else if (r == 1)
 		r = 0;
 	if (r == 0 && fsync(above) < 0)
 		r = -errno;
-	return r < 0 ? ul_error_errno(err, UL_E_UPPER, WHAT, path,
+	return r < 0 ? ul_error_errno(err, UL_E_UPPER, what, path,
 				      -r == ENOSPC ? "Free some space on it." : "Check the disk.", -r)
 		     : 0;
 }
@@ -267,10 +265,11 @@ static int make_dir(struct ul_boot *b, const char *parent, const char *name, boo
 int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
-	int r = make_right(u->fd, UL_PATH_UPPER, 0755, 0, &u->n_mended);
+	const struct place top = {.parent = -1, .path = UL_PATH_UPPER, .mode = 0755};
+	int r = make_right(u->fd, &top, &u->n_mended);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, UL_PATH_UPPER, "Check the disk.", -r);
+		return ul_error_errno(err, UL_E_UPPER, what, UL_PATH_UPPER, "Check the disk.", -r);
 	r = ul_upper_lock(u->fd, &u->lock_fd, err);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
 		r = make_dir(b, dirs[i].parent, dirs[i].name, dirs[i].emptied, err);

@@ -1,6 +1,6 @@
 /*
- * The upper's lock, and what has its place taken by something else. The command takes it too (`underlay db reconcile`),
- * so nothing of the boot is wanted here.
+ * The upper's lock, and moving aside what has the wrong type for its place. The command does both, too (`underlay db
+ * reconcile`), so this file needs nothing of the boot but the log.
  */
 #include <errno.h>
 #include <fcntl.h>

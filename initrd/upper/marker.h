@@ -16,5 +16,5 @@ struct ul_upper_marker {
 /* Where it stands on a device of that size in bytes. */
 uint64_t ul_upper_marker_offset(uint64_t size);
 
-/* 1: *ret is it; 0: there is none; -errno. */
+/* 1: *ret is the marker; 0: the device has none; -errno. */
 int ul_upper_marker_read(int fd, uint64_t size, struct ul_upper_marker *ret);

@@ -1,7 +1,10 @@
 /*
- * Mounting the upper's filesystem. By libmount: it tells each failure of mount(2) in words that are worth
- * reading. Its helpers, /etc/fstab, mtab and the retry read-only are switched off: the initramfs has none of them,
- * and another initramfs' must not matter; neither does it want udev.
+ * Mounting the upper's filesystem. Before: its device holds one that the policy permits. After: it is mounted at
+ * /nix/.rw of the new root, nosuid, nodev and writable; or nothing is.
+ *
+ * libmount does it, which tells each failure of mount(2) in words that are worth reading. Its helpers, /etc/fstab, mtab
+ * and the retry read-only are switched off: this initramfs does not have them, and those of another initramfs must not
+ * matter. It does not need udev.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +17,12 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
+#include "initrd/base/modules.h"
 #include "initrd/upper/upper.h"
+
+static const char what[] = "mounting the upper";
 
 static struct libmnt_context *new_context(const char *device, const char *target, const struct ul_upper_fs *fs)
 {
@@ -35,7 +42,6 @@ static struct libmnt_context *new_context(const char *device, const char *target
 static int explain(struct libmnt_context *cxt, int status, const char *device, const struct ul_upper_fs *fs,
 		   struct ul_error *err)
 {
-	static const char what[] = "mounting the upper";
 	int errnum = mnt_context_get_syscall_errno(cxt);
 	char words[256] = "";
 
@@ -70,7 +76,7 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 	(void)ul_modules_load(b, fs->name);
 	cxt = new_context(device, target, fs);
 	if (!cxt)
-		return ul_error_nomem(err, "mounting the upper");
+		return ul_error_nomem(err, what);
 	status = mnt_context_mount(cxt);
 	if (status != 0 || mnt_context_get_status(cxt) != 1)
 		r = explain(cxt, status, device, fs, err);
@@ -80,8 +86,8 @@ int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_
 	/* A filesystem that met its own damage may have made itself read-only. */
 	if (statvfs(target, &st) == 0 && st.f_flag & ST_RDONLY) {
 		(void)umount2(target, MNT_DETACH);
-		return ul_error_set(err, UL_E_UPPER, "mounting the upper", device,
-				    "Repair it on another machine, or make it anew.", "the kernel mounts it read-only");
+		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
+				    "the kernel mounts it read-only");
 	}
 	return 0;
 }

@@ -1,4 +1,8 @@
-/* What is on the upper's device: libblkid, bounded, and the rules by which a device counts as empty. */
+/*
+ * What is on the upper's device. Before: a device that anybody may have written. After: it is known to be empty, half
+ * made by us, a filesystem that the policy permits, or something else; nothing was written. libblkid looks, within
+ * bounds; the rules by which a device counts as empty stand here.
+ */
 #include <blkid/blkid.h>
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +15,7 @@
 #include "initrd/upper/upper.h"
 #include "initrd/upper/marker.h"
 
-static const char WHAT[] = "reading the upper's device";
+static const char what[] = "reading the upper's device";
 
 static void cleanup_probe(blkid_probe *pr)
 {
@@ -35,7 +39,7 @@ static void copy_uuid(blkid_probe pr, struct ul_upper_probe *found)
 }
 
 /*
- * With a superblock whose checksum is wrong a filesystem is damaged, and is what it was: for fsck, not for mkfs.
+ * A filesystem whose superblock has a wrong checksum is damaged, but still a filesystem: it is for fsck, not for mkfs.
  * 0: something was found; 1: nothing; -2: more than one thing; -1: I/O, or no memory.
  */
 static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
@@ -52,7 +56,7 @@ static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 	return blkid_do_safeprobe(pr);
 }
 
-/* Where names of either case are one, overlayfs cannot compare them: it lays no overlay over such a filesystem. */
+/* A filesystem that folds case: overlayfs cannot compare its names, and refuses it. */
 static int read_casefold(int fd, struct ul_upper_probe *found)
 {
 	const struct ul_upper_fs *fs = found->fs;
@@ -93,7 +97,7 @@ static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_pr
 	return r < 0 ? -1 : 0;
 }
 
-/* Anything at all: in found->holds. Of a filesystem its UUID is kept. */
+/* Anything at all: found->holds says what. A filesystem's UUID is kept. */
 static int probe_anything(int fd, struct ul_upper_probe *found)
 {
 	UL_CLEANUP(cleanup_probe) blkid_probe pr = blkid_new_probe();
@@ -162,8 +166,8 @@ static int probe_nothing(int fd, struct ul_upper_probe *found)
 		found->content = UL_UPPER_EMPTY;
 		return 0;
 	}
-	snprintf(found->holds, sizeof(found->holds),
-		 "its %s MiB is not blank, so it holds something that nobody here knows", first ? "last" : "first");
+	snprintf(found->holds, sizeof(found->holds), "its %s MiB is not blank: it holds something unknown",
+		 first ? "last" : "first");
 	return 0;
 }
 
@@ -200,20 +204,20 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct
 	int r = ul_file_size(fd, &found.size), permitted;
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, device, NULL, -r);
 	if (found.size < UL_UPPER_SIZE_MIN)
-		return ul_error_set(err, UL_E_UPPER, WHAT, device, "Give it a larger device.",
+		return ul_error_set(err, UL_E_UPPER, what, device, "Give it a larger device.",
 				    "it has %llu bytes, an upper needs 16 MiB", (unsigned long long)found.size);
 	permitted = probe_permitted(fd, p, &found);
 	if (permitted == -1)
-		return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", errno ? errno : EIO);
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", errno ? errno : EIO);
 	if (permitted == -2) {
 		found.content = UL_UPPER_FOREIGN;
 		snprintf(found.holds, sizeof(found.holds), "it holds signatures of two kinds");
 	} else if (format) {
 		r = probe_for_format(fd, &found, permitted);
 		if (r < 0)
-			return ul_error_errno(err, UL_E_UPPER, WHAT, device, "Check the disk.", -r);
+			return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r);
 	} else if (permitted == 1) {
 		snprintf(found.holds, sizeof(found.holds),
 			 "it holds none of the filesystems that [upper] filesystem permits");

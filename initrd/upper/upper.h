@@ -14,8 +14,8 @@
  *
  * This marker is written before mkfs starts and zeroed, one sector and so at once, when what mkfs wrote is on the
  * medium. mkfs is told to stay away from it. So a cut at any instant leaves an empty device, one with the marker, or
- * a whole filesystem; and a marker whose UUID is not that of what stands on the device is a stale one: what stands
- * there is somebody's, and stays.
+ * a whole filesystem. A marker is stale where its UUID is not that of the filesystem on the device: then somebody
+ * else made that filesystem, and it stays.
  */
 #pragma once
 
@@ -23,15 +23,14 @@
 #include "initrd/policy/upper_fs.h"
 #include "initrd/policy/upper_name.h"
 
-#define UL_UPPER_LABEL    "nix-upper" /* of a filesystem that is made, where the policy gives none */
 #define UL_UPPER_EDGE     (1u << 20)  /* bytes: at both ends of a device that must be blank */
 #define UL_UPPER_SIZE_MIN (16u << 20) /* bytes of a device that a filesystem is made on */
 
 /* ---- finding the device ---- */
 
 /*
- * Wait for the one device that the policy names. -UL_E_DEVICE: it did not appear; -UL_E_UPPER: several have the
- * name, and none of them is guessed at (of several of a PARTTYPE the one on the lower's disk is meant).
+ * Wait for the one device that the policy names. -UL_E_DEVICE: it did not appear; -UL_E_UPPER: several have the name,
+ * and the boot does not guess. (Where several have the PARTTYPE, the one on the lower's disk is meant.)
  */
 int ul_upper_find(struct ul_boot *b, char ret_device[128], struct ul_error *err);
 
@@ -76,9 +75,24 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 /* Mount it nosuid,nodev and writable, or not at all. */
 int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
 
+/* ---- at its place in the new root: open.c ---- */
+
+/* Open what is mounted at UL_PATH_UPPER as b->upper.fd, and lay it out (ul_upper_layout). */
+int ul_upper_open_root(struct ul_boot *b, struct ul_error *err);
+
+/* Mount a tmpfs there, of at most size bytes (0: half of the memory), and open it. */
+int ul_upper_open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err);
+
+/* Bind the upper's var/ to UL_PATH_VAR. */
+int ul_upper_bind_state(struct ul_boot *b, struct ul_error *err);
+
+/* Put a tmpfs in the place of a disk's upper, for the reason *err, which b->upper.why then keeps. */
+int ul_upper_fall_back(struct ul_boot *b, struct ul_error *err);
+
 /*
- * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes its
- * place, and 0 is returned, with nothing left of what stage reconcile found; else *err stays and its code is returned.
+ * The mounted upper turned out to be unusable, for the reason *err: where the policy says on-missing = tmpfs one takes
+ * its place, and 0 is returned, with nothing left of what stage reconcile found; else *err stays and its code is
+ * returned.
  */
 int ul_upper_give_up(struct ul_boot *b, struct ul_error *err);
 

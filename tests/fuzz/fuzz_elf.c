@@ -14,8 +14,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	ul_autofree uint8_t *copy = malloc(len ? len : 1);
 	ul_autoelf struct ul_elf elf = {0};
 	struct ul_error err;
-	const uint8_t *info;
-	size_t info_len;
+	struct ul_elf_bytes info;
 
 	if (!copy)
 		return;
@@ -23,8 +22,8 @@ void fuzz_one(const uint8_t *data, size_t len)
 		memcpy(copy, data, len);
 	m.path = strdup("input");
 	(void)!ul_elf_parse(copy, len, "input", &elf, &err);
-	if (ul_elf_section(copy, len, ".modinfo", "input", &info, &info_len, &err) == 0 && info)
-		(void)!ul_modinfo_parse(info, info_len, &m, &err);
+	if (ul_elf_section(copy, len, ".modinfo", "input", &info, &err) == 0 && info.data)
+		(void)!ul_modinfo_parse(info.data, info.len, &m, &err);
 	/* What is left after stripping is a file that reads as before, or was malformed before. */
 	if (ul_elf_strip(copy, len) > len)
 		abort();

@@ -120,7 +120,7 @@ spoil no-database 'rm var/nix/db/schema'
 refused "attach without a whole database" 26 'database: .*schema: No such file' "" "${attach[@]}"
 tap "the same rebuilt" run true "" "${rebuild[@]}"
 head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img" --read-only
-refused "no filesystem at all" 23 'lower: .*no filesystem that is known here'
+refused "no filesystem at all" 23 'lower: .*a filesystem that is known here'
 make_tree "$tmp/strange" && lower strange squashfs
 # The superblock's number of the compression.
 printf '\11' | dd of="$tmp/strange.img" bs=1 seek=20 conv=notrunc status=none && attach_device "$tmp/strange.img" --read-only

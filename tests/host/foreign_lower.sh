@@ -95,7 +95,7 @@ tap "no registration where it is optional: the store, and no database" run '
 	"" "${system_line[@]}" "${optional[@]}"
 says_so() {
 	run true "" "${system_line[@]}" "${optional[@]}" 2>&1 |
-		grep 'the image registers no path: Nix will know none of its store'
+		grep 'the image does not register its paths: Nix will not know them'
 }
 tap "and the log says what that means" says_so
 refused "nobody names a system" 30 'lower: .*neither the image nor the policy names a system. Set \[system\] path' "" "${optional[@]}"

@@ -81,17 +81,17 @@ go_refused "a directory" 14 'device: .*no file of this name can be used'
 policy /none.img
 go_refused "no such file" 14 "device: looking for the image's file: /none.img: there is no file of this name on $device"
 policy /noise.img
-go_refused "a file that is no image" 14 'device: looking for an image: /noise.img on .*: no file of 1 holds a signed image'
+go_refused "a file that is no image" 14 'device: looking for an image: /noise.img on .*: none of the files .1. holds a signed image'
 on=LABEL=NOWHERE policy /x.img
 go_refused "a device that is not there" 13 'device: looking for an image: /x.img on LABEL=NOWHERE: no disk appeared'
 attach_device "$tmp/GOOD/images/demo_1.2.img"
 policy /x.img
-go_refused "a device without such a filesystem" 23 'device: .*none of these filesystems is on it'
+go_refused "a device without such a filesystem" 23 'device: .*it holds neither vfat, ext4 nor ISO 9660'
 cp "$tmp/BAD.host" "$tmp/twin.host" && attach_device "$tmp/twin.host"
 on=LABEL=BAD policy /real/demo_1.2.img
 go_refused "two devices of one name" 13 'device: .*LABEL=BAD: 2 devices have this name'
 lines=("[image]" "file = /x.img")
-go_refused "a file without its device" 10 'policy: reading \[image\]: .*neither file nor file-device'
+go_refused "a file without its device" 10 'policy: reading \[image\]: .*file is set, and file-device is not'
 policy /x.img "disks = vda"
 go_refused "a file and disks" 10 'policy: reading \[image\]: .*on a disk or in a file, not both'
 on=relative policy /x.img

@@ -81,19 +81,19 @@ find /tmp "$dir" -maxdepth 1 -type f -newer "$dir/passphrase" -exec grep -l "BEG
 [ "$(cat "$dir/out")" = "$dir/stranger.key" ]
 report $? "no decrypted key was left behind"
 
-refused 1 "none of its signatures is by" "inspect does not accept another certificate" \
+refused 1 "did not sign these bytes" "inspect does not accept another certificate" \
 	"$underlay" uki inspect "$dir/signed" --cert "$dir/stranger.crt"
-refused 1 "none of its signatures is by" "inspect does not accept an unsigned UKI" \
+refused 1 "did not sign these bytes" "inspect does not accept an unsigned UKI" \
 	"$underlay" uki inspect "$dir/a" --cert $snakeoil.pem
 cp "$dir/signed" "$dir/altered"
 printf 'x' | dd of="$dir/altered" bs=1 seek=2000000 conv=notrunc status=none
-refused 1 "none of its signatures is by" "inspect does not accept a kernel of which one byte was changed" \
+refused 1 "did not sign these bytes" "inspect does not accept a kernel of which one byte was changed" \
 	"$underlay" uki inspect "$dir/altered" --cert $snakeoil.pem
 refused 1 "does not belong to the certificate" "a key of another certificate is refused" \
 	"$underlay" uki sign "$dir/a" --key "$dir/stranger.key" --cert $snakeoil.pem
 refused 1 "wrong passphrase\|Check the passphrase" "a wrong passphrase is refused" \
 	"$underlay" uki sign "$dir/a" --key $snakeoil.key --cert $snakeoil.pem --passphrase-file "$dir/early"
-refused 1 "no kernel that UEFI can start" "what is no kernel is refused" \
+refused 1 "not a kernel that UEFI can start" "what is no kernel is refused" \
 	"$underlay" uki build -o "$dir/x" --kernel "$dir/initrd" --initrd "$dir/initrd"
 refused 3 "No such file" "a stub that is missing is named" build x --stub /nonexistent.stub
 refused 1 "section .osrel already" "a UKI is no stub" \

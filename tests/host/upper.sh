@@ -155,13 +155,13 @@ torn torn-4k 300M -b 4096
 tap "    where the copy lies with blocks of 4096 bytes" booted "$is_repaired"
 torn torn-stale 64M -b 1024
 tr '\0' x </dev/zero | dd of="$disk" bs=1 seek=$((8193 * 1024 + 0x68)) count=16 conv=notrunc,fsync status=none
-refused "    but not from that of another filesystem" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole by itself .its status is 8' "" "${policy[@]}"
+refused "    but not from that of another filesystem" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot repair it unasked .its status is 8' "" "${policy[@]}"
 torn torn-small 16M -b 4096
-refused "    where it has none, it is not guessed at" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole' "" "${policy[@]}"
+refused "    where it has none, it is not guessed at" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot repair it unasked' "" "${policy[@]}"
 blank damaged 64M && mkfs.ext4 -q "$disk"
 dd if=/dev/urandom of="$tmp/damaged.disk" bs=4096 seek=1 count=600 conv=notrunc status=none
 policy
-refused "what it cannot repair" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot make it whole' "" "${policy[@]}"
+refused "what it cannot repair" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot repair it unasked' "" "${policy[@]}"
 policy "on-missing = tmpfs"
 tap "damaged: a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"e2fsck\")" "$run/state.json"'
 policy "check = no" "on-missing = tmpfs"

@@ -130,10 +130,10 @@ tap_case upper_by_virtiofs
 tap_case store_by_virtiofs
 tap_case plain_by_9p
 tap_case refused virtiofs-absent 13:device-missing reboot \
-	'find: mounting the shared directory: virtiofs:store: this machine has no virtiofs device of the tag store after 5 s' \
+	'find: mounting the shared directory: virtiofs:store: no virtiofs device with the tag store appeared in 5 s' \
 	6.12 "" "virtiofs:other:$store" -- "${insecure[@]}" "share = virtiofs:store"
 tap_case refused 9p-absent 13:device-missing poweroff \
-	'find: mounting the shared directory: 9p:store: this machine has no 9p device of the tag store after 5 s' \
+	'find: mounting the shared directory: 9p:store: no 9p device with the tag store appeared in 5 s' \
 	6.12-generic "" "9p:other:$store" -- "action = poweroff" "${insecure[@]}" "share = 9p:store"
 # What no other lower can stand in for: the first refusal is the boot's.
 tap_case refused virtiofs-unregistered 25:bad-manifest halt \

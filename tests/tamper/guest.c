@@ -22,6 +22,7 @@
 #include "common/cleanup.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
+#include "initrd/stages/stages.h"
 #include "tests/tamper/cases.h"
 
 #define SEED    5

@@ -18,8 +18,11 @@
 
 #include "common/paths.h"
 #include "initrd/base/boot.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/boot/failure.h"
+#include "initrd/boot/run.h"
 #include "initrd/report/state.h"
+#include "initrd/stages/stages.h"
 
 static const char *device;
 
@@ -64,17 +67,17 @@ static int open_device(struct ul_boot *b, struct ul_error *err)
 }
 
 static const struct ul_stage stages[] = {
-	{"policy", ul_stage_policy, 0},
-	{"root", ul_stage_root, 0},
-	{"device", open_device, 0},
-	{"lower", ul_stage_lower, 0},
-	{"upper", ul_stage_upper, 0},
-	{"reconcile", ul_stage_reconcile, 0},
-	{"database", ul_stage_database, 0},
-	{"overlay", ul_stage_overlay, 0},
-	{"system", ul_stage_system, 0},
-	{"handover", ul_stage_handover, 0},
-	{NULL, NULL, 0},
+	{"policy", ul_stage_policy, 0, NULL},
+	{"root", ul_stage_root, 0, NULL},
+	{"device", open_device, 0, NULL},
+	{"lower", ul_stage_lower, 0, NULL},
+	{"upper", ul_stage_upper, 0, NULL},
+	{"reconcile", ul_stage_reconcile, 0, NULL},
+	{"database", ul_stage_database, 0, NULL},
+	{"overlay", ul_stage_overlay, 0, "database"},
+	{"system", ul_stage_system, 0, NULL},
+	{"handover", ul_stage_handover, 0, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
 int main(int argc, char **argv)

@@ -11,7 +11,9 @@
 
 #include "common/json.h"
 #include "initrd/base/boot.h"
+#include "initrd/boot/list.h"
 #include "initrd/base/log.h"
+#include "initrd/boot/run.h"
 #include "initrd/report/state.h"
 
 static char ran[1024]; /* the stages that ran, in order */
@@ -67,12 +69,19 @@ static int fake_last(struct ul_boot *b, struct ul_error *err)
 }
 
 static const struct ul_stage fakes[] = {
-	{"first", fake_first, 0}, {"pid1", fake_last, UL_STAGE_PID1},
-	{"find", fake_find, 0},   {"verify", fake_verify, UL_STAGE_SLOT},
-	{"last", fake_last, 0},   {NULL, NULL, 0},
+	{"first", fake_first, 0, NULL}, {"pid1", fake_last, UL_STAGE_PID1, NULL},
+	{"find", fake_find, 0, NULL},   {"verify", fake_verify, UL_STAGE_SLOT, "find"},
+	{"last", fake_last, 0, NULL},   {NULL, NULL, 0, NULL},
 };
 
-static int boot(struct ul_boot *b, int slots, int bad, int fail, struct ul_error *err)
+/* The same, where the list begins with the stage that it goes back to. */
+static const struct ul_stage find_first[] = {
+	{"find", fake_find, 0, NULL},
+	{"verify", fake_verify, UL_STAGE_SLOT, "find"},
+	{NULL, NULL, 0, NULL},
+};
+
+static int boot_by(const struct ul_stage *stages, struct ul_boot *b, int slots, int bad, int fail, struct ul_error *err)
 {
 	ran[0] = '\0';
 	n_slots = slots;
@@ -80,7 +89,12 @@ static int boot(struct ul_boot *b, int slots, int bad, int fail, struct ul_error
 	fail_last = fail;
 	ul_log_open(NULL, "/dev/null", "/proc");
 	ul_boot_init(b);
-	return ul_boot_run(b, fakes, err);
+	return ul_boot_run(b, stages, err);
+}
+
+static int boot(struct ul_boot *b, int slots, int bad, int fail, struct ul_error *err)
+{
+	return boot_by(fakes, b, slots, bad, fail, err);
 }
 
 static void test_stages_in_order(void **state)
@@ -140,6 +154,77 @@ static void test_many_refusals(void **state)
 	assert_int_equal(boot(&b, 40, 39, 0, &err), 0);
 	assert_int_equal(b.n_refusals, UL_BOOT_REFUSALS);
 	ul_boot_free(&b);
+}
+
+static void test_list_begins_with_find(void **state)
+{
+	struct ul_error err;
+	struct ul_boot b;
+
+	(void)state;
+	assert_int_equal(boot_by(find_first, &b, 2, 1, 0, &err), 0);
+	assert_string_equal(ran, "find verify find verify ");
+	ul_boot_free(&b);
+}
+
+static int fake_undo(struct ul_boot *b, struct ul_error *err)
+{
+	(void)b, (void)err;
+	note("undo");
+	return n_bad-- > 0 ? UL_STAGE_BACK : 0;
+}
+
+static void test_stage_goes_back(void **state)
+{
+	const struct ul_stage stages[] = {
+		{"first", fake_first, 0, NULL},
+		{"last", fake_last, 0, NULL},
+		{"undo", fake_undo, 0, "last"},
+		{NULL, NULL, 0, NULL},
+	};
+	struct ul_error err;
+	struct ul_boot b;
+
+	(void)state;
+	assert_int_equal(boot_by(stages, &b, 0, 2, 0, &err), 0);
+	assert_string_equal(ran, "first last undo last undo last undo ");
+	assert_int_equal(b.n_times, 3);
+	ul_boot_free(&b);
+}
+
+/* A row that names no earlier one has nowhere to go: a failure, not a crash. */
+static void test_nowhere_to_go_back(void **state)
+{
+	const struct ul_stage stages[] = {
+		{"undo", fake_undo, 0, "last"},
+		{"last", fake_last, 0, NULL},
+		{NULL, NULL, 0, NULL},
+	};
+	struct ul_error err;
+	struct ul_boot b;
+
+	(void)state;
+	assert_int_equal(boot_by(stages, &b, 0, 1, 0, &err), -UL_E_SYSTEM);
+	assert_string_equal(ran, "undo ");
+	assert_string_equal(b.failed_stage, "undo");
+	ul_boot_free(&b);
+}
+
+/* The boot's own list: what a row goes back to stands before it, and a slot can be refused. */
+static void test_own_list(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	for (const struct ul_stage *s = ul_stages; s->name; s++, n++) {
+		const struct ul_stage *back = ul_stages;
+
+		assert_true(!(s->flags & UL_STAGE_SLOT) || s->back);
+		while (s->back && back < s && strcmp(back->name, s->back) != 0)
+			back++;
+		assert_true(!s->back || back < s);
+	}
+	assert_true(n <= UL_BOOT_STAGES);
 }
 
 static struct json_object *state_of(const struct ul_boot *b, const char *result)
@@ -253,9 +338,11 @@ static void test_state_of_a_boot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stages_in_order),    cmocka_unit_test(test_refused_slots_make_room),
-		cmocka_unit_test(test_no_slot_left),       cmocka_unit_test(test_many_refusals),
-		cmocka_unit_test(test_state_of_a_failure), cmocka_unit_test(test_state_of_a_boot),
+		cmocka_unit_test(test_stages_in_order),       cmocka_unit_test(test_refused_slots_make_room),
+		cmocka_unit_test(test_no_slot_left),          cmocka_unit_test(test_many_refusals),
+		cmocka_unit_test(test_list_begins_with_find), cmocka_unit_test(test_stage_goes_back),
+		cmocka_unit_test(test_nowhere_to_go_back),    cmocka_unit_test(test_own_list),
+		cmocka_unit_test(test_state_of_a_failure),    cmocka_unit_test(test_state_of_a_boot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,9 +24,9 @@ static void reads_a_library(void **state)
 	assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err), 0);
 	assert_int_equal(elf.machine, EM_AARCH64);
 	assert_string_equal(elf.interpreter, LOADER);
-	assert_int_equal(elf.needed.count, 2);
-	assert_string_equal(elf.needed.list[0], "libz.so.1");
-	assert_string_equal(elf.needed.list[1], "libc.so.6");
+	assert_int_equal(elf.needed.n, 2);
+	assert_string_equal(elf.needed.at[0], "libz.so.1");
+	assert_string_equal(elf.needed.at[1], "libc.so.6");
 	assert_string_equal(elf.runpath, "/a:$ORIGIN/b");
 	assert_null(elf.rpath);
 	ul_buffer_free(&lib.bytes);
@@ -42,7 +42,7 @@ static void reads_a_static_program(void **state)
 	make_library(&lib, EM_X86_64, NULL, "", DT_RPATH, "/old");
 	assert_int_equal(ul_elf_parse(lib.bytes.data, lib.bytes.len, "x", &elf, &err), 0);
 	assert_null(elf.interpreter);
-	assert_int_equal(elf.needed.count, 0);
+	assert_int_equal(elf.needed.n, 0);
 	assert_string_equal(elf.rpath, "/old");
 	ul_buffer_free(&lib.bytes);
 }
@@ -179,8 +179,8 @@ static void every_defect(void **state)
 		{dynamic_outside, "its dynamic section lies outside the file"},
 		{absurd_dynamic, "its dynamic section lies outside the file"},
 		{two_dynamics, "it has two dynamic sections"},
-		{loader_relative, "the name of its loader is no absolute path"},
-		{loader_unterminated, "the name of its loader is no absolute path"},
+		{loader_relative, "the name of its loader is not an absolute path"},
+		{loader_unterminated, "the name of its loader is not an absolute path"},
 		{strings_unmapped, "its dynamic string table lies outside the file"},
 		{strings_outside, "its dynamic string table lies outside the file"},
 		{name_outside, "a name in its dynamic section lies outside the string table"},
@@ -250,30 +250,29 @@ static void strips_behind_the_segments(void **state)
 	assert_int_equal(header.e_shoff, 0);
 	assert_int_equal(header.e_shnum, 0);
 	assert_int_equal(ul_elf_parse(lib.bytes.data, len, "x", &elf, &err), 0);
-	assert_string_equal(elf.needed.list[0], "liba.so");
+	assert_string_equal(elf.needed.at[0], "liba.so");
 	ul_buffer_free(&lib.bytes);
 }
 
 static void finds_a_section(void **state)
 {
 	ul_autobuffer struct ul_buffer module = {0};
-	const uint8_t *at;
+	struct ul_elf_bytes at;
 	struct ul_error err;
-	size_t len;
 
 	(void)state;
 	make_module(&module, "name=x", 7);
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), 0);
-	assert_int_equal(len, 7);
-	assert_memory_equal(at, "name=x", 7);
-	assert_int_equal(ul_elf_section(module.data, module.len, ".text", "x", &at, &len, &err), 0);
-	assert_null(at);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &err), 0);
+	assert_int_equal(at.len, 7);
+	assert_memory_equal(at.data, "name=x", 7);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".text", "x", &at, &err), 0);
+	assert_null(at.data);
 	for (size_t cut = 0; cut < module.len; cut++) {
 		uint8_t *copy = malloc(cut ? cut : 1);
 
 		assert_non_null(copy);
 		memcpy(copy, module.data, cut);
-		assert_int_equal(ul_elf_section(copy, cut, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
+		assert_int_equal(ul_elf_section(copy, cut, ".modinfo", "x", &at, &err), -UL_E_INPUT);
 		free(copy);
 	}
 }
@@ -281,19 +280,18 @@ static void finds_a_section(void **state)
 static void refuses_a_bad_section(void **state)
 {
 	ul_autobuffer struct ul_buffer module = {0};
-	const uint8_t *at;
+	struct ul_elf_bytes at;
 	struct ul_error err;
 	Elf64_Shdr *s;
-	size_t len;
 
 	(void)state;
 	make_module(&module, "name=x", 7);
 	s = (void *)(module.data + ((Elf64_Ehdr *)module.data)->e_shoff);
 	s[1].sh_size = UINT64_MAX;
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &err), -UL_E_INPUT);
 	assert_string_equal(err.why, "a section lies outside the file");
 	s[1].sh_name = 5000;
-	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &len, &err), -UL_E_INPUT);
+	assert_int_equal(ul_elf_section(module.data, module.len, ".modinfo", "x", &at, &err), -UL_E_INPUT);
 	assert_string_equal(err.why, "a section's name lies outside the string table");
 }
 

@@ -180,7 +180,7 @@ static void scripts_need_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(ul_pack_libs(&c, (const uint8_t *)"#!/bin/sh\n", 10, "/x", root, &err), 0);
-	assert_int_equal(c.count, 0);
+	assert_int_equal(c.entries.n, 0);
 }
 
 int main(void)

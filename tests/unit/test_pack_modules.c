@@ -110,12 +110,12 @@ static struct kmod_ctx *open_packed(const struct ul_cpio *c, char *dir, size_t s
 	const char *no_config = NULL;
 	struct kmod_ctx *ctx;
 
-	for (size_t i = 0; i < c->count; i++)
-		if (S_ISREG(c->entries[i].mode)) {
+	for (size_t i = 0; i < c->entries.n; i++)
+		if (S_ISREG(c->entries.at[i].mode)) {
 			char path[512];
 
-			snprintf(path, sizeof(path), "out/%s", c->entries[i].path);
-			write_file(path, c->entries[i].data, c->entries[i].len);
+			snprintf(path, sizeof(path), "out/%s", c->entries.at[i].path);
+			write_file(path, c->entries.at[i].data, c->entries.at[i].len);
 		}
 	snprintf(dir, size, "%s/out/lib/modules/" KERNEL, root);
 	ctx = kmod_new(dir, &no_config);
@@ -185,10 +185,10 @@ static void libkmod_agrees(void **state)
 	(void)state;
 	assert_int_equal(pack(&c, wants, UL_ARRAY_SIZE(wants), &report, &err), 0);
 	assert_string_equal(report.kernel, KERNEL);
-	assert_int_equal(report.packed.count, 10);
-	assert_false(ul_words_has(&report.packed, "unwanted"));
-	assert_string_equal(report.builtin.list[0], "sha256_generic");
-	assert_string_equal(report.missing.list[0], "nothing");
+	assert_int_equal(report.packed.n, 10);
+	assert_false(ul_names_has(&report.packed, "unwanted"));
+	assert_string_equal(report.builtin.at[0], "sha256_generic");
+	assert_string_equal(report.missing.at[0], "nothing");
 	list = ul_cpio_find(&c, UL_PATH_MODULES_LOAD);
 	assert_non_null(list);
 	assert_int_equal(list->len, 18);
@@ -230,10 +230,10 @@ static void soft_dependencies(void **state)
 
 	(void)state;
 	assert_int_equal(pack(&c, wants, 1, &report, &err), 0);
-	assert_int_equal(report.packed.count, 4);
-	assert_string_equal(report.packed.list[1], "crc32c_soft");
-	assert_true(ul_words_has(&report.packed, "maybe"));
-	assert_int_equal(report.listed.count, 0);
+	assert_int_equal(report.packed.n, 4);
+	assert_string_equal(report.packed.at[1], "crc32c_soft");
+	assert_true(ul_names_has(&report.packed, "maybe"));
+	assert_int_equal(report.listed.n, 0);
 	entry = ul_cpio_find(&c, "/lib/modules/" KERNEL "/modules.softdep");
 	assert_int_equal(entry->len, sizeof(softdep) - 1);
 	assert_memory_equal(entry->data, softdep, sizeof(softdep) - 1);
@@ -285,7 +285,7 @@ static void missing_modules(void **state)
 	assert_string_equal(err.object, "broken");
 	assert_non_null(strstr(err.why, "it needs gone, which "));
 	assert_null(report.kernel);
-	assert_int_equal(c.count, 0);
+	assert_int_equal(c.entries.n, 0);
 }
 
 /* Two modules that need each other come from a broken tree; it must end, and find both. */
@@ -298,7 +298,7 @@ static void dependency_loop(void **state)
 
 	(void)state;
 	assert_int_equal(pack(&c, wants, 1, &report, &err), 0);
-	assert_int_equal(report.packed.count, 2);
+	assert_int_equal(report.packed.n, 2);
 }
 
 static void refuses_trees(void **state)

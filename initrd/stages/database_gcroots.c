@@ -1,6 +1,5 @@
-#include "initrd/stages/gcroots.h"
+#include "initrd/stages/database_gcroots.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/manifest/roots.h"
@@ -37,7 +37,7 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 		end = memchr(line, '\n', list->len - at);
 		if (!end || !ul_store_base_parse(line, (size_t)(end - line), digest))
 			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.",
-					    "line %u is no name of a store path", *ret_n + 1);
+					    "line %u is not the name of a store path", *ret_n + 1);
 		*end = '\0';
 		(*ret_n)++;
 	}
@@ -88,19 +88,16 @@ static int make_links(int fd, const char *store_dir, const char *names, uint32_t
 /* The directory holds these links and nothing else. */
 static bool is_right(int fd, const char *store_dir, const char *names, uint32_t n)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	ul_autodir DIR *dir = NULL;
 	char wanted[PATH_MAX], found[PATH_MAX];
+	struct dirent *entry;
 	uint64_t entries = 0;
-	bool right = dir;
+	int r = ul_dir_open(fd, ".", &dir);
+	bool right;
 
-	while (dir && readdir(dir))
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
 		entries++;
-	if (dir)
-		closedir(dir);
-	else if (copy >= 0)
-		close(copy);
-	right = right && entries == (uint64_t)n + 2;
+	right = r == 0 && entries == n;
 	for (uint32_t i = 0; right && i < n; i++, names = next_name(names)) {
 		ssize_t len = readlinkat(fd, names, found, sizeof(found) - 1);
 
@@ -128,16 +125,17 @@ static int put_in_place(int dirfd, const char *fresh, const char *name, bool dur
 	return ul_remove_tree(dirfd, fresh);
 }
 
-static int install(int dirfd, const char *name, const char *store_dir, const char *names, uint32_t n, bool durable)
+static int install(int dirfd, const struct ul_gcroots *g, const char *names, uint32_t n)
 {
+	const char *store_dir = ul_manifest_store_dir(g->manifest);
 	ul_autoclose int old = -1, fd = -1;
 	char fresh[NAME_MAX + 1];
 	int r;
 
-	old = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	old = openat(dirfd, g->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (old >= 0 && is_right(old, store_dir, names, n))
 		return 0;
-	snprintf(fresh, sizeof(fresh), "%.200s.new", name);
+	snprintf(fresh, sizeof(fresh), "%.200s.new", g->name);
 	r = ul_remove_tree(dirfd, fresh);
 	if (r == 0 && mkdirat(dirfd, fresh, 0755) < 0)
 		r = -errno;
@@ -145,29 +143,27 @@ static int install(int dirfd, const char *name, const char *store_dir, const cha
 		return r;
 	fd = openat(dirfd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = fd < 0 ? -errno : make_links(fd, store_dir, names, n);
-	if (r == 0 && durable && fsync(fd) < 0)
+	if (r == 0 && g->durable && fsync(fd) < 0)
 		r = -errno;
-	return r < 0 ? r : put_in_place(dirfd, fresh, name, durable);
+	return r < 0 ? r : put_in_place(dirfd, fresh, g->name, g->durable);
 }
 
-int ul_gcroots_write(struct ul_manifest *m, int lower_fd, int state_fd, const char *name, bool durable, uint32_t *ret_n,
-		     struct ul_error *err)
+int ul_gcroots_write(const struct ul_gcroots *g, uint32_t *ret_n, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer list = {0};
 	ul_autoclose int roots = -1, fd = -1;
 	uint32_t n = 0;
-	int r = read_list(m, lower_fd, &list, &n, err);
+	int r = read_list(g->manifest, g->lower_fd, &list, &n, err);
 
 	if (r < 0)
 		return r;
-	roots = open_made(state_fd, "gcroots");
+	roots = open_made(g->state_fd, "gcroots");
 	if (roots >= 0)
 		fd = open_made(roots, "underlay");
-	r = roots < 0 ? roots
-	    : fd < 0  ? fd
-		      : install(fd, name, ul_manifest_store_dir(m), (const char *)list.data, n, durable);
+	r = roots < 0 ? roots : fd < 0 ? fd : install(fd, g, (const char *)list.data, n);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, name, r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, g->name, r == -ENOSPC ? "Make room on the upper." : NULL,
+				      -r);
 	*ret_n = n;
 	return 0;
 }
