@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/sqlite.h"
 #include "common/cleanup.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 
@@ -50,7 +53,7 @@ static void bind_text(sqlite3_stmt *statement, int column, const char *text, int
 	sqlite3_bind_text(statement, column, text, len, SQLITE_STATIC);
 }
 
-/* Tables, and the triggers that belong to none of the b-trees; indexes come last. */
+/* Tables, and the triggers, which have no b-tree; indexes come last. */
 static int create_objects(struct oracle *o, bool indexes)
 {
 	for (size_t i = 0; i < ul_db_n_objects; i++) {
