@@ -26,7 +26,8 @@ evil() {
 }
 
 innocent() {
-	! evil && "$attack" compare "$sealed" "$view"
+	if evil; then return 1; fi
+	"$attack" compare "$sealed" "$view"
 }
 
 # The next boot: nothing that was looked up is remembered.
@@ -42,7 +43,7 @@ grow() {
 }
 
 tap "hide: made" crafted hide
-tap "hide: not listed" bash -c '! ls -A "$1" | grep -qx "$2"' _ "$upper/kept" "$victim"
+tap "hide: not listed" bash -c 'ls -A "$1" | lacks -x "$2"' _ "$upper/kept" "$victim"
 tap "    but found" test -e "$upper/kept/$victim/ld.so.preload"
 layers_boot >/dev/null
 tap "hide: nothing sealed differs" innocent
@@ -58,7 +59,7 @@ layers_down
 umount "$upper"
 
 tap "bomb: made" crafted bomb
-tap "bomb: neither listed nor found" bash -c '! ls -A "$1" | grep -qx "$2" && [ ! -e "$1/$2" ]' _ "$upper/kept" "$victim"
+tap "bomb: neither listed nor found" bash -c 'ls -A "$1" | lacks -x "$2" && [ ! -e "$1/$2" ]' _ "$upper/kept" "$victim"
 layers_boot unguarded >/dev/null
 tap "    so that even without the names nothing differs" innocent
 layers_down
