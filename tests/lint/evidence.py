@@ -32,7 +32,7 @@ JUDGES = re.compile(r"(^|[\s;|&({])jq (-[a-z]+ )*-[a-z]*e")
 HONEST = re.compile(r"tests/lib/(tap|honest)\.sh|for lib in .*\btap\b|%/\*\}/honest")
 SET_E = re.compile(r"""(^|["']|\bbash -\w*c ["'])\s*set -[a-z]*e""")
 HEREDOC = re.compile(r"<<-?['\"]?(\w+)['\"]?$")
-END = re.compile(r'tap_end$|exit .*(status|failed|failures)|echo "1\.\.\$')
+END = re.compile(r'tap_end$|(sys\.)?exit.*(status|failed|failures)|echo "1\.\.\$')
 
 
 def complain(name, number, kind, line):
@@ -143,7 +143,9 @@ def check(name):
     check_and(name, lines)
     if re.search(r"tests/(host|qemu|self|docs/check_\w*|nixos)(/[^/]*)?\.sh$|tests/fuzz/replay\.sh$", name) and \
             not name.startswith("tests/nixos/standin/"):
-        number, last = [(n, line) for n, line in enumerate(lines, 1) if line.strip()][-1]
+        texts = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
+        # Of a program in Python, in a here-document, it is the last line but one.
+        number, last = texts[-2] if texts[-1][1] == "END" else texts[-1]
         if not END.match(last):
             complain(name, number, "end", last)
 

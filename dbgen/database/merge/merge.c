@@ -291,7 +291,7 @@ static int drop_referrers(struct ul_db_merge *g)
 	if (!stack)
 		return ul_db_merge_nomem(g);
 	r = reverse(g, &first, &at);
-	if (r < 0)
+	if (r < 0 || !first || !at)
 		return r;
 	for (uint32_t i = 0; i < n; i++)
 		if (c[i].dropped)
@@ -306,9 +306,8 @@ static int drop_referrers(struct ul_db_merge *g)
 			}
 	}
 	for (uint32_t i = 0; i < n; i++)
-		if (c[i].dropped) {
+		if (c[i].dropped)
 			report_dropped(g, path_of(g, &c[i], path), c[i].why);
-		}
 	return 0;
 }
 
