@@ -20,6 +20,7 @@
 #include "common/config.h"
 #include "common/dir.h"
 #include "common/names.h"
+#include "dbgen/layers/open.h"
 #include "dbgen/reconcile/quarantine.h"
 
 #define QUARANTINE    "quarantine"
