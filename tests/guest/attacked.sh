@@ -21,7 +21,9 @@ nix-store --dump-db $(lower_paths) | block sealed-rows
 check "the upper takes a new path" sh -c 'made=$(nix-store --add /proc/version) && nix-store --check-validity "$made"'
 check "nothing of the upper is a device or runs as another user" \
 	grep -Eq '^[^ ]+ /nix/store overlay rw,nosuid,nodev' /proc/mounts
-cd /nix/.rw/store
+# Nothing that this boot made has a sealed name; what earlier ones left may have any.
+check "nobody but root reaches the layers" test "$(stat -c '%a %u %g' /nix/.rw)" = "700 0 0"
+cd /nix/.rw/sessions/*/up
 for name in * .[!.]*; do
 	[ -e "/nix/.ro/nix/store/$name" ] && [ -e "$name" -o -L "$name" ] && say shadows "$name"
 done

@@ -5,7 +5,7 @@ lost=$(wc -l </tmp/lost)
 sed 's/^/say lost /' /tmp/lost >&3
 # The sealed files are dm-verity's to check; of the upper's, those that Nix calls valid.
 broken=0
-upper=$(ls /nix/.rw/store | sed -n '/^[0-9a-z]\{32\}-.*/s|^|/nix/store/|p' | grep -v '\.lock$')
+upper=$(ls /nix/.rw/kept /nix/.rw/sessions/*/up | sort -u | sed -n '/^[0-9a-z]\{32\}-.*/s|^|/nix/store/|p' | grep -v '\.lock$')
 if [ -n "$upper" ]; then
 	nix-store --check-validity --print-invalid $upper >/tmp/invalid
 	valid=$(echo "$upper" | grep -vxFf /tmp/invalid)

@@ -5,6 +5,7 @@
 #   upper_format FILE [OPTION...]    an ext4 on that partition, as an administrator would make it, with mkfs' options
 #   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
 #   upper_umount DIR                 script's own, please (upper_namespace)
+#   upper_names DIR                  names in the mounted upper's store, as the overlay would show them: kept and sessions
 #   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
 #   guest_disk NAME PART... [NAME=VALUE...] [+FILE...]   print a disk whose scenario is the parts (of tests/guest), with
 #                                    variables set before; FILES and the underlay command are in /data of the guest
@@ -40,6 +41,18 @@ upper_mount() {
 
 upper_umount() {
 	umount "$1"
+}
+
+upper_names() {
+	local session whiteout
+	{
+		ls -A "$1/kept" 2>/dev/null
+		for session in "$1"/sessions/*/up; do ls -A "$session" 2>/dev/null; done
+	} | sort -u >"$1.names"
+	for session in "$1"/sessions/*/up; do
+		find "$session" -mindepth 1 -maxdepth 1 -type c -printf '%f\n' 2>/dev/null
+	done >"$1.whiteouts"
+	grep -vxFf "$1.whiteouts" "$1.names"
 }
 
 # The command with all that it loads, to be run by its own loader: the appliance has another C library.

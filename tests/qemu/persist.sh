@@ -76,7 +76,7 @@ boot() {
 	local name=$1 release=$2 image data
 	shift 2
 	if upper_mount "$work/$case.disk" "$work/$case.mnt" 2>/dev/null; then
-		ls -A "$work/$case.mnt/store" >"$work/$name.upper"
+		upper_names "$work/$case.mnt" >"$work/$name.upper"
 		upper_umount "$work/$case.mnt"
 	fi
 	image=$(image_appliance "$nix:$release") &&

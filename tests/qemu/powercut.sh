@@ -26,11 +26,15 @@ build-attach      attach   base         1        cut-build
 build-rebuild     rebuild  base         1        cut-build
 reconcile-attach  attach   base         2        cut-nothing
 reconcile-rebuild rebuild  base         2        cut-nothing
-quarantine-attach attach   planted      1        cut-nothing
-quarantine-rebuild rebuild planted      1        cut-nothing
+join-attach       attach   base         1        cut-nothing
+join-rebuild      rebuild  base         1        cut-nothing
+sweep-attach      attach   garbage      1        cut-nothing
+sweep-rebuild     rebuild  garbage      1        cut-nothing
+old-attach        attach   old          1        cut-nothing
+old-rebuild       rebuild  old          2        cut-nothing
 replace-database  rebuild  attach-base  1        cut-nothing
 '
-sample='prepare-rebuild build-attach reconcile-attach reconcile-rebuild quarantine-rebuild'
+sample='build-attach reconcile-rebuild join-attach sweep-attach old-rebuild'
 
 declare -A mode_of start_of release_of scenario_of writes_of
 phases=()
@@ -71,20 +75,34 @@ expected() {
 	guest_says "cut-base-${base_of[$1]}" path | grep -v "^\($gone\)=" | sed 's/.*=//' | paste -sd ,
 }
 
-# Entries of the upper that hide sealed ones: directories, files and whiteouts.
-plant() {
-	local n=0 name
-	upper_mount "$1" "$work/mnt" || return 1
+# An upper as an older Underlay left it: its store above the sealed one, in which some entries have sealed names.
+make_old() {
+	local n=0 name at=$work/mnt
+	upper_mount "$1" "$at" || return 1
+	mkdir -p "$at/store" "$at/work/work"
+	cp -a "$at"/kept/. "$at"/sessions/*/up/. "$at/store/"
+	rm -rf "$at/kept" "$at/sessions" "$at/trash" "$at/store/.links" "$at/clean"
 	for name in $(ls "$(appliance_store 2.26:1)/nix/store" | head -n 40); do
 		case $((n++ % 4)) in
-		0) mkdir -p "$work/mnt/store/$name/bin" && echo bad >"$work/mnt/store/$name/bin/init" ;;
-		1) echo bad >"$work/mnt/store/$name" ;;
-		2) mknod "$work/mnt/store/$name" c 0 0 ;;
-		3) ln -s /etc/passwd "$work/mnt/store/$name" ;;
+		0) mkdir -p "$at/store/$name/bin" && echo bad >"$at/store/$name/bin/init" ;;
+		1) echo bad >"$at/store/$name" ;;
+		2) mknod "$at/store/$name" c 0 0 ;;
+		3) ln -s /etc/passwd "$at/store/$name" ;;
 		esac
 	done
-	rm -f "$work/mnt/clean"
-	upper_umount "$work/mnt"
+	upper_umount "$at"
+}
+
+# What a collector left: rows that went, files that stayed; and what an interrupted build left.
+make_garbage() {
+	local n at=$work/mnt
+	upper_mount "$1" "$at" || return 1
+	for n in $(seq 40); do
+		mkdir -p "$at/kept/$(printf '%032d' "$n")-garbage/a/b" && echo "$n" >"$at/kept/$(printf '%032d' "$n")-garbage/a/b/c"
+		: >"$at/kept/$(printf '%032d' "$n")-garbage.lock"
+	done
+	touch "$at/var/nix/db/db.sqlite"
+	upper_umount "$at"
 }
 
 copy() {
@@ -117,8 +135,9 @@ wait
 for mode in attach rebuild; do
 	guest_checks "cut-base-$mode" disk
 	tap_is "cut-base-$mode: six paths were built" "$(guest_says "cut-base-$mode" path | wc -l)" 6
-	copy "$work/$mode-base.disk" "$work/$mode-planted.disk"
-	plant "$work/$mode-planted.disk" || exit 1
+	copy "$work/$mode-base.disk" "$work/$mode-old.disk"
+	copy "$work/$mode-base.disk" "$work/$mode-garbage.disk"
+	make_old "$work/$mode-old.disk" && make_garbage "$work/$mode-garbage.disk" || exit 1
 done
 
 for phase in "${phases[@]}"; do
@@ -126,7 +145,7 @@ for phase in "${phases[@]}"; do
 	case ${start_of[$phase]} in
 	blank) start=$work/blank.disk ;;
 	base) start=$work/${mode_of[$phase]}-base.disk ;;
-	planted) start=$work/${mode_of[$phase]}-planted.disk ;;
+	old | garbage) start=$work/${mode_of[$phase]}-${start_of[$phase]}.disk ;;
 	attach-base) start=$work/attach-base.disk base_of[$phase]=attach ;;
 	esac
 	copy "$start" "$work/$phase.start"

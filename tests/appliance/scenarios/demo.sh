@@ -31,7 +31,7 @@ made=$(timed build nix-build /tmp/new.nix -o /root/result)
 say made "$made"
 check "nix-build makes a new path" grep -qx "made on the appliance" "$made"
 check "the new path is valid" nix-store --check-validity "$made"
-check "the new path is in the upper" test -f "/nix/.rw/store/${made##*/}"
+check "the new path is in the upper" test -f "$(echo /nix/.rw/sessions/*/up)/${made##*/}"
 check "the new path refers to nothing it should not" test -z "$(nix-store -q --references "$made")"
 
 garbage=$(nix-store --add /proc/version)

@@ -23,15 +23,16 @@ if grep -q local-overlay /run/underlay/nix.conf; then
 	both=$(readlink $system/share/notes)
 	check "the hook is our own" grep -q "remount-hook=$system/bin/underlay-remount" /run/underlay/nix.conf
 	nix-store --check-validity "$both" # which makes it known to the upper's database
-	cp "/nix/.ro$both" "/nix/.rw/store/${both##*/}"
+	session=$(echo /nix/.rw/sessions/*/up)
+	cp "/nix/.ro$both" "$session/${both##*/}"
 	underlay-remount /nix/store
-	check "a path is in both layers" test -e "/nix/.rw/store/${both##*/}"
+	check "a path is in both layers" test -e "$session/${both##*/}"
 	optimise() {
 		nix-store --optimise >/tmp/optimise.log 2>&1 || { cat /tmp/optimise.log && return 1; }
 	}
 	check "Nix deletes the upper's, and calls the hook" optimise
 	check "without a word about remounting" lacks -i remount /tmp/optimise.log
-	check "it is gone from the upper" test ! -e "/nix/.rw/store/${both##*/}"
+	check "it is gone from the upper" test ! -e "$session/${both##*/}"
 	check "the lower's is served" cmp "$both" "/nix/.ro$both"
 fi
 check "Nix finds nothing wrong" nix-store --verify --check-contents
