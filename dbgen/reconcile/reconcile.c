@@ -19,6 +19,7 @@
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/reserve.h"
 #include "dbgen/reconcile/roots.h"
+#include "dbgen/reconcile/supersede.h"
 #include "dbgen/reconcile/sweep.h"
 #include "dbgen/reconcile/upper_open.h"
 
@@ -196,6 +197,8 @@ static int run_parts(struct ul_agreement *a)
 		r = ul_marks_remove_clean(&a->upper);
 	if (r == 0)
 		r = ul_upper_store_open(&a->store, &a->upper);
+	if (r == 0 && a->upper.report->lower_changed)
+		r = ul_supersede(a);
 	if (r == 0)
 		r = make_room(a, agree_on_database(a), &emptied);
 	/* Over another lower paths may have lost their rows that the lower before gives them back. */
