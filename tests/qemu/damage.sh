@@ -51,8 +51,9 @@ mount -o loop,ro "$work/data" "$work/mnt" || { echo "not ok - the filesystem is 
 (cd "$work/mnt" && find nix -type f -exec sha256sum {} + | LC_ALL=C sort) >"$work/hashes"
 umount "$work/mnt"
 wanted() { # PATH: those below it
-	grep "  $1/" "$work/hashes" >"$work/wanted.$BASHPID" || { echo "no file is below $1" && return; }
-	sha256sum <"$work/wanted.$BASHPID" | cut -d ' ' -f 1
+	local list=$work/wanted.$BASHPID # in a pipe it is another one
+	grep "  $1/" "$work/hashes" >"$list" || { echo "no file is below $1" && return; }
+	sha256sum <"$list" | cut -d ' ' -f 1
 }
 
 # The command with its libraries, as a disk.
