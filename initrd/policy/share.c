@@ -1,6 +1,5 @@
 #include "initrd/policy/share.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -32,7 +31,7 @@ const char *ul_share_parse(const char *text, struct ul_share *ret)
 	if (strlen(share.tag) > UL_SHARE_TAG_MAX)
 		return "its tag is longer than 36 bytes";
 	for (const char *p = share.tag; *p; p++)
-		if (!isgraph((unsigned char)*p))
+		if (*p <= ' ' || *p > '~')
 			return "its tag has a character that is not printable";
 	*ret = share;
 	return NULL;
