@@ -7,8 +7,8 @@
 const struct ul_share_kind ul_share_kinds[] = {
 	{"virtiofs", {"virtiofs"}, NULL, EINVAL},
 	/*
-	 * cache=loose: what was read once stays in memory. An overlay's lower must not change under it anyway, and without
-	 * it every page of every program is asked for again.
+	 * cache=loose: what was read once stays in memory. An overlay's lower must not change under it anyway, and
+	 * without it every page of every program is asked for again.
 	 */
 	{"9p", {"9pnet_virtio", "9p"}, "trans=virtio,version=9p2000.L,cache=loose", ENOENT},
 	{.name = NULL},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Joining a session into the kept layer, over real overlays: what a program saw before is what it sees after, whatever the
-# session did, and wherever the join was cut: on ext4 at each system call that changes something.
+# Joining a session into the kept layer, over real overlays: what a program saw before is what it sees after, whatever
+# the session did, and wherever the join was cut: on ext4 at each system call that changes something.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

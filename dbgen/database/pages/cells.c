@@ -14,7 +14,7 @@
 #include "dbgen/store/hash_text.h"
 
 #define DIGITS    32 /* of a store path's hash part */
-#define HASH_TEXT 71 /* "sha256:" and 64 digits */
+#define HASH_TEXT ((uint32_t)UL_HASH_TEXT_LENGTH)
 
 /* ---- texts ---- */
 
