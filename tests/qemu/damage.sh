@@ -118,7 +118,7 @@ mended() { # NAME KERNEL [PATH]: all files are read, or those below the path
 
 # ---- and what it cannot mend ----
 
-# Three blocks of the program's round, of which 2 roots mend two.
+# Three blocks of the program's round, two of which an error correction of 2 roots can mend.
 too_many=("$program" $(((program + rounds) % (rounds * 200))) $(((program + 2 * rounds) % (rounds * 200))))
 refused=$(copy_image refused) && spoil "$refused" "${too_many[@]}"
 beyond() {
