@@ -110,7 +110,7 @@ static int take_registration(struct ul_lower *lower, int root_fd, const char *pa
 
 static int find_registration(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
 {
-	const char *asked = b->policy.registration;
+	const char *asked = b->policy.registration, *base;
 	char in_store[PATH_MAX];
 	int r;
 
@@ -118,8 +118,9 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		while (*asked == '/')
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
-		if (!strncmp(asked, UL_LOWER_STORE "/", strlen(UL_LOWER_STORE "/"))) {
-			snprintf(in_store, sizeof(in_store), "%s%s", lower->store, asked + strlen(UL_LOWER_STORE));
+		base = ul_store_base_in(UL_LOWER_STORE, asked);
+		if (base) {
+			snprintf(in_store, sizeof(in_store), "%s/%s", lower->store, base);
 			asked = in_store;
 		}
 		r = take_registration(lower, root_fd, asked, err);

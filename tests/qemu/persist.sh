@@ -58,13 +58,13 @@ moved() {
 	tap "$name: the report names what was invalidated of the upper" reported "$name" "$3"
 }
 
-# Of what is lost, what the upper built is named, and nothing else but sealed paths of the other release.
+# The report of what is lost names what the upper built, and beside it only sealed paths of the other release.
 reported() {
 	local built=$work/$1.built other=$((3 - $2))
 	sed 's|.*/||' "$work/$1.lost" | grep -xFf "$work/$1.upper" >"$built"
 	jq -r '.invalidated[]?.name' "$work/$1.report" | sort >"$work/$1.reported"
-	# Each move costs the upper something.
-	[ -s "$built" ] && [ -s "$work/$1.reported" ] || { echo "nothing was lost or reported" && return 1; }
+	# Each move costs the upper something; what release 2 sealed, and release 1 has not, went with its files before.
+	[ -s "$built" ] || [ "$2" = 1 ] && [ -s "$work/$1.reported" ] || { echo "nothing was lost or reported" && return 1; }
 	comm -23 "$built" "$work/$1.reported" >"$work/$1.unreported"
 	comm -13 "$built" "$work/$1.reported" | grep -vxFf <(ls "$(appliance_store "$nix:$other")/nix/store") >>"$work/$1.unreported"
 	cat "$work/$1.unreported"
