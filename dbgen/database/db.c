@@ -123,9 +123,12 @@ static int open_source(struct ul_db_source *s, struct ul_manifest *m, const stru
 
 int ul_db_try_merge(struct ul_manifest *m, const struct ul_db_options *options, struct ul_error *err)
 {
+	struct ul_db_options look = *options;
 	struct ul_db_source source;
-	int r = open_source(&source, m, options, err);
+	int r;
 
+	look.look_only = true;
+	r = open_source(&source, m, &look, err);
 	ul_db_source_close(&source);
 	return r;
 }

@@ -1,13 +1,12 @@
 #include "dbgen/layers/entries.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "common/dir.h"
 #include "common/names.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/overlay_marks.h"
 #include "dbgen/layers/session.h"
 
 static int open_dir(int dirfd, const char *path)
@@ -47,11 +46,8 @@ static int open_sessions(int upper_fd, struct ul_entries *e)
 		return is_absent(sessions) ? 0 : sessions;
 	r = list_sessions(sessions, &names);
 	for (size_t i = names.n; r >= 0 && i > 0; i--) {
-		char path[UL_SESSION_NAME_MAX + 4];
-		int fd;
+		int fd = ul_session_open(sessions, names.at[i - 1]);
 
-		snprintf(path, sizeof(path), "%s/up", names.at[i - 1]);
-		fd = open_dir(sessions, path);
 		if (fd < 0) {
 			r = is_absent(fd) ? 0 : fd;
 			continue;
@@ -82,49 +78,66 @@ void ul_entries_close(struct ul_entries *e)
 	ul_vector_free(&e->sessions);
 }
 
-/* Whether the directory hides what lower layers have of this name. Not known: it counts as partial, and is not judged. */
-static bool is_opaque(int dirfd, const char *name)
+/* 1: *ret is the entry; 0: there is none; -errno. */
+static int look(int fd, const char *name, struct stat *ret)
 {
-	ul_autoclose int fd = open_dir(dirfd, name);
-	char value = 0;
-
-	return fd >= 0 && fgetxattr(fd, "trusted.overlay.opaque", &value, sizeof(value)) == 1 && value == 'y';
+	if (fstatat(fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
 }
 
-static bool has_directory(const struct ul_entries *e, size_t below, const char *name)
+static bool is_whiteout(const struct stat *st)
 {
+	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
+
+static int read_marks(int dirfd, const char *name, struct ul_overlay_marks *ret)
+{
+	ul_autoclose int fd = open_dir(dirfd, name);
+
+	return fd < 0 ? fd : ul_overlay_marks_read(fd, false, ret);
+}
+
+/* A session over what lies beneath it, *at, by the rules of the join (join.h). 0 or -errno. */
+static int put_over(int session, const char *name, struct ul_entry *at)
+{
+	struct ul_overlay_marks marks = {.opaque = false};
 	struct stat st;
+	int r = look(session, name, &st);
 
-	for (size_t i = below; i <= e->sessions.n; i++) {
-		int fd = i < e->sessions.n ? e->sessions.at[i] : e->kept;
+	if (r > 0 && S_ISDIR(st.st_mode)) {
+		int error = read_marks(session, name, &marks);
 
-		if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			return S_ISDIR(st.st_mode);
+		r = error < 0 ? error : r;
 	}
-	return false;
+	if (r <= 0)
+		return r;
+	if (S_ISDIR(st.st_mode) && !marks.opaque && S_ISDIR(at->mode))
+		at->partial = true;
+	/* What was changed of a directory that is gone: the join throws it away. */
+	else if (S_ISDIR(st.st_mode) && !marks.opaque && marks.copied)
+		return 0;
+	else
+		at->partial = false;
+	at->mode = is_whiteout(&st) ? 0 : st.st_mode;
+	at->dirfd = session;
+	return 0;
 }
 
 int ul_entries_find(const struct ul_entries *e, const char *name, struct ul_entry *ret)
 {
-	for (size_t i = 0; i <= e->sessions.n; i++) {
-		int fd = i < e->sessions.n ? e->sessions.at[i] : e->kept;
-		struct stat st;
+	struct ul_entry at = {.dirfd = e->kept};
+	struct stat st;
+	int r = e->kept < 0 ? 0 : look(e->kept, name, &st);
 
-		if (fd < 0)
-			continue;
-		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno == ENOENT)
-				continue;
-			return -errno;
-		}
-		if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
-			return 0;
-		if (ret)
-			*ret = (struct ul_entry){.mode = st.st_mode,
-						 .dirfd = fd,
-						 .partial = S_ISDIR(st.st_mode) && has_directory(e, i + 1, name) &&
-							    !is_opaque(fd, name)};
-		return 1;
-	}
-	return 0;
+	if (r > 0 && !is_whiteout(&st))
+		at.mode = st.st_mode;
+	/* The newest session comes last: it is over all others. */
+	for (size_t i = e->sessions.n; r >= 0 && i > 0; i--)
+		r = put_over(e->sessions.at[i - 1], name, &at);
+	if (r < 0)
+		return r;
+	if (ret && at.mode)
+		*ret = at;
+	return at.mode != 0;
 }

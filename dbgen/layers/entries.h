@@ -1,5 +1,5 @@
 /*
- * What the upper has, before it is joined: the sessions of earlier boots over the kept layer, as the overlay showed it. For
+ * What the upper will have when it is joined (join.h), before it is: the sessions of earlier boots over the kept layer. For
  * whoever asks for a few names; nothing is listed.
  */
 #pragma once
@@ -26,7 +26,7 @@ struct ul_entry {
 };
 
 /*
- * Whether the upper has an entry of this name at its top. 1: *ret is where; 0: not, or a whiteout hides it; -errno. ret may
- * be NULL.
+ * Whether the upper has an entry of this name at its top. 1: *ret is where; 0: not, or a whiteout hides it, or it is a
+ * directory's copy of which there is no directory any more; -errno. ret may be NULL.
  */
 int ul_entries_find(const struct ul_entries *e, const char *name, struct ul_entry *ret);

@@ -2,15 +2,14 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "common/dir.h"
 #include "common/names.h"
 #include "dbgen/layers/names.h"
 #include "dbgen/layers/open.h"
+#include "dbgen/layers/overlay_marks.h"
 #include "dbgen/layers/properties.h"
 #include "dbgen/layers/session.h"
 
@@ -81,27 +80,6 @@ static int is_sealed(struct job *j, const char *name)
 	return 0;
 }
 
-/*
- * What overlayfs wrote on a directory. Its own rule for "opaque": exactly one byte, y; any other value is none. `origin` is
- * on each that it copied up, and on none that somebody made.
- */
-static int read_marks(struct job *j, int fd, const char *name, bool *ret_opaque, bool *ret_copied)
-{
-	const char *opaque = j->join->userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque";
-	const char *origin = j->join->userxattr ? "user.overlay.origin" : "trusted.overlay.origin";
-	char value = 0;
-	ssize_t n = fgetxattr(fd, opaque, &value, sizeof(value));
-
-	if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != ERANGE)
-		return fail(j, name, errno);
-	*ret_opaque = n == 1 && value == 'y';
-	n = fgetxattr(fd, origin, NULL, 0);
-	if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP)
-		return fail(j, name, errno);
-	*ret_copied = n >= 0;
-	return 0;
-}
-
 static int rename_into(struct job *j, const struct pair *at, const char *name)
 {
 	int error;
@@ -168,15 +146,15 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 {
 	ul_autoclose int session = openat(at->session, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	ul_autoclose int kept = -1;
-	bool opaque = false, copied = false;
+	struct ul_overlay_marks marks;
 	int r;
 
 	if (session < 0)
 		return fail(j, name, errno);
-	r = read_marks(j, session, name, &opaque, &copied);
+	r = ul_overlay_marks_read(session, j->join->userxattr, &marks);
 	if (r < 0)
-		return r;
-	if (opaque)
+		return fail(j, name, -r);
+	if (marks.opaque)
 		return replace(j, at, name);
 	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (kept < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
@@ -184,7 +162,7 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 	if (kept >= 0)
 		return merge(j, at->session, &(struct pair){.session = session, .kept = kept, .depth = at->depth + 1},
 			     name);
-	if (!copied)
+	if (!marks.copied)
 		return replace(j, at, name);
 	r = throw_away(j, at->session, name);
 	j->report->orphans += r > 0;
@@ -240,20 +218,16 @@ static int join_entries(struct job *j, const struct pair *at, struct ul_properti
 
 static int join_session(struct job *j, int sessions, const char *name)
 {
-	char path[UL_SESSION_NAME_MAX + 4];
-	ul_autoclose int up = -1;
-	struct pair at = {.kept = j->kept};
+	ul_autoclose int up = ul_session_open(sessions, name);
+	struct pair at = {.session = up, .kept = j->kept};
 	int r = 0;
 
-	snprintf(path, sizeof(path), "%s/up", name);
-	up = openat(sessions, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	at.session = up;
 	/* A cut in the middle of making it leaves one without. */
 	if (up >= 0) {
 		(void)ul_take_flags_off(up, ".");
 		r = join_entries(j, &at, NULL);
-	} else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-		r = fail(j, name, errno);
+	} else if (up != -ENOENT && up != -ENOTDIR && up != -ELOOP) {
+		r = fail(j, name, -up);
 	}
 	if (r == 0 && syncfs(sessions) < 0)
 		r = fail(j, name, errno);

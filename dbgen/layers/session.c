@@ -46,6 +46,14 @@ bool ul_session_parse(const char *name, unsigned long *ret_number)
 	return true;
 }
 
+int ul_session_open(int sessions, const char *name)
+{
+	ul_autoclose int fd = openat(sessions, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int up = fd < 0 ? -1 : openat(fd, "up", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return up < 0 ? -errno : up;
+}
+
 static int last_number(int sessions, unsigned long *ret)
 {
 	ul_autodir DIR *dir = NULL;

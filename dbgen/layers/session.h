@@ -21,6 +21,9 @@
 /* Whether this is a session's name, and its number. */
 bool ul_session_parse(const char *name, unsigned long *ret_number);
 
+/* Open the layer of a session, `up`. Neither it nor the session's own directory is followed. The descriptor, or -errno. */
+int ul_session_open(int sessions, const char *name);
+
 /*
  * Make a session below upper_fd, the root directory of the upper's filesystem, which nobody but root can enter. mode and
  * gid: of `up`, which the overlay shows as those of the store. Both directories are opened by descriptor, get owner and

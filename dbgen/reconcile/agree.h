@@ -16,7 +16,8 @@ struct ul_agreement {
 	struct ul_lower_rows lower;
 	struct ul_upper_store store;
 	struct ul_db_file db;
-	bool whole; /* the database was there, was Nix's and nothing of it was lost: a path without a row has none */
+	bool whole;   /* the database was there, was Nix's and nothing of it was lost: a path without a row has none */
+	bool unswept; /* the kept layer may have more that no row names */
 };
 
 /* The database is open: whether it is the very one that the last run left for this lower. */

@@ -4,7 +4,7 @@
  * everything that it refers to, whenever it is asked whether a path of the lower is valid).
  *
  * While the lower is the recorded one and nobody wrote to the database, it stays as it is, at a cost that follows
- * nothing. Else each copy is compared with the lower. Where all is right, the database stays too. Else a new one is
+ * nothing, unless check_always. Else each copy is compared with the lower. Where all is right, the database stays too. Else a new one is
  * written from the rows that stand and from the lower's own word for its paths.
  */
 #include <fcntl.h>
@@ -86,6 +86,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 		r = ul_rows_judge(rows, &judge);
 	if (r == 0)
 		r = ul_rows_report(rows, &a->upper);
+	report->upper_paths = 0;
 	for (size_t i = 0; i < rows->list.n; i++)
 		report->upper_paths += rows->list.at[i].fate == UL_FATE_KEPT && !rows->list.at[i].lower;
 	if (r < 0 || a->upper.dry_run)
@@ -119,7 +120,7 @@ int ul_agree_attached(struct ul_agreement *a)
 		return 0;
 	}
 	r = agree(a, &rows);
-	a->whole = r == 0 && !rows.damaged;
+	a->whole = r == 0 && a->db.intact && !rows.damaged;
 	ul_rows_free(&rows);
 	return r;
 }

@@ -277,17 +277,24 @@ static int checkpoint(struct ul_db_file *f, sqlite3 *db)
 	return ul_sqlite_code(code) & 0xff;
 }
 
-static int open_database(struct ul_db_file *f, bool has_log)
+/* Open it with its log, which comes home but in a dry run. SQLite's code; *ret is the caller's to close. */
+static int connect_database(struct ul_db_file *f, sqlite3 **ret)
+{
+	int code = ul_sqlite_open(f->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, ret);
+
+	if (code != SQLITE_OK)
+		return code;
+	/* An empty log is SQLite's own of this moment: it takes that away again. */
+	if (f->upper->dry_run && f->log)
+		sqlite3_db_config(*ret, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return checkpoint(f, *ret);
+}
+
+static int open_database(struct ul_db_file *f)
 {
 	sqlite3 *db = NULL;
-	int code = ul_sqlite_open(f->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, &db), r = 0;
+	int code = connect_database(f, &db), r = 0;
 
-	if (code == SQLITE_OK) {
-		/* An empty log is SQLite's own of this moment: it takes that away again. */
-		if (f->upper->dry_run && has_log)
-			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		code = checkpoint(f, db);
-	}
 	if (code == SQLITE_OK) {
 		f->intact = schema_is_nix(db);
 		f->db = db;
@@ -336,8 +343,9 @@ int ul_db_file_open(struct ul_db_file *f)
 	r = check_version(f, &version_right);
 	if (r == 0)
 		r = check_files(f, &found);
+	f->log = found.log;
 	if (r == 0 && found.database)
-		r = open_database(f, found.log);
+		r = open_database(f);
 	f->intact &= version_right;
 	if (r == 0 && f->db)
 		(void)ul_db_file_max_id(f->db, &f->max_id);
@@ -357,6 +365,26 @@ int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct u
 	int r = make_directory(f);
 
 	return r < 0 ? r : ul_upper_dir_error(f->upper, ul_db_build(m, f->dir_fd, ".", options, f->upper->err));
+}
+
+int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret)
+{
+	sqlite3 *db = NULL;
+	int code;
+
+	if (f->upper->dry_run) {
+		code = connect_database(f, &db);
+	} else {
+		ul_autofree char *uri = ul_sqlite_immutable_uri(f->path);
+
+		code = uri ? ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &db) : SQLITE_NOMEM;
+	}
+	if (code == SQLITE_OK) {
+		*ret = db;
+		return 0;
+	}
+	sqlite3_close(db);
+	return code == SQLITE_NOMEM ? -ENOMEM : -EIO;
 }
 
 void ul_db_file_print(const struct ul_db_file *f, struct ul_db_print *ret)

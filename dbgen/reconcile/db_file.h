@@ -15,6 +15,7 @@ struct ul_db_file {
 	char path[4096];            /* upper->path/var/nix/db/db.sqlite */
 	int dir_fd;                 /* the database's directory; -1: there is none */
 	sqlite3 *db;                /* NULL: closed, or there is none (any more) */
+	bool log;                   /* it had a log when it was opened */
 	bool intact;                /* its schema is Nix's, the file `schema` is right, and nothing was wrong */
 	int64_t max_id;             /* the greatest id of ValidPaths, when it was last opened or written; 0: no row */
 };
@@ -36,6 +37,12 @@ int ul_db_file_shut(struct ul_db_file *f);
 
 /* Close the connection, and move the database and its logs to the quarantine. */
 int ul_db_file_quarantine(struct ul_db_file *f, const char *why);
+
+/*
+ * Another connection, to read what is there when this one is closed; in a dry run, what the log adds as well. 0, -ENOMEM,
+ * or -EIO. *ret is the caller's to close.
+ */
+int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret);
 
 /* Write it anew, making the directory where it is not there. */
 int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct ul_db_options *options);

@@ -77,6 +77,7 @@ static bool upper_is_there(struct ul_agreement *a)
 	if (sqlite3_prepare_v2(a->db.db, "select path from ValidPaths where id > ?", -1, &q, NULL) != SQLITE_OK)
 		return false;
 	sqlite3_bind_int64(q, 1, ul_manifest_n_paths(a->lower.manifest));
+	a->upper.report->upper_paths = 0;
 	while (there && (code = sqlite3_step(q)) == SQLITE_ROW) {
 		uint8_t digest[UL_DIGEST_SIZE];
 		const char *base = ul_db_foreign_base(q, 0, a->store_dir, digest);
@@ -254,16 +255,18 @@ static int rewrite(struct rebuild *b, bool merge)
 	return r == -UL_E_DATABASE && merge && a->upper.report->lost == lost ? build_from_damaged(b) : r;
 }
 
-/* The greatest id once it is written. */
-static int read_max_id(struct ul_agreement *a)
+/* What is new in it once it is written: the lower's rows come first, with ids without a gap. */
+static int count_rows(struct ul_agreement *a)
 {
 	sqlite3 *db = NULL;
+	int64_t lower = ul_manifest_n_paths(a->lower.manifest);
 	int r = 0;
 
 	if (ul_sqlite_open(a->db.path, SQLITE_OPEN_READWRITE, &db) != SQLITE_OK ||
 	    ul_db_file_max_id(db, &a->db.max_id) < 0)
 		r = ul_sqlite_error(a->upper.err, db, what, a->db.path);
 	sqlite3_close(db);
+	a->upper.report->upper_paths = a->db.max_id > lower ? (uint64_t)(a->db.max_id - lower) : 0;
 	return r;
 }
 
@@ -288,7 +291,7 @@ int ul_agree_rebuilt(struct ul_agreement *a)
 	if (r == 0)
 		r = rewrite(&b, merge);
 	if (r == 0 && !a->upper.dry_run)
-		r = read_max_id(a);
+		r = count_rows(a);
 	ul_names_free(&b.broken);
 	return r;
 }

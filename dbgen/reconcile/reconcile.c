@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -51,8 +52,8 @@ bool ul_agree_unchanged(const struct ul_agreement *a)
 	struct ul_db_print now;
 
 	ul_db_file_print(&a->db, &now);
-	return a->db.intact && !a->upper.report->lower_changed && now.size > 0 && now.size == a->marks.print.size &&
-	       now.time == a->marks.print.time;
+	return a->db.intact && !a->upper.report->lower_changed && !a->o->check_always && now.size > 0 &&
+	       now.size == a->marks.print.size && now.time == a->marks.print.time;
 }
 
 static int agree_in_mode(struct ul_agreement *a)
@@ -99,11 +100,19 @@ static int empty_quarantine(struct ul_agreement *a, bool all)
 	return r < 0 ? r : ul_upper_dir_empty_trash(&a->upper, all ? UINT_MAX : TRASH_AT_A_BOOT);
 }
 
-/* The room that is kept for this; then, what was moved to the quarantine may be what fills the disk. */
+static uint64_t free_blocks(const struct ul_upper_dir *u)
+{
+	struct statvfs fs;
+
+	return fstatvfs(u->fd, &fs) < 0 ? 0 : fs.f_bfree;
+}
+
+/* The room that is kept for this; then, what was moved to the quarantine or thrown away may be what fills the disk. */
 static int make_room(struct ul_agreement *a, int r, bool *ret_emptied)
 {
 	struct ul_upper_dir *u = &a->upper;
 	struct ul_error err;
+	uint64_t before;
 
 	if (r == -UL_E_UPPER && !u->dry_run && ul_reserve_release(u))
 		r = agree_on_database(a);
@@ -111,7 +120,8 @@ static int make_room(struct ul_agreement *a, int r, bool *ret_emptied)
 		return r;
 	err = *u->err;
 	*ret_emptied = true;
-	if (empty_quarantine(a, true) < 0 || u->report->emptied == 0) {
+	before = free_blocks(u);
+	if (empty_quarantine(a, true) < 0 || free_blocks(u) <= before) {
 		*u->err = err;
 		return r;
 	}
@@ -159,7 +169,9 @@ static int write_lower(struct ul_agreement *a)
 			       .upper_paths = a->upper.report->upper_paths};
 
 	ul_marks_identity(&a->o->lower, now.identity, sizeof(now.identity));
-	ul_db_file_print(&a->db, &now.print);
+	/* Where there is more to sweep, the next boot judges again, and goes on. */
+	if (!a->unswept)
+		ul_db_file_print(&a->db, &now.print);
 	return ul_marks_write_lower(&a->upper, &a->marks, &now, a->o);
 }
 
@@ -188,6 +200,17 @@ static int finish(struct ul_agreement *a, bool emptied)
 	return r < 0 && u->err->errnum == ENOSPC ? 0 : r;
 }
 
+/*
+ * Over another lower paths may have lost their rows that the lower before gives them back; and where rows went because
+ * something is wrong, their files stay for whoever wants to see what, until the database is written to the next time.
+ */
+static bool may_sweep(const struct ul_agreement *a)
+{
+	const struct ul_reconcile_report *report = a->upper.report;
+
+	return a->whole && !report->lower_changed && report->n[UL_RECONCILE_INVALIDATED] == 0;
+}
+
 static int run_parts(struct ul_agreement *a)
 {
 	bool emptied = false;
@@ -201,8 +224,7 @@ static int run_parts(struct ul_agreement *a)
 		r = ul_supersede(a);
 	if (r == 0)
 		r = make_room(a, agree_on_database(a), &emptied);
-	/* Over another lower paths may have lost their rows that the lower before gives them back. */
-	if (r == 0 && a->whole && !a->upper.report->lower_changed)
+	if (r == 0 && may_sweep(a))
 		r = ul_sweep(a);
 	return r < 0 ? r : finish(a, emptied);
 }

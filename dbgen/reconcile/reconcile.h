@@ -8,11 +8,13 @@
  *
  * lower.json   what this upper was last made to agree with. At most 64 KiB.
  *     {"format": 1, "identity": "ROOT HASH in hex" | "manifest:CHECKSUM", "name", "version", "database": "attach" |
- *      "rebuild", "checkedId": 123}
+ *      "rebuild", "checkedId": 123, "databaseSize": 81920, "databaseTime": 1767225600000000000, "upperPaths": 17}
  *     identity: of the lower; of an image that is not sealed (tests, an offline manifest) its manifest's header
  *     checksum, which covers the whole manifest. checkedId: the highest id of ValidPaths when the last reconcile
- *     ended: what is registered above it was registered by the system that ran since. Missing, unreadable or
- *     malformed: the lower counts as another one and checkedId as 0.
+ *     ended: what is registered above it was registered by the system that ran since. databaseSize, databaseTime: bytes
+ *     and time of the last change (nanoseconds since 1970) of the database then. Where they still hold, nobody wrote to
+ *     it, and none of its rows is looked at. upperPaths: its rows of paths that the lower does not have. Missing,
+ *     unreadable or malformed: the lower counts as another one and checkedId as 0.
  *
  * clean        the clean mark: {"format": 1, "maxId": 123}, written by ul_reconcile_mark_clean when the system shuts
  *     down, after everything else was synced. It is removed before anything is written or the system runs. It counts
@@ -28,22 +30,22 @@
  *
  * The order of writes, and what a cut leaves behind each of them:
  *   1. `clean` is removed, the directory synced.       Cut: the next boot checks a bounded number of hashes in vain.
- *   2. Entries that shadow the lower are renamed into quarantine/, stale whiteouts unlinked. Cut: the rest is found
- *      again at the next boot; names are never in two places.
- *   3. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
- *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
- *   5. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
+ *   2. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
+ *   3. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
+ *   4. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
  *      removed, renamed over db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The
  *      running database is never changed in place.
+ *   5. What the kept layer has that no row names is renamed into trash/ (sweep.c), and files of the trash are removed.
+ *      Cut: the rest is found at the next boot.
  *   6. report.json, then lower.json, each by temporary name, sync, rename, sync. Cut before lower.json: the next boot
  *      reconciles again, finds nothing to change, and writes it.
  * So each run ends in the same state however often it was cut, and a run over that state writes nothing.
  *
- * What is promised against a forged database: rows of sealed paths are compared with the lower at every boot where
- * the lower is attached. A rebuilt database is used as it is while the lower is the recorded one and the last
- * shutdown clean, unless check_always; a few rows of it are compared. Whoever forges it, lower.json and the mark makes
- * Nix believe wrong metadata until the next reconcile, but not serve wrong content: files come from the overlay, in
- * which nothing of the upper has a sealed name.
+ * What is promised against a forged database: where somebody wrote to it since the last boot, rows of sealed paths are
+ * compared with the lower when that is attached; a rebuilt one is used as it is after a clean shutdown, but for a few
+ * rows. check_always compares all of them, or writes all anew, at every boot. Whoever forges the database, its time,
+ * lower.json and the mark makes Nix believe wrong metadata until then, but not serve wrong content: of a sealed name
+ * nothing but the lower's is ever seen (dbgen/layers/names.h).
  */
 #pragma once
 
@@ -72,7 +74,7 @@ struct ul_reconcile_options {
 	struct ul_reconcile_lower lower;
 	enum ul_reconcile_mode mode;
 	bool refuse;              /* vanished = refuse: fail before anything is written */
-	bool check_always;        /* rebuild: write the database anew at every boot */
+	bool check_always;        /* believe no database: attach: compare it, rebuild: write it anew, at every boot */
 	bool dry_run;             /* find out and report; write nothing */
 	uint64_t quarantine_age;  /* seconds; older ones are removed; 0: age does not count */
 	uint64_t quarantine_size; /* bytes that the quarantine may hold; 0: any number */
@@ -103,7 +105,7 @@ struct ul_reconcile_report {
 	char identity[160]; /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
 	uint64_t checked;     /* paths whose NAR hash was computed */
-	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards; attach mode only */
+	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards */
 	uint64_t emptied;     /* quarantines that were removed for good */
 	uint64_t database_us; /* time that the database took */
 	uint64_t lost;        /* of those that were invalidated: because of what they refer to */

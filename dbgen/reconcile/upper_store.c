@@ -40,8 +40,9 @@ int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8
 	int r;
 
 	s->checked++;
-	if (ul_entries_find(&s->entries, base, &entry) <= 0)
-		return 0;
+	r = ul_entries_find(&s->entries, base, &entry);
+	if (r <= 0)
+		return r < 0;
 	if (entry.partial)
 		return 1;
 	r = ul_nar_hash(entry.dirfd, base, found, &found_size, &trouble);

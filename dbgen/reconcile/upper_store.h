@@ -23,8 +23,8 @@ void ul_upper_store_close(struct ul_upper_store *s);
 bool ul_upper_store_has(const struct ul_upper_store *s, const char *base);
 
 /*
- * The NAR of an entry. 1: it has this hash and size, or lies in two layers, of which the join makes one; 0: not;
- * -UL_E_MEMORY. size: bytes, 0: not known. Any kind of trouble with its files is a wrong hash.
+ * The NAR of an entry. 1: it has this hash and size, or lies in two layers, of which the join makes one, or cannot be
+ * looked at; 0: not; -UL_E_MEMORY. size: bytes, 0: not known. Any kind of trouble with its files is a wrong hash.
  */
 int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8_t hash[UL_NAR_HASH_SIZE],
 			 uint64_t size, struct ul_error *err);

@@ -237,6 +237,17 @@ static void test_join_deep(void **state)
 		     "201\n1\n");
 }
 
+/* A link in the place of a session, or of its layer, is thrown away: what it leads to is nobody's session. */
+static void test_join_linked(void **state)
+{
+	(void)state;
+	layers_run("mkdir -p real/up real/d && touch real/up/a real/up/b && mknod real/up/w c 0 0");
+	joins("ln -s ../../real sessions/00000003-0000000000000000; mkdir sessions/00000004-0000000000000000; ln -s "
+	      "../../../real/up sessions/00000004-0000000000000000/up; touch " S1 "/mine",
+	      "mine=\n", "4 1 0 0 0 0");
+	layers_print("cd real && find . | sort", ".\n./d\n./up\n./up/a\n./up/b\n./up/w\n");
+}
+
 /* A sealed directory that cannot be asked: nothing is taken for "not sealed". */
 static void test_join_unreadable(void **state)
 {
@@ -269,6 +280,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_join_order, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_prepared, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_deep, layers_setup, layers_teardown),
+		cmocka_unit_test_setup_teardown(test_join_linked, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_unreadable, layers_setup, layers_teardown),
 	};
 

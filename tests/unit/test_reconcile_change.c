@@ -45,7 +45,7 @@ static void vanished(void **state)
 					 (i >= 3 && i <= 5) || i == 22 || i == 23);
 		upper_run(U, "grep -q '\"invalidated\": *5' report.json");
 		/* Files stay: they are garbage, and would be right again. */
-		upper_run(U, "test $(ls store | wc -l) = 4");
+		upper_run(U, "test $(ls kept | wc -l) = 4");
 		/* On the lower that it agrees with, nothing is refused. */
 		upper_shut_down(U);
 		ul_reconcile_report_free(&f->report);
@@ -63,7 +63,10 @@ static void dry_run(void **state)
 	for (int mode = 0; mode < 2; mode++) {
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(command, sizeof(command), "echo >store/%s; mknod store/x c 0 0", upper_base(8));
+		snprintf(
+			command, sizeof(command),
+			"echo >kept/%s; mknod kept/x c 0 0; echo >trash/x; rm clean; mkdir clean",
+			upper_base(8));
 		upper_run(U, command);
 		upper_run(U, "find . | sort >../before; sha256sum var/nix/db/db.sqlite >>../before");
 		ul_reconcile_report_free(&f->report);
@@ -145,13 +148,13 @@ static void half_written(void **state)
 		/* 20 is spoilt: it was there at the last mark, so nobody looks. */
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(command, sizeof(command), "echo spoilt >store/%s; rm clean", upper_base(20));
+		snprintf(command, sizeof(command), "echo spoilt >kept/%s; rm clean; touch var/nix/db/db.sqlite", upper_base(20));
 		upper_run(U, command);
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_false(f->report.was_clean);
 		assert_int_equal(f->report.checked, 0);
 		/* Nothing was there at the last mark: all are looked at, and 21 goes with 20. */
-		upper_run(U, "sed -i 's/\"checkedId\":[0-9 ]*/\"checkedId\":0/' lower.json");
+		upper_run(U, "sed -i 's/\"checkedId\":[0-9 ]*/\"checkedId\":0/' lower.json; touch var/nix/db/db.sqlite");
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_int_equal(f->report.checked, 4);
 		assert_int_equal(number(f, INVALIDATED), 2);
@@ -160,7 +163,7 @@ static void half_written(void **state)
 		upper_run(U, command);
 		/* What is missing goes whether the mark is there or not. */
 		upper_shut_down(U);
-		snprintf(command, sizeof(command), "rm -f store/%s", upper_base(22));
+		snprintf(command, sizeof(command), "rm -f kept/%s; touch var/nix/db/db.sqlite", upper_base(22));
 		upper_run(U, command);
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_true(f->report.was_clean);
@@ -200,14 +203,14 @@ static void quarantine_is_emptied(void **state)
 
 	upper_run(U, "mkdir -p quarantine/00000001-a quarantine/00000002-b quarantine/00000003-c");
 	upper_run(U, "head -c 80000 /dev/zero >quarantine/00000002-b/x; ln -s / quarantine/00000002-b/y");
-	upper_run(U, "head -c 50000 /dev/zero >quarantine/00000003-c/x; echo >kept; "
+	upper_run(U, "head -c 50000 /dev/zero >quarantine/00000003-c/x; echo >stays; "
 		     "ln -s \"$PWD\" quarantine/00000001-a/up");
 	/* Deeper than paths may be long. */
 	upper_run(U, "cd quarantine/00000001-a; for i in $(seq 400); do mkdir deep-directory; cd -P "
 		     "deep-directory; done; echo >file");
 	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err), 0);
 	assert_int_equal(f->report.emptied, 2);
-	upper_run(U, "test \"$(ls quarantine)\" = 00000003-c -a -e kept");
+	upper_run(U, "test \"$(ls quarantine)\" = 00000003-c -a -e stays");
 	upper_run(U, "touch -d '1 hour ago' quarantine/00000003-c");
 	ul_reconcile_report_free(&f->report);
 	assert_int_equal(upper_reconcile(U, f->lower, UL_RECONCILE_ATTACH, &o, &f->report, &err), 0);

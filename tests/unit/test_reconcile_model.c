@@ -1,7 +1,7 @@
 /*
- * Reconcile against a model of a few lines: random lowers, an upper with entries, missing ones and shadows, and a
- * database; afterwards the database holds exactly what the model says, in both modes, forwards and backwards, and a run
- * over the result changes nothing.
+ * Reconcile against a model of a few lines: random lowers, an upper with entries in its kept layer and in a session, some
+ * missing and some of sealed names, and a database; afterwards the database and the kept layer hold exactly what the model
+ * says, in both modes, forwards and backwards, also when paths were collected, and a run over the result changes nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,19 +12,26 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "tests/unit/upper_help.h"
+
+enum in_session { NOTHING, FILE_THERE, WHITEOUT };
 
 struct world {
 	uint64_t seed;
+	enum ul_reconcile_mode mode;
 	struct upper_path paths[UPPER_PATHS];
 	/* What the second lower has of a path, where it differs. */
 	struct upper_path others[UPPER_PATHS];
 	bool lower[2][UPPER_PATHS];
-	bool built[UPPER_PATHS];  /* registered as valid in the upper */
-	bool entry[UPPER_PATHS];  /* in store/ */
-	bool copied[UPPER_PATHS]; /* rows of the first lower in the upper's database */
+	bool kept[UPPER_PATHS]; /* entries of the kept layer */
+	enum in_session session[UPPER_PATHS];
+	/* Rows of the upper's database, and what they say. */
+	bool row[UPPER_PATHS];
+	struct upper_path says[UPPER_PATHS];
 	struct ul_buffer bytes[2];
 	struct ul_manifest *manifest[2];
 };
@@ -49,9 +56,14 @@ static void close_over(const struct upper_path *paths, bool *set)
 			set[paths[i].refs[k]] = true;
 }
 
-static void make_world(struct world *w, uint64_t seed)
+static bool has_entry(const struct world *w, unsigned int i)
 {
-	*w = (struct world){.seed = seed};
+	return w->session[i] == FILE_THERE || (w->session[i] == NOTHING && w->kept[i]);
+}
+
+static void make_world(struct world *w, enum ul_reconcile_mode mode, uint64_t seed)
+{
+	*w = (struct world){.seed = seed, .mode = mode};
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		struct upper_path *p = &w->paths[i];
 
@@ -63,12 +75,18 @@ static void make_world(struct world *w, uint64_t seed)
 			w->others[i].variant = 1;
 			w->others[i].n_refs = below(w, p->n_refs + 1);
 		}
-		w->lower[0][i] = below(w, 2) && all_in(p, w->lower[0], NULL);
-		w->lower[1][i] = below(w, 2) && all_in(&w->others[i], w->lower[1], NULL);
 		/* A path may refer to itself. */
-		w->built[i] = true;
-		w->built[i] = !w->lower[0][i] && below(w, 3) > 0 && all_in(p, w->lower[0], w->built);
-		w->entry[i] = (w->built[i] && below(w, 8) > 0) || below(w, 12) == 0;
+		for (int k = 0; k < 2; k++) {
+			w->lower[k][i] = true;
+			w->lower[k][i] = below(w, 2) && all_in(k ? &w->others[i] : p, w->lower[k], NULL);
+		}
+		w->says[i] = *p;
+		w->row[i] = true;
+		w->row[i] = w->lower[0][i] ? mode == UL_RECONCILE_REBUILD || below(w, 6) == 0
+					   : below(w, 3) > 0 && all_in(p, w->lower[0], w->row);
+		/* Of seven with a row one is missing; some have none, or a sealed name. */
+		w->kept[i] = (w->row[i] && !w->lower[0][i] && below(w, 7) > 0) || below(w, 12) == 0;
+		w->session[i] = (enum in_session)(below(w, 6) == 0 ? 1 + below(w, 2) : 0);
 	}
 	for (int k = 0; k < 2; k++)
 		w->manifest[k] = upper_manifest(k ? w->others : w->paths, w->lower[k], &w->bytes[k]);
@@ -83,46 +101,51 @@ static void free_world(struct world *w)
 }
 
 /* The upper as a system on the first lower left it. */
-static void fill_upper(struct world *w, enum ul_reconcile_mode mode)
+static void fill_upper(struct world *w)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
-	bool rows[UPPER_PATHS];
 	struct ul_manifest *m;
 
 	upper_make("world");
+	upper_session("world", 1, "true");
+	close_over(w->paths, w->row);
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
-		if (w->entry[i])
+		char command[200];
+
+		snprintf(command, sizeof(command),
+			 w->session[i] == WHITEOUT ? "mknod %s c 0 0" : "mv ../../../kept/%s .", upper_base(i));
+		if (w->kept[i] || w->session[i] == FILE_THERE)
 			upper_add("world", i, w->paths[i].variant);
-		rows[i] = w->built[i] || (w->lower[0][i] && (mode == UL_RECONCILE_REBUILD || below(w, 6) == 0));
+		if (w->session[i])
+			upper_session("world", 1, command);
+		if (w->session[i] == FILE_THERE && w->kept[i])
+			upper_add("world", i, 7);
 	}
-	close_over(w->paths, rows);
-	for (unsigned int i = 0; i < UPPER_PATHS; i++)
-		w->copied[i] = rows[i] && !w->built[i];
-	m = upper_manifest(w->paths, rows, &bytes);
+	m = upper_manifest(w->paths, w->row, &bytes);
 	upper_database("world", m);
 	ul_manifest_close(m);
 }
 
-/* What should be valid on lower k, of paths with rows; what[i]: it is what the lower says. */
-static void expect(const struct world *w, int k, enum ul_reconcile_mode mode, const bool *built, const bool *copied,
-		   const bool *entry, bool *valid, struct upper_path *what)
+/* The rows of the model over lower k. prune: of the lower's rows those stay that the upper's need. */
+static void expect(struct world *w, int k, bool prune)
 {
 	const struct upper_path *of_lower = k ? w->others : w->paths;
 	bool upper[UPPER_PATHS];
 
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		upper[i] = true;
-		upper[i] = built[i] && entry[i] && !w->lower[k][i] && all_in(&w->paths[i], w->lower[k], upper);
-		what[i] = upper[i] ? w->paths[i] : of_lower[i];
-		valid[i] = upper[i] || (w->lower[k][i] && (mode == UL_RECONCILE_REBUILD || built[i] || copied[i]));
+		upper[i] = w->row[i] && has_entry(w, i) && !w->lower[k][i] && all_in(&w->says[i], w->lower[k], upper);
+		if (!upper[i])
+			w->says[i] = of_lower[i];
+		w->row[i] = upper[i] || (w->lower[k][i] && (w->mode == UL_RECONCILE_REBUILD || (w->row[i] && !prune)));
 	}
-	close_over(what, valid);
+	close_over(w->says, w->row);
 }
 
-static void assert_database(const bool *valid, const struct upper_path *what)
+static void assert_database(const struct world *w)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
-	struct ul_manifest *m = upper_manifest(what, valid, &bytes);
+	struct ul_manifest *m = upper_manifest(w->says, w->row, &bytes);
 	struct ul_error err = {0};
 	char path[400], sentence[1200];
 
@@ -133,55 +156,91 @@ static void assert_database(const bool *valid, const struct upper_path *what)
 	db_help_assert_sound(upper_db("world"));
 }
 
-static void agree(struct world *w, int k, enum ul_reconcile_mode mode, bool changed, bool kept)
+static void assert_layers(const struct world *w)
+{
+	static const char *const kinds[] = {[FILE_THERE] = "regular file", [WHITEOUT] = "character special file"};
+	ul_autobuffer struct ul_buffer text = {0};
+	char path[300];
+
+	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+		if (w->kept[i])
+			assert_int_equal(ul_buffer_printf(&text, "%s\n", upper_base(i)), 0);
+		if (w->session[i])
+			assert_int_equal(ul_buffer_printf(&text, "%s %s\n", upper_base(i), kinds[w->session[i]]), 0);
+	}
+	snprintf(path, sizeof(path), "%s/wanted", db_help_dir());
+	assert_int_equal(ul_write_file(AT_FDCWD, path, 0644, text.data, text.len), 0);
+	upper_run("world", "sort ../wanted >../sorted; { ls kept; cd sessions/*/up; stat -c '%n %F' *; } | sort | "
+			   "diff ../sorted -");
+}
+
+/* Over lower k, and what it is after that, with or without a clean end of the system. */
+static void agree(struct world *w, int k, bool changed, bool kept)
 {
 	struct ul_reconcile_report report;
+	uint64_t n = 0;
 
-	upper_agrees("world", w->manifest[k], mode, &report);
+	upper_agrees("world", w->manifest[k], w->mode, &report);
 	assert_int_equal(report.lower_changed, changed);
 	if (kept)
-		assert_true(report.database_kept);
+		assert_true(report.database_kept && !ul_reconcile_did_something(&report));
+	for (unsigned int i = 0; i < UPPER_PATHS; i++)
+		n += w->row[i] && !w->lower[k][i];
+	assert_int_equal(report.upper_paths, n);
 	ul_reconcile_report_free(&report);
+	assert_database(w);
+	assert_layers(w);
+	if (below(w, 3) > 0)
+		upper_shut_down("world");
+}
+
+/* What no row refers to may be collected. In attach mode that may be a copy of the lower's row as well. */
+static void collect(struct world *w)
+{
+	bool needed[UPPER_PATHS] = {false}, any = false;
+
+	for (unsigned int i = 0; i < UPPER_PATHS; i++)
+		for (unsigned int k = 0; w->row[i] && k < w->says[i].n_refs; k++)
+			needed[w->says[i].refs[k]] |= w->says[i].refs[k] != i;
+	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+		char sql[400];
+
+		if (!w->row[i] || needed[i] || below(w, 2) || (w->mode == UL_RECONCILE_REBUILD && w->lower[0][i]))
+			continue;
+		snprintf(sql, sizeof(sql),
+			 "delete from Refs where referrer = (select id from ValidPaths where path = '%s'); "
+			 "delete from ValidPaths where path = '%s'",
+			 upper_full(i), upper_full(i));
+		sqlite3 *db = db_help_open(upper_db("world"));
+
+		db_help_exec(db, sql);
+		sqlite3_close(db);
+		w->row[i] = false;
+		any = true;
+	}
+	for (unsigned int i = 0; any && i < UPPER_PATHS; i++)
+		w->kept[i] &= w->row[i] || w->lower[0][i];
 }
 
 static void both_ways(enum ul_reconcile_mode mode, uint64_t seed)
 {
-	bool valid[UPPER_PATHS], again[UPPER_PATHS], entry[UPPER_PATHS], built[UPPER_PATHS];
-	struct upper_path what[UPPER_PATHS], back[UPPER_PATHS];
 	struct world w;
 
-	make_world(&w, seed);
-	fill_upper(&w, mode);
+	make_world(&w, mode, seed);
+	fill_upper(&w);
 	/* The first lower: what is missing goes, the rest is right. */
-	expect(&w, 0, mode, w.built, w.copied, w.entry, valid, what);
-	agree(&w, 0, mode, true, false);
-	if (mode == UL_RECONCILE_REBUILD)
-		assert_database(valid, what);
-	upper_shut_down("world");
-	agree(&w, 0, mode, false, true);
-	upper_shut_down("world");
-	/* What was pruned as not needed when nothing was known may be missing from here on. */
-	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
-		built[i] = valid[i] && w.built[i];
-		entry[i] = w.entry[i] && !w.lower[0][i];
-		w.copied[i] = false;
-	}
-	expect(&w, 0, mode, built, w.copied, entry, valid, what);
-	assert_database(valid, what);
+	expect(&w, 0, true);
+	agree(&w, 0, true, false);
+	agree(&w, 0, false, true);
+	collect(&w);
+	agree(&w, 0, false, false);
+	agree(&w, 0, false, true);
 	/* The second one, and back. */
-	expect(&w, 1, mode, built, valid, entry, again, back);
-	agree(&w, 1, mode, true, false);
-	assert_database(again, back);
-	upper_shut_down("world");
-	agree(&w, 1, mode, false, true);
-	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
-		built[i] = built[i] && again[i] && !w.lower[1][i];
-		entry[i] = entry[i] && !w.lower[1][i];
-	}
-	upper_shut_down("world");
-	expect(&w, 0, mode, built, again, entry, valid, what);
-	agree(&w, 0, mode, true, false);
-	assert_database(valid, what);
+	expect(&w, 1, false);
+	agree(&w, 1, true, false);
+	agree(&w, 1, false, true);
+	expect(&w, 0, false);
+	agree(&w, 0, true, false);
 	free_world(&w);
 }
 

@@ -78,8 +78,8 @@ static void follow(const char *path)
 	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	char from[500], to[1500];
 
-	snprintf(from, sizeof(from), "%s/store/%s", db_help_subdir(UPPER_NAME), upper_base(21));
-	snprintf(to, sizeof(to), "%s/store/%.255s", db_help_subdir(UPPER_NAME), base);
+	snprintf(from, sizeof(from), "%s/kept/%s", db_help_subdir(UPPER_NAME), upper_base(21));
+	snprintf(to, sizeof(to), "%s/kept/%.255s", db_help_subdir(UPPER_NAME), base);
 	/* What cannot be an entry's name is missing as well: another reason comes first. */
 	if (*base && strlen(base) < 256 && link(from, to) < 0)
 		assert_int_equal(errno, EEXIST);
@@ -129,7 +129,7 @@ static void run(struct upper_fixture *f, const struct odd *odd, enum ul_reconcil
 	snprintf(path, sizeof(path), "%s", upper_query(sql));
 	follow(path);
 	if (!strncmp(odd->title, "no entry", 8)) {
-		snprintf(sentence, sizeof(sentence), "rm store/%s", upper_base(21));
+		snprintf(sentence, sizeof(sentence), "rm kept/%s", upper_base(21));
 		upper_run(UPPER_NAME, sentence);
 	}
 	ul_reconcile_report_free(&f->report);

@@ -88,7 +88,8 @@ void upper_make(const char *name)
 	char path[300];
 
 	assert_int_equal(ul_remove_tree(AT_FDCWD, dir), 0);
-	for (const char *const *part = (const char *const[]){"store", "work", "var/nix/db", NULL}; *part; part++) {
+	for (const char *const *part = (const char *const[]){"kept", "sessions", "trash", "var/nix/db", NULL}; *part;
+	     part++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, *part);
 		assert_int_equal(ul_mkdir_parents(AT_FDCWD, path, 0755), 0);
 	}
@@ -98,8 +99,17 @@ void upper_add(const char *name, unsigned int i, unsigned int variant)
 {
 	char path[400];
 
-	snprintf(path, sizeof(path), "%s/store/%s", db_help_subdir(name), upper_base(i));
+	snprintf(path, sizeof(path), "%s/kept/%s", db_help_subdir(name), upper_base(i));
 	write_entry(AT_FDCWD, path, i, variant);
+}
+
+void upper_session(const char *name, unsigned int number, const char *command)
+{
+	char up[300];
+
+	snprintf(up, sizeof(up), "%s/sessions/%08u-0123456789abcdef/up", name, number);
+	assert_int_equal(ul_mkdir_parents(AT_FDCWD, db_help_subdir(up), 0755), 0);
+	upper_run(up, command);
 }
 
 const char *upper_db(const char *name)

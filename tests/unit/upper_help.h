@@ -28,8 +28,11 @@ struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *m
 /* Make the directories of an upper; what an earlier test left is removed. */
 void upper_make(const char *name);
 
-/* The entry of a path: a file whose NAR hash is that of the variant. */
+/* The entry of a path in the kept layer: a file whose NAR hash is that of the variant. */
 void upper_add(const char *name, unsigned int i, unsigned int variant);
+
+/* A shell command in the layer of a session, which is made where it is not there. */
+void upper_session(const char *name, unsigned int number, const char *command);
 
 /* Its database holds these paths. */
 void upper_database(const char *name, struct ul_manifest *m);

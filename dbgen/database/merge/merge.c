@@ -313,6 +313,21 @@ static int drop_referrers(struct ul_db_merge *g)
 
 /* ---- the whole ---- */
 
+/* A log of rows stays for its owner; an empty one is SQLite's own of this moment, which takes it away again. */
+static int leave_log(struct ul_db_merge *g)
+{
+	ul_autofree char *log = NULL;
+	struct stat st;
+
+	if (asprintf(&log, "%s-wal", g->options->merge_from) < 0)
+		return ul_db_merge_nomem(g);
+	if (stat(log, &st) == 0 && st.st_size > 0)
+		sqlite3_db_config(g->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	/* Then the log needs no index in a file. */
+	sqlite3_exec(g->db, "pragma locking_mode = exclusive", NULL, NULL, NULL);
+	return 0;
+}
+
 /*
  * Read-write where that is possible: SQLite then moves what a log holds into the file when it closes, so
  * that the file may be replaced. A file with a log's header on a read-only file system opens only as
@@ -325,6 +340,8 @@ static int open_other(struct ul_db_merge *g)
 
 	if (ul_sqlite_open(g->options->merge_from, SQLITE_OPEN_READWRITE, &g->db) != SQLITE_OK)
 		return ul_db_merge_fail(g);
+	if (g->options->look_only && leave_log(g) < 0)
+		return -UL_E_MEMORY;
 	if (sqlite3_exec(g->db, "select 1 from sqlite_schema", NULL, NULL, NULL) != SQLITE_OK) {
 		int r = ul_db_merge_fail(g);
 

@@ -24,6 +24,7 @@ struct ul_db_options {
 	 * enum ul_db_drop.
 	 */
 	const char *merge_from;
+	bool look_only; /* not a byte of it or of its log is written */
 	/* Whether the files of a path of merge_from are there; NULL: all are. Called in path order. */
 	bool (*exists)(void *user, const char *path);
 	/*

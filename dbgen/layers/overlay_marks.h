@@ -1,0 +1,12 @@
+/* What overlayfs writes on a directory of its upper layer, read from a disk that somebody may have written. */
+#pragma once
+
+#include <stdbool.h>
+
+struct ul_overlay_marks {
+	bool opaque; /* it hides what lower layers have of its name */
+	bool copied; /* it was copied up, and not made by somebody: it may lack what the lower one has */
+};
+
+/* Of the open directory. userxattr: the overlay had that option. 0 or -errno. */
+int ul_overlay_marks_read(int fd, bool userxattr, struct ul_overlay_marks *ret);
