@@ -12,12 +12,12 @@
 #include "common/names.h"
 
 /* Names are taken down first: entries leave the directory that is read. */
-static int find(struct ul_agreement *a, struct ul_names *ret)
+static int find(struct ul_agreement *a, int layer, struct ul_names *ret)
 {
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	uint32_t number;
-	int r = ul_dir_open(a->store.entries.kept, ".", &dir), sealed;
+	int r = ul_dir_open(layer, ".", &dir), sealed;
 
 	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
 		sealed = ul_manifest_find(a->lower.manifest, entry->d_name, &number, a->upper.err);
@@ -31,15 +31,25 @@ static int find(struct ul_agreement *a, struct ul_names *ret)
 	return r < 0 ? ul_upper_dir_fail(&a->upper, "kept", -r) : 0;
 }
 
-int ul_supersede(struct ul_agreement *a)
+static int supersede_in(struct ul_agreement *a, int layer)
 {
 	ul_autonames struct ul_names names = {0};
-	int r = a->store.entries.kept < 0 ? 0 : find(a, &names);
+	int r = find(a, layer, &names);
 
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		r = ul_upper_dir_report(&a->upper, UL_RECONCILE_SWEPT, names.at[i], "this lower has it");
 		if (r == 0)
-			r = ul_upper_dir_discard(&a->upper, a->store.entries.kept, names.at[i]);
+			r = ul_upper_dir_discard(&a->upper, layer, names.at[i]);
 	}
+	return r;
+}
+
+int ul_supersede(struct ul_agreement *a)
+{
+	const struct ul_entries *e = &a->store.entries;
+	int r = e->kept < 0 ? 0 : supersede_in(a, e->kept);
+
+	for (size_t i = 0; r == 0 && i < e->sessions.n; i++)
+		r = supersede_in(a, e->sessions.at[i]);
 	return r;
 }
