@@ -35,8 +35,8 @@ let
     lower = set "share" cfg.lower.share // lib.optionalAttrs (shared ? registration) {
       inherit (shared) registration;
     };
-    # A tmpfs is the policy's own, in the place of NixOS'. What else the configuration wants for a root is mounted by NixOS,
-    # and unsealed.
+    # A tmpfs is the policy's own, in the place of NixOS'. What else the configuration wants for a root is mounted by
+    # NixOS, and unsealed.
     root =
       if root.fsType or "tmpfs" == "tmpfs" then
         lib.optionalAttrs (rootSizes != [ ]) { size = lib.last rootSizes; }

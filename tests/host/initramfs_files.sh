@@ -19,9 +19,7 @@ make_dracut() (
 		mkdir -p "$3/$units/$5.requires" && ln -s "../$6" "$3/$units/$5.requires/$6"
 	}
 	mkdir -p "$moddir" "$initdir" && cp initrd/dracut/90underlay/* initrd/systemd/* "$moddir/"
-	set -eu
-	. "$moddir/module-setup.sh"
-	install
+	. "$moddir/module-setup.sh" && install
 )
 
 make_mkinitcpio() (
@@ -33,9 +31,7 @@ make_mkinitcpio() (
 	add_systemd_unit() { command install -D -m 644 "initrd/systemd/$1" "$root/$units/$1"; }
 	add_systemd_drop_in() { mkdir -p "$root/$units/$1.d" && cat >"$root/$units/$1.d/$2.conf"; }
 	add_symlink() { mkdir -p "$root/${1%/*}" && ln -s "$2" "$root/$1"; }
-	set -eu
-	. <(sed "s|</usr/lib/underlay/|<initrd/systemd/|" initrd/mkinitcpio/sd-underlay)
-	build
+	. <(sed "s|</usr/lib/underlay/|<initrd/systemd/|" initrd/mkinitcpio/sd-underlay) && build
 )
 
 make_mkosi() (

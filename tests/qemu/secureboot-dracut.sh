@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# UEFI with Secure Boot, a UKI whose initramfs is dracut's with the shipped module, a signed image, the default policy. It
-# boots, and at once: without a partition of type root nobody waits for one. With one that somebody added to the disk with
-# the ESP, which systemd-gpt-auto-generator would mount, or which root= names, nothing of that partition is read.
+# UEFI with Secure Boot, a UKI whose initramfs is dracut's with the shipped module, a signed image, the default policy.
+# It boots, and at once: without a partition of type root nobody waits for one. With one that somebody added to the disk
+# with the ESP, which systemd-gpt-auto-generator would mount, or which root= names, nothing of that partition is read.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image debian; do
 	. "tests/lib/$lib.sh"

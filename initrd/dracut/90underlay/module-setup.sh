@@ -28,8 +28,8 @@ install() {
 	inst_simple "$moddir/initrd-switch-root.conf" \
 		"$systemdsystemunitdir/initrd-switch-root.service.d/50-underlay.conf"
 	inst_simple "$moddir/below-sysroot.conf" "$systemdsystemunitdir/sysroot-.mount.d/50-underlay.conf"
-	# The root is ours: none of these mounts at /sysroot what partition table, firmware or command line name, or waits
-	# for it.
+	# The root is ours: none of these mounts at /sysroot what partition table, firmware or command line name, or
+	# waits for it.
 	mkdir -p "${initdir:?}/etc/systemd/system-generators"
 	for file in systemd-gpt-auto-generator systemd-fstab-generator dracut-rootfs-generator; do
 		ln -sf /dev/null "$initdir/etc/systemd/system-generators/$file"
