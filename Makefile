@@ -355,9 +355,10 @@ install: programs
 	install -D -m 755 $(BUILD)/underlay-init $(DESTDIR)$(PREFIX)/lib/underlay/underlay-init
 	install -D -m 755 $(BUILD)/underlay-start $(DESTDIR)$(PREFIX)/lib/underlay/underlay-start
 	install -D -m 755 $(BUILD)/underlay-shutdown $(DESTDIR)$(PREFIX)/lib/underlay/underlay-shutdown
-	for file in systemd/underlay.service systemd/initrd-switch-root.conf mkinitcpio/sd-underlay \
+	for file in systemd/underlay.service systemd/initrd-switch-root.conf systemd/below-sysroot.conf mkinitcpio/sd-underlay \
 		dracut/90underlay/module-setup.sh dracut/90underlay/parse-underlay.sh; do \
 		install -D -m 644 initrd/$$file $(DESTDIR)$(PREFIX)/share/underlay/initrd/$$file; done
+	install -D -m 755 initrd/mkosi/mkosi.postinst $(DESTDIR)$(PREFIX)/share/underlay/initrd/mkosi/mkosi.postinst
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 8)
 	install -m 644 cli/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 initrd/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5

@@ -150,6 +150,15 @@ static void print_upper(struct json_object *upper)
 	putchar('\n');
 }
 
+static void print_root(struct json_object *root)
+{
+	struct json_object *list = member(root, "unsealed");
+
+	for (size_t i = 0; i < length(list); i++)
+		printf("root       unsealed: %s, as it was mounted: whoever can write it decides what runs here\n",
+		       json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
 static uint64_t count_of(struct json_object *counts, const char *key)
 {
 	uint64_t n = 0;
@@ -248,6 +257,7 @@ static void print_status(struct json_object *state)
 		if (damage_of(state, lower))
 			cli_damage_print(damage_of(state, lower));
 	}
+	print_root(member(state, "root"));
 	if (member(state, "upper"))
 		print_upper(member(state, "upper"));
 	if (member(state, "reconcile"))

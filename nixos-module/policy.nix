@@ -3,6 +3,8 @@
   lib,
   cfg,
   nixVersion,
+  # In systemd's initramfs: what NixOS says of the root.
+  root ? { },
   # For a shared directory, which names no system: the system's path, and the registration of its closure.
   shared ? { },
 }:
@@ -10,6 +12,17 @@ let
   # null: left to underlay-init's default.
   set = name: value: lib.optionalAttrs (value != null) { ${name} = value; };
   disk = cfg.upper.type == "disk";
+
+  # In percent of the memory: left to underlay-init's default, which is that of every tmpfs.
+  rootSizes = builtins.concatMap (
+    option:
+    let
+      size = builtins.match "size=([0-9]+)([kKmMgG]?)" option;
+    in
+    lib.optional (size != null) (
+      lib.head size + builtins.replaceStrings [ "k" "m" "g" ] [ "K" "M" "G" ] (lib.last size)
+    )
+  ) (root.options or [ ]);
 
   fromOptions = {
     verify = {
@@ -22,6 +35,13 @@ let
     lower = set "share" cfg.lower.share // lib.optionalAttrs (shared ? registration) {
       inherit (shared) registration;
     };
+    # A tmpfs is the policy's own, in the place of NixOS'. What else the configuration wants for a root is mounted by
+    # NixOS, and unsealed.
+    root =
+      if root.fsType or "tmpfs" == "tmpfs" then
+        lib.optionalAttrs (rootSizes != [ ]) { size = lib.last rootSizes; }
+      else
+        { from = "mounted"; };
     upper = {
       inherit (cfg.upper) type;
     }

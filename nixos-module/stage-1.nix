@@ -11,6 +11,7 @@ let
   policy = import ./policy.nix {
     inherit lib cfg;
     nixVersion = lib.getVersion config.nix.package;
+    root = config.fileSystems."/";
   };
   # The device units that are waited for: what has a name before the machine starts. An image's partition has its
   # version in its label, so underlay-init itself waits for that one, by the kernel's uevents.
@@ -83,6 +84,10 @@ in
           contents = {
             "/etc/underlay/underlay.conf".text = policy.text;
           }
+          // lib.optionalAttrs (policy.sections.root.from or "tmpfs" == "tmpfs") {
+            # An empty file keeps systemd from running it: no partition of type root is mounted, or waited for.
+            "/etc/systemd/system-generators/systemd-gpt-auto-generator".text = "";
+          }
           // lib.listToAttrs (
             lib.imap1 (
               n: file: lib.nameValuePair "/etc/verity.d/${toString n}.crt" { source = file; }
@@ -94,7 +99,6 @@ in
             documentation = [ "man:underlay-init(8)" ];
             unitConfig = {
               DefaultDependencies = false;
-              RequiresMountsFor = [ "/sysroot" ];
               OnFailure = "emergency.target";
               OnFailureJobMode = "replace-irreversibly";
               # It is left standing when the initramfs' other units are stopped, so that systemd-analyze tells of it.
@@ -105,6 +109,8 @@ in
             after = [
               "systemd-modules-load.service"
               "systemd-udevd.service"
+              # NixOS mounts a tmpfs; ours, which no kernel parameter can make another, comes to lie over it.
+              "sysroot.mount"
             ]
             ++ devices;
             before = [
@@ -121,6 +127,15 @@ in
               RemainAfterExit = true;
               ExecStart = "${cfg.package}/lib/underlay/underlay-init --prepare-root /sysroot";
             };
+          };
+
+          # What NixOS mounts below the root (/run, what fileSystems has) waits for the one that it is to lie in.
+          units."sysroot-.mount" = {
+            overrideStrategy = "asDropin";
+            text = ''
+              [Unit]
+              After=underlay.service
+            '';
           };
 
           # The image says what is started, so the command line need not: images change, a UKI stays.

@@ -144,6 +144,9 @@ in
       lib.optional (cfg.verify.mode == "insecure") (
         "boot.underlay.verify.mode is \"insecure\": nothing of this system is verified when it starts. Keep it to development."
       )
+      ++ lib.optional (cfg.stage1 == "systemd" && config.fileSystems."/".fsType != "tmpfs") (
+        "fileSystems.\"/\" is no tmpfs: the root is unsealed, and whoever can write it decides, by its /etc, what the sealed system does. Keep what shall stay below the root, or guard that disk like the machine."
+      )
       ++ lib.optional (cfg.stage1 == "systemd" && cfg.failure.action == "shell") (
       "boot.underlay.failure.action has no effect in systemd's initramfs: boot.initrd.systemd.emergencyAccess decides who gets a shell."
     );

@@ -62,6 +62,7 @@ void ul_boot_free(struct ul_boot *b)
 		ul_lower_release(b, lower);
 	}
 	ul_slots_free(&b->slots);
+	ul_names_free(&b->root_unsealed);
 	ul_names_free(&b->files);
 	for (size_t i = 0; i < b->n_loops; i++)
 		close(b->loops[i]);

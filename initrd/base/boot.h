@@ -118,8 +118,10 @@ struct ul_boot {
 	uint64_t start_us;        /* CLOCK_MONOTONIC when /init was started */
 
 	/* ---- what the stages leave behind, in their order ---- */
-	bool no_new_code;  /* the kernel refuses it (initrd/base/harden.h) */
-	bool root_is_ours; /* a tmpfs that stage root mounted */
+	bool no_new_code;              /* the kernel refuses it (initrd/base/harden.h) */
+	bool root_is_ours;             /* a tmpfs that stage root mounted */
+	bool root_known;               /* stage root has decided */
+	struct ul_names root_unsealed; /* what of a root that is not ours lies on no memory: "/ (ext4, /dev/sda2)" */
 	struct ul_policy policy;
 	struct ul_trust *trust;
 	int uevent_fd;

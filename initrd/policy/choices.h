@@ -38,6 +38,11 @@
 	X(UL_LOWER_SQUASHFS, "squashfs") \
 	X(UL_LOWER_EXT4, "ext4")
 
+/* [root] from. */
+#define UL_ROOT_FROM_LIST(X)      \
+	X(UL_ROOT_TMPFS, "tmpfs") \
+	X(UL_ROOT_MOUNTED, "mounted")
+
 #define UL_UPPER_TYPE_LIST(X)      \
 	X(UL_UPPER_TMPFS, "tmpfs") \
 	X(UL_UPPER_DISK, "disk")
@@ -95,6 +100,7 @@ enum ul_policy_corruption { UL_POLICY_CORRUPTION_LIST(UL_CHOICE_CONSTANT) };
 enum ul_demand { UL_DEMAND_LIST(UL_CHOICE_CONSTANT) };
 enum ul_designator { UL_DESIGNATOR_LIST(UL_CHOICE_CONSTANT) };
 enum ul_lower_filesystem { UL_LOWER_FILESYSTEM_LIST(UL_CHOICE_CONSTANT) };
+enum ul_root_from { UL_ROOT_FROM_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_type { UL_UPPER_TYPE_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_filesystem { UL_UPPER_FILESYSTEM_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_prepare { UL_UPPER_PREPARE_LIST(UL_CHOICE_CONSTANT) };
@@ -115,4 +121,5 @@ extern const char *const ul_policy_mode_words[];
 extern const char *const ul_designator_words[];
 extern const char *const ul_database_mode_words[];
 extern const char *const ul_lower_filesystem_words[];
+extern const char *const ul_root_from_words[];
 extern const char *const ul_upper_filesystem_words[];

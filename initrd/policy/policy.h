@@ -39,6 +39,7 @@ struct ul_policy {
 	enum ul_demand manifest;
 	char *registration; /* in a foreign image; NULL: the usual places */
 	char *lower_share;  /* "9p:TAG": see ul_share_parse. Set exactly where verify_mode is UL_POLICY_INSECURE */
+	enum ul_root_from root_from;
 	uint64_t root_size_bytes; /* of the root's tmpfs; 0: half of the memory */
 	enum ul_upper_type upper_type;
 	uint64_t upper_size_bytes; /* of the tmpfs, or of what is made; 0: half of the memory, or the device */

@@ -15,6 +15,7 @@ const char *const ul_policy_mode_words[] = {UL_POLICY_MODE_LIST(WORD) NULL};
 const char *const ul_designator_words[] = {UL_DESIGNATOR_LIST(WORD) NULL};
 const char *const ul_database_mode_words[] = {UL_DATABASE_MODE_LIST(WORD) NULL};
 const char *const ul_lower_filesystem_words[] = {UL_LOWER_FILESYSTEM_LIST(WORD) NULL};
+const char *const ul_root_from_words[] = {UL_ROOT_FROM_LIST(WORD) NULL};
 const char *const ul_upper_filesystem_words[] = {UL_UPPER_FILESYSTEM_LIST(WORD) NULL};
 static const char *const ul_policy_corruption_words[] = {UL_POLICY_CORRUPTION_LIST(WORD) NULL};
 static const char *const ul_demand_words[] = {UL_DEMAND_LIST(WORD) NULL};
@@ -62,6 +63,7 @@ _Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
 #define SIGNED     NEED("verify", "mode", IS(POLICY_USER) | IS(POLICY_KERNEL) | IS(POLICY_BOTH))
 #define AN_IMAGE   NEED("verify", "mode", IS(POLICY_PINNED) | IS(POLICY_USER) | IS(POLICY_KERNEL) | IS(POLICY_BOTH))
 #define A_SHARE    NEED("verify", "mode", IS(POLICY_INSECURE))
+#define A_ROOT     NEED("root", "from", IS(ROOT_TMPFS))
 #define A_TMPFS    NEED("upper", "type", IS(UPPER_TMPFS))
 #define A_DISK     NEED("upper", "type", IS(UPPER_DISK))
 #define FORMATTED  NEED("upper", "prepare", IS(UPPER_PREPARE_FORMAT))
@@ -116,7 +118,10 @@ const struct ul_config_key ul_policy_keys[] = {
 	{"lower", "share", STRING(lower_share), .needs = {A_SHARE},
 	 .why = "the lower is a directory that the virtual machine's host shares, instead of an image: "
 		"virtiofs:TAG or 9p:TAG"},
-	{"root", "size", SIZE(root_size_bytes), .def = "0",
+	{"root", "from", ENUM(root_from, ul_root_from), .def = "tmpfs",
+	 .why = "tmpfs: a new one, whatever lies where it is to be; mounted, for another initramfs: what lies there; its "
+		"/etc is as trustworthy as whoever can write it"},
+	{"root", "size", SIZE(root_size_bytes), .def = "0", .needs = {A_ROOT},
 	 .why = "size of the tmpfs that is the root; 0: half of the memory"},
 	{"upper", "type", ENUM(upper_type, ul_upper_type), .def = "tmpfs",
 	 .why = "what the upper lies on; a tmpfs is lost at the next boot"},

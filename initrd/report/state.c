@@ -162,6 +162,19 @@ static struct json_object *timeline_json(const struct ul_boot *b)
 	return checked(obj, put(obj, "stages", list));
 }
 
+/* What it is made from, and what of it nobody vouches for. */
+static struct json_object *root_json(const struct ul_boot *b)
+{
+	struct json_object *obj = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	bool ok = obj && list && ul_json_add_string(obj, "from", ul_root_from_words[b->policy.root_from]);
+
+	for (size_t i = 0; ok && i < b->root_unsealed.n; i++)
+		ok = push(list, json_object_new_string(b->root_unsealed.at[i]));
+	list = checked(list, ok);
+	return checked(obj, put(obj, "unsealed", list));
+}
+
 static struct json_object *upper_json(const struct ul_upper *u)
 {
 	struct json_object *obj = json_object_new_object();
@@ -244,6 +257,8 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	bool ok = obj && ul_json_add_string(obj, "underlay", UL_VERSION) && ul_json_add_string(obj, "result", result) &&
 		  put(obj, "lowers", lowers_json(b)) && put(obj, "refused", refused_json(b));
 
+	if (ok && b->root_known)
+		ok = put(obj, "root", root_json(b));
 	if (ok && b->upper.mounted)
 		ok = put(obj, "upper", upper_json(&b->upper));
 	if (ok && b->database_why[0])

@@ -10,6 +10,8 @@
  *                  "filesystem", "mount", "store", "mapping",
  *                  "fec": {"roots", "mended" (times, until the system was started), "exact"}, "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
+ *      "root": {"from": "tmpfs" | "mounted", "unsealed": what of a mounted one is on no memory, so that nobody vouches
+ *               for it: ["/ (ext4, /dev/sda2)"]},
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "mended": how many things on it were not what they must be, "device",
  *                "fallback": why it is not the one that the policy wants},

@@ -33,6 +33,7 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/stages/stages.h"
+#include "initrd/upper/upper.h"
 
 #define MACHINE_ID     "machine-id" /* on the upper's filesystem */
 #define MACHINE_ID_LEN 32           /* hex digits; a newline follows */
@@ -159,13 +160,54 @@ static bool is_machine_id(const struct ul_buffer *text)
 	       ul_hex_decode(id, MACHINE_ID_LEN, raw, sizeof(raw)) && memcmp(raw, zero, sizeof(raw)) != 0;
 }
 
-static int make_machine_id(int upper_fd, struct ul_buffer *ret)
+/*
+ * An id is no secret, it must only be another than every other machine's. So what the kernel has this early is good
+ * enough, and nobody waits: /dev/urandom gives what serial numbers, clocks and interrupts have made of its pool so far,
+ * also before the kernel calls that ready.
+ */
+static int random_bytes(const struct ul_boot *b, void *ret, size_t len)
+{
+	ul_autofree char *path = NULL;
+	ul_autoclose int fd = -1;
+	ssize_t n;
+
+	if (getrandom(ret, len, GRND_NONBLOCK) == (ssize_t)len)
+		return 0;
+	path = ul_path_join(b->dev_dir, "urandom");
+	if (!path)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	n = fd < 0 ? -1 : read(fd, ret, len);
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)len ? 0 : -EIO;
+}
+
+/* What is in the way of the file or of its temporary name goes aside, once. */
+static int write_machine_id(int upper_fd, const struct ul_buffer *id)
+{
+	static const char *const names[] = {MACHINE_ID, MACHINE_ID ".tmp"};
+	int r = ul_write_file_atomic(upper_fd, MACHINE_ID, 0444, id->data, id->len);
+
+	if (r >= 0 || ul_upper_is_medium(-r))
+		return r;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(names); i++) {
+		int moved = ul_upper_move_aside(upper_fd, names[i]);
+
+		if (moved < 0 && moved != -ENOENT)
+			return moved;
+	}
+	return ul_write_file_atomic(upper_fd, MACHINE_ID, 0444, id->data, id->len);
+}
+
+static int make_machine_id(const struct ul_boot *b, struct ul_buffer *ret)
 {
 	uint8_t raw[MACHINE_ID_LEN / 2];
 	char hex[MACHINE_ID_LEN + 2];
+	int r = random_bytes(b, raw, sizeof(raw));
 
-	if (getrandom(raw, sizeof(raw), GRND_NONBLOCK) != sizeof(raw))
-		return -EAGAIN;
+	if (r < 0)
+		return r;
 	/* A version 4 UUID, variant DCE, as systemd makes them. */
 	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
 	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
@@ -174,18 +216,19 @@ static int make_machine_id(int upper_fd, struct ul_buffer *ret)
 	ret->len = 0;
 	if (ul_buffer_append(ret, hex, MACHINE_ID_LEN + 1) < 0)
 		return -ENOMEM;
-	return ul_write_file_atomic(upper_fd, MACHINE_ID, 0444, ret->data, ret->len);
+	return write_machine_id(b->upper.fd, ret);
 }
 
 /* The upper's, made at its first boot. Whoever writes the disk can choose it, as on any machine. */
-static int upper_machine_id(int upper_fd, struct ul_buffer *ret)
+static int upper_machine_id(const struct ul_boot *b, struct ul_buffer *ret)
 {
+	int upper_fd = b->upper.fd;
 	struct stat st;
 
 	if (fstatat(upper_fd, MACHINE_ID, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
 	    ul_read_file(upper_fd, MACHINE_ID, MACHINE_ID_LEN + 1, ret) == 0 && is_machine_id(ret))
 		return 0;
-	return make_machine_id(upper_fd, ret);
+	return make_machine_id(b, ret);
 }
 
 static void leave_machine_id(const struct ul_boot *b)
@@ -199,7 +242,7 @@ static void leave_machine_id(const struct ul_boot *b)
 	if (!b->root_is_ours || lstat(path, &st) == 0)
 		return;
 	if (b->upper.persistent)
-		r = upper_machine_id(b->upper.fd, &id);
+		r = upper_machine_id(b, &id);
 	if (r < 0) {
 		warn("the upper's " MACHINE_ID, r);
 		id.len = 0;

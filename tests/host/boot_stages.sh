@@ -69,17 +69,10 @@ tap "what systemd and others look for after an initramfs" run '
 	[ -f "$root/etc/machine-id" ]
 	[ ! -s "$root/etc/machine-id" ]
 	grep -q "^ID=" "$root/etc/os-release"' "" "${attach[@]}"
-before='mount -t tmpfs mine "$root"'
-tap "nothing of it in the /etc of a root that is not ours" run '[ ! -e "$root/etc/machine-id" ] && [ ! -e "$root/etc/os-release" ]'
-before=
 tap "sizes of the policy" run '
 	[ "$(findmnt -bno SIZE "$root/nix/.rw") $(findmnt -bno SIZE "$root")" = "8388608 4194304" ]' \
 	"" "[upper]" "size = 8M" "[root]" "size = 4M"
 tap "init= that names what is started anyway" run true "init=/nix/store/$system/init quiet"
-# What is mounted at the new root stays, as another initramfs mounted it.
-before='mount -t tmpfs mine "$root"; touch "$root/mine"'
-tap "a new root that is mounted already is used" run '[ -e "$root/mine" ] && [ -d "$root/nix/store/$library" ]'
-before=
 make_tree "$tmp/squash" && lower squash squashfs
 tap "a lower of squashfs" run 'cmp "$root/nix/store/$library/file" <(echo library)'
 
@@ -95,9 +88,6 @@ refused "a system that is not in the image" 30 'lower: .*nowhere/init: No such f
 refused "a system outside the store" 30 'lower: .*/etc/x: it is not a path of' "" "[system]" "path = /etc/x"
 refused "a system with a way out" 30 'lower: .*it is not a path of' "" "[system]" "path = /nix/store/../../bin"
 refused "an init that is not executable" 30 'lower: .*not an executable' "" "[system]" "path = /nix/store/$library" "init = file"
-before='mount -t tmpfs mine "$root"; ln -s /tmp "$root/nix"'
-refused "a new root whose /nix leads elsewhere" 2 'root: .*/nix: Not a directory'
-before=
 
 spoil() {
 	make_tree "$tmp/$1"

@@ -64,7 +64,7 @@ debian_store() {
 	cache_build debian-store "$({
 		echo "$tree"
 		cd "$debian_recipe" && find . \( -type f -o -type l \) -print0 | sort -z | xargs -0 sha256sum 2>/dev/null
-		cd - >/dev/null && sha256sum "${underlay%/*}"/underlay{,-init,-shutdown} initrd/dracut/90underlay/*
+		cd - >/dev/null && sha256sum "${underlay%/*}"/underlay{,-init,-shutdown} initrd/dracut/90underlay/* initrd/systemd/*
 	} | cache_key)" debian_make_store "$tree"
 }
 

@@ -49,6 +49,31 @@ in
         };
       }
     ];
+    # A root on a disk is unsealed, with a warning; of a tmpfs the size is the policy's.
+    root-on-disk = [
+      base
+      systemd
+      {
+        fileSystems."/" = {
+          device = "/dev/disk/by-label/root";
+          fsType = "ext4";
+        };
+      }
+    ];
+    root-size = [
+      base
+      systemd
+      {
+        fileSystems."/" = {
+          device = "none";
+          fsType = "tmpfs";
+          options = [
+            "mode=0755"
+            "size=2g"
+          ];
+        };
+      }
+    ];
     fallback = with' {
       upper = {
         type = "disk";

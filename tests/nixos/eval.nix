@@ -53,7 +53,7 @@ let
       initrd = plain {
         image = build.initialRamdisk;
         inherit (config.boot.initrd) availableKernelModules;
-        inherit (config.boot.initrd.systemd) contents services storePaths;
+        inherit (config.boot.initrd.systemd) contents services storePaths units;
       };
       outputs =
         if config.boot.underlay.enable then

@@ -25,6 +25,16 @@ for name in $(of '.units | keys[]'); do
 		ln -s "../$name" "$debian_units/usr/lib/systemd/system/$target.requires/$name"
 	done
 done
+for name in $(of '.dropins | keys[]'); do
+	mkdir -p "$debian_units/usr/lib/systemd/system/$name.d"
+	# NixOS has not what dracut's module brings.
+	: >"$debian_units/usr/lib/systemd/system/$name.d/50-underlay.conf"
+	of ".dropins[\"$name\"]" >"$debian_units/usr/lib/systemd/system/$name.d/overrides.conf"
+done
+for name in $(of '.files | keys[]'); do
+	mkdir -p "$debian_units${name%/*}"
+	jq -j ".files[\"$name\"]" "$work/module.json" >"$debian_units$name"
+done
 # NixOS' scripts end at the first failure.
 { printf '#!/bin/sh\nset -e\n' && of .script; } >"$debian_units/usr/lib/find-nixos-closure"
 chmod +x "$debian_units/usr/lib/find-nixos-closure"
@@ -34,6 +44,25 @@ ln -s /usr/lib/underlay "$debian_units$(of .package)/lib/underlay"
 ln -s /usr/sbin "$debian_units$(of .e2fsprogs)/bin"
 
 cd "$debian_units/usr/lib/systemd/system" || exit 1
+# As its fstab generator makes it of fileSystems."/"; whoever looks sees whose it is.
+cat >sysroot.mount <<'END'
+[Unit]
+DefaultDependencies=no
+Before=initrd-root-fs.target
+[Mount]
+What=tmpfs
+Where=/sysroot
+Type=tmpfs
+END
+cat >of-nixos.service <<'END'
+[Unit]
+DefaultDependencies=no
+RequiresMountsFor=/sysroot
+Before=underlay.service
+[Service]
+Type=oneshot
+ExecStart=touch /sysroot/of-nixos
+END
 cat >sysroot-run.mount <<'END'
 [Unit]
 DefaultDependencies=no
@@ -51,9 +80,11 @@ Before=initrd-switch-root.service
 RequiresMountsFor=/sysroot/run
 [Service]
 Type=oneshot
+ExecStartPre=/bin/sh -c 'test ! -e /sysroot/of-nixos && test -e /sysroot/run/underlay/state.json && echo "activation: the root is ours, with its /run" >/dev/kmsg'
 ExecStart=/bin/sh -c 'exec chroot /sysroot "$(readlink /nixos-closure)/prepare-root"'
 END
-mkdir -p initrd-fs.target.requires initrd-switch-root.service.requires initrd-switch-root.service.d
+mkdir -p initrd-root-fs.target.requires initrd-fs.target.requires initrd-switch-root.service.requires initrd-switch-root.service.d
+ln -s ../sysroot.mount ../of-nixos.service initrd-root-fs.target.requires/
 ln -s ../sysroot-run.mount initrd-fs.target.requires/
 ln -s ../initrd-nixos-activation.service initrd-switch-root.service.requires/
 cat >initrd-switch-root.service.d/60-nixos.conf <<'END'
@@ -92,6 +123,8 @@ lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 tap_is "systemd is content" "$(sed -n 's/^say running //p' "$results")" running
 tap_none "no unit failed" block failed
 tap "the layer is the disk whose unit was waited for" grep -qE '^upper +(disk|ext4|/dev/vdb)' <(block status)
+tap "the activation has the root that the policy says, and /run in it" \
+	grep -q 'activation: the root is ours, with its /run' "$qemu_dir/nixos-initrd.console"
 tap "systemd-analyze tells the time of our unit" grep -q 's underlay\.service$' <(block blame)
 tap "everything is unmounted at the end" grep -q 'underlay: shutdown: everything is unmounted' "$qemu_dir/nixos-initrd.console"
 [ "$(tail -n 1 "$results")" = "end scenario 0" ] || qemu_show nixos-initrd

@@ -27,6 +27,13 @@ install() {
 	inst_simple "${moddir:?}/underlay.service" "${systemdsystemunitdir:?}/underlay.service"
 	inst_simple "$moddir/initrd-switch-root.conf" \
 		"$systemdsystemunitdir/initrd-switch-root.service.d/50-underlay.conf"
-	${SYSTEMCTL:-systemctl} -q --root "${initdir:?}" add-requires initrd-root-fs.target underlay.service
+	inst_simple "$moddir/below-sysroot.conf" "$systemdsystemunitdir/sysroot-.mount.d/50-underlay.conf"
+	# The root is ours: none of these mounts at /sysroot what partition table, firmware or command line name, or
+	# waits for it.
+	mkdir -p "${initdir:?}/etc/systemd/system-generators"
+	for file in systemd-gpt-auto-generator systemd-fstab-generator dracut-rootfs-generator; do
+		ln -sf /dev/null "$initdir/etc/systemd/system-generators/$file"
+	done
+	${SYSTEMCTL:-systemctl} -q --root "$initdir" add-requires initrd-root-fs.target underlay.service
 	inst_hook cmdline 90 "$moddir/parse-underlay.sh"
 }

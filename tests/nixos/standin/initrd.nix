@@ -56,6 +56,13 @@ in
     "underlay.service" = unit systemd.services.underlay;
     "initrd-find-nixos-closure.service" = unit closure;
   };
+  # What is put into UNIT.d, and the other files.
+  dropins = builtins.mapAttrs (_: unit: unit.text) (
+    lib.filterAttrs (_: unit: unit.overrideStrategy == "asDropin") systemd.units
+  );
+  files = builtins.mapAttrs (_: file: file.text) (
+    lib.filterAttrs (name: _: lib.hasPrefix "/etc/systemd/" name) systemd.contents
+  );
   inherit (closure) script;
   inherit (pkgs) e2fsprogs;
   package = config.boot.underlay.package.outPath;

@@ -42,6 +42,7 @@ in
           storePaths = option (types.listOf types.anything) [ ];
           contents = option (types.attrsOf types.anything) { };
           services = option (types.attrsOf types.anything) { };
+          units = option (types.attrsOf types.anything) { };
         };
       };
     };
