@@ -181,9 +181,9 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, 
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/%s", system, init);
-	if (b->policy.wanted_init && strcmp(b->policy.wanted_init, path) != 0)
-		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line", b->policy.wanted_init,
-				    "Remove init= from the command line.", "this image starts %s", path);
+	r = ul_demands_meets_init(b->policy.demands, path, err);
+	if (r < 0)
+		return r;
 	lower->system = strdup(system);
 	if (!lower->system || find_hook(lower, root_fd) < 0)
 		return ul_error_nomem(err, looking_for_system);

@@ -100,6 +100,22 @@ says_so() {
 tap "and the log says what that means" says_so
 refused "nobody names a system" 30 'lower: .*neither the image nor the policy names a system. Set \[system\] path' "" "${optional[@]}"
 tap "a name is believed where the root hash is pinned" run true "" "${system_line[@]}" "${optional[@]}" "[image]" "name = theirs"
+# By whom it is pinned matters: a parameter only demands more.
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=signer -keyout "$tmp/key" -out "$tmp/signer.crt" 2>/dev/null || exit 1
+export tmp
+signed=("${verify[@]}")
+verify=("mode = user" "descriptor = optional")
+before='mkdir -p "$conf/etc/verity.d" && cp "$tmp/signer.crt" "$conf/etc/verity.d/"'
+hash=$(printf '%064d' 1)
+for parameter in "" usrhash=$hash underlay.root-hash=$hash underlay.rollback-min=3 dm_verity.require_signatures=1; do
+	refused "no name where the policy wants one, with ${parameter%%=*}" 14 \
+		'lower: .*the policy wants theirs, and nothing sealed in this image tells its name' "$parameter" \
+		"${system_line[@]}" "${optional[@]}" "[image]" "name = theirs"
+done
+tap "but where the policy trusts the parameter" run true "usrhash=$hash" "${system_line[@]}" "${optional[@]}" \
+	"[image]" "name = theirs" "[cmdline]" "allow = usrhash"
+verify=("${signed[@]}")
+before=
 
 # ---- what is refused -----------------------------------------------------------------------------
 
