@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-/* Seconds since 1970 to 2025: this program is younger, so a clock that says less is wrong. Many devices have no other. */
+/* Seconds since 1970: the year 2025. This program is younger, so a clock that says less is wrong. */
 #define UL_CLOCK_PLAUSIBLE 1735689600
 
 /* CLOCK_MONOTONIC in microseconds. */

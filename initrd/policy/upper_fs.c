@@ -13,6 +13,7 @@ const struct ul_upper_fs ul_upper_filesystems[] = {
 			   .fsck = "e2fsck",
 			   .fsck_flag = "-p",
 			   .options = "errors=remount-ro",
+			   .quota_module = "quota_v2",
 			   .label_max = 16,
 			   .package = "e2fsprogs",
 			   .features_at = 1024 + 96,

@@ -36,6 +36,13 @@ attach_device "$tmp/dirty.img" --read-only
 type=ext4
 tap "an ext4 that wants its journal replayed is not written to" run "$shows" "" "[lower]" "filesystems = ext4"
 
+cp "$tmp/own.img" "$tmp/feature.img"
+debugfs -w -R 'feature FEATURE_I30' "$tmp/feature.img" >/dev/null 2>&1
+attach_device "$tmp/feature.img" --read-only
+refused "an ext4 with a feature of tomorrow: the kernel's own words" 23 \
+	'lower: mounting the lower: /dev/loop[0-9]+: this kernel cannot read this ext4: EXT4-fs \(loop[0-9]+\): .*unsupported .*features' \
+	"" "[lower]" "filesystems = ext4"
+
 # ---- layouts -------------------------------------------------------------------------------------
 
 registration() {
