@@ -15,7 +15,9 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/kernel_log.h"
@@ -119,20 +121,27 @@ static bool try_mount(const struct ul_boot *b, const char *target, const struct 
 	return done;
 }
 
+static bool counts_quotas(const char *device, const struct ul_upper_fs *fs)
+{
+	ul_autoclose int fd = fs->quota_module ? open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	uint8_t features[4];
+
+	return fd >= 0 && ul_pread_full(fd, features, sizeof(features), fs->quota_at) == 0 &&
+	       ul_get_le32(features) & fs->quota;
+}
+
 int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
 {
 	struct attempt a = {.device = device};
 	char target[PATH_MAX];
 	struct statvfs st;
-	bool done;
 
 	ul_boot_path(b, UL_PATH_UPPER, target);
+	/* Without /sbin/modprobe the kernel cannot ask for them. */
 	(void)ul_modules_load(b, fs->name);
-	done = try_mount(b, target, fs, &a);
-	/* Without /sbin/modprobe the kernel cannot ask for the module. */
-	if (!done && a.errnum == ESRCH && fs->quota_module && ul_modules_load(b, fs->quota_module) > 0)
-		done = try_mount(b, target, fs, &a);
-	if (!done)
+	if (counts_quotas(device, fs))
+		(void)ul_modules_load(b, fs->quota_module);
+	if (!try_mount(b, target, fs, &a))
 		return explain(&a, fs, err);
 	/* A filesystem that met its own damage may have made itself read-only. */
 	if (statvfs(target, &st) == 0 && st.f_flag & ST_RDONLY) {
