@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/config.h"
 #include "common/dir.h"
 #include "common/names.h"
@@ -210,12 +211,28 @@ static int list_runs(struct ul_upper_dir *u, struct ul_names *runs)
 	return r < 0 ? ul_upper_dir_fail(u, QUARANTINE, -r) : 0;
 }
 
-static bool is_old(const struct ul_upper_dir *u, uint64_t age, const char *name)
+/*
+ * From the oldest on, how many runs are older than the limit; the last of them is known to be. A clock of 1970 must not
+ * age what it stamped by half a century: a stamp before this program was written, before an earlier run's, or yet to
+ * come tells nothing. A run of unknown age goes with a later one.
+ */
+static size_t count_old(const struct ul_upper_dir *u, const struct ul_quarantine_limits *limits,
+			const struct ul_names *runs)
 {
-	struct stat st;
+	int64_t latest = UL_CLOCK_PLAUSIBLE;
+	size_t old = 0;
 
-	return age > 0 && fstatat(u->quarantine.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) > st.st_mtime &&
-	       (uint64_t)(time(NULL) - st.st_mtime) > age;
+	for (size_t i = 0; limits->age > 0 && i < runs->n; i++) {
+		struct stat st;
+
+		if (fstatat(u->quarantine.fd, runs->at[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtime < latest ||
+		    st.st_mtime > limits->now)
+			continue;
+		latest = st.st_mtime;
+		if ((uint64_t)(limits->now - latest) > limits->age)
+			old = i + 1;
+	}
+	return old;
 }
 
 static bool space_is_low(const struct ul_upper_dir *u)
@@ -236,18 +253,17 @@ static uint64_t size_of(const struct ul_upper_dir *u, const char *name)
 static size_t count_too_many(const struct ul_upper_dir *u, const struct ul_quarantine_limits *limits,
 			     const struct ul_names *runs)
 {
+	size_t old = count_old(u, limits, runs);
 	uint64_t sum = 0;
 
 	if (limits->all || space_is_low(u))
 		return runs->n;
-	for (size_t i = runs->n; i > 0; i--) {
-		if (is_old(u, limits->age, runs->at[i - 1]))
-			return i;
+	for (size_t i = runs->n; i > old; i--) {
 		if (limits->size > 0 &&
 		    (__builtin_add_overflow(sum, size_of(u, runs->at[i - 1]), &sum) || sum > limits->size))
 			return i;
 	}
-	return 0;
+	return old;
 }
 
 int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limits *limits)

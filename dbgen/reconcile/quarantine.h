@@ -11,6 +11,7 @@ int ul_quarantine_move(struct ul_upper_dir *u, int dirfd, const char *name);
 
 struct ul_quarantine_limits {
 	uint64_t age;  /* seconds; older runs go; 0: age does not count */
+	int64_t now;   /* seconds since 1970, as the machine's clock says, which may be wrong */
 	uint64_t size; /* bytes that may stay; 0: any number */
 	bool all;      /* everything goes: there is no other room on the disk */
 };

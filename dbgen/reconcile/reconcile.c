@@ -93,7 +93,7 @@ static int agree_on_database(struct ul_agreement *a)
 static int empty_quarantine(struct ul_agreement *a, bool all)
 {
 	const struct ul_quarantine_limits limits = {
-		.age = a->o->quarantine_age, .size = a->o->quarantine_size, .all = all};
+		.age = a->o->quarantine_age, .now = time(NULL), .size = a->o->quarantine_size, .all = all};
 
 	int r = ul_quarantine_empty(&a->upper, &limits);
 

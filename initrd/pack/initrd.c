@@ -191,6 +191,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 			 struct ul_error *err)
 {
 	size_t count = o->want_count;
+	const struct ul_upper_fs *fs;
 	struct ul_share share = {0};
 	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
 	/* The default's are in the list of modules that holds where the caller gives no other. */
@@ -201,7 +202,7 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = filesystems; name && *name; name++)
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
-		count++;
+		count += 2;
 	count += UL_ARRAY_SIZE(for_files) + UL_ARRAY_SIZE(share.kind->modules);
 	ret->rows = calloc(count + 1, sizeof(*ret->rows));
 	if (!ret->rows)
@@ -214,10 +215,13 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = filesystems; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
-	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i); i++)
+	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && (fs = ul_upper_fs_permitted(policy, i)); i++) {
 		ret->rows[ret->count++] =
-			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name, UL_MODULE_BY_NAME, true,
-						"the policy's [upper] permits it"};
+			(struct ul_module_want){fs->name, UL_MODULE_BY_NAME, true, "the policy's [upper] permits it"};
+		if (fs->quota_module)
+			ret->rows[ret->count++] = (struct ul_module_want){fs->quota_module, UL_MODULE_BY_NAME, false,
+									  "the upper may count quotas"};
+	}
 	for (size_t i = 0; policy->file && i < UL_ARRAY_SIZE(for_files); i++)
 		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
 								  "the policy's [image] file may need it"};

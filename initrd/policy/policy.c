@@ -1,5 +1,6 @@
 #include "initrd/policy/policy.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +22,8 @@ void ul_policy_init(struct ul_policy *p)
 void ul_policy_free(struct ul_policy *p)
 {
 	ul_config_free(ul_policy_keys, p);
-	free(p->wanted_init);
-	p->wanted_init = NULL;
+	ul_demands_free(p->demands);
+	p->demands = NULL;
 }
 
 /* ul_policy_init cannot tell that it had no memory for a text. */
@@ -131,12 +132,9 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 		r = check_complete(p, err);
 	if (r < 0)
 		return r;
-	if (p->root_hash) {
-		if (!parse_hash(p->root_hash, p->pinned, &p->pinned_len))
-			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name, NULL,
-					    "\"%.140s\" is not a root hash in hex", p->root_hash);
-		p->pin_trusted = true;
-	}
+	if (p->root_hash && !parse_hash(p->root_hash, p->pinned, &p->pinned_len))
+		return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name, NULL,
+				    "\"%.140s\" is not a root hash in hex", p->root_hash);
 	r = check_file(p, name, err);
 	if (r == 0)
 		r = check_share(p, name, err);
@@ -201,11 +199,17 @@ static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char 
 			    todo ? todo : "Remove it from the kernel command line.", "%s", why);
 }
 
+static int nomem(struct ul_error *err)
+{
+	return ul_error_nomem(err, "reading the kernel command line");
+}
+
 static int apply_pin(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
 		     struct ul_error *err)
 {
 	uint8_t hash[UL_ROOT_HASH_MAX];
 	size_t len;
+	int r;
 
 	/* The pin of an image of the other kind is somebody else's. */
 	if ((!strcmp(row->name, "roothash") && p->designator != UL_DESIGNATOR_ROOT) ||
@@ -213,41 +217,43 @@ static int apply_pin(struct ul_policy *p, const struct ul_param *row, const stru
 		return 0;
 	if (!arg->value || !parse_hash(arg->value, hash, &len))
 		return refuse(arg, "it is not a root hash in hex", NULL, err);
-	if (p->pinned_len && (p->pinned_len != len || memcmp(p->pinned, hash, len) != 0))
+	r = ul_demand_root_hash(&p->demands, hash, len);
+	if (r == -ENOMEM)
+		return nomem(err);
+	if (r < 0 || (p->pinned_len && (p->pinned_len != len || memcmp(p->pinned, hash, len) != 0)))
 		return refuse(arg, "another root hash is pinned already", NULL, err);
-	memcpy(p->pinned, hash, len);
-	p->pinned_len = len;
-	p->pin_trusted |= is_allowed(p, row);
+	if (is_allowed(p, row)) {
+		memcpy(p->pinned, hash, len);
+		p->pinned_len = len;
+	}
 	return 0;
+}
+
+static int apply_floor(struct ul_policy *p, const struct ul_cmdline_arg *arg, const struct ul_config_key *key,
+		       struct ul_error *err)
+{
+	struct ul_policy asked = {0};
+	int r = ul_config_set(key, arg->value ? arg->value : "", "kernel command line", &asked, err);
+
+	if (r < 0)
+		return refuse(arg, err ? err->why : "", NULL, err);
+	r = asked.rollback_min < p->rollback_min ? -ERANGE : ul_demand_rollback_min(&p->demands, asked.rollback_min);
+	if (r == -ENOMEM)
+		return nomem(err);
+	return r < 0 ? refuse(arg, "more than that is demanded already", NULL, err) : 0;
 }
 
 static int apply_strengthen(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg,
 			    struct ul_error *err)
 {
 	const struct ul_config_key *key = find_key(row);
-	struct ul_policy asked = {0};
-	const uint64_t *wanted;
-	uint64_t *field;
-	int r;
 
-	if (!key) {
-		/* A kernel switch: only its "on" does not weaken. */
-		if (!arg->value || !strcmp(arg->value, "1") || !strcasecmp(arg->value, "y"))
-			return 0;
-		return refuse(arg, row->why, NULL, err);
-	}
-	if (key->kind == UL_CONFIG_STRING)
-		return apply_pin(p, row, arg, err);
-	r = ul_config_set(key, arg->value ? arg->value : "", "kernel command line", &asked, err);
-	if (r < 0)
-		return refuse(arg, err ? err->why : "", NULL, err);
-	/* A floor, which may rise. */
-	field = (uint64_t *)(void *)((char *)p + key->offset);
-	wanted = (const uint64_t *)(const void *)((const char *)&asked + key->offset);
-	if (*wanted < *field)
-		return refuse(arg, "the policy demands more than that", NULL, err);
-	*field = *wanted;
-	return 0;
+	if (key)
+		return key->kind == UL_CONFIG_STRING ? apply_pin(p, row, arg, err) : apply_floor(p, arg, key, err);
+	/* A kernel switch: only its "on" does not weaken. */
+	if (!arg->value || !strcmp(arg->value, "1") || !strcasecmp(arg->value, "y"))
+		return 0;
+	return refuse(arg, row->why, NULL, err);
 }
 
 static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_cmdline_arg *arg, struct ul_error *err)
@@ -275,9 +281,7 @@ static int apply_allowed(struct ul_policy *p, const struct ul_param *row, const 
 		/* What will be started is known once the image is open: stage lower compares. */
 		if (!arg->value || arg->value[0] != '/')
 			return refuse(arg, "it is not an absolute path", NULL, err);
-		free(p->wanted_init);
-		p->wanted_init = strdup(arg->value);
-		return p->wanted_init ? 0 : ul_error_nomem(err, "reading the command line");
+		return ul_demand_init(&p->demands, arg->value) < 0 ? nomem(err) : 0;
 	}
 	if (!is_allowed(p, row)) {
 		snprintf(todo, sizeof(todo), "Remove it, or name it in [cmdline] allow of the initramfs' policy.");
@@ -326,15 +330,16 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 
 	if (r < 0)
 		return r;
+	if (p->verify_mode == UL_POLICY_PINNED && !p->pinned_len && ul_demands_of_image(p->demands))
+		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
+				    "Set [verify] root-hash, or name usrhash in [cmdline] allow.",
+				    "[verify] mode is pinned, the policy pins no root hash, and the command line may "
+				    "not decide what is trusted");
 	if (p->verify_mode == UL_POLICY_PINNED && !p->pinned_len)
 		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF, "Set [verify] root-hash, or another mode.",
 				    "[verify] mode is pinned, but no root hash is");
-	if (p->verify_mode == UL_POLICY_PINNED && !p->pin_trusted)
-		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
-				    "Set [verify] root-hash, or name usrhash in [cmdline] allow.",
-				    "only the command line names a root hash, and it may not decide what is trusted");
 	/* The policy itself demands none of this: see check_share. */
-	if (p->verify_mode == UL_POLICY_INSECURE && (p->pinned_len || p->rollback_min))
+	if (p->verify_mode == UL_POLICY_INSECURE && ul_demands_of_image(p->demands))
 		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
 				    "Remove the root hash and the rollback index from the kernel command line.",
 				    "the command line demands what nothing can hold where [verify] mode is insecure");
@@ -343,6 +348,19 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 				    "Build the initramfs with --cert, or set another [verify] mode.",
 				    "there is no certificate, so no signature can be trusted");
 	return 0;
+}
+
+struct ul_seal_policy ul_policy_seal(const struct ul_policy *p, const struct ul_trust *trust)
+{
+	return (struct ul_seal_policy){
+		.mode = (enum ul_verify_mode)p->verify_mode,
+		.trust = trust,
+		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
+		.pinned_root_hash_len = p->pinned_len,
+		/* A pinned image needs no signature, and a descriptor without one says nothing. */
+		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
+		.rollback_min = p->rollback_min,
+	};
 }
 
 /* Whether the policy lets the command line set this setting. */

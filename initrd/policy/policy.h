@@ -13,7 +13,9 @@
 #include "common/names.h"
 #include "initrd/policy/choices.h"
 #include "initrd/policy/cmdline.h"
+#include "initrd/policy/demands.h"
 #include "verity/format/descriptor.h"
+#include "verity/open/open.h"
 
 /*
  * One field for each row of ul_policy_keys. Strings and lists may be NULL: not set. A string is never "". Units are in
@@ -66,11 +68,14 @@ struct ul_policy {
 	char **allow;      /* parameters that the command line may set */
 	enum ul_policy_log log_level;
 
-	/* What ul_policy_apply and ul_policy_finish make of the above. */
+	/* What ul_policy_apply and ul_policy_parse make of the above. */
+
+	/* root_hash in bytes, or that of a parameter which `allow` names: what may decide that an image is trusted. */
 	uint8_t pinned[UL_ROOT_HASH_MAX];
-	size_t pinned_len; /* bytes; 0: no root hash is demanded */
-	bool pin_trusted;  /* the pin's source may decide what is trusted, not only demand more */
-	char *wanted_init; /* init= of the command line: must be what is started anyway; NULL */
+	size_t pinned_len; /* bytes; 0: the policy pins none */
+
+	/* Of a command line that is not trusted: nothing above holds any of it. NULL: none. */
+	struct ul_demands *demands;
 };
 
 /* Everything there is to know of every setting: for the parser, the manual and the tests. */
@@ -92,7 +97,7 @@ bool ul_policy_is_default(const struct ul_policy *p, const char *section, const 
 /* What a kernel parameter may do. */
 enum ul_param_rule {
 	UL_PARAM_FREE,       /* sets its setting: harmless, whoever does it */
-	UL_PARAM_STRENGTHEN, /* may demand more than the policy does, never less */
+	UL_PARAM_STRENGTHEN, /* is demanded besides what the policy demands, and changes nothing of that: demands.h */
 	UL_PARAM_ALLOWED,    /* sets its setting where [cmdline] allow names it; else it is refused */
 	UL_PARAM_REFUSED,    /* no policy can allow it */
 	UL_PARAM_IGNORED,    /* is for others and has no effect on this program */
@@ -123,6 +128,12 @@ int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_e
  * the insecure one what it cannot hold. -UL_E_CONFIG, -UL_E_CMDLINE, -UL_E_MEMORY.
  */
 int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err);
+
+/*
+ * What the policy alone demands of an image's seal, in a mode that verifies. It borrows from p and trust. Who has it
+ * decided asks p->demands after that.
+ */
+struct ul_seal_policy ul_policy_seal(const struct ul_policy *p, const struct ul_trust *trust);
 
 /*
  * Settings that differ from their default although nothing looks at them, because a setting that they need has another

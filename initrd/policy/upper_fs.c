@@ -16,7 +16,10 @@ const struct ul_upper_fs ul_upper_filesystems[] = {
 			   .label_max = 16,
 			   .package = "e2fsprogs",
 			   .features_at = 1024 + 96,
-			   .casefold = 0x20000},
+			   .casefold = 0x20000,
+			   .quota_module = "quota_v2",
+			   .quota_at = 1024 + 100,
+			   .quota = 0x100},
 	/* The mount replays its log; nobody advises to run xfs_repair unasked. */
 	[UL_UPPER_XFS] = {.name = "xfs", .mkfs = "mkfs.xfs", .options = "", .label_max = 12, .package = "xfsprogs"},
 	/* Its developers advise against repairing unasked too. */

@@ -18,6 +18,13 @@ struct ul_upper_fs {
 	const char *package;   /* of Debian: for a sentence */
 	uint32_t features_at;  /* bytes: the superblock's word of features, little-endian */
 	uint32_t casefold;     /* its bit that keeps overlayfs away; 0: there is no such bit */
+	/*
+	 * The module of its quotas' format, without which one that counts them is not mounted. The kernel asks for it
+	 * by name, so that no dependency of the filesystem's module tells; NULL: it is not needed.
+	 */
+	const char *quota_module;
+	uint32_t quota_at; /* bytes: the superblock's word with their bit, little-endian */
+	uint32_t quota;    /* that bit */
 };
 
 /* Ended by name == NULL. */

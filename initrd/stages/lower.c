@@ -20,6 +20,7 @@
 #include "common/paths.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/boot_paths.h"
+#include "initrd/base/kernel_log.h"
 #include "initrd/base/log.h"
 #include "initrd/base/modules.h"
 #include "initrd/stages/lower_foreign.h"
@@ -82,8 +83,9 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 	static const char what[] = "mounting the lower";
 	const struct filesystem *fs = NULL;
 	const char *type;
-	char path[PATH_MAX];
-	int r = detect(b, lower, &fs, err);
+	char path[PATH_MAX], complaint[200];
+	ul_autoclose int log = -1;
+	int r = detect(b, lower, &fs, err), error;
 
 	if (r < 0)
 		return r;
@@ -91,6 +93,7 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 	/* Without /sbin/modprobe the kernel cannot ask for it; built in, it is found nowhere. */
 	(void)ul_modules_load(b, type);
 	ul_boot_path(b, UL_PATH_LOWER, path);
+	log = ul_kernel_log_open(b);
 	if (mount(lower->device, path, type, MS_RDONLY | MS_NODEV | MS_NOSUID, fs->options) == 0) {
 		lower->filesystem = type;
 		lower->mount = UL_PATH_LOWER;
@@ -101,12 +104,15 @@ static int mount_lower(struct ul_boot *b, struct ul_lower *lower, struct ul_erro
 		return ul_error_set(err, UL_E_MODULE, what, type, "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
 	/* dm-verity vouches for the bytes: so it is what they ask of the kernel. */
-	if (errno == EINVAL || errno == EOPNOTSUPP)
-		return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
-				    "Build the image with another --compression, or take a newer "
-				    "kernel.",
-				    "this kernel cannot read this %s; its log says what it lacks", type);
-	return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.", errno);
+	error = errno;
+	if (error != EINVAL && error != EOPNOTSUPP && error != ENOSYS)
+		return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, lower->device, "Write the image again.",
+					       error);
+	if (!ul_kernel_log_complaint(b, log, lower->device, complaint, sizeof(complaint)))
+		snprintf(complaint, sizeof(complaint), "its log may say what it lacks");
+	return ul_error_set(err, UL_E_FILESYSTEM, what, lower->device,
+			    "Build the image with another --compression, or take a newer kernel.",
+			    "this kernel cannot read this %s: %s", type, complaint);
 }
 
 static int read_info(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
@@ -181,9 +187,9 @@ static int check_system(struct ul_boot *b, struct ul_lower *lower, int root_fd, 
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/%s", system, init);
-	if (b->policy.wanted_init && strcmp(b->policy.wanted_init, path) != 0)
-		return ul_error_set(err, UL_E_CMDLINE, "checking init= of the command line", b->policy.wanted_init,
-				    "Remove init= from the command line.", "this image starts %s", path);
+	r = ul_demands_meets_init(b->policy.demands, path, err);
+	if (r < 0)
+		return r;
 	lower->system = strdup(system);
 	if (!lower->system || find_hook(lower, root_fd) < 0)
 		return ul_error_nomem(err, looking_for_system);

@@ -151,10 +151,14 @@ static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_e
 	struct ul_image_info *info = &lower->info;
 	const char *name = b->policy.name;
 
-	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
+	/*
+	 * A root hash that the policy pins names the image better than a name does. The command line's does not: what
+	 * it says is no reason to permit anything. Nothing vouches for a share's.
+	 */
 	if (name && b->policy.pinned_len == 0)
 		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
-				    lower->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
+				    lower->shared ? "Unset [image] name."
+						  : "Set [verify] root-hash, or unset [image] name.",
 				    "the policy wants %s, and nothing sealed in this image tells its name", name);
 	info->name = strdup(lower->slot.name);
 	info->version = strdup(lower->slot.version);

@@ -14,6 +14,7 @@
 #include "initrd/base/log.h"
 #include "initrd/base/titles.h"
 #include "initrd/stages/stages.h"
+#include "initrd/stages/verify.h"
 #include "verity/open/read_error.h"
 
 /* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
@@ -73,21 +74,24 @@ static void warn_insecure(const struct ul_lower *lower)
 	ul_log(UL_LOG_ERROR, "verify: %s", line);
 }
 
+int ul_verify_decide(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+{
+	struct ul_seal_policy policy = ul_policy_seal(&b->policy, b->trust);
+	int r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
+
+	if (r < 0)
+		return r;
+	lower->sealed = true;
+	r = ul_demands_meets_seal(b->policy.demands, &lower->slot, &lower->seal, err);
+	return r < 0 ? r : check_name(b, lower, err);
+}
+
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
 	bool by_kernel = p->verify_mode == UL_POLICY_KERNEL || p->verify_mode == UL_POLICY_BOTH;
-	struct ul_seal_policy policy = {
-		.mode = (enum ul_verify_mode)p->verify_mode,
-		.trust = b->trust,
-		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
-		.pinned_root_hash_len = p->pinned_len,
-		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
-		.rollback_min = p->rollback_min,
-	};
 	struct ul_verity_want want = {
 		.slot = &lower->slot,
 		.seal = &lower->seal,
@@ -105,11 +109,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 		warn_insecure(lower);
 		return 0;
 	}
-	r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
-	if (r < 0)
-		return r;
-	lower->sealed = true;
-	r = check_name(b, lower, err);
+	r = ul_verify_decide(b, lower, err);
 	if (r < 0)
 		return r;
 	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");

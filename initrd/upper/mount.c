@@ -15,14 +15,24 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "common/paths.h"
 #include "initrd/base/boot_paths.h"
-#include "initrd/base/log.h"
+#include "initrd/base/kernel_log.h"
 #include "initrd/base/modules.h"
 #include "initrd/upper/upper.h"
 
 static const char what[] = "mounting the upper";
+
+/* What became of one. */
+struct attempt {
+	const char *device;
+	int errnum;
+	char words[256];     /* libmount's; may be empty */
+	char complaint[200]; /* the kernel's; may be empty */
+};
 
 static struct libmnt_context *new_context(const char *device, const char *target, const struct ul_upper_fs *fs)
 {
@@ -39,13 +49,14 @@ static struct libmnt_context *new_context(const char *device, const char *target
 }
 
 /* The reasons that a reader can do something about come before libmount's words, which list several. */
-static int explain(struct libmnt_context *cxt, int status, const char *device, const struct ul_upper_fs *fs,
-		   struct ul_error *err)
+static int explain_words(const struct ul_upper_fs *fs, const char *device, int errnum, const char *words,
+			 struct ul_error *err)
 {
-	int errnum = mnt_context_get_syscall_errno(cxt);
-	char words[256] = "";
-
-	(void)mnt_context_get_excode(cxt, status, words, sizeof(words));
+	if (errnum == ESRCH && fs->quota_module)
+		return ul_error_set(err, UL_E_MODULE, what, device,
+				    "Build the initramfs with the module quota_v2, or take the feature off (ext4: "
+				    "tune2fs -O ^quota).",
+				    "its %s counts quotas, and the kernel has no module for their format", fs->name);
 	switch (errnum) {
 	case ENODEV:
 		return ul_error_set(err, UL_E_MODULE, what, fs->name, "Build the initramfs with this module.",
@@ -65,24 +76,73 @@ static int explain(struct libmnt_context *cxt, int status, const char *device, c
 	}
 }
 
+/* These errnos stand for a feature that the kernel lacks as well as for damage. */
+static bool is_feature(int errnum)
+{
+	return errnum == EINVAL || errnum == EOPNOTSUPP || errnum == ENOSYS || errnum == ENOENT || errnum == ENOPKG;
+}
+
+static int explain(const struct attempt *a, const struct ul_upper_fs *fs, struct ul_error *err)
+{
+	static const char todo[] = "Take a kernel that has what it asks for, make it without that, or repair it.";
+
+	if (!is_feature(a->errnum))
+		return explain_words(fs, a->device, a->errnum, a->words, err);
+	if (a->complaint[0])
+		return ul_error_set(err, UL_E_UPPER, what, a->device, todo, "the kernel refuses its %s: %s", fs->name,
+				    a->complaint);
+	return ul_error_set(err, UL_E_UPPER, what, a->device, todo,
+			    "the kernel refuses its %s (%s): it lacks a feature of it, or it is damaged; the kernel's "
+			    "log may say which",
+			    fs->name, strerror(a->errnum));
+}
+
+/* One mount. true: it is there; else *a says why not. */
+static bool try_mount(const struct ul_boot *b, const char *target, const struct ul_upper_fs *fs, struct attempt *a)
+{
+	struct libmnt_context *cxt = new_context(a->device, target, fs);
+	ul_autoclose int log = ul_kernel_log_open(b);
+	int status;
+	bool done;
+
+	a->errnum = ENOMEM;
+	if (!cxt)
+		return false;
+	status = mnt_context_mount(cxt);
+	done = status == 0 && mnt_context_get_status(cxt) == 1;
+	if (!done) {
+		a->errnum = mnt_context_get_syscall_errno(cxt);
+		a->words[0] = '\0';
+		(void)mnt_context_get_excode(cxt, status, a->words, sizeof(a->words));
+		if (!ul_kernel_log_complaint(b, log, a->device, a->complaint, sizeof(a->complaint)))
+			a->complaint[0] = '\0';
+	}
+	mnt_free_context(cxt);
+	return done;
+}
+
+static bool counts_quotas(const char *device, const struct ul_upper_fs *fs)
+{
+	ul_autoclose int fd = fs->quota_module ? open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	uint8_t features[4];
+
+	return fd >= 0 && ul_pread_full(fd, features, sizeof(features), fs->quota_at) == 0 &&
+	       ul_get_le32(features) & fs->quota;
+}
+
 int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
 {
+	struct attempt a = {.device = device};
 	char target[PATH_MAX];
-	struct libmnt_context *cxt;
 	struct statvfs st;
-	int r = 0, status;
 
 	ul_boot_path(b, UL_PATH_UPPER, target);
+	/* Without /sbin/modprobe the kernel cannot ask for them. */
 	(void)ul_modules_load(b, fs->name);
-	cxt = new_context(device, target, fs);
-	if (!cxt)
-		return ul_error_nomem(err, what);
-	status = mnt_context_mount(cxt);
-	if (status != 0 || mnt_context_get_status(cxt) != 1)
-		r = explain(cxt, status, device, fs, err);
-	mnt_free_context(cxt);
-	if (r < 0)
-		return r;
+	if (counts_quotas(device, fs))
+		(void)ul_modules_load(b, fs->quota_module);
+	if (!try_mount(b, target, fs, &a))
+		return explain(&a, fs, err);
 	/* A filesystem that met its own damage may have made itself read-only. */
 	if (statvfs(target, &st) == 0 && st.f_flag & ST_RDONLY) {
 		(void)umount2(target, MNT_DETACH);

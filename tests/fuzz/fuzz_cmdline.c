@@ -26,7 +26,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 		abort();
 	if (ul_cmdline_parse((const char *)data, size, &c, &err) == 0)
 		(void)ul_policy_apply(&p, &c, &err);
-	if (p.verify_mode != UL_POLICY_USER || p.descriptor != UL_REQUIRED || p.rollback_min < 5 ||
+	if (p.verify_mode != UL_POLICY_USER || p.descriptor != UL_REQUIRED || p.rollback_min != 5 ||
 	    p.action == UL_FAIL_SHELL || p.designator != UL_DESIGNATOR_USR || strcmp(p.filesystems[0], "erofs") != 0 ||
 	    strcmp(p.filesystems[1], "squashfs") != 0 || p.filesystems[2] || p.system)
 		abort();

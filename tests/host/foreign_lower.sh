@@ -36,6 +36,13 @@ attach_device "$tmp/dirty.img" --read-only
 type=ext4
 tap "an ext4 that wants its journal replayed is not written to" run "$shows" "" "[lower]" "filesystems = ext4"
 
+cp "$tmp/own.img" "$tmp/feature.img"
+debugfs -w -R 'feature FEATURE_I30' "$tmp/feature.img" >/dev/null 2>&1
+attach_device "$tmp/feature.img" --read-only
+refused "an ext4 with a feature of tomorrow: the kernel's own words" 23 \
+	'lower: mounting the lower: /dev/loop[0-9]+: this kernel cannot read this ext4: EXT4-fs \(loop[0-9]+\): .*unsupported .*features' \
+	"" "[lower]" "filesystems = ext4"
+
 # ---- layouts -------------------------------------------------------------------------------------
 
 registration() {
@@ -100,6 +107,22 @@ says_so() {
 tap "and the log says what that means" says_so
 refused "nobody names a system" 30 'lower: .*neither the image nor the policy names a system. Set \[system\] path' "" "${optional[@]}"
 tap "a name is believed where the root hash is pinned" run true "" "${system_line[@]}" "${optional[@]}" "[image]" "name = theirs"
+# By whom it is pinned matters: a parameter only demands more.
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=signer -keyout "$tmp/key" -out "$tmp/signer.crt" 2>/dev/null || exit 1
+export tmp
+signed=("${verify[@]}")
+verify=("mode = user" "descriptor = optional")
+before='mkdir -p "$conf/etc/verity.d" && cp "$tmp/signer.crt" "$conf/etc/verity.d/"'
+hash=$(printf '%064d' 1)
+for parameter in "" usrhash=$hash underlay.root-hash=$hash underlay.rollback-min=3 dm_verity.require_signatures=1; do
+	refused "no name where the policy wants one, with ${parameter%%=*}" 14 \
+		'lower: .*the policy wants theirs, and nothing sealed in this image tells its name' "$parameter" \
+		"${system_line[@]}" "${optional[@]}" "[image]" "name = theirs"
+done
+tap "but where the policy trusts the parameter" run true "usrhash=$hash" "${system_line[@]}" "${optional[@]}" \
+	"[image]" "name = theirs" "[cmdline]" "allow = usrhash"
+verify=("${signed[@]}")
+before=
 
 # ---- what is refused -----------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ tap_is "its programs" "$(ls "$work/upper/sbin" | tr '\n' ' ')" "e2fsck mkfs.xfs 
 tap "mkfs runs there" chroot "$work/upper" /sbin/mkfs.xfs -V
 tap "fsck runs there" chroot "$work/upper" /sbin/e2fsck -V
 tap "the module is there" bash -c "ls '$work/upper'/lib/modules/*/kernel/fs/xfs/xfs.ko"
+tap_is "and what an ext4 with quotas asks for, which no dependency tells" \
+	"$(cd "$work/upper" && find lib/modules -name 'quota_*.ko' -printf '%f\n' | sort | tr '\n' ' ')" "quota_tree.ko quota_v2.ko "
 sed -i '/prepare/d; s/^filesystem.*/filesystem = ext4/' "$work/upper.conf"
 build -o "$work/upper.img" --config "$work/upper.conf" --modules-dir "$modules" >/dev/null
 rm -rf "$work/upper" && unpack "$work/upper.img" "$work/upper"

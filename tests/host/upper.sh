@@ -184,6 +184,19 @@ blank casefold-f2fs 128M && mkfs.f2fs -q -O casefold -C utf8 "$disk"
 policy "filesystem = f2fs"
 refused "an f2fs that overlayfs cannot use" 27 'upper: .*: its f2fs has the feature casefold' "" "${policy[@]}"
 
+# What the kernel lacks is not told as damage. (A kernel that has the quotas' format is made to say that it has not.)
+blank quota 64M && mkfs.ext4 -q -O quota "$disk"
+policy
+under="strace -f -qqq -o /dev/null -P $disk -e trace=fsconfig,mount -e inject=fsconfig,mount:error=ESRCH"
+refused "an ext4 whose quotas the kernel cannot count" 12 \
+	'upper: mounting the upper: /dev/loop[0-9]+: its ext4 counts quotas, .*with the module quota_v2, .*\^quota' "" "${policy[@]}"
+under=
+blank feature 64M && mkfs.ext4 -q "$disk"
+debugfs -w -R 'feature FEATURE_I30' "$disk" >/dev/null 2>&1
+policy "check = no"
+refused "an ext4 with a feature of tomorrow: the kernel's own words" 27 \
+	'upper: mounting the upper: /dev/loop[0-9]+: the kernel refuses its ext4: EXT4-fs \(loop[0-9]+\): .*unsupported .*features' "" "${policy[@]}"
+
 # ---- by name -------------------------------------------------------------------------------------
 
 mark=$$

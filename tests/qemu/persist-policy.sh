@@ -95,6 +95,17 @@ casefold() {
 		"$qemu_dir/$name.console"
 }
 
+# The kernel has the quotas' format as a module, and nobody who would load it when ext4 asks.
+quotas() {
+	local disk=$work/quotas.disk
+	upper_disk "$disk" 64
+	upper_format "$disk" -O quota
+	boot quotas attach 1 "$(guest_disk quotas lib cut-nothing)" "$disk"
+	guest_checks quotas disk
+	tap "quotas: the upper that counts them is mounted" grep -q 'underlay: upper: ext4 on' "$qemu_dir/quotas.console"
+	tap "quotas: the kernel did not miss their format" lacks -a 'quota tracking' "$qemu_dir/quotas.console"
+}
+
 # Release 2 would cost the upper what refers to a path of release 1: it is not started, and nothing is written.
 vanished() {
 	local disk=$work/vanished.disk
@@ -120,5 +131,6 @@ tap_case missing_fails
 tap_case missing_tmpfs
 tap_case casefold 6.1
 tap_case casefold 6.12
+tap_case quotas
 tap_cases
 tap_end

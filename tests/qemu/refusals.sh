@@ -188,7 +188,7 @@ spoilt=$(copy_image stranger) &&
 tap_case refused stranger 19:unknown-signer reboot 'verify: .*' "" "$spoilt"
 tap_case refused pinned-other 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' "" "$image" -- \
 	"[verify]" "root-hash = $(printf '0123456789abcdef%.0s' 1 2 3 4)"
-tap_case refused pinned-on-cmdline 17:wrong-root-hash reboot 'verify: .*the policy demands 0123' \
+tap_case refused pinned-on-cmdline 17:wrong-root-hash reboot 'verify: .*the command line demands 0123' \
 	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "$image"
 tap_case refused rollback 22:rollback reboot "verify: .*the policy's floor is 5" "" "$image" -- "[verify]" "rollback-min = 5"
 tap_case refused other-name 14:no-image reboot 'find: .*appliance' "" "$image" -- "[image]" "name = other"
@@ -286,7 +286,7 @@ printf '#!/bin/busybox sh\necho "underlay-test: a shell for $(/bin/busybox id -u
 chmod +x "$work/with-shell/bin/sh"
 image_config "$work/shell.conf" "action = shell"
 initrd=$(repack "$(image_initrd $kernel "$work/shell.conf")" "$work/with-shell") \
-	tap_case with_shell shell 17:wrong-root-hash shell 'verify: .*the policy demands' \
+	tap_case with_shell shell 17:wrong-root-hash shell 'verify: .*the command line demands' \
 	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "$image"
 
 # ---- a block that goes bad after the boot's own first read ---------------------------------------

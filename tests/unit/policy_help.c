@@ -40,8 +40,7 @@ void policy_dump(const struct ul_policy *p, char *buf, size_t size)
 		}
 		at += (size_t)snprintf(buf + at, size - at, "\n");
 	}
-	at += (size_t)snprintf(buf + at, size - at, "pin=%zu trusted=%d init=%s", p->pinned_len, p->pin_trusted,
-			       p->wanted_init ? p->wanted_init : "-");
+	at += (size_t)snprintf(buf + at, size - at, "pin=%zu:%02x", p->pinned_len, p->pinned[0]);
 	assert_true(at < size);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "initrd/base/kernel_log.h"
 #include "verity/open/damage.h"
 #include "verity/open/read_error.h"
 
@@ -111,12 +112,43 @@ static void records(void **state)
 	assert_int_equal(d.mended, 3);
 }
 
+/* The sentence behind the errno of a mount. */
+static void complaints(void **state)
+{
+	static const struct {
+		const char *record, *text; /* NULL: it is none */
+	} rows[] = {
+		{"3,339,5140900,-;EXT4-fs (vda2): couldn't mount because of unsupported features\n SUBSYSTEM=block\n",
+		 "EXT4-fs (vda2): couldn't mount because of unsupported features"},
+		{"4,1,2,-;XFS (vda2): Superblock has unknown incompatible features (0x40) enabled.",
+		 "XFS (vda2): Superblock has unknown incompatible features (0x40) enabled."},
+		{"3,1,2,-;BTRFS error (device vda2): cannot mount", "BTRFS error (device vda2): cannot mount"},
+		/* Of another device, no complaint, a program's, no record. */
+		{"3,1,2,-;EXT4-fs (vda21): couldn't mount", NULL},
+		{"3,1,2,-;EXT4-fs (dvda2): couldn't mount", NULL},
+		{"6,1,2,-;XFS (vda2): Mounting V5 Filesystem", NULL},
+		{"11,1,2,-;EXT4-fs (vda2): told by a program", NULL},
+		{"x;EXT4-fs (vda2): couldn't mount", NULL},
+		{"EXT4-fs (vda2): couldn't mount", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[200];
+
+		assert_int_equal(ul_kernel_log_take(rows[i].record, "vda2", text, sizeof(text)), rows[i].text != NULL);
+		if (rows[i].text)
+			assert_string_equal(text, rows[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables),
 		cmocka_unit_test(options),
 		cmocka_unit_test(records),
+		cmocka_unit_test(complaints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,12 +57,16 @@ static void walk(const struct ul_param *row)
 		break;
 	case UL_PARAM_STRENGTHEN:
 		assert_int_equal(r, row->key ? 0 : -UL_E_CMDLINE);
-		assert_false(p.pin_trusted);
+		/* Nothing that the policy says became another. */
+		assert_string_equal(before, after);
+		assert_true(!row->key || ul_demands_of_image(p.demands));
 		break;
 	case UL_PARAM_ALLOWED:
 		if (!strcmp(row->name, "init")) {
 			assert_int_equal(r, 0);
-			assert_string_equal(p.wanted_init, "/something");
+			assert_string_equal(before, after);
+			assert_int_equal(ul_demands_meets_init(p.demands, "/something", &err), 0);
+			assert_int_equal(ul_demands_meets_init(p.demands, "/other", &err), -UL_E_CMDLINE);
 			break;
 		}
 		__attribute__((fallthrough));
@@ -89,7 +93,9 @@ static void walk(const struct ul_param *row)
 		assert_string_equal(before, after);
 	} else if (row->rule == UL_PARAM_ALLOWED) {
 		assert_int_equal(r, 0);
-		assert_string_not_equal(before, after);
+		/* What is demanded to be started anyway changes nothing. */
+		if (strcmp(row->name, "init") != 0)
+			assert_string_not_equal(before, after);
 	}
 	ul_policy_free(&p);
 }
@@ -119,8 +125,8 @@ static void test_pin(void **state)
 	/* Added to a signature: one demand more. */
 	assert_int_equal(read_policy(&p, ""), 0);
 	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
-	assert_int_equal(p.pinned_len, 32);
-	assert_int_equal(p.pinned[0], 0xaa);
+	assert_int_equal(p.pinned_len, 0);
+	assert_true(ul_demands_of_image(p.demands));
 	assert_int_equal(p.verify_mode, UL_POLICY_USER);
 	assert_int_equal(ul_policy_finish(&p, 1, &err), 0);
 	ul_policy_free(&p);
@@ -131,7 +137,21 @@ static void test_pin(void **state)
 	assert_int_equal(read_policy(&p, "[verify]\nroot-hash = " HASH_A "\n"), 0);
 	assert_int_equal(apply(&p, "usrhash=" HASH_B), -UL_E_CMDLINE);
 	assert_int_equal(p.pinned[0], 0xaa);
+	ul_policy_free(&p);
+	assert_int_equal(read_policy(&p, "[verify]\nroot-hash = " HASH_A "\n"), 0);
 	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
+	assert_int_equal(p.pinned[0], 0xaa);
+	ul_policy_free(&p);
+	/* What `allow` names is the policy's, which no other parameter changes. */
+	assert_int_equal(read_policy(&p, "[cmdline]\nallow = usrhash\n"), 0);
+	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
+	assert_int_equal(p.pinned_len, 32);
+	assert_int_equal(apply(&p, "underlay.root-hash=" HASH_B), -UL_E_CMDLINE);
+	assert_int_equal(p.pinned[0], 0xaa);
+	ul_policy_free(&p);
+	assert_int_equal(read_policy(&p, "[cmdline]\nallow = usrhash\n"), 0);
+	assert_int_equal(apply(&p, "underlay.root-hash=" HASH_B " usrhash=" HASH_A), -UL_E_CMDLINE);
+	assert_int_equal(p.pinned_len, 0);
 	ul_policy_free(&p);
 	/* The other kind of image's hash is not ours. */
 	assert_int_equal(read_policy(&p, ""), 0);
@@ -196,9 +216,9 @@ static void test_rollback_floor_only_rises(void **state)
 	assert_int_equal(p.rollback_min, 5);
 	assert_int_equal(apply(&p, "underlay.rollback-min=x"), -UL_E_CMDLINE);
 	assert_int_equal(apply(&p, "underlay.rollback-min=6"), 0);
-	assert_int_equal(p.rollback_min, 6);
+	assert_int_equal(p.rollback_min, 5);
+	assert_true(ul_demands_of_image(p.demands));
 	assert_int_equal(apply(&p, "underlay.rollback-min=5"), -UL_E_CMDLINE);
-	assert_int_equal(p.rollback_min, 6);
 	ul_policy_free(&p);
 }
 

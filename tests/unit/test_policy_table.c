@@ -111,8 +111,7 @@ static void assert_strict(const struct ul_policy *p)
 	assert_int_equal(p->descriptor, UL_REQUIRED);
 	assert_int_equal(p->pinned_len, 32);
 	assert_int_equal(p->pinned[0], 0xaa);
-	assert_true(p->pin_trusted);
-	assert_true(p->rollback_min >= 5);
+	assert_int_equal(p->rollback_min, 5);
 	assert_int_equal(p->designator, UL_DESIGNATOR_USR);
 	assert_string_equal(p->filesystems[0], "erofs");
 	assert_null(p->filesystems[1]);
@@ -129,12 +128,9 @@ static void try_value(const struct ul_param *row, const char *value, bool everyt
 
 	read_policy(&p, everything_allowed);
 	policy_dump(&p, before, sizeof(before));
-	/* What init= names is remembered, to be compared with what is started anyway. */
-	*strstr(before, "\npin=") = '\0';
 	write_parameter(row, value, arg, sizeof(arg));
 	r = apply(&p, arg);
 	policy_dump(&p, after, sizeof(after));
-	*strstr(after, "\npin=") = '\0';
 	assert_true(r == 0 || r == -UL_E_CMDLINE);
 	assert_strict(&p);
 	if (r < 0)
@@ -144,7 +140,8 @@ static void try_value(const struct ul_param *row, const char *value, bool everyt
 		assert_only_changed(before, after, "log", "level");
 		break;
 	case UL_PARAM_STRENGTHEN:
-		assert_only_changed(before, after, row->section, row->key);
+		/* test_demands.c shows that what it demands is demanded. */
+		assert_string_equal(before, after);
 		break;
 	case UL_PARAM_ALLOWED:
 		if (everything_allowed && !is_init)

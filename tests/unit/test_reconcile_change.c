@@ -11,11 +11,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "dbgen/reconcile/quarantine.h"
 #include "tests/unit/upper_help.h"
 
 #define U                         UPPER_NAME
@@ -217,12 +219,69 @@ static void quarantine_is_emptied(void **state)
 	upper_run(U, "test -z \"$(ls quarantine)\"");
 }
 
+/* Runs of the quarantine, and the seconds since 1970 of each one's stamp. */
+static const struct clocks {
+	const char *title;
+	int64_t now, stamps[4]; /* 0: there are no more */
+	const char *left;       /* digits of their numbers */
+} clocks[] = {
+	/* A limit of 1000 seconds; 1.8e9 is in 2027. */
+	{"right clocks", 1800002000, {1800000000, 1800000500, 1800001500}, "3"},
+	{"a run of 1970 behind a young one", 1800000500, {1800000000, 20}, "12"},
+	{"only runs of 1970", 1800000500, {20, 40}, "12"},
+	{"a run of 1970 goes with a later one that is old", 1800005000, {20, 1800000000, 30}, "3"},
+	{"a boot in 1970", 20, {1800000000, 1800000500}, "12"},
+	{"a boot in 1970 after another", 5000, {20, 40}, "12"},
+	{"a clock that lost a year", 1800000500, {1800000000, 1768000000}, "12"},
+	{"a clock that ran ahead", 1800000500, {1900000000, 1800000000}, "12"},
+	{"it does not hide that others are old", 1800005000, {1900000000, 1800000000, 1800004500}, "3"},
+};
+
+static void quarantine_of_wrong_clocks(void **state)
+{
+	struct ul_reconcile_report report = {0};
+	struct ul_error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
+		const struct clocks *c = &clocks[i];
+		const struct ul_quarantine_limits limits = {.age = 1000, .now = c->now};
+		struct ul_reconcile_options o = {.upper_path = U};
+		char command[160];
+		struct ul_upper_dir u;
+
+		upper_run(U, "rm -rf quarantine");
+		for (int k = 0; k < 4 && c->stamps[k]; k++) {
+			snprintf(command, sizeof(command),
+				 "mkdir -p quarantine/0000000%d-x/y && touch -d @%lld quarantine/0*%d-x", k + 1,
+				 (long long)c->stamps[k], k + 1);
+			upper_run(U, command);
+		}
+		o.upper_fd = open(db_help_subdir(U), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ul_upper_dir_init(&u, &o, &report, &err);
+		assert_int_equal(ul_quarantine_empty(&u, &limits), 0);
+		ul_upper_dir_close(&u);
+		close(o.upper_fd);
+		snprintf(command, sizeof(command), "test \"$(ls quarantine | cut -c8 | tr -d '\\n')\" = \"%s\"",
+			 c->left);
+		if (!upper_holds(U, command))
+			fail_msg("%s: not %s are left", c->title, c->left);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, upper_setup, upper_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(vanished), TEST(dry_run),      TEST(dry_run_of_damaged), TEST(circle),
-		TEST(roots),    TEST(half_written), TEST(stale_mark),         TEST(quarantine_is_emptied),
+		TEST(vanished),
+		TEST(dry_run),
+		TEST(dry_run_of_damaged),
+		TEST(circle),
+		TEST(roots),
+		TEST(half_written),
+		TEST(stale_mark),
+		TEST(quarantine_is_emptied),
+		TEST(quarantine_of_wrong_clocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

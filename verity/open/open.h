@@ -37,6 +37,7 @@ struct ul_seal_policy {
 struct ul_seal {
 	struct ul_descriptor d;               /* parameters; d.name and version empty for a foreign image */
 	bool from_descriptor;                 /* false: from the superblock, checked for sanity */
+	bool vouched;                         /* the descriptor's signature was checked: d says who the image is */
 	struct ul_signer_name by;             /* who signed (user, both); empty else */
 	struct ul_buffer root_hash_signature; /* DER, for the kernel; freed by ul_seal_free */
 	/*

@@ -43,7 +43,6 @@ struct decision {
 	struct ul_error no_blob; /* why have_blob is false */
 	uint8_t root_hash[UL_ROOT_HASH_MAX];
 	size_t root_hash_len; /* 0: not known yet */
-	bool believed;        /* the descriptor's signature was checked */
 	struct ul_seal seal;
 };
 
@@ -225,8 +224,8 @@ static int take_descriptor(struct decision *k, struct ul_error *err)
 	struct ul_descriptor *d = &k->seal.d;
 	int r = 0;
 
-	k->believed = checks_here(k->policy) || (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
-	if (k->believed)
+	k->seal.vouched = checks_here(k->policy) || (k->policy->mode == UL_VERIFY_KERNEL && has_trust(k->policy));
+	if (k->seal.vouched)
 		r = verify(k, &s, checks_here(k->policy) ? NULL : &k->seal.by, err);
 	if (r == 0)
 		r = at_signature(k, ul_descriptor_parse(text->data, text->len, d, err), err);
@@ -235,7 +234,7 @@ static int take_descriptor(struct decision *k, struct ul_error *err)
 	if (d->root_hash_len != k->root_hash_len || memcmp(d->root_hash, k->root_hash, k->root_hash_len) != 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, "reading the descriptor", k->slot->sig.device, TODO_WRITE,
 				    "it belongs to an image with another root hash");
-	if (!k->believed)
+	if (!k->seal.vouched)
 		drop_identity(d);
 	k->seal.from_descriptor = true;
 	return 0;
@@ -285,7 +284,7 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	 * An index that nobody vouches for says nothing: the kernel checks the root hash alone, and the
 	 * descriptor of an old image can be edited.
 	 */
-	if (!k->believed)
+	if (!k->seal.vouched)
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, object,
 				    "Let the policy verify in user space too (user or both).",
 				    "its signature is not checked in this mode, so that its "

@@ -12,7 +12,7 @@ depends() {
 }
 
 installkernel() {
-	hostonly='' instmods dm_verity erofs squashfs overlay loop ext4 xfs btrfs f2fs
+	hostonly='' instmods dm_verity erofs squashfs overlay loop ext4 quota_v2 xfs btrfs f2fs
 	# What is in the kernel or not in this kernel is no failure.
 	return 0
 }
