@@ -13,26 +13,10 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
 #include "initrd/base/titles.h"
+#include "initrd/policy/demands.h"
 #include "initrd/stages/stages.h"
+#include "initrd/stages/verify_seal.h"
 #include "verity/open/read_error.h"
-
-/* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
-static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
-{
-	const char *name = b->policy.name;
-	const struct ul_descriptor *d = &lower->seal.d;
-
-	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
-	if (!d->name[0])
-		return 0;
-	if (name && *name && strcmp(name, d->name) != 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
-				    "Install the image that this machine is meant to start.",
-				    "its label says %s, but the signed name is %s", name, d->name);
-	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
-	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
-	return 0;
-}
 
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
@@ -73,21 +57,29 @@ static void warn_insecure(const struct ul_lower *lower)
 	ul_log(UL_LOG_ERROR, "verify: %s", line);
 }
 
+int ul_verify_seal(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+{
+	struct ul_demands demands = ul_policy_demands(&b->policy, b->trust);
+	const struct ul_descriptor *d = &lower->seal.d;
+	int r = ul_judge_seal(&lower->slot, &demands, &lower->seal, err);
+
+	if (r < 0)
+		return r;
+	lower->sealed = true;
+	/* From here on it is called by its signed name, where it has one. */
+	if (d->name[0]) {
+		memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
+		memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
+	}
+	return 0;
+}
+
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
 	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
-	struct ul_seal_policy policy = {
-		.mode = (enum ul_verify_mode)p->verify_mode,
-		.trust = b->trust,
-		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
-		.pinned_root_hash_len = p->pinned_len,
-		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == 0 && p->verify_mode != UL_VERIFY_PINNED,
-		.rollback_min = p->rollback_min,
-	};
 	struct ul_verity_want want = {
 		.slot = &lower->slot,
 		.seal = &lower->seal,
@@ -105,11 +97,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 		warn_insecure(lower);
 		return 0;
 	}
-	r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
-	if (r < 0)
-		return r;
-	lower->sealed = true;
-	r = check_name(b, lower, err);
+	r = ul_verify_seal(b, lower, err);
 	if (r < 0)
 		return r;
 	ul_log(UL_LOG_DEBUG, "verify: the root hash is trusted");
