@@ -284,7 +284,7 @@ check-fuzz:
 
 # Help, manual pages, settings and code say the same, and nobody names a file that has gone.
 .PHONY: check-docs
-check-docs: programs
+check-docs: programs $(BUILD)/tests/tools/policy_rows
 	tests/run $(DOC_TESTS)
 
 # ---- the set-up and the demonstration ------------------------------------------------------------

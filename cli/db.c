@@ -1,10 +1,8 @@
 /* underlay db: Nix's database from a manifest. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 
-#include "cli/cli.h"
-#include "cli/reconcile.h"
+#include "cli/commands.h"
 #include "common/cleanup.h"
 #include "dbgen/database/db.h"
 
@@ -22,76 +20,90 @@ static void print_dropped(void *user, const char *path)
 	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n", path);
 }
 
-static int build(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"threads", required_argument, NULL, 'j'},
-		{"low-memory", no_argument, NULL, 'l'},
-		{"sqlite", no_argument, NULL, 's'},
-		{"durable", no_argument, NULL, 'd'},
-		{"merge-from", required_argument, NULL, 'm'},
-		{NULL, 0, NULL, 0},
-	};
-	struct ul_db_options db = {.dropped = print_dropped, .progress = cli_progress()};
-	autoclose_manifest struct ul_manifest *m = NULL;
-	const char *directory = NULL;
-	struct ul_error err;
-	int c, r;
+/* ---- build ---- */
 
-	while ((c = getopt_long(argc, argv, "o:j:", options, NULL)) != -1) {
-		if (c == 'o')
-			directory = optarg;
-		else if (c == 'j' && !cli_parse_threads(optarg, &db.threads))
-			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
-		else if (c == 'l')
-			db.low_memory = true;
-		else if (c == 's')
-			db.use_sqlite = true;
-		else if (c == 'd')
-			db.durable = true;
-		else if (c == 'm')
-			db.merge_from = optarg;
-		else if (c == '?')
-			return cli_usage_error(cli_current(), "see the arguments");
-	}
-	if (argc - optind != 1)
-		return cli_usage_error(cli_current(), "one manifest is wanted");
-	if (!directory)
-		return cli_usage_error(cli_current(), "-o DIRECTORY is missing");
-	r = ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err);
-	if (r == 0)
-		r = ul_db_build(m, AT_FDCWD, directory, &db, &err);
-	cli_progress_done();
-	return r < 0 ? cli_fail(&err) : 0;
-}
+struct build {
+	const char *manifest, *directory;
+	struct ul_db_options db;
+};
 
-static int compare(int argc, char **argv)
+#define AT(member) offsetof(struct build, member)
+
+static const struct cli_option build_options[] = {
+	{NULL, 0, "MANIFEST", CLI_FILE, AT(manifest), CLI_NEEDED, .help = "what the database is to hold"},
+	{"output", 'o', "DIR", CLI_DIRECTORY, AT(directory), CLI_NEEDED,
+	 .help = "an existing directory, for db.sqlite and schema"},
+	CLI_THREADS_ROW(AT(db.threads), "as many as there are processors when not given"),
+	{"low-memory", 0, NULL, CLI_FLAG, AT(db.low_memory), 0,
+	 .help = "stay under 64 MB of memory at a million paths, at the price of time"},
+	{"durable", 0, NULL, CLI_FLAG, AT(db.durable), 0,
+	 .help = "whatever happens, the old or the new database is there, whole"},
+	{"merge-from", 0, "DATABASE", CLI_FILE, AT(db.merge_from), 0,
+	 .help = "add the rows of another database whose paths the manifest does not have"},
+	{"sqlite", 0, NULL, CLI_FLAG, AT(db.use_sqlite), 0,
+	 .help = "write through SQLite's API, the slower way, kept to compare against"},
+	{.help = NULL},
+};
+
+#undef AT
+
+static int run_build(void *arguments)
 {
-	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	struct build *a = arguments;
 	autoclose_manifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r;
 
-	if (getopt_long(argc, argv, "", options, NULL) != -1)
-		return cli_usage_error(cli_current(), "see the arguments");
-	if (argc - optind != 2)
-		return cli_usage_error(cli_current(), "a manifest and a database are wanted");
-	r = ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err);
+	a->db.dropped = print_dropped;
+	a->db.progress = cli_progress();
+	r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
 	if (r == 0)
-		r = ul_db_compare(m, argv[optind + 1], &err);
+		r = ul_db_build(m, AT_FDCWD, a->directory, &a->db, &err);
+	cli_progress_done();
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
-const struct cli_command cli_db_commands[] = {
-	{"db", "build",
-	 "MANIFEST -o DIRECTORY [--threads N] [--low-memory] [--sqlite] [--durable]"
-	 " [--merge-from DATABASE]",
-	 "write db.sqlite and schema from a manifest", build},
-	{"db", "compare", "MANIFEST DATABASE", "check that a database holds exactly what a manifest says", compare},
-	{"db", "reconcile",
-	 "--upper DIRECTORY --lower MANIFEST|IMAGE [--cert CERT.PEM] [--mode attach|rebuild]"
-	 " [--refuse] [--dry-run] [--json]",
-	 "make a persistent upper agree with an image", cli_db_reconcile},
-	{NULL, NULL, NULL, NULL, NULL},
+const struct cli_command cli_db_build = {
+	.group = "db",
+	.name = "build",
+	.help = "write db.sqlite and schema from a manifest",
+	.page = "underlay-db",
+	.options = build_options,
+	.size = sizeof(struct build),
+	.run = run_build,
+};
+
+/* ---- compare ---- */
+
+struct compare {
+	const char *manifest, *database;
+};
+
+static const struct cli_option compare_options[] = {
+	{NULL, 0, "MANIFEST", CLI_FILE, offsetof(struct compare, manifest), CLI_NEEDED,
+	 .help = "what the database should hold"},
+	{NULL, 0, "DATABASE", CLI_FILE, offsetof(struct compare, database), CLI_NEEDED, .help = "a db.sqlite of Nix"},
+	{.help = NULL},
+};
+
+static int run_compare(void *arguments)
+{
+	const struct compare *a = arguments;
+	autoclose_manifest struct ul_manifest *m = NULL;
+	struct ul_error err;
+	int r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
+
+	if (r == 0)
+		r = ul_db_compare(m, a->database, &err);
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+const struct cli_command cli_db_compare = {
+	.group = "db",
+	.name = "compare",
+	.help = "check that a database holds exactly what a manifest says",
+	.page = "underlay-db",
+	.options = compare_options,
+	.size = sizeof(struct compare),
+	.run = run_compare,
 };

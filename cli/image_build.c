@@ -1,13 +1,12 @@
 /* `underlay image build`: the arguments, where the manifest comes from, and the summary. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
+#include "cli/image_key.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
@@ -21,202 +20,76 @@
 /* Bytes of registration text: two million paths' worth. */
 #define REGISTRATION_MAX (UINT64_C(4) << 30)
 /* The group nixbld on NixOS and where Nix's installer made it. */
-#define NIXBLD_GROUP 30000
-#define CLOSURES_MAX 1024
-
-enum { OPT_SYSTEM = 256, OPT_NAME, OPT_VERSION, OPT_CLOSURE, OPT_MANIFEST, OPT_REGISTRATION };
-enum { OPT_DATABASE = 512, OPT_STORE, OPT_STORE_DIR, OPT_KEY, OPT_CERT, OPT_PASSPHRASE };
-enum { OPT_FORMAT = 768, OPT_COMPRESSION, OPT_ROLLBACK, OPT_NO_DATABASE, OPT_MACHINE };
-enum { OPT_DESIGNATOR = 1024, OPT_FORCE, OPT_NO_NAMESPACE, OPT_STORE_GROUP, OPT_JSON, OPT_FEC };
-enum { OPT_PORTABLE = 1280 };
-
-static const struct option long_options[] = {
-	{"output", required_argument, NULL, 'o'},
-	{"system", required_argument, NULL, OPT_SYSTEM},
-	{"name", required_argument, NULL, OPT_NAME},
-	{"version", required_argument, NULL, OPT_VERSION},
-	{"closure", required_argument, NULL, OPT_CLOSURE},
-	{"manifest", required_argument, NULL, OPT_MANIFEST},
-	{"registration", required_argument, NULL, OPT_REGISTRATION},
-	{"database", required_argument, NULL, OPT_DATABASE},
-	{"store", required_argument, NULL, OPT_STORE},
-	{"store-dir", required_argument, NULL, OPT_STORE_DIR},
-	{"key", required_argument, NULL, OPT_KEY},
-	{"cert", required_argument, NULL, OPT_CERT},
-	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
-	{"format", required_argument, NULL, OPT_FORMAT},
-	{"compression", required_argument, NULL, OPT_COMPRESSION},
-	{"rollback-index", required_argument, NULL, OPT_ROLLBACK},
-	{"no-database", no_argument, NULL, OPT_NO_DATABASE},
-	{"fec", optional_argument, NULL, OPT_FEC},
-	{"portable", no_argument, NULL, OPT_PORTABLE},
-	{"machine", required_argument, NULL, OPT_MACHINE},
-	{"designator", required_argument, NULL, OPT_DESIGNATOR},
-	{"threads", required_argument, NULL, 'j'},
-	{"store-group", required_argument, NULL, OPT_STORE_GROUP},
-	{"force", no_argument, NULL, OPT_FORCE},
-	{"no-namespace", no_argument, NULL, OPT_NO_NAMESPACE},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"verbose", no_argument, NULL, 'v'},
-	{0},
-};
+#define NIXBLD_GROUP "30000"
 
 struct arguments {
 	struct ul_image_options image;
 	const char *manifest, *registration, *database, *store_dir;
 	struct cli_key key;
-	const char *roots[CLOSURES_MAX + 1]; /* of the closure; the system is one */
-	size_t n_roots;
+	struct cli_texts roots; /* of the closure; the system is one */
 	bool portable, json, verbose;
 };
 
-/* ---- interruption ---- */
+#define AT(member) offsetof(struct arguments, member)
 
-static volatile sig_atomic_t interrupted;
+static const struct cli_option options[] = {
+	{"output", 'o', "IMAGE", CLI_FILE, AT(image.output), CLI_NEEDED,
+	 .help = "the image; it appears whole or not at all"},
+	{"name", 0, "NAME", CLI_TEXT, AT(image.name), CLI_NEEDED,
+	 .help = "what the image is called: letters, digits and . + ~ ^ -"},
+	{"version", 0, "VERSION", CLI_TEXT, AT(image.version), CLI_NEEDED,
+	 .help = "its version; newer ones are started first"},
+	{"system", 0, "PATH", CLI_DIRECTORY, AT(image.system), 0, .help = "the store path whose init is started"},
+	{"closure", 0, "PATH", CLI_FILES, AT(roots), 0, .help = "another path to take with all that it refers to"},
+	{"manifest", 0, "FILE", CLI_FILE, AT(manifest), 0, .help = "take the paths of this manifest, all of them"},
+	{"registration", 0, "FILE", CLI_FILE, AT(registration), 0,
+	 .help = "take the paths of this registration text, as inside a Nix build"},
+	{"database", 0, "FILE", CLI_FILE, AT(database), 0,
+	 .help = "take the paths of this db.sqlite; without any of the three, closures of " LIVE_DATABASE},
+	{"store", 0, "DIR", CLI_DIRECTORY, AT(image.store), 0,
+	 .help = "the directory that holds the paths; the store directory when not given"},
+	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .def = LIVE_STORE,
+	 .help = "the store directory that the paths' names begin with"},
+	{"key", 0, "FILE", CLI_FILE, AT(key.key), 0,
+	 .help = "sign with this key (PEM); without one the image is left to be signed later"},
+	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), 0, .help = "the key's certificate (PEM)"},
+	{"passphrase-file", 0, "FILE", CLI_FILE, AT(key.passphrase_file), 0,
+	 .help = "the first line of this file is the key's passphrase"},
+	{"format", 0, "erofs|squashfs", CLI_WORD, AT(image.format), 0, .def = "erofs", .help = "the filesystem"},
+	{"compression", 0, "NAME[,LEVEL]", CLI_TEXT, AT(image.compression), 0,
+	 .help = "none, lz4, lz4hc, zstd, or what else the installed mkfs.erofs or mksquashfs knows"},
+	{"rollback-index", 0, "N", CLI_NUMBER, AT(image.rollback_index), 0, .max = INT64_MAX, .def = "0",
+	 .help = "what a policy's rollback-min is compared with"},
+	{"fec", 0, "ROOTS", CLI_NUMBER32, AT(image.fec_roots), 0, .min = UL_FEC_ROOTS_MIN, .max = UL_FEC_ROOTS_MAX,
+	 .bare = "2", .help = "add parity from which dm-verity mends damaged blocks, ROOTS of 255 parts of the image"},
+	{"no-database", 0, NULL, CLI_FLAG, AT(image.no_database), 0,
+	 .help = "leave the attached database out: the boot rebuilds one"},
+	{"portable", 0, NULL, CLI_FLAG, AT(portable), 0,
+	 .help = "leave out what Nix knows of the paths on this machine only, so that every machine makes the same image"},
+	{"machine", 0, "NAME", CLI_TEXT, AT(image.machine), 0,
+	 .help = "the machine that the image is for, as `uname -m` names it; this one when not given"},
+	{"designator", 0, "usr|root", CLI_WORD, AT(image.designator), 0, .def = "usr",
+	 .help = "which partition types to use"},
+	CLI_THREADS_ROW(AT(image.threads), "as many as there are processors when not given"),
+	{"store-group", 0, "GID", CLI_NUMBER32, AT(image.store_group), 0, .max = UINT16_MAX, .def = NIXBLD_GROUP,
+	 .help = "the group of nix/store in the image, nixbld on NixOS; 0 leaves it to root"},
+	{"force", 0, NULL, CLI_FLAG, AT(image.replace), 0, .help = "replace an image that is there"},
+	{"no-namespace", 0, NULL, CLI_FLAG, AT(image.no_namespace), 0,
+	 .help = "copy the closure instead of mounting it in a private namespace"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the summary as JSON"},
+	{"verbose", 'v', NULL, CLI_FLAG, AT(verbose), 0, .help = "tell how the tree was laid out"},
+	{.help = NULL},
+};
 
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-static bool was_interrupted(void)
-{
-	return interrupted != 0;
-}
-
-/* The first signal asks the build to stop and clean up, the second one ends the program at once. */
-static void catch_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
-/* ---- arguments ---- */
-
-/* Options that are a text and no more. */
-static const char **text_option(struct arguments *a, int option)
-{
-	switch (option) {
-	case 'o':
-		return &a->image.output;
-	case OPT_SYSTEM:
-		return &a->image.system;
-	case OPT_NAME:
-		return &a->image.name;
-	case OPT_VERSION:
-		return &a->image.version;
-	case OPT_MANIFEST:
-		return &a->manifest;
-	case OPT_REGISTRATION:
-		return &a->registration;
-	case OPT_DATABASE:
-		return &a->database;
-	case OPT_STORE:
-		return &a->image.store;
-	case OPT_STORE_DIR:
-		return &a->store_dir;
-	case OPT_KEY:
-		return &a->key.key;
-	case OPT_CERT:
-		return &a->key.cert;
-	case OPT_PASSPHRASE:
-		return &a->key.passphrase_file;
-	case OPT_FORMAT:
-		return &a->image.format;
-	case OPT_COMPRESSION:
-		return &a->image.compression;
-	case OPT_MACHINE:
-		return &a->image.machine;
-	case OPT_DESIGNATOR:
-		return &a->image.designator;
-	default:
-		return NULL;
-	}
-}
-
-static int take_option(struct arguments *a, int option)
-{
-	const char **text = text_option(a, option);
-	uint64_t number = 0;
-
-	if (text) {
-		*text = optarg;
-		return 0;
-	}
-	switch (option) {
-	case OPT_CLOSURE:
-		if (a->n_roots == CLOSURES_MAX)
-			return cli_usage_error(cli_current(), "too many closures");
-		a->roots[a->n_roots++] = optarg;
-		return 0;
-	case OPT_ROLLBACK:
-		if (!cli_parse_number(optarg, 0, INT64_MAX, &a->image.rollback_index))
-			return cli_usage_error(cli_current(), "%s is no rollback index", optarg);
-		return 0;
-	case 'j':
-		if (!cli_parse_threads(optarg, &a->image.threads))
-			return cli_usage_error(cli_current(), "%s is no number of threads", optarg);
-		return 0;
-	case OPT_STORE_GROUP:
-		if (!cli_parse_number(optarg, 0, UINT16_MAX, &number))
-			return cli_usage_error(cli_current(), "%s is no group number", optarg);
-		a->image.store_group = (uint32_t)number;
-		return 0;
-	case OPT_FEC:
-		if (optarg && !cli_parse_number(optarg, UL_FEC_ROOTS_MIN, UL_FEC_ROOTS_MAX, &number))
-			return cli_usage_error(cli_current(), "--fec takes 2 to 24 roots");
-		a->image.fec_roots = optarg ? (uint32_t)number : UL_FEC_ROOTS_MIN;
-		return 0;
-	case OPT_NO_DATABASE:
-		a->image.no_database = true;
-		return 0;
-	case OPT_PORTABLE:
-		a->portable = true;
-		return 0;
-	case OPT_FORCE:
-		a->image.replace = true;
-		return 0;
-	case OPT_NO_NAMESPACE:
-		a->image.no_namespace = true;
-		return 0;
-	case OPT_JSON:
-		a->json = true;
-		return 0;
-	case 'v':
-		a->verbose = true;
-		return 0;
-	default:
-		return cli_usage_error(cli_current(), "see the arguments");
-	}
-}
-
-static int parse_arguments(int argc, char **argv, struct arguments *a)
-{
-	int c, r;
-
-	while ((c = getopt_long(argc, argv, "o:j:v", long_options, NULL)) != -1) {
-		r = take_option(a, c);
-		if (r)
-			return r;
-	}
-	if (optind < argc)
-		return cli_usage_error(cli_current(), "%s is too much", argv[optind]);
-	if (!a->image.output || !a->image.name || !a->image.version)
-		return cli_usage_error(cli_current(), "-o, --name and --version are needed");
-	if (!a->manifest + !a->registration + !a->database < 2)
-		return cli_usage_error(cli_current(), "--manifest, --registration and --database exclude each other");
-	if (!a->key.key != !a->key.cert)
-		return cli_usage_error(cli_current(), "--key and --cert belong together");
-	if (a->manifest && (a->n_roots || a->portable))
-		return cli_usage_error(cli_current(), "a manifest is taken whole: no --closure, no --portable");
-	if (!a->manifest && !a->registration && !a->database && !a->image.system && !a->n_roots)
-		return cli_usage_error(cli_current(), "of the live store, --system or --closure says what to take");
-	return 0;
-}
+static const struct cli_rule rules[] = {
+	{CLI_AT_MOST_ONE, "--manifest --registration --database", NULL},
+	{CLI_TOGETHER, "--key --cert", NULL},
+	{CLI_NEEDS, "--passphrase-file --key", NULL},
+	{CLI_AT_MOST_ONE, "--manifest --closure", "a manifest is taken whole"},
+	{CLI_AT_MOST_ONE, "--manifest --portable", "a manifest is taken whole"},
+	{CLI_AT_LEAST_ONE, "--system --closure --manifest --registration --database", "it says which paths to take"},
+	{.members = NULL},
+};
 
 /* ---- the manifest ---- */
 
@@ -247,20 +120,20 @@ static int import_registration(struct ul_builder *b, const char *path, struct ul
 static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_error *err)
 {
 	UL_CLEANUP(free_builder)
-	struct ul_builder *b = ul_builder_new(a->store_dir ? a->store_dir : LIVE_STORE);
-	bool restricted = a->n_roots > 0 || (!a->registration && !a->database);
+	struct ul_builder *b = ul_builder_new(a->store_dir);
+	bool restricted = a->roots.n > 0 || (!a->registration && !a->database);
 	int r;
 
 	if (!b)
 		return ul_error_nomem(err, "reading the store's database");
-	if (a->image.system)
-		a->roots[a->n_roots++] = a->image.system;
+	if (a->image.system && ul_vector_push(&a->roots, a->image.system) < 0)
+		return ul_error_nomem(err, "reading the store's database");
 	if (a->registration)
 		r = import_registration(b, a->registration, err);
 	else
 		r = ul_import_database(b, a->database ? a->database : LIVE_DATABASE, err);
 	if (r == 0 && restricted)
-		r = ul_builder_restrict(b, a->roots, a->n_roots, err);
+		r = ul_builder_restrict(b, a->roots.at, a->roots.n, err);
 	if (r == 0 && a->portable)
 		ul_builder_drop_local(b);
 	return r < 0 ? r : ul_builder_finish(b, ret, err);
@@ -304,43 +177,33 @@ static void print_text(const struct arguments *a, const struct ul_image_result *
 		print_staging(&result->staging);
 }
 
-static bool add_staging(struct json_object *json, const struct ul_staging_report *s)
+static struct json_object *staging_json(const struct ul_staging_report *s)
 {
-	struct json_object *staging = json_object_new_object();
+	struct json_object *obj = json_object_new_object();
 
-	if (!staging || json_object_object_add(json, "staging", staging) != 0) {
-		json_object_put(staging);
-		return false;
-	}
-	return ul_json_add_bool(staging, "bindMounts", s->bind_mounts) &&
-	       ul_json_add_uint(staging, "bound", s->bound) && ul_json_add_uint(staging, "linked", s->linked) &&
-	       ul_json_add_uint(staging, "copied", s->copied) &&
-	       ul_json_add_uint(staging, "copiedBytes", s->copied_bytes);
+	return ul_json_if(
+		ul_json_add_bool(obj, "bindMounts", s->bind_mounts) && ul_json_add_uint(obj, "bound", s->bound) &&
+			ul_json_add_uint(obj, "linked", s->linked) && ul_json_add_uint(obj, "copied", s->copied) &&
+			ul_json_add_uint(obj, "copiedBytes", s->copied_bytes),
+		obj);
 }
 
 static int print_json(const struct arguments *a, const struct ul_image_result *result, const struct ul_signer_name *by)
 {
-	ul_autojson struct json_object *json = json_object_new_object();
+	ul_autojson struct json_object *obj = ul_json_document(1);
 	bool is_signed = *by->subject != '\0';
-	struct ul_error err;
-	char hex[65];
+	bool ok = obj && ul_json_add_string(obj, "image", a->image.output) &&
+		  ul_json_add_string(obj, "name", a->image.name) &&
+		  ul_json_add_string(obj, "version", a->image.version) && ul_json_add_uint(obj, "size", result->size) &&
+		  ul_json_add_uint(obj, "dataSize", result->data_size) &&
+		  ul_json_add_uint(obj, "hashSize", result->hash_size) &&
+		  ul_json_add_uint(obj, "fecSize", result->fec_size) && ul_json_add_uint(obj, "paths", result->paths) &&
+		  ul_json_add_hex(obj, "rootHash", result->root_hash, sizeof(result->root_hash)) &&
+		  ul_json_add_string(obj, "signer", is_signed ? by->subject : NULL) &&
+		  ul_json_add_string(obj, "signerFingerprint", is_signed ? by->fingerprint : NULL) &&
+		  ul_json_add(obj, "staging", staging_json(&result->staging));
 
-	ul_hex_encode(result->root_hash, sizeof(result->root_hash), hex);
-	if (!json || !ul_json_add_string(json, "image", a->image.output) ||
-	    !ul_json_add_string(json, "name", a->image.name) ||
-	    !ul_json_add_string(json, "version", a->image.version) || !ul_json_add_uint(json, "size", result->size) ||
-	    !ul_json_add_uint(json, "dataSize", result->data_size) ||
-	    !ul_json_add_uint(json, "hashSize", result->hash_size) ||
-	    !ul_json_add_uint(json, "fecSize", result->fec_size) || !ul_json_add_uint(json, "paths", result->paths) ||
-	    !ul_json_add_string(json, "rootHash", hex) ||
-	    !ul_json_add_string(json, "signer", is_signed ? by->subject : NULL) ||
-	    !ul_json_add_string(json, "signerFingerprint", is_signed ? by->fingerprint : NULL) ||
-	    !add_staging(json, &result->staging)) {
-		ul_error_nomem(&err, "printing the summary");
-		return cli_fail(&err);
-	}
-	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+	return cli_print_json(ok ? obj : NULL);
 }
 
 /* ---- the command ---- */
@@ -358,29 +221,37 @@ static int build(struct arguments *a, struct ul_image_result *result, struct ul_
 		return r;
 	a->image.signer = signer;
 	a->image.progress = cli_progress();
-	a->image.cancelled = was_interrupted;
+	a->image.cancelled = cli_interrupted;
 	r = ul_image_build(m, &a->image, result, err);
 	if (r == 0 && signer)
 		r = cli_signer_of(a->image.output, a->key.cert, by, err);
 	return r;
 }
 
-int cli_image_build(int argc, char **argv)
+static int run(void *arguments)
 {
-	struct arguments a = {.image.store_group = NIXBLD_GROUP};
+	struct arguments *a = arguments;
 	struct ul_image_result result;
 	struct ul_signer_name by = {.subject = ""};
 	struct ul_error err;
-	int r = parse_arguments(argc, argv, &a);
 
-	if (r)
-		return r;
-	catch_signals();
-	if (build(&a, &result, &by, &err) < 0)
+	cli_catch_signals();
+	if (build(a, &result, &by, &err) < 0)
 		return cli_fail(&err);
 	cli_progress_done();
-	if (a.json)
-		return print_json(&a, &result, &by);
-	print_text(&a, &result, &by);
+	if (a->json)
+		return print_json(a, &result, &by);
+	print_text(a, &result, &by);
 	return 0;
 }
+
+const struct cli_command cli_image_build = {
+	.group = "image",
+	.name = "build",
+	.help = "seal a closure into a store image",
+	.page = "underlay-image",
+	.options = options,
+	.rules = rules,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

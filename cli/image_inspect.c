@@ -1,11 +1,9 @@
 /* `underlay image inspect`: what an image says of itself, for people and for programs. Verifies nothing. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
 #include "common/encoding.h"
 #include "common/json.h"
 #include "verity/format/fec_geometry.h"
@@ -111,21 +109,15 @@ static void print_text(const char *image, const struct ul_image_view *view)
 
 /* ---- for programs ---- */
 
-/* Adding to NULL fails, and a failed object is NULL: only the end needs to be looked at. */
-static bool add_object(struct json_object *to, const char *key, struct json_object *value)
+static struct json_object *partition_json(const struct ul_partition *p)
 {
-	if (value && json_object_object_add(to, key, value) == 0)
-		return true;
-	json_object_put(value);
-	return false;
-}
+	struct json_object *row = json_object_new_object();
 
-static bool add_hex(struct json_object *to, const char *key, const void *data, size_t len)
-{
-	char hex[2 * UL_SALT_MAX + 1];
-
-	ul_hex_encode(data, len, hex);
-	return ul_json_add_string(to, key, hex);
+	return ul_json_if(ul_json_add_uint(row, "number", p->number) && ul_json_add_uint(row, "offset", p->offset) &&
+				  ul_json_add_uint(row, "size", p->size) && ul_json_add_string(row, "type", p->type) &&
+				  ul_json_add_string(row, "uuid", p->uuid) &&
+				  ul_json_add_string(row, "label", p->label),
+			  row);
 }
 
 static struct json_object *json_table(const struct ul_image_view *view)
@@ -133,49 +125,34 @@ static struct json_object *json_table(const struct ul_image_view *view)
 	struct json_object *list = json_object_new_array();
 	bool ok = list != NULL;
 
-	for (size_t i = 0; ok && i < view->gpt.n; i++) {
-		const struct ul_partition *p = &view->gpt.partitions[i];
-		struct json_object *row = json_object_new_object();
-
-		ok = row && ul_json_add_uint(row, "number", p->number) && ul_json_add_uint(row, "offset", p->offset) &&
-		     ul_json_add_uint(row, "size", p->size) && ul_json_add_string(row, "type", p->type) &&
-		     ul_json_add_string(row, "uuid", p->uuid) && ul_json_add_string(row, "label", p->label) &&
-		     json_object_array_add(list, row) == 0;
-		if (!ok)
-			json_object_put(row);
-	}
-	if (ok)
-		return list;
-	json_object_put(list);
-	return NULL;
+	for (size_t i = 0; ok && i < view->gpt.n; i++)
+		ok = ul_json_append(list, partition_json(&view->gpt.partitions[i]));
+	return ul_json_if(ok, list);
 }
 
 static struct json_object *json_parameters(const struct ul_descriptor *d, bool identity)
 {
 	struct json_object *o = json_object_new_object();
-	bool ok = o && ul_json_add_string(o, "hash", d->hash) && add_hex(o, "salt", d->salt, d->salt_len) &&
+	bool ok = ul_json_add_string(o, "hash", d->hash) && ul_json_add_hex(o, "salt", d->salt, d->salt_len) &&
 		  ul_json_add_uint(o, "dataBlockSize", d->data_block_size) &&
 		  ul_json_add_uint(o, "hashBlockSize", d->hash_block_size) &&
 		  ul_json_add_uint(o, "dataBlocks", d->data_blocks) && ul_json_add_uint(o, "hashStart", d->hash_start);
 
 	if (ok && identity)
-		ok = add_hex(o, "rootHash", d->root_hash, d->root_hash_len) && ul_json_add_string(o, "name", d->name) &&
-		     ul_json_add_string(o, "version", d->version) &&
+		ok = ul_json_add_hex(o, "rootHash", d->root_hash, d->root_hash_len) &&
+		     ul_json_add_string(o, "name", d->name) && ul_json_add_string(o, "version", d->version) &&
 		     ul_json_add_uint(o, "rollbackIndex", d->rollback_index) &&
 		     ul_json_add_uint(o, "fecRoots", d->fec_roots) && ul_json_add_uint(o, "fecStart", d->fec_start) &&
 		     ul_json_add_uint(o, "fecSize", ul_fec_size(d)) &&
-		     (!d->has_manifest || add_hex(o, "manifest", d->manifest_hash, 32));
-	if (ok)
-		return o;
-	json_object_put(o);
-	return NULL;
+		     (!d->has_manifest || ul_json_add_hex(o, "manifest", d->manifest_hash, 32));
+	return ul_json_if(ok, o);
 }
 
 static struct json_object *json_slot(const struct ul_slot_view *v)
 {
 	struct json_object *o = json_object_new_object();
 	const struct ul_slot *s = v->slot;
-	bool ok = o && ul_json_add_string(o, "name", s->name) && ul_json_add_string(o, "version", s->version) &&
+	bool ok = ul_json_add_string(o, "name", s->name) && ul_json_add_string(o, "version", s->version) &&
 		  ul_json_add_string(o, "label", s->label) && ul_json_add_string(o, "architecture", v->architecture) &&
 		  ul_json_add_string(o, "designator", v->designator) &&
 		  ul_json_add_string(o, "filesystem", v->filesystem[0] ? v->filesystem : NULL) &&
@@ -186,73 +163,76 @@ static struct json_object *json_slot(const struct ul_slot_view *v)
 	else if (ok)
 		ok = ul_json_add_string(o, "rootHash", v->blob.root_hash) &&
 		     ul_json_add_bool(o, "signed", v->blob.signature.len > 0) &&
-		     (!v->blob.has_fingerprint || add_hex(o, "claimedSigner", v->blob.fingerprint, 32));
+		     (!v->blob.has_fingerprint || ul_json_add_hex(o, "claimedSigner", v->blob.fingerprint, 32));
 	if (ok)
 		ok = v->no_descriptor[0] ? ul_json_add_string(o, "noDescriptor", v->no_descriptor)
-					 : add_object(o, "descriptor", json_parameters(&v->descriptor, true));
+					 : ul_json_add(o, "descriptor", json_parameters(&v->descriptor, true));
 	if (ok)
 		ok = v->no_superblock[0] ? ul_json_add_string(o, "noSuperblock", v->no_superblock)
-					 : add_object(o, "superblock", json_parameters(&v->superblock, false));
-	if (ok)
-		return o;
-	json_object_put(o);
-	return NULL;
+					 : ul_json_add(o, "superblock", json_parameters(&v->superblock, false));
+	return ul_json_if(ok, o);
 }
 
-static bool fill_json(struct json_object *o, const char *image, const struct ul_image_view *view)
+static struct json_object *json_slots(const struct ul_image_view *view)
 {
-	struct json_object *slots = json_object_new_array();
-	bool ok = add_object(o, "slots", slots) && ul_json_add_string(o, "image", image) &&
-		  ul_json_add_bool(o, "verified", false) && ul_json_add_uint(o, "size", view->gpt.disk_size) &&
-		  ul_json_add_uint(o, "sectorSize", view->gpt.sector_size) &&
-		  ul_json_add_bool(o, "tableFromBackup", view->gpt.from_backup) &&
-		  ul_json_add_bool(o, "tableCopiesAgree", view->copies_equal) &&
-		  add_object(o, "partitions", json_table(view));
+	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
 
-	for (size_t i = 0; ok && i < view->slots.n; i++) {
-		struct json_object *slot = json_slot(&view->views[i]);
-
-		ok = slot && json_object_array_add(slots, slot) == 0;
-		if (!ok)
-			json_object_put(slot);
-	}
-	return ok;
+	for (size_t i = 0; ok && i < view->slots.n; i++)
+		ok = ul_json_append(list, json_slot(&view->views[i]));
+	return ul_json_if(ok, list);
 }
 
 static int print_json(const char *image, const struct ul_image_view *view)
 {
-	ul_autojson struct json_object *o = json_object_new_object();
-	struct ul_error err;
+	ul_autojson struct json_object *o = ul_json_document(1);
+	bool ok = o && ul_json_add_string(o, "image", image) && ul_json_add_bool(o, "verified", false) &&
+		  ul_json_add_uint(o, "size", view->gpt.disk_size) &&
+		  ul_json_add_uint(o, "sectorSize", view->gpt.sector_size) &&
+		  ul_json_add_bool(o, "tableFromBackup", view->gpt.from_backup) &&
+		  ul_json_add_bool(o, "tableCopiesAgree", view->copies_equal) &&
+		  ul_json_add(o, "partitions", json_table(view)) && ul_json_add(o, "slots", json_slots(view));
 
-	if (!o || !fill_json(o, image, view)) {
-		ul_error_nomem(&err, "writing JSON");
-		return cli_fail(&err);
-	}
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+	return cli_print_json(ok ? o : NULL);
 }
 
-int cli_image_inspect(int argc, char **argv)
+/* ---- the command ---- */
+
+struct arguments {
+	const char *image;
+	bool json;
+};
+
+static const struct cli_option options[] = {
+	{NULL, 0, "IMAGE", CLI_FILE, offsetof(struct arguments, image), CLI_NEEDED,
+	 .help = "an image, or a disk with some"},
+	{"json", 0, NULL, CLI_FLAG, offsetof(struct arguments, json), 0, .help = "print it as JSON"},
+	{.help = NULL},
+};
+
+static int run(void *arguments)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+	const struct arguments *a = arguments;
 	struct ul_image_view view;
 	struct ul_error err;
-	bool json = false;
-	int c, status = 0;
+	int status = 0;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
-			return cli_usage_error(cli_current(), "wrong option");
-		json = true;
-	}
-	if (argc - optind != 1)
-		return cli_usage_error(cli_current(), "one image is wanted");
-	if (ul_image_view(argv[optind], &view, &err) < 0)
+	if (ul_image_view(a->image, &view, &err) < 0)
 		return cli_fail(&err);
-	if (json)
-		status = print_json(argv[optind], &view);
+	if (a->json)
+		status = print_json(a->image, &view);
 	else
-		print_text(argv[optind], &view);
+		print_text(a->image, &view);
 	ul_image_view_free(&view);
 	return status;
 }
+
+const struct cli_command cli_image_inspect = {
+	.group = "image",
+	.name = "inspect",
+	.help = "show what a store image says of itself, unverified",
+	.page = "underlay-image",
+	.options = options,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

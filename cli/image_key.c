@@ -1,8 +1,8 @@
-/* Keys and certificates of `underlay image build` and `underlay image sign`. */
+#include "cli/image_key.h"
+
 #include <fcntl.h>
 #include <string.h>
 
-#include "cli/image.h"
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "verity/locate/image_view.h"
@@ -29,7 +29,7 @@ int cli_load_signer(const struct cli_key *key, struct ul_signer **ret, struct ul
 		passphrase = ul_buffer_string(&text);
 		if (!passphrase)
 			return ul_error_nomem(err, "reading the passphrase");
-		/* An editor's newline is no part of it. */
+		/* An editor's newline does not belong to it. */
 		passphrase[strcspn(passphrase, "\n")] = '\0';
 	}
 	r = ul_signer_load(key->key, key->cert, passphrase, ret, err);

@@ -1,15 +1,14 @@
 /* `underlay image locate`: what blocks of an image belong to, those that are named or those that are damaged. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
 #include "common/cleanup.h"
+#include "common/config.h"
 #include "common/encoding.h"
 #include "common/json.h"
 #include "verity/image/hash_tree.h"
@@ -26,14 +25,14 @@ static const char *const unit_names[] = {
 };
 
 struct numbers {
-	uint64_t *list; /* owned */
-	size_t n, size;
+	UL_VECTOR_MEMBERS(uint64_t);
 };
 
 struct arguments {
 	const char *image, *label;
+	struct cli_texts ranges;
+	bool hash_block, data_offset, image_offset, damaged, json;
 	enum unit unit;
-	bool damaged, json;
 	struct numbers numbers;
 };
 
@@ -45,76 +44,75 @@ struct located {
 
 static bool add_number(struct numbers *list, uint64_t number)
 {
-	if (list->n == list->size) {
-		size_t size = list->size ? 2 * list->size : 64;
-		uint64_t *grown = size <= UL_PLACES_MAX ? reallocarray(list->list, size, sizeof(*grown)) : NULL;
-
-		if (!grown)
-			return false;
-		list->list = grown;
-		list->size = size;
-	}
-	list->list[list->n++] = number;
-	return true;
+	return list->n < UL_PLACES_MAX && ul_vector_push(list, number) == 0;
 }
 
-/* "N" or "N-M". NULL, or what is wrong. */
-static const char *take_range(struct numbers *list, const char *text)
+/* "N" or "N-M", M included. */
+static bool parse_range(const char *text, uint64_t *ret_first, uint64_t *ret_last)
+{
+	const char *dash = strchr(text, '-');
+	char first[32];
+
+	if (!dash) {
+		*ret_last = 0;
+		return ul_parse_number(text, ret_first) && (*ret_last = *ret_first) <= INT64_MAX;
+	}
+	if ((size_t)(dash - text) >= sizeof(first))
+		return false;
+	snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
+	return ul_parse_number(first, ret_first) && ul_parse_number(dash + 1, ret_last) && *ret_first <= *ret_last &&
+	       *ret_last <= INT64_MAX;
+}
+
+static const char *check_range(const char *text)
 {
 	uint64_t first, last;
-	char *end;
 
-	if (*text < '0' || *text > '9')
-		return "a number, or two with a dash between them, is wanted";
-	first = last = strtoull(text, &end, 10);
-	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
-		last = strtoull(end + 1, &end, 10);
-	if (*end || last < first || last > INT64_MAX)
-		return "a number, or two with a dash between them, is wanted";
-	if (last - first >= UL_PLACES_MAX)
-		return "that range is too long";
-	for (uint64_t i = first; i <= last; i++)
-		if (!add_number(list, i))
-			return "these are too many numbers";
-	return NULL;
+	return parse_range(text, &first, &last) ? NULL : "a number, or two in order with a dash between them";
 }
 
-static const char *parse(int argc, char **argv, struct arguments *a)
-{
-	static const struct option options[] = {
-		{"hash-block", no_argument, NULL, HASH_BLOCK},
-		{"data-offset", no_argument, NULL, DATA_OFFSET},
-		{"image-offset", no_argument, NULL, IMAGE_OFFSET},
-		{"damaged", no_argument, NULL, 'd'},
-		{"label", required_argument, NULL, 'l'},
-		{"json", no_argument, NULL, 'j'},
-		{0},
-	};
-	const char *wrong = NULL;
-	int c;
+#define AT(member) offsetof(struct arguments, member)
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'd')
-			a->damaged = true;
-		else if (c == 'j')
-			a->json = true;
-		else if (c == 'l')
-			a->label = optarg;
-		else if (c == '?')
-			return "wrong option";
-		else if (a->unit != DATA_BLOCK)
-			return "--hash-block, --data-offset and --image-offset exclude each other";
-		else
-			a->unit = (enum unit)c;
+static const struct cli_option options[] = {
+	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "an image, or a disk with one"},
+	{NULL, 0, "NUMBER[-NUMBER]", CLI_TEXTS, AT(ranges), 0, .check = check_range,
+	 .help = "data blocks, as the kernel's log numbers them, or what an option says; the last is included"},
+	{"hash-block", 0, NULL, CLI_FLAG, AT(hash_block), 0, .help = "the numbers are blocks of the hash partition"},
+	{"data-offset", 0, NULL, CLI_FLAG, AT(data_offset), 0, .help = "they are bytes of the data partition"},
+	{"image-offset", 0, NULL, CLI_FLAG, AT(image_offset), 0, .help = "they are bytes of the image"},
+	{"damaged", 0, NULL, CLI_FLAG, AT(damaged), 0,
+	 .help = "read the whole image and locate every block that does not match the hash tree"},
+	{"label", 0, "LABEL", CLI_TEXT, AT(label), 0, .help = "of several images on a disk, the one with this label"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the places as JSON"},
+	{.help = NULL},
+};
+
+static const struct cli_rule rules[] = {
+	{CLI_EXACTLY_ONE, "NUMBER[-NUMBER] --damaged", NULL},
+	{CLI_AT_MOST_ONE, "--hash-block --data-offset --image-offset", NULL},
+	{CLI_AT_MOST_ONE, "--damaged --hash-block", NULL},
+	{CLI_AT_MOST_ONE, "--damaged --data-offset", NULL},
+	{CLI_AT_MOST_ONE, "--damaged --image-offset", NULL},
+	{.members = NULL},
+};
+
+/* The options in the form that the work wants. */
+static int take_numbers(struct arguments *a, struct ul_error *err)
+{
+	a->unit = a->hash_block     ? HASH_BLOCK
+		  : a->data_offset  ? DATA_OFFSET
+		  : a->image_offset ? IMAGE_OFFSET
+				    : DATA_BLOCK;
+	for (size_t i = 0; i < a->ranges.n; i++) {
+		uint64_t first = 0, last = 0;
+
+		(void)parse_range(a->ranges.at[i], &first, &last);
+		for (uint64_t n = first; n <= last; n++)
+			if (!add_number(&a->numbers, n))
+				return ul_error_set(err, UL_E_USAGE, "reading the numbers", a->ranges.at[i], NULL,
+						    "these are too many numbers, more than %u", UL_PLACES_MAX);
 	}
-	if (optind == argc)
-		return "an image is wanted";
-	a->image = argv[optind++];
-	if (a->damaged ? optind < argc || a->unit != DATA_BLOCK : optind == argc)
-		return a->damaged ? "--damaged finds the blocks itself" : "a block is wanted";
-	for (; !wrong && optind < argc; optind++)
-		wrong = take_range(&a->numbers, argv[optind]);
-	return wrong;
+	return 0;
 }
 
 /* The one slot that is meant, and its measures: the descriptor's, else the superblock's. */
@@ -132,12 +130,12 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 		if (chosen)
 			return ul_error_set(err, UL_E_USAGE, what, a->image,
 					    "Name one by --label; `underlay image inspect` lists them.",
-					    "there are several");
+					    "it holds several");
 		chosen = v;
 	}
 	if (!chosen)
 		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, NULL,
-				    a->label ? "none has that label" : "there is none");
+				    a->label ? "no image has that label" : "it holds no image");
 	if (chosen->no_descriptor[0] && chosen->no_superblock[0])
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, a->image, NULL,
 				    "neither descriptor (%.100s) nor superblock (%.100s) tells its "
@@ -158,18 +156,18 @@ static int locate_named(const struct arguments *a, const struct ul_slot *slot, c
 	l->data_unit = l->other_unit = a->unit;
 	if (a->unit == HASH_BLOCK || a->unit == IMAGE_OFFSET) {
 		for (size_t i = 0; i < numbers->n && r == 0; i++)
-			r = a->unit == HASH_BLOCK ? ul_locate_hash_block(d, numbers->list[i], &l->other, err)
-						  : ul_locate_byte(slot, d, numbers->list[i], &l->other, err);
+			r = a->unit == HASH_BLOCK ? ul_locate_hash_block(d, numbers->at[i], &l->other, err)
+						  : ul_locate_byte(slot, d, numbers->at[i], &l->other, err);
 		return r;
 	}
 	if (a->unit == DATA_BLOCK)
-		return ul_locate_blocks(&slot->data, d->data_block_size, numbers->list, numbers->n, &l->data, err);
-	/* Of bytes, the blocks that they are in. */
+		return ul_locate_blocks(&slot->data, d->data_block_size, numbers->at, numbers->n, &l->data, err);
+	/* Bytes lie in blocks. */
 	blocks = calloc(numbers->n + 1, sizeof(*blocks));
 	if (!blocks)
 		return ul_error_nomem(err, "locating a block");
 	for (size_t i = 0; i < numbers->n; i++)
-		blocks[i] = numbers->list[i] / d->data_block_size;
+		blocks[i] = numbers->at[i] / d->data_block_size;
 	l->data_unit = DATA_BLOCK;
 	return ul_locate_blocks(&slot->data, d->data_block_size, blocks, numbers->n, &l->data, err);
 }
@@ -208,13 +206,13 @@ static int locate_found(struct damage *damage, const struct ul_slot *slot, const
 		return ul_error_set(err, UL_E_CORRUPT, "looking for damage", slot->disk, "Write the image again.",
 				    "more than %zu blocks are damaged", data->n + tree->n);
 	if (tree->n > 1)
-		qsort(tree->list, tree->n, sizeof(*tree->list), compare_numbers);
+		qsort(tree->at, tree->n, sizeof(*tree->at), compare_numbers);
 	if (data->n > 1)
-		qsort(data->list, data->n, sizeof(*data->list), compare_numbers);
+		qsort(data->at, data->n, sizeof(*data->at), compare_numbers);
 	for (size_t i = 0; i < tree->n && r == 0; i++)
-		r = ul_locate_hash_block(d, tree->list[i], &l->other, err);
+		r = ul_locate_hash_block(d, tree->at[i], &l->other, err);
 	if (r == 0 && data->n > 0)
-		r = ul_locate_blocks(&slot->data, d->data_block_size, data->list, data->n, &l->data, err);
+		r = ul_locate_blocks(&slot->data, d->data_block_size, data->at, data->n, &l->data, err);
 	return r;
 }
 
@@ -240,8 +238,8 @@ static int locate_damaged(const struct ul_slot *slot, const struct ul_descriptor
 	cli_progress_done();
 	if (r == 0)
 		r = locate_found(&damage, slot, d, l, err);
-	free(damage.data.list);
-	free(damage.tree.list);
+	free(damage.data.at);
+	free(damage.tree.at);
 	return r;
 }
 
@@ -258,14 +256,24 @@ static void print_rows(const struct ul_places *places, enum unit unit)
 		printf("and %" PRIu64 " more uses of these blocks\n", places->left_out);
 }
 
-static bool add_row(struct json_object *list, const struct ul_place *p, enum unit unit)
+/* The range that a place tells of, [start, end). */
+static bool add_range(struct json_object *row, const struct ul_place *p)
+{
+	if (p->kind == UL_PLACE_FILE)
+		return ul_json_add_uint(row, "fileStart", p->start) && ul_json_add_uint(row, "fileEnd", p->end);
+	if (p->kind == UL_PLACE_TREE)
+		return ul_json_add_uint(row, "level", p->level) && ul_json_add_uint(row, "dataBlockStart", p->start) &&
+		       ul_json_add_uint(row, "dataBlockEnd", p->end);
+	return true;
+}
+
+static struct json_object *row_json(const struct ul_place *p, enum unit unit)
 {
 	struct json_object *row = json_object_new_object();
 	size_t store_path = ul_place_store_path(p);
 	ul_autofree char *path = NULL, *store = NULL;
 	char text[1200];
-	bool ok = row && ul_json_add_string(row, "unit", unit_names[unit]) &&
-		  ul_json_add_uint(row, "number", p->number) &&
+	bool ok = ul_json_add_string(row, "unit", unit_names[unit]) && ul_json_add_uint(row, "number", p->number) &&
 		  ul_json_add_string(row, "kind", ul_place_kind_name(p->kind)) &&
 		  ul_json_add_string(row, "text", ul_place_text(p, text, sizeof(text)));
 
@@ -274,42 +282,33 @@ static bool add_row(struct json_object *list, const struct ul_place *p, enum uni
 	if (ok && store_path)
 		ok = asprintf(&store, "/%.*s", (int)store_path, p->path) >= 0 &&
 		     ul_json_add_string(row, "storePath", store);
-	if (ok && p->kind == UL_PLACE_FILE)
-		ok = ul_json_add_uint(row, "fileStart", p->start) && ul_json_add_uint(row, "fileEnd", p->end);
-	if (ok && p->kind == UL_PLACE_TREE)
-		ok = ul_json_add_uint(row, "level", p->level) && ul_json_add_uint(row, "firstDataBlock", p->start) &&
-		     ul_json_add_uint(row, "endDataBlock", p->end);
-	if (ok && json_object_array_add(list, row) == 0)
-		return true;
-	json_object_put(row);
-	return false;
+	return ul_json_if(ok && add_range(row, p), row);
 }
 
 static int print_json(const struct located *l)
 {
-	ul_autojson struct json_object *list = json_object_new_array();
-	bool ok = list != NULL;
-	struct ul_error err;
+	ul_autojson struct json_object *document = ul_json_document(1);
+	struct json_object *list = json_object_new_array();
+	bool ok = ul_json_add(document, "places", list);
 
 	for (size_t i = 0; ok && i < l->other.n; i++)
-		ok = add_row(list, &l->other.at[i], l->other_unit);
+		ok = ul_json_append(list, row_json(&l->other.at[i], l->other_unit));
 	for (size_t i = 0; ok && i < l->data.n; i++)
-		ok = add_row(list, &l->data.at[i], l->data_unit);
-	if (!ok) {
-		ul_error_nomem(&err, "writing JSON");
-		return cli_fail(&err);
-	}
-	puts(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+		ok = ul_json_append(list, row_json(&l->data.at[i], l->data_unit));
+	ok = ok && ul_json_add_uint(document, "leftOut", l->other.left_out + l->data.left_out);
+	return cli_print_json(ok ? document : NULL);
 }
 
-static int locate(const struct arguments *a, struct located *l, struct ul_error *err)
+static int locate(struct arguments *a, struct located *l, struct ul_error *err)
 {
 	const struct ul_descriptor *d = NULL;
 	const struct ul_slot *slot = NULL;
 	struct ul_image_view view;
-	int r = ul_image_view(a->image, &view, err);
+	int r = take_numbers(a, err);
 
+	if (r < 0)
+		return r;
+	r = ul_image_view(a->image, &view, err);
 	if (r < 0)
 		return r;
 	r = choose_slot(a, &view, &slot, &d, err);
@@ -322,33 +321,38 @@ static int locate(const struct arguments *a, struct located *l, struct ul_error 
 }
 
 /* Exit status 1: damage was looked for and found, or what was to be told could not be told. */
-int cli_image_locate(int argc, char **argv)
+static int run(void *arguments)
 {
-	struct arguments a = {.unit = DATA_BLOCK};
+	struct arguments *a = arguments;
 	struct located l = {.data_unit = DATA_BLOCK};
-	const char *wrong = parse(argc, argv, &a);
 	struct ul_error err;
-	int r, status = 0;
+	int r = locate(a, &l, &err), status = 0;
 
-	if (wrong) {
-		free(a.numbers.list);
-		return cli_usage_error(cli_current(), "%s", wrong);
-	}
-	r = locate(&a, &l, &err);
-	if (a.json)
+	if (a->json) {
 		status = print_json(&l);
-	else {
+	} else {
 		print_rows(&l.other, l.other_unit);
 		print_rows(&l.data, l.data_unit);
 	}
 	if (r < 0)
 		status = cli_fail(&err);
-	else if (a.damaged && l.data.n + l.other.n > 0 && status == 0)
+	else if (a->damaged && l.data.n + l.other.n > 0 && status == 0)
 		status = 1;
-	else if (a.damaged && !a.json)
+	else if (a->damaged && !a->json)
 		puts("no block is damaged");
 	ul_places_free(&l.data);
 	ul_places_free(&l.other);
-	free(a.numbers.list);
+	ul_vector_free(&a->numbers);
 	return status;
 }
+
+const struct cli_command cli_image_locate = {
+	.group = "image",
+	.name = "locate",
+	.help = "name the file that a block of a store image belongs to",
+	.page = "underlay-image",
+	.options = options,
+	.rules = rules,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

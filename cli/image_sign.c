@@ -1,24 +1,12 @@
 /* `underlay image sign`: by a key at hand, or in two steps by one that is kept elsewhere. */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
+#include "cli/image_key.h"
 #include "common/cleanup.h"
 #include "verity/image/build.h"
-
-enum { OPT_KEY = 256, OPT_CERT, OPT_PASSPHRASE, OPT_EXPORT, OPT_ROOT_HASH, OPT_DESCRIPTOR };
-
-static const struct option long_options[] = {
-	{"key", required_argument, NULL, OPT_KEY},
-	{"cert", required_argument, NULL, OPT_CERT},
-	{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
-	{"export", required_argument, NULL, OPT_EXPORT},
-	{"root-hash-signature", required_argument, NULL, OPT_ROOT_HASH},
-	{"descriptor-signature", required_argument, NULL, OPT_DESCRIPTOR},
-	{0},
-};
 
 struct arguments {
 	const char *image;
@@ -26,37 +14,31 @@ struct arguments {
 	const char *export_dir, *root_hash_signature, *descriptor_signature;
 };
 
-static int parse_arguments(int argc, char **argv, struct arguments *a)
-{
-	int c;
+#define AT(member) offsetof(struct arguments, member)
 
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (c == OPT_KEY)
-			a->key.key = optarg;
-		else if (c == OPT_CERT)
-			a->key.cert = optarg;
-		else if (c == OPT_PASSPHRASE)
-			a->key.passphrase_file = optarg;
-		else if (c == OPT_EXPORT)
-			a->export_dir = optarg;
-		else if (c == OPT_ROOT_HASH)
-			a->root_hash_signature = optarg;
-		else if (c == OPT_DESCRIPTOR)
-			a->descriptor_signature = optarg;
-		else
-			return cli_usage_error(cli_current(), "see the arguments");
-	}
-	if (argc - optind != 1)
-		return cli_usage_error(cli_current(), "one image is wanted");
-	a->image = argv[optind];
-	if (!!a->export_dir + !!a->key.key + (a->root_hash_signature || a->descriptor_signature) != 1)
-		return cli_usage_error(cli_current(), "one of --key, --export and the two signatures is wanted");
-	if (!a->export_dir && !a->key.cert)
-		return cli_usage_error(cli_current(), "--cert is missing");
-	if (!a->root_hash_signature != !a->descriptor_signature)
-		return cli_usage_error(cli_current(), "both signatures are wanted");
-	return 0;
-}
+static const struct cli_option options[] = {
+	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "the image; its signature partition is written"},
+	{"key", 0, "FILE", CLI_FILE, AT(key.key), 0, .help = "sign here with this key (PEM)"},
+	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), 0, .help = "the certificate (PEM) of the key or of the signatures"},
+	{"passphrase-file", 0, "FILE", CLI_FILE, AT(key.passphrase_file), 0,
+	 .help = "the first line of this file is the key's passphrase"},
+	{"export", 0, "DIR", CLI_DIRECTORY, AT(export_dir), 0,
+	 .help = "only write what is to be signed elsewhere: the files root-hash and descriptor"},
+	{"root-hash-signature", 0, "FILE", CLI_FILE, AT(root_hash_signature), 0,
+	 .help = "put this signature of the root hash (detached PKCS#7 in DER) into the image, after checking it"},
+	{"descriptor-signature", 0, "FILE", CLI_FILE, AT(descriptor_signature), 0,
+	 .help = "the signature of the descriptor, which goes with it"},
+	{.help = NULL},
+};
+
+static const struct cli_rule rules[] = {
+	{CLI_EXACTLY_ONE, "--key --export --root-hash-signature", NULL},
+	{CLI_TOGETHER, "--root-hash-signature --descriptor-signature", NULL},
+	{CLI_NEEDS, "--key --cert", NULL},
+	{CLI_NEEDS, "--root-hash-signature --cert", NULL},
+	{CLI_NEEDS, "--passphrase-file --key", NULL},
+	{.members = NULL},
+};
 
 static int sign_by_key(const struct arguments *a, struct ul_signer_name *by, struct ul_error *err)
 {
@@ -68,28 +50,37 @@ static int sign_by_key(const struct arguments *a, struct ul_signer_name *by, str
 	return r < 0 ? r : cli_signer_of(a->image, a->key.cert, by, err);
 }
 
-int cli_image_sign(int argc, char **argv)
+static int run(void *arguments)
 {
-	struct arguments a = {.image = NULL};
+	const struct arguments *a = arguments;
 	struct ul_signer_name by;
 	struct ul_error err;
-	int r = parse_arguments(argc, argv, &a);
+	int r;
 
-	if (r)
-		return r;
-	if (a.export_dir)
-		r = ul_image_export_tbs(a.image, a.export_dir, cli_progress(), &err);
-	else if (a.key.key)
-		r = sign_by_key(&a, &by, &err);
+	if (a->export_dir)
+		r = ul_image_export_tbs(a->image, a->export_dir, cli_progress(), &err);
+	else if (a->key.key)
+		r = sign_by_key(a, &by, &err);
 	else
-		r = ul_image_add_signatures(a.image, a.root_hash_signature, a.descriptor_signature, a.key.cert, &by,
+		r = ul_image_add_signatures(a->image, a->root_hash_signature, a->descriptor_signature, a->key.cert, &by,
 					    &err);
 	if (r < 0)
 		return cli_fail(&err);
 	cli_progress_done();
-	if (a.export_dir)
-		printf("to be signed: %s/root-hash and %s/descriptor\n", a.export_dir, a.export_dir);
+	if (a->export_dir)
+		printf("to be signed: %s/root-hash and %s/descriptor\n", a->export_dir, a->export_dir);
 	else
-		printf("%s: signed by %s\n", a.image, by.subject);
+		printf("%s: signed by %s\n", a->image, by.subject);
 	return 0;
 }
+
+const struct cli_command cli_image_sign = {
+	.group = "image",
+	.name = "sign",
+	.help = "sign a store image, also by a key that is kept elsewhere",
+	.page = "underlay-image",
+	.options = options,
+	.rules = rules,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

@@ -1,23 +1,55 @@
 /* `underlay image verify`: the whole check of an image, step by step; the first bad thing is the last line. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
 #include "common/encoding.h"
 #include "common/json.h"
 #include "common/paths.h"
 #include "verity/image/check.h"
 
 struct arguments {
-	const char *image, *cert, *certs;
+	const char *image, *cert, *certs, *root_hash_text;
 	uint8_t root_hash[UL_ROOT_HASH_MAX];
 	struct ul_image_check_options options;
 	bool json;
+};
+
+#define AT(member) offsetof(struct arguments, member)
+
+static const char *check_root_hash(const char *text)
+{
+	size_t digits = strlen(text);
+
+	if ((digits == 64 || digits == 128) && strspn(text, "0123456789abcdefABCDEF") == digits)
+		return NULL;
+	return "a root hash, 64 or 128 digits of hex";
+}
+
+static const struct cli_option options[] = {
+	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "the image"},
+	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0, .help = "trust this certificate (PEM)"},
+	{"certs", 0, "DIR", CLI_DIRECTORY, AT(certs), 0,
+	 .help = "trust every *.crt of a directory; " UL_PATH_CERTS " where nothing is given to trust"},
+	{"root-hash", 0, "HEX", CLI_TEXT, AT(root_hash_text), 0, .check = check_root_hash,
+	 .help = "the root hash that the image must have; alone it is trust enough"},
+	{"rollback-min", 0, "N", CLI_NUMBER, AT(options.policy.rollback_min), 0, .max = INT64_MAX,
+	 .help = "refuse a rollback index below N, and an image without a descriptor"},
+	{"seal-only", 0, NULL, CLI_FLAG, AT(options.seal_only), 0,
+	 .help = "leave the content out, for which the image is mounted, by root"},
+	{"contents", 0, NULL, CLI_FLAG, AT(options.contents), 0,
+	 .help = "hash every store path too and compare with the manifest"},
+	CLI_THREADS_ROW(AT(options.threads), "as many as there are processors when not given"),
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the steps, the verdict and its reason as JSON"},
+	{.help = NULL},
+};
+
+static const struct cli_rule rules[] = {
+	{CLI_AT_MOST_ONE, "--cert --certs", NULL},
+	{CLI_AT_MOST_ONE, "--seal-only --contents", NULL},
+	{.members = NULL},
 };
 
 static void print_step(void *user, enum ul_image_finding kind, const char *step, const char *text)
@@ -28,88 +60,14 @@ static void print_step(void *user, enum ul_image_finding kind, const char *step,
 	fflush(stdout);
 }
 
-/* user: the array of steps; one that memory does not suffice for is left out. */
+/* user: the array of steps. A step that there is no memory for is left out. */
 static void keep_step(void *user, enum ul_image_finding kind, const char *step, const char *text)
 {
 	struct json_object *row = json_object_new_object();
+	bool ok = ul_json_add_string(row, "step", step) && ul_json_add_bool(row, "ok", kind == UL_IMAGE_OK) &&
+		  ul_json_add_string(row, "text", text);
 
-	if (!row || !ul_json_add_string(row, "step", step) || !ul_json_add_bool(row, "ok", kind == UL_IMAGE_OK) ||
-	    !ul_json_add_string(row, "text", text) || json_object_array_add(user, row) < 0)
-		json_object_put(row);
-}
-
-static const char *take_root_hash(struct arguments *a, const char *text)
-{
-	struct ul_seal_policy *policy = &a->options.policy;
-	size_t digits = strlen(text);
-
-	if ((digits != 64 && digits != 128) || !ul_hex_decode(text, digits, a->root_hash, digits / 2))
-		return "--root-hash wants 64 or 128 digits of hex";
-	policy->pinned_root_hash = a->root_hash;
-	policy->pinned_root_hash_len = digits / 2;
-	return NULL;
-}
-
-/* NULL, or what is wrong with the option. */
-static const char *take_option(struct arguments *a, int option)
-{
-	switch (option) {
-	case 'c':
-		a->cert = optarg;
-		return a->certs ? "--cert and --certs exclude each other" : NULL;
-	case 'd':
-		a->certs = optarg;
-		return a->cert ? "--cert and --certs exclude each other" : NULL;
-	case 'r':
-		return take_root_hash(a, optarg);
-	case 'm':
-		return cli_parse_number(optarg, 0, INT64_MAX, &a->options.policy.rollback_min)
-			       ? NULL
-			       : "--rollback-min wants a number";
-	case 'j':
-		return cli_parse_threads(optarg, &a->options.threads) ? NULL
-								      : "--threads wants a number from 1 to 1024";
-	case 's':
-		a->options.seal_only = true;
-		return NULL;
-	case 'n':
-		a->options.contents = true;
-		return NULL;
-	case 'J':
-		a->json = true;
-		return NULL;
-	default:
-		return "wrong option";
-	}
-}
-
-static const char *parse(int argc, char **argv, struct arguments *a)
-{
-	static const struct option options[] = {
-		{"cert", required_argument, NULL, 'c'},
-		{"certs", required_argument, NULL, 'd'},
-		{"root-hash", required_argument, NULL, 'r'},
-		{"rollback-min", required_argument, NULL, 'm'},
-		{"seal-only", no_argument, NULL, 's'},
-		{"contents", no_argument, NULL, 'n'},
-		{"threads", required_argument, NULL, 'j'},
-		{"json", no_argument, NULL, 'J'},
-		{0},
-	};
-	const char *wrong;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "j:", options, NULL)) != -1) {
-		wrong = take_option(a, c);
-		if (wrong)
-			return wrong;
-	}
-	if (argc - optind != 1)
-		return "one image is wanted";
-	a->image = argv[optind];
-	if (a->options.contents && a->options.seal_only)
-		return "--contents and --seal-only exclude each other";
-	return NULL;
+	(void)ul_json_append(user, ul_json_if(ok, row));
 }
 
 /* A root hash alone is trust enough; else certificates, by default those of the machine. */
@@ -118,6 +76,13 @@ static int load_trust(struct arguments *a, struct ul_trust **ret, struct ul_erro
 	struct ul_seal_policy *policy = &a->options.policy;
 	int r;
 
+	if (a->root_hash_text) {
+		size_t len = strlen(a->root_hash_text) / 2;
+
+		(void)ul_hex_decode(a->root_hash_text, 2 * len, a->root_hash, len);
+		policy->pinned_root_hash = a->root_hash;
+		policy->pinned_root_hash_len = len;
+	}
 	policy->mode = UL_VERIFY_PINNED;
 	if (policy->pinned_root_hash && !a->cert && !a->certs)
 		return 0;
@@ -146,44 +111,50 @@ static int check_text(struct arguments *a, struct ul_image_check_result *result)
 
 static int check_json(struct arguments *a, struct ul_image_check_result *result)
 {
-	ul_autojson struct json_object *o = json_object_new_object();
+	ul_autojson struct json_object *o = ul_json_document(1);
 	struct json_object *steps = json_object_new_array();
 	struct ul_error err = {0};
 	char sentence[1200];
-	int r;
+	int status;
+	bool ok;
 
-	if (!o || !steps || json_object_object_add(o, "steps", steps) < 0) {
-		json_object_put(steps);
-		ul_error_nomem(&err, "writing JSON");
-		return cli_fail(&err);
-	}
 	a->options.found = keep_step;
 	a->options.user = steps;
-	r = ul_image_check(a->image, &a->options, result, &err);
-	ul_json_add_string(o, "image", a->image);
-	ul_json_add_bool(o, "good", r == 0);
-	ul_json_add_string(o, "code", ul_code_name(err.code));
-	if (r < 0)
-		ul_json_add_string(o, "reason", ul_error_sentence(&err, sentence, sizeof(sentence)));
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return ul_code_exit_status(err.code);
+	ok = o && ul_json_add(o, "steps", steps);
+	if (!ok)
+		return cli_print_json(NULL);
+	(void)ul_image_check(a->image, &a->options, result, &err);
+	ok = ul_json_add_string(o, "image", a->image) && ul_json_add_bool(o, "good", err.code == UL_OK) &&
+	     ul_json_add_string(o, "code", ul_code_name(err.code));
+	if (err.code != UL_OK)
+		ok = ok && ul_json_add_string(o, "reason", ul_error_sentence(&err, sentence, sizeof(sentence)));
+	status = cli_print_json(ok ? o : NULL);
+	return status ? status : ul_code_exit_status(err.code);
 }
 
-int cli_image_verify(int argc, char **argv)
+static int run(void *arguments)
 {
-	struct arguments a = {0};
+	struct arguments *a = arguments;
 	struct ul_image_check_result result = {0};
 	struct ul_trust *trust = NULL;
 	struct ul_error err;
-	const char *wrong = parse(argc, argv, &a);
 	int status;
 
-	if (wrong)
-		return cli_usage_error(cli_current(), "%s", wrong);
-	if (load_trust(&a, &trust, &err) < 0)
+	if (load_trust(a, &trust, &err) < 0)
 		return cli_fail(&err);
-	status = a.json ? check_json(&a, &result) : check_text(&a, &result);
+	status = a->json ? check_json(a, &result) : check_text(a, &result);
 	ul_seal_free(&result.seal);
 	ul_trust_free(trust);
 	return status;
 }
+
+const struct cli_command cli_image_verify = {
+	.group = "image",
+	.name = "verify",
+	.help = "verify a store image whole, offline",
+	.page = "underlay-image",
+	.options = options,
+	.rules = rules,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

@@ -1,9 +1,8 @@
 /* underlay initrd build: the arguments and the summary; the work is initrd/pack/initrd.c's. */
-#include "cli/cli.h"
+#include "cli/commands.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,158 +14,95 @@
 #include "initrd/layout/modules.h"
 #include "initrd/pack/initrd.h"
 
-/* Most times that an option may be given. */
-#define REPEAT_MAX 256
-
-enum { OPT_INIT = 256, OPT_CONFIG, OPT_CERT, OPT_MODULES_DIR, OPT_NO_MODULES, OPT_MODULE };
-enum { OPT_MODULES_LIST = 512, OPT_COMPRESS, OPT_ADD, OPT_JSON };
-
-static const struct option long_options[] = {
-	{"output", required_argument, NULL, 'o'},
-	{"init", required_argument, NULL, OPT_INIT},
-	{"config", required_argument, NULL, OPT_CONFIG},
-	{"cert", required_argument, NULL, OPT_CERT},
-	{"modules-dir", required_argument, NULL, OPT_MODULES_DIR},
-	{"no-modules", no_argument, NULL, OPT_NO_MODULES},
-	{"module", required_argument, NULL, OPT_MODULE},
-	{"modules-list", required_argument, NULL, OPT_MODULES_LIST},
-	{"compress", required_argument, NULL, OPT_COMPRESS},
-	{"add", required_argument, NULL, OPT_ADD},
-	{"verbose", no_argument, NULL, 'v'},
-	{"json", no_argument, NULL, OPT_JSON},
-	{0},
-};
-
 struct arguments {
-	const char *output, *modules_list;
+	const char *output, *modules_list, *compress;
 	bool no_modules, verbose, json;
 	struct ul_initrd_options options;
-	const char *certs[REPEAT_MAX];
-	const char *modules[REPEAT_MAX];
-	size_t module_count;
-	struct ul_initrd_file files[REPEAT_MAX];
-	struct ul_names owned;        /* names that the tables below point to */
-	struct ul_module_want *wants; /* owned */
+	struct cli_texts certs, modules, files; /* files: FILE:PATH each */
+	struct ul_names owned;                  /* names that the tables below point to */
+	UL_VECTOR(struct ul_module_want) wants;
+	UL_VECTOR(struct ul_initrd_file) added;
 	char init[PATH_MAX];
 };
+
+#define AT(member) offsetof(struct arguments, member)
 
 /* "none", "zstd", or "zstd,LEVEL". */
 static bool parse_compress(const char *text, int *ret_level)
 {
-	uint64_t level;
+	bool leveled = strncmp(text, "zstd,", 5) == 0;
+	uint64_t level = UL_INITRD_LEVEL;
 
-	*ret_level = UL_INITRD_LEVEL;
-	if (!strcmp(text, "zstd"))
-		return true;
-	if (!strcmp(text, "none")) {
-		*ret_level = 0;
-		return true;
-	}
-	if (strncmp(text, "zstd,", 5) != 0 || !cli_parse_number(text + 5, 1, 22, &level))
+	if (!strcmp(text, "none"))
+		level = 0;
+	else if (leveled ? !ul_parse_number(text + 5, &level) || level < 1 || level > 22 : strcmp(text, "zstd") != 0)
 		return false;
 	*ret_level = (int)level;
 	return true;
 }
 
-/* FILE:PATH, split at the last colon, since paths in the initramfs have none. */
-static int parse_add(struct arguments *a, const char *text)
+static const char *check_compress(const char *text)
+{
+	int level;
+
+	return parse_compress(text, &level) ? NULL : "zstd, zstd with a level from 1 to 22, or none";
+}
+
+/* FILE:PATH is split at the last colon, since paths in the initramfs have none. */
+static const char *check_add(const char *text)
 {
 	const char *colon = strrchr(text, ':');
 
-	if (!colon || colon == text || colon[1] != '/')
-		return cli_usage_error(cli_current(), "--add wants FILE:PATH with an absolute PATH");
-	if (ul_names_add_n(&a->owned, text, (size_t)(colon - text)) < 0)
-		return cli_usage_error(cli_current(), "out of memory");
-	a->files[a->options.file_count++] = (struct ul_initrd_file){a->owned.at[a->owned.n - 1], colon + 1};
-	return 0;
+	return colon && colon != text && colon[1] == '/' ? NULL : "FILE:PATH with an absolute PATH";
 }
 
-static int full(const char *option, size_t count)
-{
-	return count < REPEAT_MAX ? 0 : cli_usage_error(cli_current(), "%s may be given %d times", option, REPEAT_MAX);
-}
+static const struct cli_option options[] = {
+	{"output", 'o', "FILE", CLI_FILE, AT(output), CLI_NEEDED,
+	 .help = "the initramfs; it is replaced whole or not at all"},
+	{"modules-dir", 0, "DIR", CLI_DIRECTORY, AT(options.modules_dir), 0,
+	 .help = "the module tree of the kernel that will be booted, as /lib/modules/VERSION"},
+	{"no-modules", 0, NULL, CLI_FLAG, AT(no_modules), 0, .help = "the kernel has everything built in"},
+	{"init", 0, "FILE", CLI_FILE, AT(options.init), 0,
+	 .help = "the underlay-init to pack; the one installed beside this command when not given"},
+	{"config", 0, "FILE", CLI_FILE, AT(options.config), 0,
+	 .help = "the policy, checked before it is packed; see underlay.conf(5)"},
+	{"cert", 0, "FILE", CLI_FILES, AT(certs), 0, .help = "a certificate (PEM) whose key may sign images"},
+	{"module", 0, "NAME", CLI_TEXTS, AT(modules), 0, .help = "pack and load this module too"},
+	{"modules-list", 0, "FILE", CLI_FILE, AT(modules_list), 0,
+	 .help = "a list to take the place of the built-in one: NAME [always|alias|name], one a line"},
+	{"add", 0, "FILE:PATH", CLI_FILES, AT(files), 0, .check = check_add,
+	 .help = "pack another file at an absolute path"},
+	{"compress", 0, "zstd[,LEVEL]|none", CLI_TEXT, AT(compress), 0, .check = check_compress, .def = "zstd",
+	 .help = "how to compress"},
+	{"verbose", 'v', NULL, CLI_FLAG, AT(verbose), 0, .help = "list what was packed, by kind, with sizes"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the summary as JSON"},
+	{.help = NULL},
+};
 
-static int parse_repeated(struct arguments *a, int option, const char *value)
-{
-	int status;
+/* Forgetting the modules makes an initramfs that builds and never boots. */
+static const struct cli_rule rules[] = {
+	{CLI_EXACTLY_ONE, "--modules-dir --no-modules", "a kernel that has everything built in needs no modules"},
+	{.members = NULL},
+};
 
-	switch (option) {
-	case OPT_CERT:
-		status = full("--cert", a->options.cert_count);
-		if (status == 0)
-			a->certs[a->options.cert_count++] = value;
-		return status;
-	case OPT_MODULE:
-		status = full("--module", a->module_count);
-		if (status == 0)
-			a->modules[a->module_count++] = value;
-		return status;
-	default:
-		status = full("--add", a->options.file_count);
-		return status ? status : parse_add(a, value);
+/* The options in the form that the packer wants. */
+static int take_options(struct arguments *a, struct ul_error *err)
+{
+	(void)parse_compress(a->compress, &a->options.level);
+	a->options.certs = a->certs.at;
+	a->options.cert_count = a->certs.n;
+	for (size_t i = 0; i < a->files.n; i++) {
+		const char *text = a->files.at[i], *colon = strrchr(text, ':');
+		struct ul_initrd_file file = {.to = colon + 1};
+
+		if (ul_names_add_n(&a->owned, text, (size_t)(colon - text)) < 0)
+			return ul_error_nomem(err, "reading the options");
+		file.from = a->owned.at[a->owned.n - 1];
+		if (ul_vector_push(&a->added, file) < 0)
+			return ul_error_nomem(err, "reading the options");
 	}
-}
-
-static int parse_option(struct arguments *a, int option, const char *value)
-{
-	switch (option) {
-	case 'o':
-		a->output = value;
-		return 0;
-	case 'v':
-		a->verbose = true;
-		return 0;
-	case OPT_JSON:
-		a->json = true;
-		return 0;
-	case OPT_INIT:
-		a->options.init = value;
-		return 0;
-	case OPT_CONFIG:
-		a->options.config = value;
-		return 0;
-	case OPT_MODULES_DIR:
-		a->options.modules_dir = value;
-		return 0;
-	case OPT_NO_MODULES:
-		a->no_modules = true;
-		return 0;
-	case OPT_MODULES_LIST:
-		a->modules_list = value;
-		return 0;
-	case OPT_COMPRESS:
-		return parse_compress(value, &a->options.level)
-			       ? 0
-			       : cli_usage_error(cli_current(), "--compress wants none, zstd, or zstd,LEVEL with "
-								"a level from 1 to 22");
-	case OPT_CERT:
-	case OPT_MODULE:
-	case OPT_ADD:
-		return parse_repeated(a, option, value);
-	default:
-		return cli_usage_error(cli_current(), "wrong option");
-	}
-}
-
-static int parse_arguments(struct arguments *a, int argc, char **argv)
-{
-	int option, status = 0;
-
-	a->options.level = UL_INITRD_LEVEL;
-	a->options.certs = a->certs;
-	a->options.files = a->files;
-	while (status == 0 && (option = getopt_long(argc, argv, "+o:v", long_options, NULL)) != -1)
-		status = parse_option(a, option, optarg);
-	if (status)
-		return status;
-	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
-	if (!a->output)
-		return cli_usage_error(cli_current(), "-o says where to write, and is missing");
-	/* Forgetting the modules makes an initramfs that builds and never boots. */
-	if (!a->options.modules_dir == !a->no_modules)
-		return cli_usage_error(cli_current(), "give either --modules-dir, or --no-modules for a kernel "
-						      "that has everything built in");
+	a->options.files = a->added.at;
+	a->options.file_count = a->added.n;
 	return 0;
 }
 
@@ -194,21 +130,15 @@ static int default_init(struct arguments *a, struct ul_error *err)
 			    "it is not installed beside this program");
 }
 
-static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how, const char *why,
-		    struct ul_error *err)
+static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how, bool required,
+		    const char *why, struct ul_error *err)
 {
-	size_t n = a->options.want_count;
-	struct ul_module_want *wants = reallocarray(a->wants, n + 1, sizeof(*wants));
+	struct ul_module_want want = {NULL, how, required, why};
 
-	if (!wants || ul_names_add_n(&a->owned, name, len) < 0) {
-		a->wants = wants ? wants : a->wants;
+	if (ul_names_add_n(&a->owned, name, len) < 0)
 		return ul_error_nomem(err, "reading the list of modules");
-	}
-	a->wants = wants;
-	wants[n] = (struct ul_module_want){a->owned.at[a->owned.n - 1], how, true, why};
-	a->options.wants = wants;
-	a->options.want_count = n + 1;
-	return 0;
+	want.name = a->owned.at[a->owned.n - 1];
+	return ul_vector_push(&a->wants, want) < 0 ? ul_error_nomem(err, "reading the list of modules") : 0;
 }
 
 /* One line of --modules-list: NAME, and how it is loaded where that is not `always`. */
@@ -225,9 +155,9 @@ static int parse_list_line(struct arguments *a, const char *line, struct ul_erro
 			how++;
 	if (how == UL_ARRAY_SIZE(words))
 		return ul_error_set(err, UL_E_INPUT, "reading the list of modules", a->modules_list,
-				    "Write always, alias, name, or nothing.", "\"%.64s\" is no way to load a module",
+				    "Write always, alias, name, or nothing.", "\"%.64s\" is not a way to load a module",
 				    rest);
-	return add_want(a, line, len, (enum ul_module_how)how, "--modules-list names it", err);
+	return add_want(a, line, len, (enum ul_module_how)how, true, "--modules-list names it", err);
 }
 
 static int read_list(struct arguments *a, struct ul_error *err)
@@ -256,13 +186,13 @@ static int collect_wants(struct arguments *a, struct ul_error *err)
 {
 	int r = a->modules_list ? read_list(a, err) : 0;
 
-	for (const struct ul_module_want *w = ul_module_defaults; r == 0 && !a->modules_list && w->name; w++) {
-		r = add_want(a, w->name, strlen(w->name), w->how, w->why, err);
-		if (r == 0)
-			a->wants[a->options.want_count - 1].required = w->required;
-	}
-	for (size_t i = 0; r == 0 && i < a->module_count; i++)
-		r = add_want(a, a->modules[i], strlen(a->modules[i]), UL_MODULE_ALWAYS, "--module names it", err);
+	for (const struct ul_module_want *w = ul_module_defaults; r == 0 && !a->modules_list && w->name; w++)
+		r = add_want(a, w->name, strlen(w->name), w->how, w->required, w->why, err);
+	for (size_t i = 0; r == 0 && i < a->modules.n; i++)
+		r = add_want(a, a->modules.at[i], strlen(a->modules.at[i]), UL_MODULE_ALWAYS, true, "--module names it",
+			     err);
+	a->options.wants = a->wants.at;
+	a->options.want_count = a->wants.n;
 	return r;
 }
 
@@ -302,79 +232,68 @@ static void print_summary(const struct arguments *a, const struct ul_initrd_repo
 		printf("no modules\n");
 }
 
-static bool json_words(struct json_object *obj, const char *key, const struct ul_names *words)
+static struct json_object *words_json(const struct ul_names *words)
 {
 	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
 
-	for (size_t i = 0; list && i < words->n; i++) {
-		struct json_object *text = json_object_new_string(words->at[i]);
-
-		if (!text || json_object_array_add(list, text) < 0) {
-			json_object_put(list);
-			return false;
-		}
-	}
-	return list && json_object_object_add(obj, key, list) == 0;
+	for (size_t i = 0; ok && i < words->n; i++)
+		ok = ul_json_append(list, json_object_new_string(words->at[i]));
+	return ul_json_if(ok, list);
 }
 
-static bool fill_json(struct json_object *obj, const struct arguments *a, const struct ul_initrd_report *r)
+static struct json_object *kinds_json(const struct ul_initrd_report *r)
 {
 	struct json_object *kinds = json_object_new_object();
-	bool ok = kinds && json_object_object_add(obj, "kinds", kinds) == 0;
+	bool ok = kinds != NULL;
 
-	ok = ok && ul_json_add_string(obj, "output", a->output);
-	ok = ok && ul_json_add_uint(obj, "bytes", r->output_bytes);
-	ok = ok && ul_json_add_uint(obj, "unpacked_bytes", r->archive_bytes);
 	for (int k = 0; ok && k < UL_CPIO_KINDS; k++) {
 		struct json_object *kind = json_object_new_object();
-		const char *name = ul_cpio_kind_name((enum ul_cpio_kind)k);
+		bool whole =
+			ul_json_add_uint(kind, "files", r->files[k]) && ul_json_add_uint(kind, "bytes", r->bytes[k]);
 
-		ok = kind && json_object_object_add(kinds, name, kind) == 0 &&
-		     ul_json_add_uint(kind, "files", r->files[k]) && ul_json_add_uint(kind, "bytes", r->bytes[k]);
+		ok = ul_json_add(kinds, ul_cpio_kind_name((enum ul_cpio_kind)k), ul_json_if(whole, kind));
 	}
-	ok = ok && ul_json_add_string(obj, "kernel", r->modules.kernel);
-	return ok && json_words(obj, "modules", &r->modules.packed) &&
-	       json_words(obj, "modules_always", &r->modules.listed) &&
-	       json_words(obj, "modules_builtin", &r->modules.builtin) &&
-	       json_words(obj, "modules_missing", &r->modules.missing) &&
-	       json_words(obj, "programs_missing", &r->missing_programs) &&
-	       ul_json_add_bool(obj, "insecure", r->insecure);
+	return ul_json_if(ok, kinds);
 }
 
 static int print_json(const struct arguments *a, const struct ul_initrd_report *r)
 {
-	ul_autojson struct json_object *obj = json_object_new_object();
-	struct ul_error err;
+	ul_autojson struct json_object *obj = ul_json_document(1);
+	bool ok = obj && ul_json_add(obj, "kinds", kinds_json(r)) && ul_json_add_string(obj, "output", a->output) &&
+		  ul_json_add_uint(obj, "bytes", r->output_bytes) &&
+		  ul_json_add_uint(obj, "unpackedBytes", r->archive_bytes) &&
+		  ul_json_add_string(obj, "kernel", r->modules.kernel) &&
+		  ul_json_add(obj, "modules", words_json(&r->modules.packed)) &&
+		  ul_json_add(obj, "modulesAlways", words_json(&r->modules.listed)) &&
+		  ul_json_add(obj, "modulesBuiltin", words_json(&r->modules.builtin)) &&
+		  ul_json_add(obj, "modulesMissing", words_json(&r->modules.missing)) &&
+		  ul_json_add(obj, "programsMissing", words_json(&r->missing_programs)) &&
+		  ul_json_add_bool(obj, "insecure", r->insecure);
 
-	if (!obj || !fill_json(obj, a, r)) {
-		ul_error_nomem(&err, "printing JSON");
-		return cli_fail(&err);
-	}
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+	return cli_print_json(ok ? obj : NULL);
 }
 
-static void arguments_free(struct arguments *a)
+static void free_owned(struct arguments **a)
 {
-	ul_names_free(&a->owned);
-	free(a->wants);
+	ul_names_free(&(*a)->owned);
+	ul_vector_free(&(*a)->wants);
+	ul_vector_free(&(*a)->added);
 }
 
-static int build(int argc, char **argv)
+static int run(void *arguments)
 {
-	UL_CLEANUP(arguments_free) struct arguments a = {0};
+	UL_CLEANUP(free_owned) struct arguments *a = arguments;
 	UL_CLEANUP(ul_initrd_report_free) struct ul_initrd_report report = {0};
 	struct ul_error err;
-	int r = parse_arguments(&a, argc, argv);
+	int r = take_options(a, &err);
 
-	if (r)
-		return r;
-	if (!a.options.init)
-		r = default_init(&a, &err);
-	if (r == 0 && a.options.modules_dir)
-		r = collect_wants(&a, &err);
+	if (r == 0 && !a->options.init)
+		r = default_init(a, &err);
+	if (r == 0 && a->options.modules_dir)
+		r = collect_wants(a, &err);
 	if (r == 0)
-		r = ul_initrd_build(&a.options, a.output, cli_progress(), &report, &err);
+		r = ul_initrd_build(&a->options, a->output, cli_progress(), &report, &err);
 	if (r < 0)
 		return cli_fail(&err);
 	cli_progress_done();
@@ -382,18 +301,22 @@ static int build(int argc, char **argv)
 		fprintf(stderr,
 			"underlay: warning: %s verifies nothing of what it starts: its policy says "
 			"[verify] mode = insecure. Keep it to development.\n",
-			a.output);
-	if (a.json)
-		return print_json(&a, &report);
-	print_summary(&a, &report);
+			a->output);
+	for (size_t i = 0; i < report.idle.n; i++)
+		fprintf(stderr, "underlay: notice: %s: %s.\n", a->options.config, report.idle.at[i]);
+	if (a->json)
+		return print_json(a, &report);
+	print_summary(a, &report);
 	return 0;
 }
 
-const struct cli_command cli_initrd_commands[] = {
-	{"initrd", "build",
-	 "-o FILE (--modules-dir DIR | --no-modules) [--init FILE] [--config FILE] [--cert FILE]... "
-	 "[--module NAME]... [--modules-list FILE] [--add FILE:PATH]... "
-	 "[--compress zstd[,LEVEL]|none] [--verbose] [--json]",
-	 "pack underlay-init, its libraries, modules, policy and certificates into an initramfs", build},
-	{NULL, NULL, NULL, NULL, NULL},
+const struct cli_command cli_initrd_build = {
+	.group = "initrd",
+	.name = "build",
+	.help = "pack underlay-init, its libraries, modules, policy and certificates into an initramfs",
+	.page = "underlay-initrd",
+	.options = options,
+	.rules = rules,
+	.size = sizeof(struct arguments),
+	.run = run,
 };

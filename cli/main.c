@@ -1,99 +1,228 @@
 /* underlay: the table of commands and the way to one of them. */
-#include <stdarg.h>
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/nearest.h"
+#include "common/cleanup.h"
 
-const struct cli_command *const cli_groups[] = {
-	cli_manifest_commands, cli_db_commands,      cli_image_commands, cli_initrd_commands,     cli_uki_commands,
-	cli_status_commands,   cli_remount_commands, cli_mark_commands,  cli_completion_commands, NULL,
+static const struct cli_command completion_command;
+
+static const struct cli_command *const manifest[] = {
+	&cli_manifest_create, &cli_manifest_show, &cli_manifest_export, &cli_manifest_check, NULL,
+};
+static const struct cli_command *const db[] = {&cli_db_build, &cli_db_compare, &cli_db_reconcile, NULL};
+static const struct cli_command *const image[] = {
+	&cli_image_build, &cli_image_sign, &cli_image_inspect, &cli_image_verify, &cli_image_locate, NULL,
+};
+static const struct cli_command *const initrd[] = {&cli_initrd_build, NULL};
+static const struct cli_command *const uki[] = {&cli_uki_build, &cli_uki_sign, &cli_uki_inspect, NULL};
+static const struct cli_command *const others[] = {
+	&cli_status, &cli_timeline, &cli_remount, &cli_mark_clean, &completion_command, NULL,
 };
 
-static const struct cli_command *current;
+/* In the order of the help; ended by a row without commands. */
+static const struct cli_group groups[] = {
+	{"manifest", "the list of a store's paths with all that Nix knows of them", manifest},
+	{"db", "Nix's database from a manifest, and an upper's that agrees with an image", db},
+	{"image", "store images", image},
+	{"initrd", "the initramfs that boots them", initrd},
+	{"uki", "the one signed file that UEFI firmware starts", uki},
+	{NULL, "on the machine that was booted", others},
+	{NULL, NULL, NULL},
+};
 
-const struct cli_command *cli_current(void)
+/* ---- completion, whose table is the table of all ---- */
+
+struct completion {
+	const char *shell;
+};
+
+static int run_completion(void *arguments)
 {
-	return current;
+	const struct completion *a = arguments;
+
+	return cli_completion(a->shell, groups);
 }
 
-int cli_fail(const struct ul_error *err)
+static const struct cli_option completion_options[] = {
+	{NULL, 0, "bash|fish|zsh|json", CLI_WORD, offsetof(struct completion, shell), CLI_NEEDED,
+	 .help = "the shell; json prints the tables of commands and options themselves"},
+	{.help = NULL},
+};
+
+static const struct cli_command completion_command = {
+	.name = "completion",
+	.help = "print a shell's completion script",
+	.page = "underlay",
+	.options = completion_options,
+	.size = sizeof(struct completion),
+	.run = run_completion,
+};
+
+/* ---- help ---- */
+
+static void print_commands(FILE *out, const struct cli_group *group)
 {
-	char sentence[1200];
-
-	cli_progress_done();
-	fprintf(stderr, "underlay: %s\n", ul_error_sentence(err, sentence, sizeof(sentence)));
-	return ul_code_exit_status(err->code);
-}
-
-static void print_usage(FILE *out, const struct cli_command *c)
-{
-	fprintf(out, "usage: underlay %s%s%s %s\n", c->group, c->name ? " " : "", c->name ? c->name : "", c->usage);
-}
-
-int cli_usage_error(const struct cli_command *command, const char *format, ...)
-{
-	va_list args;
-
-	fputs("underlay: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	print_usage(stderr, command);
-	return 2;
+	for (const struct cli_command *const *c = group->commands; *c; c++) {
+		fprintf(out, "  %s%s%-*s ", group->name ? group->name : "", group->name ? " " : "",
+			17 - (int)(group->name ? strlen(group->name) + 1 : 0), (*c)->name);
+		cli_print_wrapped(out, 20, (*c)->help);
+	}
 }
 
 static void print_help(FILE *out)
 {
-	fputs("underlay: boot machines from sealed Nix stores\n\n", out);
-	for (size_t g = 0; cli_groups[g]; g++)
-		for (const struct cli_command *c = cli_groups[g]; c->group; c++)
-			fprintf(out, "  underlay %s %-*s %s\n", c->group, (int)(18 - strlen(c->group)),
-				c->name ? c->name : "", c->help);
+	fputs("underlay: boot machines from sealed Nix stores\n\nusage: underlay COMMAND [ARGUMENT]...\n", out);
+	for (const struct cli_group *g = groups; g->commands; g++) {
+		fprintf(out, "\n%c%s:\n", toupper((unsigned char)g->help[0]), g->help + 1);
+		print_commands(out, g);
+	}
 	fputs("\n`underlay COMMAND --help` tells the arguments; underlay(1) tells all.\n", out);
 }
 
-static const struct cli_command *find(int argc, char **argv, int *ret_skip, int *ret_known_group)
+static void print_group_help(FILE *out, const struct cli_group *g)
 {
-	for (size_t g = 0; cli_groups[g]; g++)
-		for (const struct cli_command *c = cli_groups[g]; c->group; c++) {
-			if (strcmp(argv[1], c->group) != 0)
-				continue;
-			*ret_known_group = 1;
-			*ret_skip = c->name ? 2 : 1;
-			if (!c->name || (argc > 2 && !strcmp(argv[2], c->name)))
-				return c;
-		}
+	fprintf(out, "underlay %s: %s\n\nusage: underlay %s SUBCOMMAND [ARGUMENT]...\n\n", g->name, g->help, g->name);
+	print_commands(out, g);
+	fprintf(out, "\n`underlay %s SUBCOMMAND --help` tells the arguments. See %s(1).\n", g->name,
+		g->commands[0]->page);
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+/* ---- the way to a command ---- */
+
+static int no_such_command(const char *word)
+{
+	struct cli_nearest nearest = {.word = word};
+	bool is_option = word[0] == '-';
+
+	for (const struct cli_group *g = groups; g->commands; g++) {
+		if (g->name)
+			cli_nearest_offer(&nearest, g->name);
+		for (const struct cli_command *const *c = g->commands; !g->name && *c; c++)
+			cli_nearest_offer(&nearest, (*c)->name);
+	}
+	cli_nearest_offer(&nearest, is_option ? "--help" : "help");
+	if (is_option)
+		cli_nearest_offer(&nearest, "--version");
+	fprintf(stderr, "underlay: there is no %s \"%s\"", is_option ? "option" : "command", word);
+	if (nearest.best)
+		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
+	else
+		fputs("; see `underlay --help`\n", stderr);
+	return 2;
+}
+
+static int no_such_subcommand(const struct cli_group *g, const char *word)
+{
+	struct cli_nearest nearest = {.word = word};
+
+	for (const struct cli_command *const *c = g->commands; *c; c++)
+		cli_nearest_offer(&nearest, (*c)->name);
+	fprintf(stderr, "underlay %s: there is no subcommand \"%s\"", g->name, word);
+	if (nearest.best)
+		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
+	else
+		fprintf(stderr, "; see `underlay %s --help`\n", g->name);
+	return 2;
+}
+
+static const struct cli_command *find(const struct cli_group *g, const char *name)
+{
+	for (const struct cli_command *const *c = g->commands; *c; c++)
+		if (!strcmp((*c)->name, name))
+			return *c;
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static int run(const struct cli_command *c, int argc, char **argv)
 {
-	int skip = 0, known_group = 0;
+	ul_autofree void *arguments = calloc(1, c->size);
+	int status = 3;
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+	if (!arguments) {
+		fputs("underlay: out of memory\n", stderr);
+		return status;
+	}
+	if (cli_options_parse(c, argc, argv, arguments, &status))
+		status = c->run(arguments);
+	cli_options_free(c, arguments);
+	return status;
+}
+
+/* argv[0] is the group's name. */
+static int run_group(const struct cli_group *g, int argc, char **argv)
+{
+	const struct cli_command *c = argc > 1 ? find(g, argv[1]) : NULL;
+
+	if (c)
+		return run(c, argc - 1, argv + 1);
+	if (argc > 1 && !is_help(argv[1]))
+		return no_such_subcommand(g, argv[1]);
+	print_group_help(argc > 1 ? stdout : stderr, g);
+	return argc > 1 ? 0 : 2;
+}
+
+/* argv[0] is the command's name. */
+static int dispatch(int argc, char **argv)
+{
+	for (const struct cli_group *g = groups; g->commands; g++) {
+		const struct cli_command *c = g->name ? NULL : find(g, argv[0]);
+
+		if (c)
+			return run(c, argc, argv);
+		if (g->name && !strcmp(g->name, argv[0]))
+			return run_group(g, argc, argv);
+	}
+	return no_such_command(argv[0]);
+}
+
+/* `underlay help image build` is `underlay image build --help`. */
+static int help(int argc, char **argv)
+{
+	char option[] = "--help";
+	char *words[4] = {NULL};
+
+	if (argc == 1) {
 		print_help(stdout);
 		return 0;
 	}
-	if (argc > 1 && !strcmp(argv[1], "--version")) {
-		puts("underlay " UL_VERSION);
-		return 0;
-	}
+	argc = argc > 3 ? 3 : argc;
+	for (int i = 1; i < argc; i++)
+		words[i - 1] = argv[i];
+	words[argc - 1] = option;
+	return dispatch(argc, words);
+}
+
+static int start(int argc, char **argv)
+{
 	if (argc < 2) {
 		print_help(stderr);
 		return 2;
 	}
-	current = find(argc, argv, &skip, &known_group);
-	if (!current) {
-		fprintf(stderr, "underlay: there is no command \"%s%s%s\"; see underlay --help\n", argv[1],
-			known_group && argc > 2 ? " " : "", known_group && argc > 2 ? argv[2] : "");
-		return 2;
-	}
-	if (argc > skip + 1 && !strcmp(argv[skip + 1], "--help")) {
-		print_usage(stdout, current);
-		printf("%s\n", current->help);
+	if (is_help(argv[1])) {
+		print_help(stdout);
 		return 0;
 	}
-	return current->run(argc - skip, argv + skip);
+	if (!strcmp(argv[1], "help"))
+		return help(argc - 1, argv + 1);
+	if (!strcmp(argv[1], "--version")) {
+		puts("underlay " UL_VERSION);
+		return 0;
+	}
+	return dispatch(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	cli_start();
+	return cli_end(start(argc, argv));
 }

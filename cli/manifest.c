@@ -1,13 +1,11 @@
-/* underlay manifest: create, show, export. (check stands in cli/manifest_check.c.) */
+/* underlay manifest: create, show, export. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/manifest_check.h"
+#include "cli/commands.h"
 #include "common/buffer.h"
 #include "common/encoding.h"
 #include "common/file.h"
@@ -20,29 +18,55 @@
 
 /* ---- create ---- */
 
-/* The options in the order in which they were given; values are argv's. */
 struct create {
 	const char *output, *store_dir;
-	struct {
-		int kind; /* the option's letter */
-		const char *file;
-	} * sources;
-	const char **roots;
-	size_t n_sources, n_roots;
+	struct cli_texts registrations, path_infos, databases, roots;
 	bool portable;
 };
 
-static int import_text(struct ul_builder *b, int kind, const char *file, struct ul_error *err)
-{
-	ul_autobuffer struct ul_buffer text = {0};
-	bool standard_input = !strcmp(file, "-");
-	const char *name = standard_input ? "standard input" : file;
-	int r = ul_read_file(AT_FDCWD, standard_input ? "/dev/stdin" : file, SOURCE_MAX, &text);
+#define AT(member) offsetof(struct create, member)
 
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading the source", name, NULL, -r);
-	return kind == 'r' ? ul_import_registration(b, (const char *)text.data, text.len, name, err)
-			   : ul_import_path_info(b, (const char *)text.data, text.len, name, err);
+static const struct cli_option create_options[] = {
+	{"output", 'o', "FILE", CLI_FILE, AT(output), CLI_NEEDED,
+	 .help = "the manifest; it is replaced whole or not at all"},
+	{"registration", 0, "FILE", CLI_FILES, AT(registrations), 0,
+	 .help = "a source: registration text, as `nix-store --dump-db` prints it; - is standard input"},
+	{"json", 0, "FILE", CLI_FILES, AT(path_infos), 0,
+	 .help = "a source: what `nix path-info --json` prints; - is standard input"},
+	{"database", 0, "FILE", CLI_FILES, AT(databases), 0, .help = "a source: Nix's db.sqlite, which is only read"},
+	{"closure", 0, "PATH", CLI_FILES, AT(roots), 0,
+	 .help = "keep only this path and what it refers to, directly or not"},
+	{"portable", 0, NULL, CLI_FLAG, AT(portable), 0,
+	 .help = "keep only what is the same on every machine that has the paths"},
+	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .def = "/nix/store",
+	 .help = "the store directory that the paths' names begin with"},
+	{.help = NULL},
+};
+
+#undef AT
+
+static const struct cli_rule create_rules[] = {
+	{CLI_AT_LEAST_ONE, "--registration --json --database", NULL},
+	{.members = NULL},
+};
+
+typedef int (*importer)(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err);
+
+static int import_texts(struct ul_builder *b, importer import, const struct cli_texts *files, struct ul_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < files->n; i++) {
+		ul_autobuffer struct ul_buffer text = {0};
+		bool standard_input = !strcmp(files->at[i], "-");
+		const char *name = standard_input ? "standard input" : files->at[i];
+
+		r = ul_read_file(AT_FDCWD, standard_input ? "/dev/stdin" : name, SOURCE_MAX, &text);
+		if (r < 0)
+			return ul_error_errno(err, UL_E_SYSTEM, "reading the source", name, NULL, -r);
+		r = import(b, (const char *)text.data, text.len, name, err);
+	}
+	return r;
 }
 
 static int build(const struct create *c, struct ul_buffer *file, struct ul_error *err)
@@ -50,11 +74,14 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 	struct ul_builder *b = ul_builder_new(c->store_dir);
 	int r = b ? 0 : ul_error_nomem(err, "collecting store paths");
 
-	for (size_t i = 0; i < c->n_sources && r == 0; i++)
-		r = c->sources[i].kind == 'd' ? ul_import_database(b, c->sources[i].file, err)
-					      : import_text(b, c->sources[i].kind, c->sources[i].file, err);
-	if (r == 0 && c->n_roots > 0)
-		r = ul_builder_restrict(b, c->roots, c->n_roots, err);
+	if (r == 0)
+		r = import_texts(b, ul_import_registration, &c->registrations, err);
+	if (r == 0)
+		r = import_texts(b, ul_import_path_info, &c->path_infos, err);
+	for (size_t i = 0; i < c->databases.n && r == 0; i++)
+		r = ul_import_database(b, c->databases.at[i], err);
+	if (r == 0 && c->roots.n > 0)
+		r = ul_builder_restrict(b, c->roots.at, c->roots.n, err);
 	if (r == 0 && c->portable)
 		ul_builder_drop_local(b);
 	if (r == 0)
@@ -63,8 +90,9 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 	return r;
 }
 
-static int create(const struct create *c)
+static int run_create(void *arguments)
 {
+	const struct create *c = arguments;
 	ul_autobuffer struct ul_buffer file = {0};
 	struct ul_error err = {0};
 	int r = build(c, &file, &err);
@@ -77,102 +105,63 @@ static int create(const struct create *c)
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
-static int parse_create(struct create *c, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},       {"store-dir", required_argument, NULL, 's'},
-		{"registration", required_argument, NULL, 'r'}, {"json", required_argument, NULL, 'j'},
-		{"database", required_argument, NULL, 'd'},     {"closure", required_argument, NULL, 'c'},
-		{"portable", no_argument, NULL, 'p'},           {NULL, 0, NULL, 0}};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
-		switch (option) {
-		case 'o':
-			c->output = optarg;
-			break;
-		case 's':
-			c->store_dir = optarg;
-			break;
-		case 'c':
-			c->roots[c->n_roots++] = optarg;
-			break;
-		case 'p':
-			c->portable = true;
-			break;
-		case 'r':
-		case 'j':
-		case 'd':
-			c->sources[c->n_sources].kind = option;
-			c->sources[c->n_sources++].file = optarg;
-			break;
-		default:
-			return cli_usage_error(cli_current(), "there is no such option");
-		}
-	}
-	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
-	if (!c->output)
-		return cli_usage_error(cli_current(), "-o is missing");
-	if (c->n_sources == 0)
-		return cli_usage_error(cli_current(), "a source is missing");
-	return 0;
-}
-
-static int run_create(int argc, char **argv)
-{
-	struct create c = {.store_dir = "/nix/store"};
-	int status = 3;
-
-	c.sources = calloc((size_t)argc, sizeof(*c.sources));
-	c.roots = calloc((size_t)argc, sizeof(*c.roots));
-	if (c.sources && c.roots) {
-		status = parse_create(&c, argc, argv);
-		if (status == 0)
-			status = create(&c);
-	}
-	free(c.sources);
-	free(c.roots);
-	return status;
-}
+const struct cli_command cli_manifest_create = {
+	.group = "manifest",
+	.name = "create",
+	.help = "make a manifest from what Nix knows of a store",
+	.page = "underlay-manifest",
+	.options = create_options,
+	.rules = create_rules,
+	.size = sizeof(struct create),
+	.run = run_create,
+};
 
 /* ---- show ---- */
 
-static int print_totals(struct ul_manifest *m, bool json, struct ul_error *err)
+static int print_json(struct ul_manifest *m, const struct ul_manifest_totals *t, const uint8_t hash[32])
 {
-	struct ul_manifest_totals t;
-	uint8_t hash[32];
-	char hex[65];
+	ul_autojson struct json_object *o = ul_json_document(1);
+	bool ok = o && ul_json_add_string(o, "storeDir", ul_manifest_store_dir(m)) &&
+		  ul_json_add_uint(o, "paths", ul_manifest_n_paths(m)) &&
+		  ul_json_add_uint(o, "references", ul_manifest_n_refs(m)) &&
+		  ul_json_add_uint(o, "narBytes", t->nar_bytes) && ul_json_add_uint(o, "signed", t->with_signature) &&
+		  ul_json_add_uint(o, "contentAddressed", t->with_ca) &&
+		  ul_json_add_uint(o, "withDeriver", t->with_deriver) && ul_json_add_uint(o, "ultimate", t->ultimate) &&
+		  ul_json_add_uint(o, "derivationOutputs", t->drv_outputs) &&
+		  ul_json_add_uint(o, "realisations", t->realisations) && ul_json_add_uint(o, "bytes", t->bytes) &&
+		  ul_json_add_hex(o, "sha256", hash, 32);
+
+	return cli_print_json(ok ? o : NULL);
+}
+
+static void print_text(struct ul_manifest *m, const struct ul_manifest_totals *t, const uint8_t hash[32])
+{
 	uint32_t n = ul_manifest_n_paths(m);
-	int r = ul_manifest_count(m, &t, err);
+	char hex[65];
 
-	if (r < 0)
-		return r;
-	ul_manifest_hash(m, hash);
-	ul_hex_encode(hash, sizeof(hash), hex);
-	if (json) {
-		ul_autojson struct json_object *o = json_object_new_object();
-
-		if (!o || !ul_json_add_string(o, "storeDir", ul_manifest_store_dir(m)) ||
-		    !ul_json_add_uint(o, "paths", n) || !ul_json_add_uint(o, "references", ul_manifest_n_refs(m)) ||
-		    !ul_json_add_uint(o, "narBytes", t.nar_bytes) || !ul_json_add_uint(o, "signed", t.with_signature) ||
-		    !ul_json_add_uint(o, "contentAddressed", t.with_ca) ||
-		    !ul_json_add_uint(o, "withDeriver", t.with_deriver) ||
-		    !ul_json_add_uint(o, "ultimate", t.ultimate) ||
-		    !ul_json_add_uint(o, "derivationOutputs", t.drv_outputs) ||
-		    !ul_json_add_uint(o, "realisations", t.realisations) || !ul_json_add_uint(o, "bytes", t.bytes) ||
-		    !ul_json_add_string(o, "sha256", hex))
-			return ul_error_nomem(err, "printing the totals");
-		puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
-		return 0;
-	}
+	ul_hex_encode(hash, 32, hex);
 	printf("store directory     %s\npaths               %" PRIu32 "\nreferences          %" PRIu64
 	       "\nNAR bytes           %" PRIu64 "\nsigned              %" PRIu32 "\ncontent-addressed   %" PRIu32
 	       "\nwith deriver        %" PRIu32 "\nultimate            %" PRIu32 "\nderivation outputs  %" PRIu32
 	       "\nrealisations        %" PRIu32 "\nmanifest            %" PRIu64
 	       " bytes, %.1f a path\nSHA-256             %s\n",
-	       ul_manifest_store_dir(m), n, ul_manifest_n_refs(m), t.nar_bytes, t.with_signature, t.with_ca,
-	       t.with_deriver, t.ultimate, t.drv_outputs, t.realisations, t.bytes, n ? (double)t.bytes / n : 0.0, hex);
+	       ul_manifest_store_dir(m), n, ul_manifest_n_refs(m), t->nar_bytes, t->with_signature, t->with_ca,
+	       t->with_deriver, t->ultimate, t->drv_outputs, t->realisations, t->bytes, n ? (double)t->bytes / n : 0.0,
+	       hex);
+}
+
+static int print_totals(struct ul_manifest *m, bool json)
+{
+	struct ul_manifest_totals t;
+	struct ul_error err;
+	uint8_t hash[32];
+
+	if (ul_manifest_count(m, &t, &err) < 0)
+		return cli_fail(&err);
+	ul_manifest_hash(m, hash);
+	if (json)
+		return print_json(m, &t, hash);
+	print_text(m, &t, hash);
 	return 0;
 }
 
@@ -191,83 +180,94 @@ static int look_up(struct ul_manifest *m, const char *path, uint32_t *ret, struc
 	return ul_error_set(err, UL_E_CHECK, "looking up a path", path, NULL, "the manifest does not have it");
 }
 
-static int print_records(struct ul_manifest *m, char **paths, uint32_t n, bool json, struct ul_error *err)
+static int print_records(struct ul_manifest *m, const struct cli_texts *paths, bool json)
 {
+	uint32_t n = (uint32_t)paths->n;
 	ul_autofree uint32_t *numbers = calloc(n, sizeof(*numbers));
-	int r = numbers ? 0 : ul_error_nomem(err, "looking up a path");
+	struct ul_error err;
+	int r = numbers ? 0 : ul_error_nomem(&err, "looking up a path");
 
 	for (uint32_t i = 0; i < n && r == 0; i++)
-		r = look_up(m, paths[i], &numbers[i], err);
-	if (r < 0)
-		return r;
-	return json ? ul_export_path_info_of(m, numbers, n, stdout, err)
-		    : ul_export_records_of(m, numbers, n, stdout, err);
-}
-
-static int run_show(int argc, char **argv)
-{
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-	struct ul_error err = {0};
-	struct ul_manifest *m;
-	bool json = false;
-	int option, r;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j')
-			return cli_usage_error(cli_current(), "there is no such option");
-		json = true;
-	}
-	if (optind >= argc)
-		return cli_usage_error(cli_current(), "FILE is missing");
-	if (ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err) < 0)
-		return cli_fail(&err);
-	optind++;
-	r = optind < argc ? print_records(m, argv + optind, (uint32_t)(argc - optind), json, &err)
-			  : print_totals(m, json, &err);
-	ul_manifest_close(m);
+		r = look_up(m, paths->at[i], &numbers[i], &err);
+	if (r == 0)
+		r = json ? ul_export_path_info_of(m, numbers, n, stdout, &err)
+			 : ul_export_records_of(m, numbers, n, stdout, &err);
 	return r < 0 ? cli_fail(&err) : 0;
 }
+
+struct show {
+	const char *manifest;
+	struct cli_texts paths;
+	bool json;
+};
+
+static const struct cli_option show_options[] = {
+	{NULL, 0, "MANIFEST", CLI_FILE, offsetof(struct show, manifest), CLI_NEEDED, .help = "the manifest"},
+	{NULL, 0, "PATH", CLI_FILES, offsetof(struct show, paths), 0,
+	 .help = "a path, whole or by base name, to tell all of; the totals when none is given"},
+	{"json", 0, NULL, CLI_FLAG, offsetof(struct show, json), 0,
+	 .help = "print JSON; of paths, in the form of `nix path-info --json`"},
+	{.help = NULL},
+};
+
+static int run_show(void *arguments)
+{
+	const struct show *a = arguments;
+	struct ul_manifest *m;
+	struct ul_error err;
+	int status;
+
+	if (ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err) < 0)
+		return cli_fail(&err);
+	status = a->paths.n > 0 ? print_records(m, &a->paths, a->json) : print_totals(m, a->json);
+	ul_manifest_close(m);
+	return status;
+}
+
+const struct cli_command cli_manifest_show = {
+	.group = "manifest",
+	.name = "show",
+	.help = "tell a manifest's totals, or all it holds of some paths",
+	.page = "underlay-manifest",
+	.options = show_options,
+	.size = sizeof(struct show),
+	.run = run_show,
+};
 
 /* ---- export ---- */
 
-static int run_export(int argc, char **argv)
+struct export
 {
-	static const struct option options[] = {{"format", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
-	int (*exporter)(struct ul_manifest * m, FILE * out, struct ul_error * err) = NULL;
-	struct ul_error err = {0};
-	struct ul_manifest *m;
-	int option, r;
+	const char *manifest, *format;
+};
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'f')
-			return cli_usage_error(cli_current(), "there is no such option");
-		if (!strcmp(optarg, "registration"))
-			exporter = ul_export_registration;
-		else if (!strcmp(optarg, "json"))
-			exporter = ul_export_path_info;
-		else
-			return cli_usage_error(cli_current(), "there is no format \"%s\"", optarg);
-	}
-	if (argc - optind != 1)
-		return cli_usage_error(cli_current(), "one FILE is wanted");
-	if (!exporter)
-		return cli_usage_error(cli_current(), "--format is missing");
-	if (ul_manifest_open_file(AT_FDCWD, argv[optind], &m, &err) < 0)
+static const struct cli_option export_options[] = {
+	{NULL, 0, "MANIFEST", CLI_FILE, offsetof(struct export, manifest), CLI_NEEDED, .help = "the manifest"},
+	{"format", 0, "registration|json", CLI_WORD, offsetof(struct export, format), CLI_NEEDED,
+	 .help = "what `nix-store --load-db` reads, or what `nix path-info --json` prints"},
+	{.help = NULL},
+};
+
+static int run_export(void *arguments)
+{
+	const struct export *a = arguments;
+	struct ul_manifest *m;
+	struct ul_error err;
+	int r;
+
+	if (ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err) < 0)
 		return cli_fail(&err);
-	r = exporter(m, stdout, &err);
+	r = strcmp(a->format, "json") ? ul_export_registration(m, stdout, &err) : ul_export_path_info(m, stdout, &err);
 	ul_manifest_close(m);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
-const struct cli_command cli_manifest_commands[] = {
-	{"manifest", "create",
-	 "-o FILE [--store-dir DIR] (--registration FILE | --json FILE | --database FILE)..."
-	 " [--closure PATH]... [--portable]",
-	 "make a manifest from what Nix knows of a store", run_create},
-	{"manifest", "show", "[--json] FILE [PATH...]", "tell a manifest's totals, or all it holds of some paths",
-	 run_show},
-	{"manifest", "export", "--format registration|json FILE", "print a manifest in one of Nix's own forms",
-	 run_export},
-	{"manifest", "check", "[--store DIR] [-j N] [--ignore-extra] [--json] MANIFEST",
-	 "compare every path of a store with the manifest", cli_manifest_check},
-	{NULL, NULL, NULL, NULL, NULL}};
+const struct cli_command cli_manifest_export = {
+	.group = "manifest",
+	.name = "export",
+	.help = "print a manifest in one of Nix's own forms",
+	.page = "underlay-manifest",
+	.options = export_options,
+	.size = sizeof(struct export),
+	.run = run_export,
+};

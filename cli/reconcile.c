@@ -1,13 +1,11 @@
 /* `underlay db reconcile` and `underlay mark-clean`: what the boot does to a persistent upper, by hand. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/cli.h"
-#include "cli/reconcile.h"
+#include "cli/commands.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
@@ -19,7 +17,7 @@
 #include "verity/locate/image_view.h"
 
 struct arguments {
-	const char *upper, *lower, *cert;
+	const char *upper, *lower, *cert, *mode;
 	bool json;
 	struct ul_reconcile_options o;
 };
@@ -35,60 +33,22 @@ struct lower {
 	char database[128], identity[2 * UL_ROOT_HASH_MAX + 1];
 };
 
-static const char *take_option(struct arguments *a, int option)
-{
-	switch (option) {
-	case 'u':
-		a->upper = optarg;
-		return NULL;
-	case 'l':
-		if (a->lower)
-			return "one --lower is wanted";
-		a->lower = optarg;
-		return NULL;
-	case 'c':
-		a->cert = optarg;
-		return NULL;
-	case 'm':
-		a->o.mode = !strcmp(optarg, "rebuild") ? UL_RECONCILE_REBUILD : UL_RECONCILE_ATTACH;
-		return !strcmp(optarg, "rebuild") || !strcmp(optarg, "attach") ? NULL
-									       : "--mode wants attach or rebuild";
-	case 'r':
-		a->o.refuse = true;
-		return NULL;
-	case 'n':
-		a->o.dry_run = true;
-		return NULL;
-	case 'J':
-		a->json = true;
-		return NULL;
-	default:
-		return "wrong option";
-	}
-}
+#define AT(member) offsetof(struct arguments, member)
 
-static const char *parse(int argc, char **argv, struct arguments *a)
-{
-	static const struct option options[] = {
-		{"upper", required_argument, NULL, 'u'}, {"lower", required_argument, NULL, 'l'},
-		{"cert", required_argument, NULL, 'c'},  {"mode", required_argument, NULL, 'm'},
-		{"refuse", no_argument, NULL, 'r'},      {"dry-run", no_argument, NULL, 'n'},
-		{"json", no_argument, NULL, 'J'},        {0},
-	};
-	const char *wrong;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		wrong = take_option(a, c);
-		if (wrong)
-			return wrong;
-	}
-	if (argc != optind)
-		return "no arguments are taken but options";
-	if (!a->upper)
-		return "--upper DIRECTORY is missing";
-	return a->lower ? NULL : "--lower MANIFEST or IMAGE is missing";
-}
+static const struct cli_option options[] = {
+	{"upper", 0, "DIR", CLI_DIRECTORY, AT(upper), CLI_NEEDED,
+	 .help = "the root of the upper's filesystem, which holds store and var"},
+	{"lower", 0, "MANIFEST|IMAGE", CLI_FILE, AT(lower), CLI_NEEDED | CLI_ONCE,
+	 .help = "what the upper is to agree with; an image is verified first, all of it"},
+	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0,
+	 .help = "the certificate (PEM) that the image must be signed by; those of " UL_PATH_CERTS " when not given"},
+	{"mode", 0, "attach|rebuild", CLI_WORD, AT(mode), 0, .def = "attach", .help = "how the database will be used"},
+	{"refuse", 0, NULL, CLI_FLAG, AT(o.refuse), 0,
+	 .help = "fail, and change nothing, where paths of the upper would become invalid"},
+	{"dry-run", 0, NULL, CLI_FLAG, AT(o.dry_run), 0, .help = "only tell what would be done"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the report as JSON"},
+	{.help = NULL},
+};
 
 /* ---- the lower ---- */
 
@@ -171,15 +131,14 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked);
 }
 
-static int print_json(const struct arguments *a, const struct ul_reconcile_report *r, struct ul_error *err)
+static int print_json(const struct arguments *a, const struct ul_reconcile_report *r)
 {
-	ul_autojson struct json_object *obj =
+	ul_autojson struct json_object *report =
 		ul_reconcile_report_json(r, a->o.lower.name, a->o.lower.version, UL_RECONCILE_LISTED);
+	ul_autojson struct json_object *document = ul_json_document(1);
+	bool ok = report && ul_json_add_all(document, report) && ul_json_add_bool(document, "dryRun", a->o.dry_run);
 
-	if (!obj || !ul_json_add_bool(obj, "dryRun", a->o.dry_run))
-		return ul_error_nomem(err, "writing JSON");
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+	return cli_print_json(ok ? document : NULL);
 }
 
 static int open_upper(const char *path, int *ret, struct ul_error *err)
@@ -188,63 +147,76 @@ static int open_upper(const char *path, int *ret, struct ul_error *err)
 	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno) : 0;
 }
 
-int cli_db_reconcile(int argc, char **argv)
+static int run(void *arguments)
 {
-	struct arguments a = {0};
+	struct arguments *a = arguments;
 	struct lower lower = {.view = {.fd = -1}};
 	struct ul_reconcile_report report = {0};
 	ul_autoclose int fd = -1, lock = -1;
 	struct ul_error err;
-	const char *wrong = parse(argc, argv, &a);
-	int r;
+	int r, status = 0;
 
-	if (wrong)
-		return cli_usage_error(cli_current(), "%s", wrong);
-	r = open_upper(a.upper, &fd, &err);
-	if (r == 0 && !a.o.dry_run)
+	a->o.mode = strcmp(a->mode, "rebuild") ? UL_RECONCILE_ATTACH : UL_RECONCILE_REBUILD;
+	r = open_upper(a->upper, &fd, &err);
+	if (r == 0 && !a->o.dry_run)
 		r = ul_upper_lock(fd, &lock, &err);
 	if (r == 0)
-		r = open_lower(&a, &lower, &err);
-	a.o.upper_fd = fd;
-	a.o.upper_path = a.upper;
+		r = open_lower(a, &lower, &err);
+	a->o.upper_fd = fd;
+	a->o.upper_path = a->upper;
 	if (r == 0)
-		r = ul_reconcile(&a.o, &report, &err);
-	if (r == 0 && a.json)
-		r = print_json(&a, &report, &err);
+		r = ul_reconcile(&a->o, &report, &err);
+	if (r == 0 && a->json)
+		status = print_json(a, &report);
 	else if (r == 0)
-		print_text(&report, a.o.dry_run);
+		print_text(&report, a->o.dry_run);
 	ul_reconcile_report_free(&report);
 	close_lower(&lower);
-	return r < 0 ? cli_fail(&err) : 0;
+	return r < 0 ? cli_fail(&err) : status;
 }
+
+const struct cli_command cli_db_reconcile = {
+	.group = "db",
+	.name = "reconcile",
+	.help = "make a persistent upper agree with an image",
+	.page = "underlay-db",
+	.options = options,
+	.size = sizeof(struct arguments),
+	.run = run,
+};
 
 /* ---- the clean mark ---- */
 
-static int run_mark(int argc, char **argv)
+struct mark {
+	const char *upper;
+};
+
+static const struct cli_option mark_options[] = {
+	{"upper", 0, "DIR", CLI_DIRECTORY, offsetof(struct mark, upper), 0, .def = UL_PATH_UPPER,
+	 .help = "the root of the upper's filesystem"},
+	{.help = NULL},
+};
+
+static int run_mark(void *arguments)
 {
-	static const struct option options[] = {{"upper", required_argument, NULL, 'u'}, {0}};
-	const char *upper = UL_PATH_UPPER;
+	const struct mark *a = arguments;
 	ul_autoclose int fd = -1;
 	struct ul_error err;
 	bool marked = false;
-	int c, r;
+	int r = open_upper(a->upper, &fd, &err);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'u')
-			return cli_usage_error(cli_current(), "wrong option");
-		upper = optarg;
-	}
-	if (argc != optind)
-		return cli_usage_error(cli_current(), "no arguments are taken but options");
-	r = open_upper(upper, &fd, &err);
 	if (r == 0)
-		r = ul_reconcile_mark_clean(fd, upper, &marked, &err);
+		r = ul_reconcile_mark_clean(fd, a->upper, &marked, &err);
 	if (r == 0 && !marked)
-		printf("%s is lost at the next boot: there is nothing to mark\n", upper);
+		printf("%s is lost at the next boot: there is nothing to mark\n", a->upper);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
-const struct cli_command cli_mark_commands[] = {
-	{"mark-clean", NULL, "[--upper DIRECTORY]", "say that the system was shut down in good order", run_mark},
-	{NULL, NULL, NULL, NULL, NULL},
+const struct cli_command cli_mark_clean = {
+	.name = "mark-clean",
+	.help = "say that the system was shut down in good order",
+	.page = "underlay",
+	.options = mark_options,
+	.size = sizeof(struct mark),
+	.run = run_mark,
 };

@@ -24,10 +24,10 @@ int cli_remount_overlay(const char *path, struct ul_error *err)
 	if (statfs(path, &fs) < 0)
 		return ul_error_errno(err, UL_E_OVERLAY, what, path, NULL, errno);
 	if (fs.f_type != OVERLAYFS_SUPER_MAGIC)
-		return ul_error_set(err, UL_E_OVERLAY, what, path, NULL, "it is no overlay");
+		return ul_error_set(err, UL_E_OVERLAY, what, path, NULL, "it is not an overlay");
 	fd = (int)syscall(SYS_fspick, AT_FDCWD, path, FSPICK_CLOEXEC);
 	if (fd < 0 && errno == EINVAL)
-		return ul_error_set(err, UL_E_OVERLAY, what, path, NULL, "it is no mount point");
+		return ul_error_set(err, UL_E_OVERLAY, what, path, NULL, "it is not a mount point");
 	if (fd < 0 || syscall(SYS_fsconfig, fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
 		return ul_error_errno(err, UL_E_OVERLAY, what, path, errno == EPERM ? "Be root." : NULL, errno);
 	return 0;

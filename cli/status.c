@@ -3,13 +3,12 @@
  * its members), as text or as it stands.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
-#include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/status_damage.h"
 #include "common/file.h"
 #include "common/json.h"
@@ -22,33 +21,13 @@ struct status_options {
 	bool json;
 };
 
-/* 0: go on; else *ret_status is what to end with. */
-static int parse_options(int argc, char **argv, struct status_options *o, int *ret_status)
-{
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"file", required_argument, NULL, 'f'},
-		{NULL, 0, NULL, 0},
-	};
-	int c;
-
-	*o = (struct status_options){.file = UL_PATH_STATE};
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'j') {
-			o->json = true;
-		} else if (c == 'f') {
-			o->file = optarg;
-		} else {
-			*ret_status = cli_usage_error(cli_current(), "unknown option \"%s\"", argv[optind - 1]);
-			return -1;
-		}
-	}
-	if (optind == argc)
-		return 0;
-	*ret_status = cli_usage_error(cli_current(), "unexpected argument \"%s\"", argv[optind]);
-	return -1;
-}
+/* Both commands take the same. */
+static const struct cli_option options[] = {
+	{"json", 0, NULL, CLI_FLAG, offsetof(struct status_options, json), 0, .help = "print JSON"},
+	{"file", 0, "FILE", CLI_FILE, offsetof(struct status_options, file), 0, .def = UL_PATH_STATE,
+	 .help = "what the boot wrote; of another file than the machine's own, the kernel is not asked"},
+	{.help = NULL},
+};
 
 static int load(const struct status_options *o, struct ul_buffer *text, struct json_object **ret, struct ul_error *err)
 {
@@ -317,48 +296,59 @@ static bool is_bad(struct json_object *state)
 	return member(state, "failure") || member(member(state, "upper"), "fallback") || any_insecure(state);
 }
 
-static int run(int argc, char **argv, void (*print)(struct json_object *), const char *part)
+/* part: the member that --json prints; NULL: all of it. */
+static int run(const struct status_options *o, void (*print)(struct json_object *), const char *part)
 {
 	ul_autobuffer struct ul_buffer text = {0};
-	ul_autojson struct json_object *state = NULL;
-	struct status_options o;
+	ul_autojson struct json_object *state = NULL, *document = NULL;
 	struct ul_error err;
 	int status = 0;
 
-	if (parse_options(argc, argv, &o, &status) < 0)
-		return status;
-	if (load(&o, &text, &state, &err) < 0)
+	if (load(o, &text, &state, &err) < 0)
 		return cli_fail(&err);
-	/* Of this machine's own boot, what the kernel says by now; of another's there is nobody to ask. */
-	if (!part && !strcmp(o.file, UL_PATH_STATE)) {
-		struct json_object *damage = cli_damage_ask(member(state, "lowers"));
-
-		if (!damage || json_object_object_add(state, "damage", damage) < 0) {
-			json_object_put(damage);
-			ul_error_nomem(&err, "asking for damage");
-			return cli_fail(&err);
-		}
+	/* The kernel knows what it found since, of this machine's own boot; nobody knows of another's. */
+	if (!part && !strcmp(o->file, UL_PATH_STATE) &&
+	    !ul_json_add(state, "damage", cli_damage_ask(member(state, "lowers")))) {
+		ul_error_nomem(&err, "asking for damage");
+		return cli_fail(&err);
 	}
-	if (!o.json)
+	if (!o->json) {
 		print(state);
-	else
-		puts(json_object_to_json_string_ext(part ? member(state, part) : state,
-						    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else if (!part) {
+		status = cli_print_json(state);
+	} else {
+		document = ul_json_document(1);
+		status = cli_print_json(ul_json_add_all(document, member(state, part)) ? document : NULL);
+	}
+	if (status)
+		return status;
 	return is_bad(state) || is_corrupt(state) ? 1 : 0;
 }
 
-static int run_status(int argc, char **argv)
+static int run_status(void *arguments)
 {
-	return run(argc, argv, print_status, NULL);
+	return run(arguments, print_status, NULL);
 }
 
-static int run_timeline(int argc, char **argv)
+static int run_timeline(void *arguments)
 {
-	return run(argc, argv, print_timeline, "timeline");
+	return run(arguments, print_timeline, "timeline");
 }
 
-const struct cli_command cli_status_commands[] = {
-	{"status", NULL, "[--json] [--file STATE.JSON]", "what the boot did: image, upper, database", run_status},
-	{"timeline", NULL, "[--json] [--file STATE.JSON]", "where the boot's time went", run_timeline},
-	{NULL, NULL, NULL, NULL, NULL},
+const struct cli_command cli_status = {
+	.name = "status",
+	.help = "what the boot did: image, upper, database",
+	.page = "underlay-status",
+	.options = options,
+	.size = sizeof(struct status_options),
+	.run = run_status,
+};
+
+const struct cli_command cli_timeline = {
+	.name = "timeline",
+	.help = "where the boot's time went",
+	.page = "underlay-status",
+	.options = options,
+	.size = sizeof(struct status_options),
+	.run = run_timeline,
 };

@@ -14,13 +14,13 @@
 
 #define KMSG "/dev/kmsg"
 
-static bool add_block(struct json_object *list, const char *unit, uint64_t number, const struct ul_place *place)
+static struct json_object *block_json(const char *unit, uint64_t number, const struct ul_place *place)
 {
 	struct json_object *row = json_object_new_object();
 	size_t store = place ? ul_place_store_path(place) : 0;
 	ul_autofree char *path = NULL, *store_path = NULL;
 	char text[1200] = "";
-	bool ok = row && ul_json_add_string(row, "unit", unit) && ul_json_add_uint(row, "number", number);
+	bool ok = ul_json_add_string(row, "unit", unit) && ul_json_add_uint(row, "number", number);
 
 	if (ok && place)
 		ok = ul_json_add_string(row, "text", ul_place_text(place, text, sizeof(text)));
@@ -28,10 +28,7 @@ static bool add_block(struct json_object *list, const char *unit, uint64_t numbe
 		ok = asprintf(&path, "/%s", place->path) >= 0 &&
 		     asprintf(&store_path, "/%.*s", (int)store, place->path) >= 0 &&
 		     ul_json_add_string(row, "path", path) && ul_json_add_string(row, "storePath", store_path);
-	if (ok && json_object_array_add(list, row) == 0)
-		return true;
-	json_object_put(row);
-	return false;
+	return ul_json_if(ok, row);
 }
 
 /* The data blocks' places, from the raw device: through the mapping a corrupt block could restart the machine. */
@@ -47,9 +44,9 @@ static bool add_data_blocks(struct json_object *list, const struct ul_damage *da
 		(void)ul_locate_blocks(&data, damage->data_block_size, damage->data.numbers, damage->data.n, &places,
 				       &err);
 	for (size_t i = 0; ok && i < places.n; i++)
-		ok = add_block(list, "data block", places.at[i].number, &places.at[i]);
+		ok = ul_json_append(list, block_json("data block", places.at[i].number, &places.at[i]));
 	for (size_t i = 0; ok && places.n == 0 && i < damage->data.n; i++)
-		ok = add_block(list, "data block", damage->data.numbers[i], NULL);
+		ok = ul_json_append(list, block_json("data block", damage->data.numbers[i], NULL));
 	ul_places_free(&places);
 	return ok;
 }
@@ -68,7 +65,7 @@ static bool add_hash_blocks(struct json_object *list, const struct ul_damage *da
 	for (size_t i = 0; i < damage->hash.n; i++)
 		(void)ul_locate_hash_block(&d, damage->hash.numbers[i], &places, &err);
 	for (size_t i = 0; ok && i < places.n; i++)
-		ok = add_block(list, "hash block", places.at[i].number, &places.at[i]);
+		ok = ul_json_append(list, block_json("hash block", places.at[i].number, &places.at[i]));
 	ul_places_free(&places);
 	return ok;
 }
@@ -79,7 +76,7 @@ static struct json_object *ask(const char *mapping, const char *device)
 	struct ul_damage damage;
 	struct ul_error err;
 	char sentence[1200];
-	bool ok = obj && blocks && ul_json_add_string(obj, "mapping", mapping);
+	bool ok = blocks && ul_json_add_string(obj, "mapping", mapping);
 
 	if (ok && ul_damage_read(mapping, KMSG, &damage, &err) < 0)
 		ok = ul_json_add_string(obj, "unknown", ul_error_sentence(&err, sentence, sizeof(sentence)));
@@ -89,11 +86,8 @@ static struct json_object *ask(const char *mapping, const char *device)
 				      ul_json_add_bool(obj, "exact", damage.mended_exact))) &&
 		     ul_json_add_bool(obj, "log", damage.log_read) && add_hash_blocks(blocks, &damage) &&
 		     add_data_blocks(blocks, &damage, device);
-	if (ok && json_object_object_add(obj, "blocks", blocks) == 0)
-		return obj;
-	json_object_put(blocks);
-	json_object_put(obj);
-	return NULL;
+	ok = ul_json_add(obj, "blocks", blocks) && ok;
+	return ul_json_if(ok, obj);
 }
 
 struct json_object *cli_damage_ask(struct json_object *lowers)
@@ -103,18 +97,12 @@ struct json_object *cli_damage_ask(struct json_object *lowers)
 	bool ok = list != NULL;
 
 	for (size_t i = 0; ok && i < n; i++) {
-		struct json_object *lower = json_object_array_get_idx(lowers, i), *row;
+		struct json_object *lower = json_object_array_get_idx(lowers, i);
 		const char *mapping = ul_json_string(lower, "mapping");
 
-		if (!mapping)
-			continue;
-		row = ask(mapping, ul_json_string(lower, "device"));
-		ok = row && json_object_array_add(list, row) == 0;
+		ok = !mapping || ul_json_append(list, ask(mapping, ul_json_string(lower, "device")));
 	}
-	if (ok)
-		return list;
-	json_object_put(list);
-	return NULL;
+	return ul_json_if(ok, list);
 }
 
 void cli_damage_print(struct json_object *damage)

@@ -1,88 +1,25 @@
 /* underlay uki: build, sign and inspect a unified kernel image; the work is initrd/pack/uki.c's. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/commands.h"
+#include "cli/image_key.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "initrd/pack/uki.h"
-
-#define INITRDS_MAX 16
-
-enum { OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_OS_RELEASE, OPT_UNAME, OPT_STUB };
-enum { OPT_KEY = 512, OPT_CERT, OPT_PASSPHRASE, OPT_JSON };
 
 struct arguments {
 	const char *image, *output;
 	struct cli_key key;
 	bool json;
 	struct ul_uki_options options;
-	const char *initrds[INITRDS_MAX];
+	struct cli_texts initrds;
 };
 
-static int parse_part(int c, struct arguments *a)
-{
-	struct ul_uki_options *o = &a->options;
-
-	switch (c) {
-	case OPT_KERNEL:
-		o->kernel = optarg;
-		return 0;
-	case OPT_INITRD:
-		if (o->initrd_count == INITRDS_MAX)
-			return cli_usage_error(cli_current(), "--initrd may be given %d times", INITRDS_MAX);
-		a->initrds[o->initrd_count++] = optarg;
-		return 0;
-	case OPT_CMDLINE:
-		o->cmdline = optarg;
-		return 0;
-	case OPT_OS_RELEASE:
-		o->os_release = optarg;
-		return 0;
-	case OPT_UNAME:
-		o->uname = optarg;
-		return 0;
-	case OPT_STUB:
-		o->stub = optarg;
-		return 0;
-	default:
-		return cli_usage_error(cli_current(), "see the arguments");
-	}
-}
-
-static int parse(int argc, char **argv, const struct option *options, struct arguments *a)
-{
-	int c, status = 0;
-
-	a->options.initrds = a->initrds;
-	while (status == 0 && (c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			a->output = optarg;
-			break;
-		case OPT_KEY:
-			a->key.key = optarg;
-			break;
-		case OPT_CERT:
-			a->key.cert = optarg;
-			break;
-		case OPT_PASSPHRASE:
-			a->key.passphrase_file = optarg;
-			break;
-		case OPT_JSON:
-			a->json = true;
-			break;
-		default:
-			status = parse_part(c, a);
-		}
-	}
-	return status;
-}
+#define AT(member) offsetof(struct arguments, member)
 
 static int write_image(const char *path, const struct ul_buffer *image, struct ul_error *err)
 {
@@ -132,86 +69,118 @@ static int load_cmdline(struct arguments *a, struct ul_buffer *text, struct ul_e
 	return 0;
 }
 
-static int build(int argc, char **argv)
+static const struct cli_option build_options[] = {
+	{"output", 'o', "FILE", CLI_FILE, AT(output), CLI_NEEDED,
+	 .help = "the UKI; it is replaced whole or not at all"},
+	{"kernel", 0, "FILE", CLI_FILE, AT(options.kernel), CLI_NEEDED, .help = "a kernel with an EFI stub"},
+	{"initrd", 0, "FILE", CLI_FILES, AT(initrds), CLI_NEEDED,
+	 .help = "the initramfs, as `underlay initrd build` makes it; one with microcode first"},
+	{"cmdline", 0, "TEXT|@FILE", CLI_TEXT, AT(options.cmdline), 0,
+	 .help = "the kernel's command line, or the file that holds it"},
+	{"os-release", 0, "FILE", CLI_FILE, AT(options.os_release), 0,
+	 .help = "what a boot menu shows, see os-release(5); Underlay and the kernel's version when not given"},
+	{"uname", 0, "TEXT", CLI_TEXT, AT(options.uname), 0,
+	 .help = "the kernel's version; an x86-64 kernel says it of itself"},
+	{"stub", 0, "FILE", CLI_FILE, AT(options.stub), 0,
+	 .help = "systemd's stub; the installed one for the kernel's machine when not given"},
+	{"key", 0, "FILE", CLI_FILE, AT(key.key), 0, .help = "sign it too, with this private key (PEM)"},
+	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), 0, .help = "the key's certificate (PEM)"},
+	{"passphrase-file", 0, "FILE", CLI_FILE, AT(key.passphrase_file), 0,
+	 .help = "the first line of this file is the key's passphrase"},
+	{.help = NULL},
+};
+
+static const struct cli_rule build_rules[] = {
+	{CLI_TOGETHER, "--key --cert", NULL},
+	{CLI_NEEDS, "--passphrase-file --key", NULL},
+	{.members = NULL},
+};
+
+static int run_build(void *arguments)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"kernel", required_argument, NULL, OPT_KERNEL},
-		{"initrd", required_argument, NULL, OPT_INITRD},
-		{"cmdline", required_argument, NULL, OPT_CMDLINE},
-		{"os-release", required_argument, NULL, OPT_OS_RELEASE},
-		{"uname", required_argument, NULL, OPT_UNAME},
-		{"stub", required_argument, NULL, OPT_STUB},
-		{"key", required_argument, NULL, OPT_KEY},
-		{"cert", required_argument, NULL, OPT_CERT},
-		{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
-		{0},
-	};
+	struct arguments *a = arguments;
 	ul_autobuffer struct ul_buffer image = {0}, cmdline = {0};
-	struct arguments a = {.image = NULL};
 	struct ul_uki_report report = {0};
 	struct ul_error err;
-	int r = parse(argc, argv, options, &a);
+	int r;
 
-	if (r)
-		return r;
-	if (optind < argc)
-		return cli_usage_error(cli_current(), "\"%s\" is one argument too many", argv[optind]);
-	if (!a.output || !a.options.kernel || !a.options.initrd_count)
-		return cli_usage_error(cli_current(), "-o, --kernel and --initrd are wanted");
-	if (!a.key.key != !a.key.cert)
-		return cli_usage_error(cli_current(), "--key and --cert belong together");
-	r = load_cmdline(&a, &cmdline, &err);
+	a->options.initrds = a->initrds.at;
+	a->options.initrd_count = a->initrds.n;
+	r = load_cmdline(a, &cmdline, &err);
 	if (r == 0)
-		r = ul_uki_build(&a.options, &image, &report, &err);
-	if (r == 0 && a.key.key)
-		r = sign(&a, &image, &err);
+		r = ul_uki_build(&a->options, &image, &report, &err);
+	if (r == 0 && a->key.key)
+		r = sign(a, &image, &err);
 	if (r == 0)
-		r = write_image(a.output, &image, &err);
+		r = write_image(a->output, &image, &err);
 	if (r < 0)
 		return cli_fail(&err);
-	printf("%s: %.2f MB, kernel %s for %s, %s\n", a.output, (double)image.len / 1e6,
+	printf("%s: %.2f MB, kernel %s for %s, %s\n", a->output, (double)image.len / 1e6,
 	       report.uname[0] ? report.uname : "of unknown version", report.machine,
-	       a.key.key ? "signed" : "not signed");
+	       a->key.key ? "signed" : "not signed");
 	return 0;
 }
+
+const struct cli_command cli_uki_build = {
+	.group = "uki",
+	.name = "build",
+	.help = "make a unified kernel image, signed where a key is given",
+	.page = "underlay-uki",
+	.options = build_options,
+	.rules = build_rules,
+	.size = sizeof(struct arguments),
+	.run = run_build,
+};
 
 /* ---- sign ---- */
 
-static int sign_image(int argc, char **argv)
+static const struct cli_option sign_options[] = {
+	{NULL, 0, "UKI", CLI_FILE, AT(image), CLI_NEEDED, .help = "the UKI; a signature that is there stays"},
+	{"key", 0, "FILE", CLI_FILE, AT(key.key), CLI_NEEDED, .help = "the private key (PEM); firmware wants RSA"},
+	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), CLI_NEEDED, .help = "its certificate (PEM)"},
+	{"passphrase-file", 0, "FILE", CLI_FILE, AT(key.passphrase_file), 0,
+	 .help = "the first line of this file is the key's passphrase"},
+	{"output", 'o', "FILE", CLI_FILE, AT(output), 0, .help = "where to write; in place when not given"},
+	{.help = NULL},
+};
+
+static int read_uki(const struct arguments *a, struct ul_buffer *image, struct ul_pe *pe, struct ul_error *err)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"key", required_argument, NULL, OPT_KEY},
-		{"cert", required_argument, NULL, OPT_CERT},
-		{"passphrase-file", required_argument, NULL, OPT_PASSPHRASE},
-		{0},
-	};
+	int r = ul_read_file(AT_FDCWD, a->image, 0x7fffffff, image);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "reading the UKI", a->image, NULL, -r);
+	return ul_pe_parse(image->data, image->len, a->image, pe, err);
+}
+
+static int run_sign(void *arguments)
+{
+	const struct arguments *a = arguments;
 	ul_autobuffer struct ul_buffer image = {0};
-	struct arguments a = {.image = NULL};
+	const char *output = a->output ? a->output : a->image;
 	struct ul_error err;
 	struct ul_pe pe = {0};
-	int r = parse(argc, argv, options, &a);
+	int r = read_uki(a, &image, &pe, &err);
 
-	if (r)
-		return r;
-	if (argc - optind != 1 || !a.key.key || !a.key.cert)
-		return cli_usage_error(cli_current(), "one UKI, --key and --cert are wanted");
-	a.image = argv[optind];
-	r = ul_read_file(AT_FDCWD, a.image, 0x7fffffff, &image);
-	if (r < 0)
-		r = ul_error_errno(&err, UL_E_SYSTEM, "reading the UKI", a.image, NULL, -r);
 	if (r == 0)
-		r = ul_pe_parse(image.data, image.len, a.image, &pe, &err);
+		r = sign(a, &image, &err);
 	if (r == 0)
-		r = sign(&a, &image, &err);
-	if (r == 0)
-		r = write_image(a.output ? a.output : a.image, &image, &err);
+		r = write_image(output, &image, &err);
 	if (r < 0)
 		return cli_fail(&err);
-	printf("%s: signed\n", a.output ? a.output : a.image);
+	printf("%s: signed\n", output);
 	return 0;
 }
+
+const struct cli_command cli_uki_sign = {
+	.group = "uki",
+	.name = "sign",
+	.help = "sign a unified kernel image for Secure Boot",
+	.page = "underlay-uki",
+	.options = sign_options,
+	.size = sizeof(struct arguments),
+	.run = run_sign,
+};
 
 /* ---- inspect ---- */
 
@@ -260,114 +229,104 @@ static void print_people(const struct ul_pe *pe, const char *cert)
 		printf("verified: a signature is by %s\n", cert);
 }
 
+static struct json_object *claim_json(const struct ul_signer_claim *claim)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return ul_json_if(ul_json_add_string(obj, "subject", claim->subject) &&
+				  ul_json_add_string(obj, "fingerprint", claim->fingerprint) &&
+				  ul_json_add_string(obj, "issuer", claim->issuer) &&
+				  ul_json_add_string(obj, "serial", claim->serial),
+			  obj);
+}
+
 static struct json_object *signatures_json(const struct ul_pe *pe)
 {
 	struct json_object *list = json_object_new_array();
 	struct ul_signer_claim claim;
 	const uint8_t *der;
 	uint32_t at = 0;
+	bool ok = list != NULL;
 	size_t len;
 
-	while (list && ul_pe_signature(pe, &at, &der, &len)) {
-		struct json_object *obj = json_object_new_object();
-
+	while (ok && ul_pe_signature(pe, &at, &der, &len)) {
 		if (!ul_signature_claim(der, len, &claim))
 			claim = (struct ul_signer_claim){0};
-		if (!obj || !ul_json_add_string(obj, "subject", claim.subject) ||
-		    !ul_json_add_string(obj, "fingerprint", claim.fingerprint) ||
-		    !ul_json_add_string(obj, "issuer", claim.issuer) ||
-		    !ul_json_add_string(obj, "serial", claim.serial) || json_object_array_add(list, obj) < 0) {
-			json_object_put(obj);
-			json_object_put(list);
-			return NULL;
-		}
+		ok = ul_json_append(list, claim_json(&claim));
 	}
-	return list;
+	return ul_json_if(ok, list);
+}
+
+static struct json_object *section_json(const struct ul_pe_section *s)
+{
+	struct json_object *obj = json_object_new_object();
+	char name[33];
+
+	ul_escape_text(name, sizeof(name), s->name);
+	return ul_json_if(
+		ul_json_add_string(obj, "name", name) && ul_json_add_uint(obj, "bytes", ul_pe_section_len(s)) &&
+			ul_json_add_uint(obj, "offset", s->offset) && ul_json_add_uint(obj, "address", s->address),
+		obj);
 }
 
 static struct json_object *sections_json(const struct ul_pe *pe)
 {
 	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
 
-	for (size_t i = 0; list && i < pe->n_sections; i++) {
-		const struct ul_pe_section *s = &pe->sections[i];
-		struct json_object *obj = json_object_new_object();
-		char name[33];
-
-		ul_escape_text(name, sizeof(name), s->name);
-		if (!obj || !ul_json_add_string(obj, "name", name) ||
-		    !ul_json_add_uint(obj, "bytes", ul_pe_section_len(s)) ||
-		    !ul_json_add_uint(obj, "offset", s->offset) || !ul_json_add_uint(obj, "address", s->address) ||
-		    json_object_array_add(list, obj) < 0) {
-			json_object_put(obj);
-			json_object_put(list);
-			return NULL;
-		}
-	}
-	return list;
+	for (size_t i = 0; ok && i < pe->n_sections; i++)
+		ok = ul_json_append(list, section_json(&pe->sections[i]));
+	return ul_json_if(ok, list);
 }
 
-static int print_json(const struct ul_pe *pe, bool verified, struct ul_error *err)
+static int print_json(const struct ul_pe *pe, bool verified)
 {
-	ul_autojson struct json_object *obj = json_object_new_object();
-	struct json_object *sections = sections_json(pe), *signatures = signatures_json(pe);
+	ul_autojson struct json_object *obj = ul_json_document(1);
 	char cmdline[8192], uname[512];
+	bool ok;
 
 	section_text(pe, ".cmdline", cmdline, sizeof(cmdline));
 	section_text(pe, ".uname", uname, sizeof(uname));
-	if (!obj || !sections || !signatures || !ul_json_add_string(obj, "machine", ul_pe_machine_name(pe->machine)) ||
-	    !ul_json_add_string(obj, "cmdline", cmdline) || !ul_json_add_string(obj, "uname", uname) ||
-	    !ul_json_add_bool(obj, "verified", verified) || json_object_object_add(obj, "sections", sections) < 0 ||
-	    json_object_object_add(obj, "signatures", signatures) < 0)
-		return ul_error_nomem(err, "printing");
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	return 0;
+	ok = obj && ul_json_add_string(obj, "machine", ul_pe_machine_name(pe->machine)) &&
+	     ul_json_add_string(obj, "cmdline", cmdline) && ul_json_add_string(obj, "uname", uname) &&
+	     ul_json_add_bool(obj, "verified", verified) && ul_json_add(obj, "sections", sections_json(pe)) &&
+	     ul_json_add(obj, "signatures", signatures_json(pe));
+	return cli_print_json(ok ? obj : NULL);
 }
 
-static int inspect(int argc, char **argv)
+static const struct cli_option inspect_options[] = {
+	{NULL, 0, "UKI", CLI_FILE, AT(image), CLI_NEEDED, .help = "the UKI"},
+	{"cert", 0, "FILE", CLI_FILE, AT(key.cert), 0,
+	 .help = "check that a signature is by this certificate (PEM) and covers the file as it is"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print it as JSON"},
+	{.help = NULL},
+};
+
+static int run_inspect(void *arguments)
 {
-	static const struct option options[] = {
-		{"cert", required_argument, NULL, OPT_CERT},
-		{"json", no_argument, NULL, OPT_JSON},
-		{0},
-	};
+	const struct arguments *a = arguments;
 	ul_autobuffer struct ul_buffer image = {0};
-	struct arguments a = {.image = NULL};
 	struct ul_error err, bad;
 	struct ul_pe pe = {0};
-	int verified = 0, r = parse(argc, argv, options, &a);
+	int verified = 0, status = 0;
 
-	if (r)
-		return r;
-	if (argc - optind != 1)
-		return cli_usage_error(cli_current(), "one UKI is wanted");
-	a.image = argv[optind];
-	r = ul_read_file(AT_FDCWD, a.image, 0x7fffffff, &image);
-	if (r < 0)
-		r = ul_error_errno(&err, UL_E_SYSTEM, "reading the UKI", a.image, NULL, -r);
-	if (r == 0)
-		r = ul_pe_parse(image.data, image.len, a.image, &pe, &err);
-	if (r < 0)
+	if (read_uki(a, &image, &pe, &err) < 0)
 		return cli_fail(&err);
-	if (a.key.cert)
-		verified = ul_uki_verify(a.image, a.key.cert, &bad);
-	if (a.json)
-		r = print_json(&pe, a.key.cert && verified == 0, &err);
+	if (a->key.cert)
+		verified = ul_uki_verify(a->image, a->key.cert, &bad);
+	if (a->json)
+		status = print_json(&pe, a->key.cert && verified == 0);
 	else
-		print_people(&pe, verified == 0 ? a.key.cert : NULL);
-	if (r < 0)
-		return cli_fail(&err);
-	return verified < 0 ? cli_fail(&bad) : 0;
+		print_people(&pe, verified == 0 ? a->key.cert : NULL);
+	return verified < 0 ? cli_fail(&bad) : status;
 }
 
-const struct cli_command cli_uki_commands[] = {
-	{"uki", "build",
-	 "-o FILE --kernel FILE --initrd FILE [--initrd FILE]... [--cmdline TEXT|@FILE] "
-	 "[--os-release FILE] [--uname TEXT] [--stub FILE] "
-	 "[--key FILE --cert FILE [--passphrase-file FILE]]",
-	 "make a unified kernel image, signed where a key is given", build},
-	{"uki", "sign", "UKI --key FILE --cert FILE [--passphrase-file FILE] [-o FILE]",
-	 "sign a unified kernel image for Secure Boot", sign_image},
-	{"uki", "inspect", "UKI [--cert FILE] [--json]", "show a unified kernel image's sections and signers", inspect},
-	{NULL, NULL, NULL, NULL, NULL},
+const struct cli_command cli_uki_inspect = {
+	.group = "uki",
+	.name = "inspect",
+	.help = "show a unified kernel image's sections and signers",
+	.page = "underlay-uki",
+	.options = inspect_options,
+	.size = sizeof(struct arguments),
+	.run = run_inspect,
 };

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,14 @@ struct unit {
 	uint64_t factor;
 };
 
+/* From the smallest up. */
+static const struct unit durations[] = {{"us", 1},         {"ms", 1000},      {"s", 1000000},
+					{"min", 60000000}, {"h", 3600000000}, {NULL, 0}};
+static const struct unit sizes[] = {
+	{"K", 1ULL << 10}, {"M", 1ULL << 20}, {"G", 1ULL << 30}, {"T", 1ULL << 40}, {NULL, 0}};
+static const struct unit none[] = {{NULL, 0}};
+
+/* plain: the factor of a number without a unit. */
 static bool parse_number(const char *text, const struct unit *units, uint64_t plain, uint64_t *ret)
 {
 	uint64_t value = 0, factor = plain;
@@ -36,25 +45,24 @@ static bool parse_number(const char *text, const struct unit *units, uint64_t pl
 	return !__builtin_mul_overflow(value, factor, ret);
 }
 
-bool ul_parse_duration(const char *text, uint64_t *ret_us)
-{
-	static const struct unit units[] = {{"us", 1},         {"ms", 1000},      {"s", 1000000},
-					    {"min", 60000000}, {"h", 3600000000}, {NULL, 0}};
-
-	return parse_number(text, units, 1000000, ret_us);
-}
-
-bool ul_parse_size(const char *text, uint64_t *ret_bytes)
-{
-	static const struct unit units[] = {
-		{"K", 1ULL << 10}, {"M", 1ULL << 20}, {"G", 1ULL << 30}, {"T", 1ULL << 40}, {NULL, 0}};
-
-	return parse_number(text, units, 1, ret_bytes);
-}
-
 bool ul_parse_number(const char *text, uint64_t *ret)
 {
-	return parse_number(text, &(struct unit){NULL, 0}, 1, ret);
+	return parse_number(text, none, 1, ret);
+}
+
+static const struct unit *units_of(enum ul_config_kind kind)
+{
+	return kind == UL_CONFIG_SIZE ? sizes : kind == UL_CONFIG_DURATION ? durations : none;
+}
+
+void ul_config_number_text(enum ul_config_kind kind, uint64_t number, char buf[32])
+{
+	const struct unit *best = NULL;
+
+	for (const struct unit *u = units_of(kind); number && u->suffix; u++)
+		if (number % u->factor == 0)
+			best = u;
+	snprintf(buf, 32, "%" PRIu64 "%s", best ? number / best->factor : number, best ? best->suffix : "");
 }
 
 static bool parse_bool(const char *text, bool *ret)
@@ -69,34 +77,6 @@ static bool parse_bool(const char *text, bool *ret)
 	return false;
 }
 
-/* Append the words of value to the NULL-terminated list. */
-static int append_words(char ***list, const char *value)
-{
-	size_t n = 0;
-
-	while (*list && (*list)[n])
-		n++;
-	for (const char *p = value; *p;) {
-		size_t skip = strspn(p, " \t"), len = strcspn(p + skip, " \t");
-		char **grown;
-
-		p += skip;
-		if (len == 0)
-			break;
-		grown = realloc(*list, (n + 2) * sizeof(char *));
-		if (!grown)
-			return -ENOMEM;
-		*list = grown;
-		grown[n + 1] = NULL;
-		grown[n] = strndup(p, len);
-		if (!grown[n])
-			return -ENOMEM;
-		n++;
-		p += len;
-	}
-	return 0;
-}
-
 static int bad_value(const struct ul_config_key *key, const char *value, const char *where, const char *want,
 		     struct ul_error *err)
 {
@@ -106,49 +86,108 @@ static int bad_value(const struct ul_config_key *key, const char *value, const c
 	return ul_error_set(err, UL_E_CONFIG, what, where, NULL, "\"%s\" is not %s", value, want);
 }
 
+static void list_choices(const struct ul_config_key *key, char buf[160])
+{
+	size_t at = (size_t)snprintf(buf, 160, "one of");
+
+	for (unsigned int i = 0; key->choices[i] && at < 160; i++)
+		at += (size_t)snprintf(buf + at, 160 - at, "%s %s", i ? "," : "", key->choices[i]);
+}
+
 static int set_number(const struct ul_config_key *key, const char *value, const char *where, uint64_t *field,
 		      struct ul_error *err)
 {
-	const char *want = "a whole number such as 3";
-	char range[96];
+	const char *want = key->kind == UL_CONFIG_SIZE       ? "a size such as 64M"
+			   : key->kind == UL_CONFIG_DURATION ? "a time such as 30s, 500ms or 2min"
+							     : "a whole number such as 3";
+	char range[96], min[32], max[32];
 	uint64_t number;
-	bool ok;
 
-	if (key->kind == UL_CONFIG_SIZE) {
-		want = "a size such as 64M";
-		ok = ul_parse_size(value, &number);
-	} else if (key->kind == UL_CONFIG_DURATION) {
-		want = "a time such as 30s, 500ms or 2min";
-		ok = ul_parse_duration(value, &number);
-	} else {
-		ok = ul_parse_number(value, &number);
-	}
-	if (!ok)
+	if (!parse_number(value, units_of(key->kind), key->kind == UL_CONFIG_DURATION ? 1000000 : 1, &number))
 		return bad_value(key, value, where, want, err);
 	if ((key->min || key->max) && (number < key->min || number > key->max)) {
-		snprintf(range, sizeof(range), "between %llu and %llu%s", (unsigned long long)key->min,
-			 (unsigned long long)key->max, key->kind == UL_CONFIG_DURATION ? " microseconds" : "");
+		ul_config_number_text(key->kind, key->min, min);
+		ul_config_number_text(key->kind, key->max, max);
+		snprintf(range, sizeof(range), "between %s and %s", min, max);
 		return bad_value(key, value, where, range, err);
 	}
 	*field = number;
 	return 0;
 }
 
+/* The index of the word among the choices; -1: it is not there. */
+static int find_choice(const struct ul_config_key *key, const char *word)
+{
+	for (int i = 0; key->choices[i]; i++)
+		if (!strcmp(key->choices[i], word))
+			return i;
+	return -1;
+}
+
 static int set_enum(const struct ul_config_key *key, const char *value, const char *where, unsigned int *field,
 		    struct ul_error *err)
 {
-	char want[160] = "one of";
+	int i = find_choice(key, value);
+	char want[160];
 
-	for (unsigned int i = 0; key->choices[i]; i++) {
-		size_t len = strlen(want);
-
-		if (!strcmp(key->choices[i], value)) {
-			*field = i;
-			return 0;
-		}
-		snprintf(want + len, sizeof(want) - len, "%s %s", i ? "," : "", key->choices[i]);
+	if (i < 0) {
+		list_choices(key, want);
+		return bad_value(key, value, where, want, err);
 	}
-	return bad_value(key, value, where, want, err);
+	*field = (unsigned int)i;
+	return 0;
+}
+
+/* The word is taken over, also on failure. */
+static int append_word(const struct ul_config_key *key, char *word, const char *where, char ***list,
+		       struct ul_error *err)
+{
+	ul_autofree char *owned = word;
+	char want[160], **grown;
+	size_t n = 0;
+
+	if (!word)
+		return ul_error_nomem(err, "reading configuration");
+	if (key->choices && find_choice(key, word) < 0) {
+		list_choices(key, want);
+		return bad_value(key, word, where, want, err);
+	}
+	while (*list && (*list)[n])
+		n++;
+	grown = reallocarray(*list, n + 2, sizeof(char *));
+	if (!grown)
+		return ul_error_nomem(err, "reading configuration");
+	grown[n] = ul_steal(owned);
+	grown[n + 1] = NULL;
+	*list = grown;
+	return 0;
+}
+
+static int append_words(const struct ul_config_key *key, const char *value, const char *where, char ***list,
+			struct ul_error *err)
+{
+	int r = 0;
+
+	for (const char *p = value + strspn(value, " \t"); r == 0 && *p; p += strspn(p, " \t")) {
+		size_t len = strcspn(p, " \t");
+
+		r = append_word(key, strndup(p, len), where, list, err);
+		p += len;
+	}
+	return r;
+}
+
+/* Empty: as if it were not set. */
+static int set_string(const struct ul_config_key *key, const char *value, char **field, struct ul_error *err)
+{
+	const char *text = *value ? value : key->def;
+	char *copy = text ? strdup(text) : NULL;
+
+	if (text && !copy)
+		return ul_error_nomem(err, "reading configuration");
+	free(*field);
+	*field = copy;
+	return 0;
 }
 
 int ul_config_set(const struct ul_config_key *key, const char *value, const char *where, void *target,
@@ -158,25 +197,116 @@ int ul_config_set(const struct ul_config_key *key, const char *value, const char
 
 	switch (key->kind) {
 	case UL_CONFIG_BOOL:
-		if (!parse_bool(value, field))
-			return bad_value(key, value, where, "yes or no", err);
-		return 0;
+		return parse_bool(value, field) ? 0 : bad_value(key, value, where, "yes or no", err);
 	case UL_CONFIG_ENUM:
 		return set_enum(key, value, where, field, err);
 	case UL_CONFIG_LIST:
-		return append_words(field, value) < 0 ? ul_error_nomem(err, "reading configuration") : 0;
-	case UL_CONFIG_STRING: {
-		char *copy = strdup(value);
+		return append_words(key, value, where, field, err);
+	case UL_CONFIG_STRING:
+		return set_string(key, value, field, err);
+	case UL_CONFIG_UINT:
+	case UL_CONFIG_SIZE:
+	case UL_CONFIG_DURATION:
+		break;
+	}
+	return set_number(key, value, where, field, err);
+}
 
-		if (!copy)
-			return ul_error_nomem(err, "reading configuration");
+static void free_field(const struct ul_config_key *key, void *target)
+{
+	void *field = (char *)target + key->offset;
+
+	if (key->kind == UL_CONFIG_STRING) {
 		free(*(char **)field);
-		*(char **)field = copy;
-		return 0;
+		*(char **)field = NULL;
 	}
-	default:
-		return set_number(key, value, where, field, err);
+	if (key->kind == UL_CONFIG_LIST) {
+		for (char **p = *(char ***)field; p && *p; p++)
+			free(*p);
+		free(*(char ***)field);
+		*(char ***)field = NULL;
 	}
+}
+
+void ul_config_free(const struct ul_config_key *keys, void *target)
+{
+	for (; keys->key; keys++)
+		free_field(keys, target);
+}
+
+int ul_config_init(const struct ul_config_key *keys, void *target, struct ul_error *err)
+{
+	int result = 0;
+
+	for (; keys->key; keys++) {
+		int r = keys->def ? ul_config_set(keys, keys->def, "the default", target, err) : 0;
+
+		if (result == 0)
+			result = r;
+	}
+	return result;
+}
+
+bool ul_config_complete(const struct ul_config_key *keys, const void *target)
+{
+	for (; keys->key; keys++) {
+		const void *field = (const char *)target + keys->offset;
+
+		if (keys->def && (keys->kind == UL_CONFIG_STRING || keys->kind == UL_CONFIG_LIST) &&
+		    !*(const void *const *)field)
+			return false;
+	}
+	return true;
+}
+
+const struct ul_config_key *ul_config_find(const struct ul_config_key *keys, const char *section, const char *key)
+{
+	for (; keys->key; keys++)
+		if (!strcmp(keys->section, section) && !strcmp(keys->key, key))
+			return keys;
+	return NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_list(char *const *a, char *const *b)
+{
+	while (a && b && *a && *b)
+		if (strcmp(*a++, *b++) != 0)
+			return false;
+	return !(a && *a) && !(b && *b);
+}
+
+bool ul_config_same(const struct ul_config_key *key, const void *a, const void *b)
+{
+	const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
+
+	switch (key->kind) {
+	case UL_CONFIG_STRING:
+		return same_text(*(char *const *)x, *(char *const *)y);
+	case UL_CONFIG_LIST:
+		return same_list(*(char **const *)x, *(char **const *)y);
+	case UL_CONFIG_BOOL:
+		return *(const bool *)x == *(const bool *)y;
+	case UL_CONFIG_ENUM:
+		return *(const unsigned int *)x == *(const unsigned int *)y;
+	case UL_CONFIG_UINT:
+	case UL_CONFIG_SIZE:
+	case UL_CONFIG_DURATION:
+		break;
+	}
+	return *(const uint64_t *)x == *(const uint64_t *)y;
+}
+
+bool ul_config_meets(const struct ul_config_key *keys, const struct ul_config_need *need, const void *target)
+{
+	const struct ul_config_key *key = ul_config_find(keys, need->section, need->key);
+	unsigned int value = key ? *(const unsigned int *)(const void *)((const char *)target + key->offset) : 0;
+
+	return key && (need->values & UL_CONFIG_IS(value));
 }
 
 struct parse_state {
@@ -188,19 +318,18 @@ struct parse_state {
 	int result;
 };
 
-/* inih tells no line here; ul_config_parse adds it, from inih's result, to the message. */
+/* inih does not tell the line here: ul_config_parse adds it to the message, from inih's result. */
 static int handle(void *user, const char *section, const char *name, const char *value)
 {
 	struct parse_state *state = user;
-	const struct ul_config_key *key = state->keys;
+	const struct ul_config_key *key = ul_config_find(state->keys, section, name);
+	const char *text = value ? value : "";
 	char what[128];
 
 	if (state->result < 0)
 		return 0;
-	while (key->key && (strcmp(key->section, section) != 0 || strcmp(key->key, name) != 0))
-		key++;
 	snprintf(what, sizeof(what), "reading [%s] %s", section, name);
-	if (!key->key) {
+	if (!key) {
 		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name,
 					     "Remove it or correct its spelling.", "there is no such setting");
 		return 0;
@@ -210,12 +339,15 @@ static int handle(void *user, const char *section, const char *name, const char 
 					     "the setting is given twice");
 		return 0;
 	}
-	state->seen[key - state->keys] = true;
-	state->result = ul_config_set(key, value ? value : "", state->name, state->target, state->err);
+	/* The first words of a list take the place of its default. */
+	if (key->kind == UL_CONFIG_LIST && *text && !state->seen[key - state->keys])
+		free_field(key, state->target);
+	state->seen[key - state->keys] |= key->kind != UL_CONFIG_LIST || *text;
+	state->result = ul_config_set(key, text, state->name, state->target, state->err);
 	return state->result == 0;
 }
 
-/* inih cuts long lines and takes what it cannot parse as a line number only: check first. */
+/* inih cuts long lines, and of a line that it cannot parse it tells the number only: so check first. */
 static int check_lines(const char *text, size_t len, const char *name, struct ul_error *err)
 {
 	size_t line = 1, start = 0;
@@ -276,22 +408,4 @@ int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t l
 				    "Write [section], key = value, or a comment.",
 				    "the line is neither a section nor a setting");
 	return 0;
-}
-
-void ul_config_free(const struct ul_config_key *keys, void *target)
-{
-	for (; keys->key; keys++) {
-		void *field = (char *)target + keys->offset;
-
-		if (keys->kind == UL_CONFIG_STRING) {
-			free(*(char **)field);
-			*(char **)field = NULL;
-		}
-		if (keys->kind == UL_CONFIG_LIST) {
-			for (char **p = *(char ***)field; p && *p; p++)
-				free(*p);
-			free(*(char ***)field);
-			*(char ***)field = NULL;
-		}
-	}
 }

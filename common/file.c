@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "common/leftover.h"
+
 int ul_pread_full(int fd, void *buf, size_t len, uint64_t offset)
 {
 	uint8_t *at = buf;
@@ -128,6 +130,7 @@ int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *d
 {
 	char parent[4096], temporary[4096];
 	ul_autoclose int fd = -1;
+	struct ul_leftover *leftover;
 	int r = parent_of(path, parent, sizeof(parent));
 
 	if (r < 0)
@@ -137,19 +140,17 @@ int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *d
 	/* What a power cut left of an earlier try is ours to replace; O_EXCL keeps symlinks out. */
 	if (unlinkat(dirfd, temporary, 0) < 0 && errno != ENOENT)
 		return -errno;
+	leftover = ul_leftover_add(dirfd, temporary);
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return -errno;
-	r = ul_write_full(fd, data, len);
+	r = fd < 0 ? -errno : ul_write_full(fd, data, len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && renameat(dirfd, temporary, dirfd, path) < 0)
 		r = -errno;
-	if (r < 0) {
+	if (r < 0 && fd >= 0)
 		unlinkat(dirfd, temporary, 0);
-		return r;
-	}
-	return ul_sync_dir(dirfd, parent);
+	ul_leftover_drop(leftover);
+	return r < 0 ? r : ul_sync_dir(dirfd, parent);
 }
 
 int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, size_t len)

@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "common/encoding.h"
+
 struct json_object *ul_json_parse(const char *text, size_t len, const char **ret_why)
 {
 	struct json_tokener *tokener;
@@ -74,25 +76,74 @@ bool ul_json_bool(struct json_object *obj, const char *key, bool *ret)
 	return true;
 }
 
-static bool add(struct json_object *obj, const char *key, struct json_object *value)
+struct json_object *ul_json_document(uint64_t format)
 {
-	if (value && json_object_object_add(obj, key, value) == 0)
+	struct json_object *obj = json_object_new_object();
+
+	return ul_json_if(ul_json_add_uint(obj, "format", format), obj);
+}
+
+const char *ul_json_text(struct json_object *obj)
+{
+	return json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+bool ul_json_add(struct json_object *obj, const char *key, struct json_object *value)
+{
+	if (obj && value && json_object_object_add(obj, key, value) == 0)
 		return true;
 	json_object_put(value);
 	return false;
 }
 
+bool ul_json_append(struct json_object *list, struct json_object *value)
+{
+	if (list && value && json_object_array_add(list, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+bool ul_json_add_all(struct json_object *obj, struct json_object *from)
+{
+	bool ok = json_object_is_type(from, json_type_object);
+	struct json_object_iter i;
+
+	if (!ok)
+		return false;
+	json_object_object_foreachC(from, i) ok = ok && ul_json_add(obj, i.key, json_object_get(i.val));
+	return ok;
+}
+
+struct json_object *ul_json_if(bool complete, struct json_object *obj)
+{
+	if (complete)
+		return obj;
+	json_object_put(obj);
+	return NULL;
+}
+
+bool ul_json_add_hex(struct json_object *obj, const char *key, const void *data, size_t len)
+{
+	char hex[2 * 256 + 1];
+
+	if (len > 256)
+		return false;
+	ul_hex_encode(data, len, hex);
+	return ul_json_add_string(obj, key, hex);
+}
+
 bool ul_json_add_string(struct json_object *obj, const char *key, const char *value)
 {
-	return !value || add(obj, key, json_object_new_string(value));
+	return !value || ul_json_add(obj, key, json_object_new_string(value));
 }
 
 bool ul_json_add_uint(struct json_object *obj, const char *key, uint64_t value)
 {
-	return add(obj, key, json_object_new_uint64(value));
+	return ul_json_add(obj, key, json_object_new_uint64(value));
 }
 
 bool ul_json_add_bool(struct json_object *obj, const char *key, bool value)
 {
-	return add(obj, key, json_object_new_boolean(value));
+	return ul_json_add(obj, key, json_object_new_boolean(value));
 }

@@ -27,10 +27,35 @@ bool ul_json_uint(struct json_object *obj, const char *key, uint64_t *ret);
 
 bool ul_json_bool(struct json_object *obj, const char *key, bool *ret);
 
+/*
+ * The top of a document that a program reads: an object whose first member, "format", is the number of the document's
+ * kind. It grows where a member changes its meaning or goes, not where one is added. Members have names in camelCase; a
+ * range is [Start, End), in two members of those endings. NULL: no memory.
+ */
+struct json_object *ul_json_document(uint64_t format);
+
+/*
+ * The text of a document, as all of Underlay writes it: indented, slashes as they are, no newline at the end. Borrowed
+ * from obj. NULL: no memory.
+ */
+const char *ul_json_text(struct json_object *obj);
+
+/* Add a member or an element; the value is taken over in any case. false: obj or value is NULL, or no memory. */
+bool ul_json_add(struct json_object *obj, const char *key, struct json_object *value);
+bool ul_json_append(struct json_object *list, struct json_object *value);
+
+/* Add every member of another object, shared with it. */
+bool ul_json_add_all(struct json_object *obj, struct json_object *from);
+
+/* obj where all of it is there; else obj is released, and NULL. */
+struct json_object *ul_json_if(bool complete, struct json_object *obj);
+
 /* Set members; false: no memory. NULL strings are left out. */
 bool ul_json_add_string(struct json_object *obj, const char *key, const char *value);
 bool ul_json_add_uint(struct json_object *obj, const char *key, uint64_t value);
 bool ul_json_add_bool(struct json_object *obj, const char *key, bool value);
+/* len bytes (at most 256) as hex digits */
+bool ul_json_add_hex(struct json_object *obj, const char *key, const void *data, size_t len);
 
 static inline void ul_cleanup_json(struct json_object **obj)
 {

@@ -12,10 +12,8 @@ int main(int argc, char **argv)
 	char sentence[1200];
 	struct ul_error err;
 
-	if (argc == 2 && !strcmp(argv[1], "--version")) {
-		puts("underlay-remount " UL_VERSION);
-		return 0;
-	}
+	if (argc == 2 && !strcmp(argv[1], "--version"))
+		return puts("underlay-remount " UL_VERSION) < 0 || fflush(stdout) != 0 ? 3 : 0;
 	if (argc != 2) {
 		fputs("usage: underlay-remount MOUNT-POINT\n", stderr);
 		return 2;

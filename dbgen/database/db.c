@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/leftover.h"
 #include "dbgen/database/db.h"
 #include "dbgen/database/rows/write.h"
 
@@ -79,12 +80,14 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 		 struct ul_error *err)
 {
 	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
+	struct ul_leftover *leftover = NULL;
 	int r = remove_files(dirfd, &name, 1);
 
 	if (r == 0 && !options->durable)
 		r = remove_logs(dirfd);
 	if (r < 0)
 		return fail_errno(err, dir, name, -r);
+	leftover = ul_leftover_add(dirfd, name);
 	r = write_database(s, dirfd, dir, name, options, err);
 	if (r == 0) {
 		r = write_versions(s, dirfd, options->durable);
@@ -100,6 +103,7 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 	}
 	if (r < 0)
 		unlinkat(dirfd, name, 0);
+	ul_leftover_drop(leftover);
 	return r;
 }
 

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/leftover.h"
 #include "dbgen/store/hash_text.h"
 
 #define READING "reading Nix's database"
@@ -29,7 +31,8 @@
 struct source {
 	const char *path; /* as the caller named it, for messages */
 	sqlite3 *db;
-	char *copy; /* temporary directory to remove; NULL: none */
+	char *copy;                       /* temporary directory to remove; NULL: none */
+	struct ul_leftover *leftovers[4]; /* it, and what SQLite makes in it */
 	struct ul_error *err;
 };
 
@@ -117,6 +120,17 @@ static int copy_file(const struct source *s, const char *from, const char *to)
 	return r < 0 ? ul_error_errno(s->err, UL_E_SYSTEM, READING, to, NULL, -r) : 0;
 }
 
+/* What a signal must not leave behind: the directory, and what SQLite has in it. */
+static void look_after(struct source *s)
+{
+	static const char *const names[] = {"", "/db.sqlite", "/db.sqlite-wal", "/db.sqlite-shm"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(names); i++)
+		if (snprintf(path, sizeof(path), "%s%s", s->copy, names[i]) < (int)sizeof(path))
+			s->leftovers[i] = ul_leftover_add(AT_FDCWD, path);
+}
+
 static int open_copy(struct source *s)
 {
 	static const char *const suffixes[] = {"", "-wal"};
@@ -134,6 +148,7 @@ static int open_copy(struct source *s)
 		s->copy = NULL;
 		return r;
 	}
+	look_after(s);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(suffixes) && r == 0; i++) {
 		ul_autofree char *from = NULL, *to = NULL;
 
@@ -177,6 +192,8 @@ static void close_source(struct source *s)
 	sqlite3_close(s->db);
 	if (s->copy) {
 		(void)ul_remove_tree(AT_FDCWD, s->copy);
+		for (size_t i = 0; i < UL_ARRAY_SIZE(s->leftovers); i++)
+			ul_leftover_drop(s->leftovers[i]);
 		free(s->copy);
 	}
 }

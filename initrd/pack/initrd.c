@@ -193,10 +193,12 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	size_t count = o->want_count;
 	struct ul_share share = {0};
 	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
+	/* The default's are in the list of modules that holds where the caller gives no other. */
+	char **filesystems = ul_policy_is_default(policy, "lower", "filesystems") ? NULL : policy->filesystems;
 
 	for (char **name = policy->modules; name && *name; name++)
 		count++;
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count++;
@@ -209,14 +211,14 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 	for (char **name = policy->modules; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
-	for (char **name = policy->filesystems; name && *name; name++)
+	for (char **name = filesystems; name && *name; name++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
 	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && ul_upper_fs_permitted(policy, i); i++)
 		ret->rows[ret->count++] =
 			(struct ul_module_want){ul_upper_fs_permitted(policy, i)->name, UL_MODULE_BY_NAME, true,
 						"the policy's [upper] permits it"};
-	for (size_t i = 0; policy->file && *policy->file && i < UL_ARRAY_SIZE(for_files); i++)
+	for (size_t i = 0; policy->file && i < UL_ARRAY_SIZE(for_files); i++)
 		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
 								  "the policy's [image] file may need it"};
 	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
@@ -256,6 +258,8 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct 
 		r = add_beside(c, o->init, "underlay-shutdown", UL_INITRD_SHUTDOWN, err);
 	if (r == 0 && o->config)
 		r = add_config(c, o->config, &policy, err);
+	if (r == 0)
+		r = ul_policy_idle(&policy, &report->idle, err);
 	report->insecure = policy.verify_mode == UL_POLICY_INSECURE;
 	for (size_t i = 0; r == 0 && i < o->cert_count; i++)
 		r = add_certificate(c, o->certs[i], err);
@@ -368,4 +372,5 @@ void ul_initrd_report_free(struct ul_initrd_report *r)
 {
 	ul_module_report_free(&r->modules);
 	ul_names_free(&r->missing_programs);
+	ul_names_free(&r->idle);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "common/names.h"
 #include "common/progress.h"
 #include "initrd/pack/cpio.h"
 #include "initrd/pack/modules.h"
@@ -48,6 +49,7 @@ struct ul_initrd_report {
 	struct ul_module_report modules;
 	struct ul_names missing_programs; /* fsck's that this machine lacks */
 	bool insecure;                    /* the policy verifies nothing */
+	struct ul_names idle;             /* sentences: settings of the policy without effect */
 };
 
 /* Build, and replace the file `output`. Returns 0 or the failure's code. */

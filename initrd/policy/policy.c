@@ -11,28 +11,11 @@
 #include "initrd/policy/share.h"
 #include "initrd/policy/upper_fs.h"
 #include "initrd/policy/upper_name.h"
-#include "verity/open/open.h"
-
-#define SECOND 1000000ULL
-
-_Static_assert(UL_POLICY_INSECURE == UL_VERIFY_BOTH + 1, "no mode of verity/open/open.h is insecure");
 
 void ul_policy_init(struct ul_policy *p)
 {
-	*p = (struct ul_policy){
-		.verify_mode = UL_VERIFY_USER,
-		.timeout_us = 30 * SECOND,
-		.quarantine_age_us = 30ULL * 24 * 3600 * SECOND,
-		.quarantine_size = 1ULL << 30,
-		.settle_us = 2 * SECOND,
-		.coldplug = true,
-		.upper_check = true,
-		.upper_timeout_us = 30 * SECOND,
-		.action = UL_FAIL_REBOOT,
-		.delay_us = 10 * SECOND,
-		.remember = true,
-		.log_level = 2,
-	};
+	*p = (struct ul_policy){0};
+	(void)ul_config_init(ul_policy_keys, p, NULL);
 }
 
 void ul_policy_free(struct ul_policy *p)
@@ -40,6 +23,12 @@ void ul_policy_free(struct ul_policy *p)
 	ul_config_free(ul_policy_keys, p);
 	free(p->wanted_init);
 	p->wanted_init = NULL;
+}
+
+/* ul_policy_init cannot tell that it had no memory for a text. */
+static int check_complete(const struct ul_policy *p, struct ul_error *err)
+{
+	return ul_config_complete(ul_policy_keys, p) ? 0 : ul_error_nomem(err, "reading the policy");
 }
 
 /* The hex text as bytes: of SHA-256, SHA-384 or SHA-512. */
@@ -61,10 +50,6 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 	struct ul_upper_name device = {0};
 	const char *wrong;
 
-	for (char **word = p->upper_filesystems; word && *word; word++)
-		if (!ul_upper_fs_find(*word))
-			return ul_error_set(err, UL_E_CONFIG, what, name, "Write ext4, xfs, btrfs or f2fs.",
-					    "\"%.40s\" is no filesystem for an upper", *word);
 	if (p->upper_type != UL_UPPER_DISK)
 		return 0;
 	wrong = ul_upper_parse_name(p->upper_device ? p->upper_device : "", &device);
@@ -76,10 +61,9 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 		return 0;
 	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
 		return ul_error_set(err, UL_E_CONFIG, what, name, "Name the device by its partition.",
-				    "prepare = format, but a filesystem that is not made yet has no "
-				    "%s",
+				    "prepare = format, but a filesystem that is not made yet has no %s",
 				    device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
-	if (p->upper_label && strlen(p->upper_label) > fs->label_max)
+	if (strlen(p->upper_label) > fs->label_max)
 		return ul_error_set(err, UL_E_CONFIG, what, name, "Write a shorter one.",
 				    "label: %s has labels of %zu bytes at most", fs->name, fs->label_max);
 	return 0;
@@ -88,55 +72,52 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 static int check_file(const struct ul_policy *p, const char *conf, struct ul_error *err)
 {
 	static const char what[] = "reading [image]";
-	bool file = p->file && *p->file, device = p->file_device && *p->file_device;
 	struct ul_upper_name name;
-	const char *wrong = device ? ul_upper_parse_name(p->file_device, &name) : NULL;
+	const char *wrong = p->file_device ? ul_upper_parse_name(p->file_device, &name) : NULL;
 
 	if (wrong)
 		return ul_error_set(err, UL_E_CONFIG, what, conf,
 				    "Write PARTLABEL=, PARTUUID=, LABEL=, UUID= or a path.",
 				    "file-device \"%.100s\": %s", p->file_device, wrong);
-	if (file != device)
+	if (!p->file != !p->file_device)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set file and file-device.",
-				    "neither file nor file-device tells where the image is "
-				    "without the other");
-	if (file && p->disks && p->disks[0])
+				    "%s is set, and %s is not: one does not tell where the image is without the other",
+				    p->file ? "file" : "file-device", p->file ? "file-device" : "file");
+	if (p->file && p->disks)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset disks, or file.",
 				    "the image is on a disk or in a file, not both");
 	return 0;
 }
 
 /*
- * A share is verified by nobody, and only the word for that permits one: whoever reads the policy must find it. Without a
- * share the word means nothing. What demands more than nothing would look as if it held.
+ * Nobody verifies a share, so the policy has to say that word too: whoever reads it must find it. Without a share the
+ * word means nothing. A demand for more would look as if it held.
  */
 static int check_share(const struct ul_policy *p, const char *conf, struct ul_error *err)
 {
 	static const char what[] = "reading [lower] share";
-	bool share = p->lower_share && *p->lower_share;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
 	struct ul_share parsed;
-	const char *wrong = share ? ul_share_parse(p->lower_share, &parsed) : NULL;
+	const char *wrong = p->lower_share ? ul_share_parse(p->lower_share, &parsed) : NULL;
 
 	if (wrong)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.", "\"%.100s\": %s",
 				    p->lower_share, wrong);
-	if (share && !insecure)
+	if (p->lower_share && !insecure)
 		return ul_error_set(err, UL_E_CONFIG, what, conf,
 				    "Set [verify] mode = insecure, for development only, or unset share.",
-				    "nothing can verify a shared directory, and the policy's mode "
-				    "verifies");
-	if (insecure && !share)
+				    "nothing can verify a shared directory, and the policy's mode verifies");
+	if (insecure && !p->lower_share)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set [lower] share, or another [verify] mode.",
-				    "[verify] mode is insecure, and no shared directory is named; an "
-				    "image is always verified");
+				    "[verify] mode is insecure, and no shared directory is named; an image is always "
+				    "verified");
 	if (!insecure)
 		return 0;
 	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset them, or share.",
-				    "root-hash, rollback-min, corruption and read-error hold nothing "
-				    "where [verify] mode is insecure");
-	if ((p->file && *p->file) || (p->disks && p->disks[0]))
+				    "root-hash, rollback-min, corruption and read-error hold nothing where "
+				    "[verify] mode is insecure");
+	if (p->file || p->disks)
 		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset [image] disks and file.",
 				    "the lower is a shared directory or an image, not both");
 	return 0;
@@ -146,9 +127,11 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 {
 	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
 
+	if (r == 0)
+		r = check_complete(p, err);
 	if (r < 0)
 		return r;
-	if (p->root_hash && *p->root_hash) {
+	if (p->root_hash) {
 		if (!parse_hash(p->root_hash, p->pinned, &p->pinned_len))
 			return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name, NULL,
 					    "\"%.140s\" is not a root hash in hex", p->root_hash);
@@ -158,6 +141,18 @@ int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const cha
 	if (r == 0)
 		r = check_share(p, name, err);
 	return r < 0 ? r : check_upper(p, name, err);
+}
+
+bool ul_policy_is_default(const struct ul_policy *p, const char *section, const char *key)
+{
+	const struct ul_config_key *row = ul_config_find(ul_policy_keys, section, key);
+	struct ul_policy defaults;
+	bool same;
+
+	ul_policy_init(&defaults);
+	same = row && ul_config_same(row, p, &defaults);
+	ul_policy_free(&defaults);
+	return same;
 }
 
 const struct ul_param *ul_param_find(const char *name)
@@ -170,10 +165,7 @@ const struct ul_param *ul_param_find(const char *name)
 
 static const struct ul_config_key *find_key(const struct ul_param *row)
 {
-	for (const struct ul_config_key *k = ul_policy_keys; row->key && k->key; k++)
-		if (!strcmp(k->section, row->section) && !strcmp(k->key, row->key))
-			return k;
-	return NULL;
+	return row->key ? ul_config_find(ul_policy_keys, row->section, row->key) : NULL;
 }
 
 static bool is_allowed(const struct ul_policy *p, const struct ul_param *row)
@@ -215,9 +207,9 @@ static int apply_pin(struct ul_policy *p, const struct ul_param *row, const stru
 	uint8_t hash[UL_ROOT_HASH_MAX];
 	size_t len;
 
-	/* The pin of the kind of image that is not ours is somebody else's. */
-	if ((!strcmp(row->name, "roothash") && p->designator == 0) ||
-	    (!strcmp(row->name, "usrhash") && p->designator == 1))
+	/* The pin of an image of the other kind is somebody else's. */
+	if ((!strcmp(row->name, "roothash") && p->designator != UL_DESIGNATOR_ROOT) ||
+	    (!strcmp(row->name, "usrhash") && p->designator != UL_DESIGNATOR_USR))
 		return 0;
 	if (!arg->value || !parse_hash(arg->value, hash, &len))
 		return refuse(arg, "it is not a root hash in hex", NULL, err);
@@ -234,10 +226,12 @@ static int apply_strengthen(struct ul_policy *p, const struct ul_param *row, con
 {
 	const struct ul_config_key *key = find_key(row);
 	struct ul_policy asked = {0};
+	const uint64_t *wanted;
+	uint64_t *field;
 	int r;
 
 	if (!key) {
-		/* A kernel switch: only its "on" is no weakening. */
+		/* A kernel switch: only its "on" does not weaken. */
 		if (!arg->value || !strcmp(arg->value, "1") || !strcasecmp(arg->value, "y"))
 			return 0;
 		return refuse(arg, row->why, NULL, err);
@@ -247,9 +241,12 @@ static int apply_strengthen(struct ul_policy *p, const struct ul_param *row, con
 	r = ul_config_set(key, arg->value ? arg->value : "", "kernel command line", &asked, err);
 	if (r < 0)
 		return refuse(arg, err ? err->why : "", NULL, err);
-	if (asked.rollback_min < p->rollback_min)
+	/* A floor, which may rise. */
+	field = (uint64_t *)(void *)((char *)p + key->offset);
+	wanted = (const uint64_t *)(const void *)((const char *)&asked + key->offset);
+	if (*wanted < *field)
 		return refuse(arg, "the policy demands more than that", NULL, err);
-	p->rollback_min = asked.rollback_min;
+	*field = *wanted;
 	return 0;
 }
 
@@ -258,8 +255,9 @@ static int set(struct ul_policy *p, const struct ul_param *row, const struct ul_
 	const struct ul_config_key *key = find_key(row);
 
 	if (!key) {
-		if (p->log_level > 1)
-			p->log_level = 1; /* quiet */
+		/* quiet */
+		if (p->log_level > UL_POLICY_LOG_WARNING)
+			p->log_level = UL_POLICY_LOG_WARNING;
 		return 0;
 	}
 	if (ul_config_set(key, arg->value ? arg->value : "", "kernel command line", p, err) < 0)
@@ -323,26 +321,86 @@ int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_e
 int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err)
 {
 	static const char what[] = "reading the policy";
-	bool by_user = p->verify_mode == UL_VERIFY_USER || p->verify_mode == UL_VERIFY_BOTH;
+	bool by_user = p->verify_mode == UL_POLICY_USER || p->verify_mode == UL_POLICY_BOTH;
+	int r = check_complete(p, err);
 
-	if (p->verify_mode == UL_VERIFY_PINNED && !p->pinned_len)
+	if (r < 0)
+		return r;
+	if (p->verify_mode == UL_POLICY_PINNED && !p->pinned_len)
 		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CONF, "Set [verify] root-hash, or another mode.",
 				    "[verify] mode is pinned, but no root hash is");
-	if (p->verify_mode == UL_VERIFY_PINNED && !p->pin_trusted)
+	if (p->verify_mode == UL_POLICY_PINNED && !p->pin_trusted)
 		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
 				    "Set [verify] root-hash, or name usrhash in [cmdline] allow.",
-				    "only the command line names a root hash, and it may not decide "
-				    "what is trusted");
+				    "only the command line names a root hash, and it may not decide what is trusted");
 	/* The policy itself demands none of this: see check_share. */
 	if (p->verify_mode == UL_POLICY_INSECURE && (p->pinned_len || p->rollback_min))
 		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
-				    "Remove the root hash and the rollback index from the kernel "
-				    "command line.",
-				    "the command line demands what nothing can hold where [verify] mode "
-				    "is insecure");
+				    "Remove the root hash and the rollback index from the kernel command line.",
+				    "the command line demands what nothing can hold where [verify] mode is insecure");
 	if (by_user && n_certificates == 0)
 		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CERTS,
 				    "Build the initramfs with --cert, or set another [verify] mode.",
 				    "there is no certificate, so no signature can be trusted");
 	return 0;
+}
+
+/* Whether the policy lets the command line set this setting. */
+static bool is_open(const struct ul_policy *p, const char *section, const char *key)
+{
+	for (const struct ul_param *row = ul_params; row->name; row++)
+		if (row->rule == UL_PARAM_ALLOWED && row->key && !strcmp(row->section, section) &&
+		    !strcmp(row->key, key) && is_allowed(p, row))
+			return true;
+	return false;
+}
+
+/* The first need that is in the way of this setting; NULL: it has its effect. */
+static const struct ul_config_need *unmet_need(const struct ul_policy *p, const struct ul_config_key *key)
+{
+	const struct ul_config_need *unmet = NULL;
+
+	for (size_t i = 0; i < UL_CONFIG_NEEDS && key->needs[i].key; i++) {
+		const struct ul_config_need *need = &key->needs[i];
+		bool met = ul_config_meets(ul_policy_keys, need, p) || is_open(p, need->section, need->key);
+
+		if (met && key->any_need)
+			return NULL;
+		if (!met && !unmet)
+			unmet = need;
+	}
+	return unmet;
+}
+
+static int add_idle(const struct ul_config_key *key, const struct ul_config_need *need, struct ul_names *ret)
+{
+	const struct ul_config_key *other = ul_config_find(ul_policy_keys, need->section, need->key);
+	char text[256];
+	size_t at = (size_t)snprintf(text, sizeof(text), "[%s] %s has no effect: it needs [%s] %s =", key->section,
+				     key->key, need->section, need->key);
+	const char *before = "";
+
+	for (unsigned int i = 0; other->choices[i] && at < sizeof(text); i++) {
+		if (!(need->values & UL_CONFIG_IS(i)))
+			continue;
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %s", before, other->choices[i]);
+		before = " or";
+	}
+	return ul_names_add(ret, text);
+}
+
+int ul_policy_idle(const struct ul_policy *p, struct ul_names *ret, struct ul_error *err)
+{
+	struct ul_policy defaults;
+	int r = 0;
+
+	ul_policy_init(&defaults);
+	for (const struct ul_config_key *key = ul_policy_keys; r == 0 && key->key; key++) {
+		const struct ul_config_need *need = unmet_need(p, key);
+
+		if (need && !ul_config_same(key, p, &defaults))
+			r = add_idle(key, need, ret);
+	}
+	ul_policy_free(&defaults);
+	return r < 0 ? ul_error_nomem(err, "reading the policy") : 0;
 }

@@ -33,7 +33,7 @@ const char *ul_share_parse(const char *text, struct ul_share *ret)
 		return "its tag is longer than 36 bytes";
 	for (const char *p = share.tag; *p; p++)
 		if (!isgraph((unsigned char)*p))
-			return "its tag has a character that is no printable one";
+			return "its tag has a character that is not printable";
 	*ret = share;
 	return NULL;
 }

@@ -1,125 +1,173 @@
 /*
- * What the policy's settings and the kernel parameters are, one row each, with the reason. Data only:
- * initrd/policy/policy.c says what the rules mean; the manual pages and the tests are held against these rows.
+ * All that there is to know of the policy's settings and the kernel parameters, one row each. Data only: policy.c says
+ * what the rules mean, policy.h how the fields are used. The manual pages, the fuzzers' words and the tests are held
+ * against these rows (tests/tools/policy_rows.c, tests/docs/check_docs.sh).
  */
 #include "initrd/policy/policy.h"
 
 #include <stddef.h>
 
-#define SECOND   1000000ULL
-#define FIELD(f) offsetof(struct ul_policy, f)
+#include "verity/open/open.h"
 
-static const char *const modes[] = {"pinned", "user", "kernel", "both", "insecure", NULL};
-static const char *const descriptors[] = {"required", "optional", NULL};
-static const char *const corruptions[] = {"eio", "restart", "panic", NULL};
-static const char *const designators[] = {"usr", "root", NULL};
-static const char *const manifests[] = {"required", "optional", NULL};
-static const char *const uppers[] = {"tmpfs", "disk", NULL};
-static const char *const prepares[] = {"no", "format", NULL};
-static const char *const missings[] = {"fail", "tmpfs", NULL};
-static const char *const systems[] = {"image", "profile", NULL};
-static const char *const databases[] = {"auto", "attach", "rebuild", NULL};
-static const char *const checks[] = {"trust", "always", NULL};
-static const char *const vanishing[] = {"invalidate", "refuse", NULL};
-static const char *const actions[] = {"reboot", "poweroff", "halt", "shell", NULL};
-static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+#define WORD(constant, word) [constant] = (word),
 
-#define ROW(s, k, kind_, f, c, lo, hi, w)                                                                  \
-	{                                                                                                  \
-		.section = (s), .key = (k), .kind = UL_CONFIG_##kind_, .offset = FIELD(f), .choices = (c), \
-		.min = (lo), .max = (hi), .why = (w)                                                       \
+const char *const ul_policy_mode_words[] = {UL_POLICY_MODE_LIST(WORD) NULL};
+const char *const ul_designator_words[] = {UL_DESIGNATOR_LIST(WORD) NULL};
+const char *const ul_database_mode_words[] = {UL_DATABASE_MODE_LIST(WORD) NULL};
+const char *const ul_lower_filesystem_words[] = {UL_LOWER_FILESYSTEM_LIST(WORD) NULL};
+const char *const ul_upper_filesystem_words[] = {UL_UPPER_FILESYSTEM_LIST(WORD) NULL};
+static const char *const ul_policy_corruption_words[] = {UL_POLICY_CORRUPTION_LIST(WORD) NULL};
+static const char *const ul_demand_words[] = {UL_DEMAND_LIST(WORD) NULL};
+static const char *const ul_upper_type_words[] = {UL_UPPER_TYPE_LIST(WORD) NULL};
+static const char *const ul_upper_prepare_words[] = {UL_UPPER_PREPARE_LIST(WORD) NULL};
+static const char *const ul_upper_missing_words[] = {UL_UPPER_MISSING_LIST(WORD) NULL};
+static const char *const ul_database_check_words[] = {UL_DATABASE_CHECK_LIST(WORD) NULL};
+static const char *const ul_vanished_words[] = {UL_VANISHED_LIST(WORD) NULL};
+static const char *const ul_system_from_words[] = {UL_SYSTEM_FROM_LIST(WORD) NULL};
+static const char *const ul_failure_action_words[] = {UL_FAILURE_ACTION_LIST(WORD) NULL};
+static const char *const ul_policy_log_words[] = {UL_POLICY_LOG_LIST(WORD) NULL};
+
+/* verity/ knows these by its own names. */
+_Static_assert((int)UL_POLICY_PINNED == (int)UL_VERIFY_PINNED, "pinned");
+_Static_assert((int)UL_POLICY_USER == (int)UL_VERIFY_USER, "user");
+_Static_assert((int)UL_POLICY_KERNEL == (int)UL_VERIFY_KERNEL, "kernel");
+_Static_assert((int)UL_POLICY_BOTH == (int)UL_VERIFY_BOTH, "both");
+_Static_assert((int)UL_POLICY_INSECURE > (int)UL_VERIFY_BOTH, "no mode of verity/open/open.h is insecure");
+_Static_assert((int)UL_POLICY_EIO == (int)UL_CORRUPTION_EIO, "eio");
+_Static_assert((int)UL_POLICY_RESTART == (int)UL_CORRUPTION_RESTART, "restart");
+_Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
+
+/* NOLINTBEGIN(bugprone-macro-parentheses): types take none. */
+/* Kind and place of a row's field; a field of another type does not compile. */
+#define FIELD(f, type) \
+	.offset = _Generic(&((struct ul_policy *)0)->f, type * : offsetof(struct ul_policy, f)), .field = #f
+#define STRING(f)       .kind = UL_CONFIG_STRING, FIELD(f, char *)
+#define BOOL(f)         .kind = UL_CONFIG_BOOL, FIELD(f, bool)
+#define UINT(f)         .kind = UL_CONFIG_UINT, FIELD(f, uint64_t)
+#define SIZE(f)         .kind = UL_CONFIG_SIZE, FIELD(f, uint64_t)
+#define DURATION(f)     .kind = UL_CONFIG_DURATION, FIELD(f, uint64_t)
+#define ENUM(f, tag)    .kind = UL_CONFIG_ENUM, FIELD(f, enum tag), .choices = tag##_words
+#define LIST(f)         .kind = UL_CONFIG_LIST, FIELD(f, char **)
+#define LIST_OF(f, tag) LIST(f), .choices = tag##_words
+/* NOLINTEND(bugprone-macro-parentheses) */
+
+#define HOUR 3600000000ULL /* in microseconds */
+
+/* What a setting needs to mean something. */
+#define NEED(s, k, v)                                     \
+	{                                                 \
+		.section = (s), .key = (k), .values = (v) \
 	}
+#define IS(choice) UL_CONFIG_IS(UL_##choice)
+#define SIGNED     NEED("verify", "mode", IS(POLICY_USER) | IS(POLICY_KERNEL) | IS(POLICY_BOTH))
+#define AN_IMAGE   NEED("verify", "mode", IS(POLICY_PINNED) | IS(POLICY_USER) | IS(POLICY_KERNEL) | IS(POLICY_BOTH))
+#define A_SHARE    NEED("verify", "mode", IS(POLICY_INSECURE))
+#define A_TMPFS    NEED("upper", "type", IS(UPPER_TMPFS))
+#define A_DISK     NEED("upper", "type", IS(UPPER_DISK))
+#define FORMATTED  NEED("upper", "prepare", IS(UPPER_PREPARE_FORMAT))
+#define REBUILT    NEED("database", "mode", IS(DATABASE_AUTO) | IS(DATABASE_REBUILD))
+#define ATTACHED   NEED("database", "mode", IS(DATABASE_AUTO) | IS(DATABASE_ATTACH))
 
 const struct ul_config_key ul_policy_keys[] = {
-	ROW("verify", "mode", ENUM, verify_mode, modes, 0, 0,
-	    "who decides that an image is trusted: a root hash named here, a signature checked here "
-	    "(user), by the kernel, or by both; insecure, for development: nobody, of a shared directory"),
-	ROW("verify", "root-hash", STRING, root_hash, NULL, 0, 0,
-	    "the one root hash that is accepted, in hex; in every mode"),
-	ROW("verify", "descriptor", ENUM, descriptor, descriptors, 0, 0,
-	    "optional: images without Underlay's signed descriptor are opened too; their dm-verity "
-	    "superblock is then read. Where mode is pinned none is asked for"),
-	ROW("verify", "rollback-min", UINT, rollback_min, NULL, 0, 0, "smallest rollback index that is accepted"),
-	ROW("verify", "corruption", ENUM, corruption, corruptions, 0, 0,
-	    "what dm-verity does at a corrupt block: an I/O error, a restart, a panic"),
-	ROW("verify", "read-error", ENUM, read_error, corruptions, 0, 0,
-	    "what dm-verity does where the disk fails to read a block; restart and panic want "
-	    "kernel 6.12"),
-	ROW("image", "name", STRING, name, NULL, 0, 0, "name of the image to start; empty: any"),
-	ROW("image", "designator", ENUM, designator, designators, 0, 0,
-	    "partition types to look for: usr or root of the Discoverable Partitions"),
-	ROW("image", "disks", LIST, disks, NULL, 0, 0, "disks to look at, by name or path; empty: all"),
-	ROW("image", "file", STRING, file, NULL, 0, 0,
-	    "the image is a file: its path on the filesystem of file-device; * and ? in its name stand "
-	    "for several files, of which the newest version is taken first"),
-	ROW("image", "file-device", STRING, file_device, NULL, 0, 0,
-	    "device whose filesystem (vfat, ext4 or ISO 9660) holds the file: PARTLABEL=, PARTUUID=, "
-	    "LABEL=, UUID= or a path"),
-	ROW("image", "timeout", DURATION, timeout_us, NULL, 1, 3600 * SECOND,
-	    "how long to wait for an image to appear"),
-	ROW("image", "settle", DURATION, settle_us, NULL, 0, 3600 * SECOND,
-	    "how long to wait for another disk when every image found was refused"),
-	ROW("modules", "load", LIST, modules, NULL, 0, 0,
-	    "kernel modules to load, in order, after those of /etc/underlay/modules"),
-	ROW("modules", "coldplug", BOOL, coldplug, NULL, 0, 0, "load the modules that the machine's devices ask for"),
-	ROW("lower", "filesystems", LIST, filesystems, NULL, 0, 0,
-	    "filesystems the lower may have, of erofs, squashfs and ext4; empty: erofs and squashfs"),
-	ROW("lower", "manifest", ENUM, manifest, manifests, 0, 0,
-	    "optional: an image of another maker that registers none of its paths is started too; Nix "
-	    "then has no database of them"),
-	ROW("lower", "registration", STRING, registration, NULL, 0, 0,
-	    "file in an image of another maker that registers its paths, as nix-store --dump-db writes "
-	    "it; empty: the usual places"),
-	ROW("lower", "share", STRING, lower_share, NULL, 0, 0,
-	    "the lower is no image but a directory that the virtual machine's host shares: virtiofs:TAG "
-	    "or 9p:TAG; only where mode is insecure"),
-	ROW("root", "size", SIZE, root_size, NULL, 0, 0, "size of the tmpfs that is the root; 0: half of the memory"),
-	ROW("upper", "type", ENUM, upper_type, uppers, 0, 0, "what the upper lies on"),
-	ROW("upper", "size", SIZE, upper_size, NULL, 0, 0,
-	    "size of the upper's tmpfs (0: half of the memory), or of the filesystem that is made on "
-	    "its disk (0: all of it)"),
-	ROW("upper", "device", STRING, upper_device, NULL, 0, 0,
-	    "the disk's device: PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path"),
-	ROW("upper", "filesystem", LIST, upper_filesystems, NULL, 0, 0,
-	    "filesystems that it may have, of ext4, xfs, btrfs and f2fs; the first is the one that is "
-	    "made; empty: ext4"),
-	ROW("upper", "prepare", ENUM, upper_prepare, prepares, 0, 0,
-	    "format: make the filesystem where the device is empty"),
-	ROW("upper", "label", STRING, upper_label, NULL, 0, 0, "label of a filesystem that is made; empty: nix-upper"),
-	ROW("upper", "check", BOOL, upper_check, NULL, 0, 0, "run the filesystem's fsck before it is mounted"),
-	ROW("upper", "timeout", DURATION, upper_timeout_us, NULL, 1, 3600 * SECOND,
-	    "how long to wait for the device to appear"),
-	ROW("upper", "on-missing", ENUM, upper_missing, missings, 0, 0,
-	    "what to do where the disk's upper is missing or damaged: fail, or start with a tmpfs and "
-	    "say so"),
-	ROW("database", "mode", ENUM, database, databases, 0, 0,
-	    "attach: Nix reads the image's database; rebuild: it is written from the manifest; auto: "
-	    "attach where nix-version is 2.22 or later"),
-	ROW("database", "nix-version", STRING, nix_version, NULL, 0, 0,
-	    "version of the Nix inside the image, such as 2.26"),
-	ROW("database", "remount-hook", STRING, remount_hook, NULL, 0, 0,
-	    "program of the image that Nix calls to have the overlay remounted; empty: the system's own "
-	    "underlay-remount, where it has one"),
-	ROW("database", "check", ENUM, database_check, checks, 0, 0,
-	    "rebuilt database of a persistent upper, while the image is the same and the last shutdown "
-	    "was clean: trust keeps it, always writes it anew"),
-	ROW("reconcile", "vanished", ENUM, vanished, vanishing, 0, 0,
-	    "paths of a persistent upper that refer to what a new image no longer has: invalidate "
-	    "them, or refuse the image and try the next one"),
-	ROW("reconcile", "quarantine-age", DURATION, quarantine_age_us, NULL, 0, 0,
-	    "how long what was moved to the upper's quarantine is kept; 0: without end"),
-	ROW("reconcile", "quarantine-size", SIZE, quarantine_size, NULL, 0, 0,
-	    "how much the quarantine may hold before the oldest goes; 0: any amount"),
-	ROW("system", "path", STRING, system, NULL, 0, 0, "store path to start; empty: the one the image names"),
-	ROW("system", "from", ENUM, system_from, systems, 0, 0,
-	    "profile: start the system profile of the upper where it is valid, else the image's system"),
-	ROW("system", "init", STRING, init, NULL, 0, 0, "the program to start, below the system's path; empty: init"),
-	ROW("failure", "action", ENUM, action, actions, 0, 0, "what to do when the boot fails"),
-	ROW("failure", "delay", DURATION, delay_us, NULL, 0, 3600 * SECOND, "how long the message stands before that"),
-	ROW("failure", "remember", BOOL, remember, NULL, 0, 0,
-	    "keep the report of a failed boot in an EFI variable or pstore until the next good boot"),
-	ROW("cmdline", "allow", LIST, allow, NULL, 0, 0, "kernel parameters that may change their setting"),
-	ROW("log", "level", ENUM, log_level, levels, 0, 0, "how much is told on the console"),
+	{"verify", "mode", ENUM(verify_mode, ul_policy_mode), .def = "user",
+	 .why = "who decides that an image is trusted: a root hash named here, a signature checked here (user), "
+		"by the kernel, or by both; insecure, for development: nobody, and the lower is a shared "
+		"directory"},
+	{"verify", "root-hash", STRING(root_hash), .needs = {AN_IMAGE},
+	 .why = "the one root hash that is accepted, in hex; in every mode"},
+	{"verify", "descriptor", ENUM(descriptor, ul_demand), .def = "required", .needs = {SIGNED},
+	 .why = "optional: images without Underlay's signed descriptor are opened too; their dm-verity "
+		"superblock is then read"},
+	{"verify", "rollback-min", UINT(rollback_min), .def = "0", .needs = {AN_IMAGE},
+	 .why = "smallest rollback index that is accepted"},
+	{"verify", "corruption", ENUM(corruption, ul_policy_corruption), .def = "eio", .needs = {AN_IMAGE},
+	 .why = "what dm-verity does at a corrupt block that error correction does not mend: an I/O error, a "
+		"restart, a panic"},
+	{"verify", "read-error", ENUM(read_error, ul_policy_corruption), .def = "eio", .needs = {AN_IMAGE},
+	 .why = "what dm-verity does where the disk fails to read a block; restart and panic want kernel 6.12"},
+	{"image", "name", STRING(name), .why = "name of the image to start; not set: any"},
+	{"image", "designator", ENUM(designator, ul_designator), .def = "usr", .needs = {AN_IMAGE},
+	 .why = "partition types to look for: usr or root of the Discoverable Partitions"},
+	{"image", "disks", LIST(disks), .needs = {AN_IMAGE}, .why = "disks to look at, by name or path; not set: all"},
+	{"image", "file", STRING(file), .needs = {AN_IMAGE},
+	 .why = "the image is a file: its path on the filesystem of file-device; * and ? in its name stand for "
+		"several files, of which the newest version is taken first"},
+	{"image", "file-device", STRING(file_device), .needs = {AN_IMAGE},
+	 .why = "device whose filesystem (vfat, ext4 or ISO 9660) holds the file: PARTLABEL=, PARTUUID=, "
+		"LABEL=, UUID= or a path"},
+	{"image", "timeout", DURATION(timeout_us), .def = "30s", .min = 1, .max = HOUR,
+	 .why = "how long to wait for an image, or a shared directory, to appear"},
+	{"image", "settle", DURATION(settle_us), .def = "2s", .min = 0, .max = HOUR, .needs = {AN_IMAGE},
+	 .why = "how long to wait for another disk when every image found was refused"},
+	{"modules", "load", LIST(modules),
+	 .why = "kernel modules to load, in order, after those of /etc/underlay/modules"},
+	{"modules", "coldplug", BOOL(coldplug), .def = "yes",
+	 .why = "load the modules that the machine's devices ask for"},
+	{"lower", "filesystems", LIST_OF(filesystems, ul_lower_filesystem), .def = "erofs squashfs",
+	 .needs = {AN_IMAGE},
+	 .why = "filesystems the lower may have; the driver of ext4 is larger and trusts its disks more than "
+		"the other two, so it has to be asked for"},
+	{"lower", "manifest", ENUM(manifest, ul_demand), .def = "required",
+	 .why = "optional: an image of another maker that registers none of its paths is started too; Nix then "
+		"has no database of them and must not collect garbage"},
+	{"lower", "registration", STRING(registration),
+	 .why = "file in an image of another maker that registers its paths, as nix-store --dump-db writes it; "
+		"not set: the usual places"},
+	{"lower", "share", STRING(lower_share), .needs = {A_SHARE},
+	 .why = "the lower is a directory that the virtual machine's host shares, instead of an image: "
+		"virtiofs:TAG or 9p:TAG"},
+	{"root", "size", SIZE(root_size_bytes), .def = "0",
+	 .why = "size of the tmpfs that is the root; 0: half of the memory"},
+	{"upper", "type", ENUM(upper_type, ul_upper_type), .def = "tmpfs",
+	 .why = "what the upper lies on; a tmpfs is lost at the next boot"},
+	{"upper", "size", SIZE(upper_size_bytes), .def = "0", .needs = {A_TMPFS, FORMATTED}, .any_need = true,
+	 .why = "size of the upper's tmpfs (0: half of the memory), or of the filesystem that is made on its "
+		"disk (0: all of it)"},
+	{"upper", "device", STRING(upper_device), .needs = {A_DISK},
+	 .why = "the disk's device: PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path"},
+	{"upper", "filesystem", LIST_OF(upper_filesystems, ul_upper_filesystem), .def = "ext4", .needs = {A_DISK},
+	 .why = "filesystems that the disk may have; the first is the one that is made; each one more is attack "
+		"surface more"},
+	{"upper", "prepare", ENUM(upper_prepare, ul_upper_prepare), .def = "no", .needs = {A_DISK},
+	 .why = "format: make the filesystem where the device is empty"},
+	{"upper", "label", STRING(upper_label), .def = "nix-upper", .needs = {A_DISK, FORMATTED},
+	 .why = "label of a filesystem that is made"},
+	{"upper", "check", BOOL(upper_check), .def = "yes", .needs = {A_DISK},
+	 .why = "run the filesystem's fsck before it is mounted"},
+	{"upper", "timeout", DURATION(upper_timeout_us), .def = "30s", .min = 1, .max = HOUR, .needs = {A_DISK},
+	 .why = "how long to wait for the device to appear"},
+	{"upper", "on-missing", ENUM(upper_missing, ul_upper_missing), .def = "fail", .needs = {A_DISK},
+	 .why = "what to do where the disk's upper is missing or damaged: fail, or start with a tmpfs and say "
+		"so"},
+	{"database", "mode", ENUM(database, ul_database_mode), .def = "auto",
+	 .why = "attach: Nix reads the image's database; rebuild: it is written from the manifest; auto: attach "
+		"where nix-version is 2.22 or later"},
+	{"database", "nix-version", STRING(nix_version), .why = "version of the Nix inside the image, such as 2.26"},
+	{"database", "remount-hook", STRING(remount_hook), .needs = {ATTACHED},
+	 .why = "program of the image that Nix calls to have the overlay remounted; not set: the system's own "
+		"underlay-remount, where it has one"},
+	{"database", "check", ENUM(database_check, ul_database_check), .def = "trust", .needs = {A_DISK, REBUILT},
+	 .why = "rebuilt database of a persistent upper, while the image is the same and the last shutdown was "
+		"clean: trust keeps it, always writes it anew"},
+	{"reconcile", "vanished", ENUM(vanished, ul_vanished), .def = "invalidate", .needs = {A_DISK},
+	 .why = "paths of a persistent upper that refer to what a new image no longer has: invalidate them, or "
+		"refuse the image and try the next one"},
+	{"reconcile", "quarantine-age", DURATION(quarantine_age_us), .def = "720h", .needs = {A_DISK},
+	 .why = "how long what was moved to the upper's quarantine is kept; 0: without end"},
+	{"reconcile", "quarantine-size", SIZE(quarantine_size_bytes), .def = "1G", .needs = {A_DISK},
+	 .why = "how much the quarantine may hold before the oldest goes; 0: any amount"},
+	{"system", "path", STRING(system), .why = "store path to start; not set: the one the image names"},
+	{"system", "from", ENUM(system_from, ul_system_from), .def = "image", .needs = {A_DISK},
+	 .why = "profile: start the system profile of the upper where it is valid, else the image's system"},
+	{"system", "init", STRING(init), .def = "init", .why = "the program to start, below the system's path"},
+	{"failure", "action", ENUM(action, ul_failure_action), .def = "reboot",
+	 .why = "what to do when the boot fails"},
+	{"failure", "delay", DURATION(delay_us), .def = "10s", .min = 0, .max = HOUR,
+	 .why = "how long the message stands before that"},
+	{"failure", "remember", BOOL(remember), .def = "yes",
+	 .why = "keep the report of a failed boot in an EFI variable or pstore until the next good boot"},
+	{"cmdline", "allow", LIST(allow), .why = "kernel parameters that may change their setting"},
+	{"log", "level", ENUM(log_level, ul_policy_log), .def = "info", .why = "how much is told on the console"},
 	{.key = NULL},
 };
 
@@ -129,7 +177,7 @@ const struct ul_param ul_params[] = {
 	{"underlay.log", UL_PARAM_FREE, "log", "level", "how much is told; no message holds a secret"},
 	{"usrhash", UL_PARAM_STRENGTHEN, "verify", "root-hash",
 	 "systemd's pin of a usr image: one more demand on what the signature already allows"},
-	{"roothash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "systemd's pin of a root image: likewise"},
+	{"roothash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "systemd's pin of a root image: one more demand too"},
 	{"underlay.root-hash", UL_PARAM_STRENGTHEN, "verify", "root-hash", "our word for the pin"},
 	{"underlay.rollback-min", UL_PARAM_STRENGTHEN, "verify", "rollback-min",
 	 "may raise the floor; a lower one would let an old image with known holes in"},
@@ -154,7 +202,7 @@ const struct ul_param ul_params[] = {
 	{"underlay.corruption", UL_PARAM_ALLOWED, "verify", "corruption",
 	 "neither error, restart nor panic is the stronger one for every machine"},
 	{"underlay.read-error", UL_PARAM_ALLOWED, "verify", "read-error",
-	 "likewise: none of the three is the stronger one for every machine"},
+	 "neither error, restart nor panic is the stronger one for every machine"},
 	{"underlay.verify", UL_PARAM_REFUSED, "verify", "mode", "who decides what is trusted is the policy's alone"},
 	{"underlay.descriptor", UL_PARAM_REFUSED, "verify", "descriptor",
 	 "without the descriptor, unsigned bytes steer dm-verity"},
@@ -177,7 +225,7 @@ const struct ul_param ul_params[] = {
 	{"systemd.*", UL_PARAM_IGNORED, NULL, NULL, "systemd's; systemd.verity=no does not switch dm-verity off here"},
 	{"LD_*", UL_PARAM_IGNORED, NULL, NULL,
 	 "the kernel makes an environment of it, which /init clears before a library is loaded"},
-	{"GLIBC_TUNABLES", UL_PARAM_IGNORED, NULL, NULL, "likewise, and read by libc itself"},
+	{"GLIBC_TUNABLES", UL_PARAM_IGNORED, NULL, NULL, "an environment variable like those, read by libc itself"},
 	{"dm_mod.create", UL_PARAM_IGNORED, NULL, NULL,
 	 "the kernel's: makes mappings; one of our name is used only if all of it is this image's"},
 	{"lockdown", UL_PARAM_IGNORED, NULL, NULL,

@@ -8,12 +8,29 @@
 
 const struct ul_upper_fs ul_upper_filesystems[] = {
 	/* Nix's database is worth more than going on after an error. */
-	{"ext4", "mkfs.ext4", "e2fsck", "-p", "errors=remount-ro", 16, "e2fsprogs", 1024 + 96, 0x20000},
-	/* Its log is replayed by the mount; xfs_repair without being asked is nobody's advice. */
-	{"xfs", "mkfs.xfs", NULL, NULL, "", 12, "xfsprogs", 0, 0},
-	/* Likewise: its developers advise against repairing unasked. */
-	{"btrfs", "mkfs.btrfs", NULL, NULL, "", 255, "btrfs-progs", 0, 0},
-	{"f2fs", "mkfs.f2fs", "fsck.f2fs", "-a", "", 255, "f2fs-tools", 1024 + 2180, 0x1000},
+	[UL_UPPER_EXT4] = {.name = "ext4",
+			   .mkfs = "mkfs.ext4",
+			   .fsck = "e2fsck",
+			   .fsck_flag = "-p",
+			   .options = "errors=remount-ro",
+			   .label_max = 16,
+			   .package = "e2fsprogs",
+			   .features_at = 1024 + 96,
+			   .casefold = 0x20000},
+	/* The mount replays its log; nobody advises to run xfs_repair unasked. */
+	[UL_UPPER_XFS] = {.name = "xfs", .mkfs = "mkfs.xfs", .options = "", .label_max = 12, .package = "xfsprogs"},
+	/* Its developers advise against repairing unasked too. */
+	[UL_UPPER_BTRFS] =
+		{.name = "btrfs", .mkfs = "mkfs.btrfs", .options = "", .label_max = 255, .package = "btrfs-progs"},
+	[UL_UPPER_F2FS] = {.name = "f2fs",
+			   .mkfs = "mkfs.f2fs",
+			   .fsck = "fsck.f2fs",
+			   .fsck_flag = "-a",
+			   .options = "",
+			   .label_max = 255,
+			   .package = "f2fs-tools",
+			   .features_at = 1024 + 2180,
+			   .casefold = 0x1000},
 	{.name = NULL},
 };
 
@@ -29,12 +46,10 @@ const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_
 {
 	char **list = p->upper_filesystems;
 
-	if (!list || !*list)
-		return i == 0 ? &ul_upper_filesystems[0] : NULL;
-	for (size_t k = 0; k < i; k++)
+	for (size_t k = 0; list && k < i; k++)
 		if (!list[k])
 			return NULL;
-	return list[i] ? ul_upper_fs_find(list[i]) : NULL;
+	return list && list[i] ? ul_upper_fs_find(list[i]) : NULL;
 }
 
 /*

@@ -17,14 +17,14 @@ struct ul_upper_fs {
 	size_t label_max;      /* bytes */
 	const char *package;   /* of Debian: for a sentence */
 	uint32_t features_at;  /* bytes: the superblock's word of features, little-endian */
-	uint32_t casefold;     /* its bit that keeps overlayfs away; 0: there is none */
+	uint32_t casefold;     /* its bit that keeps overlayfs away; 0: there is no such bit */
 };
 
 /* Ended by name == NULL. */
 extern const struct ul_upper_fs ul_upper_filesystems[];
 const struct ul_upper_fs *ul_upper_fs_find(const char *name);
 
-/* The i-th that the policy permits, the first being the one that is made; NULL: there are no more. */
+/* The i-th that the policy permits, the first is the one that is made; NULL: there are no more. */
 const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_t i);
 
 /*

@@ -48,7 +48,7 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	const char *named = b->policy.remount_hook;
-	const char *hook = named && *named ? named : lower->remount_hook;
+	const char *hook = named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;

@@ -42,7 +42,7 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 	for (size_t i = first; i < all->n;) {
 		const struct ul_slot *slot = &all->at[i];
 
-		if (ul_judge_label(slot, name && *name ? name : NULL)) {
+		if (ul_judge_label(slot, name)) {
 			i++;
 			continue;
 		}
@@ -56,13 +56,12 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 /* dev_dir: where its partitions' devices are; NULL: it is a file. */
 static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, struct search *s, struct ul_error *err)
 {
-	static const char *const designators[] = {"usr", "root"};
 	size_t before = b->slots.n;
 	struct ul_error why = {0};
 
 	if (ul_names_has(&b->disks_done, disk))
 		return 0;
-	if (ul_slots_probe(disk, dev_dir, designators[b->policy.designator], &b->slots, &why) < 0) {
+	if (ul_slots_probe(disk, dev_dir, ul_designator_words[b->policy.designator], &b->slots, &why) < 0) {
 		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;
@@ -113,9 +112,9 @@ static int probe(struct ul_boot *b, struct search *s, struct ul_error *err)
 	int r = 0;
 
 	*s = (struct search){.told = s->broken.code};
-	if (b->policy.file && *b->policy.file)
+	if (b->policy.file)
 		return probe_files(b, s, err);
-	if (!b->policy.disks || !b->policy.disks[0])
+	if (!b->policy.disks)
 		return ul_devices_each_disk(b, probe_listed, &listed);
 	for (char **name = b->policy.disks; r == 0 && *name; name++) {
 		char disk[PATH_MAX];
@@ -133,15 +132,15 @@ static void describe_wanted(const struct ul_boot *b, char *buf, size_t size)
 	const char *name = b->policy.name;
 	char disks[200] = "a disk";
 
-	if (b->policy.file && *b->policy.file) {
+	if (b->policy.file) {
 		snprintf(buf, size, "%.100s on %.100s", b->policy.file, b->policy.file_device);
 		return;
 	}
-	if (b->policy.disks && b->policy.disks[0])
+	if (b->policy.disks)
 		snprintf(disks, sizeof(disks), "%s%s", b->policy.disks[0],
 			 b->policy.disks[1] ? " (or another that the policy names)" : "");
-	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name && *name ? " named " : "",
-		 name && *name ? name : "", b->policy.designator ? "root" : "usr");
+	snprintf(buf, size, "%s with a signed image%s%s in a %s partition", disks, name ? " named " : "",
+		 name ? name : "", ul_designator_words[b->policy.designator]);
 }
 
 /* The search is over: why there is no slot. */

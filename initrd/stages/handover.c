@@ -78,7 +78,7 @@ static void link_system(const struct ul_boot *b)
 static void write_environment(const struct ul_boot *b)
 {
 	const char *system = ul_boot_system(b);
-	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *init = b->policy.init;
 	ul_autofree char *path = ul_path_join(b->run_dir, "system.env");
 	ul_autobuffer struct ul_buffer text = {0};
 	int r = path ? ul_buffer_printf(&text, "UNDERLAY_SYSTEM=%s\nUNDERLAY_INIT=%s/%s\n", system, system, init)

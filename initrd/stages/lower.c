@@ -20,7 +20,7 @@
 #include "initrd/stages/stages.h"
 
 static int detect(const struct ul_lower *lower, const struct ul_demands *demands,
-		  const struct ul_lower_filesystem **ret, struct ul_error *err)
+		  const struct ul_judged_filesystem **ret, struct ul_error *err)
 {
 	ul_autoclose int fd = open(lower->device, O_RDONLY | O_CLOEXEC);
 
@@ -33,7 +33,7 @@ static int detect(const struct ul_lower *lower, const struct ul_demands *demands
 static int mount_lower(struct ul_boot *b, struct ul_lower *lower, const struct ul_demands *demands,
 		       struct ul_error *err)
 {
-	const struct ul_lower_filesystem *fs = NULL;
+	const struct ul_judged_filesystem *fs = NULL;
 	char path[PATH_MAX];
 	int r = detect(lower, demands, &fs, err);
 

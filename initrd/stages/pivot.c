@@ -110,7 +110,7 @@ static void restore_process(void)
 
 int ul_stage_pivot(struct ul_boot *b, struct ul_error *err)
 {
-	const char *name = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *name = b->policy.init;
 	char *const environment[] = {(char *)"HOME=/", (char *)"TERM=linux", NULL};
 	char init[PATH_MAX];
 	char *const arguments[] = {init, NULL};

@@ -18,7 +18,12 @@
 static const char reading_policy[] = "reading the policy";
 static const char reading_cmdline[] = "reading the kernel command line";
 
-static const enum ul_log_level levels[] = {UL_LOG_ERROR, UL_LOG_WARNING, UL_LOG_INFO, UL_LOG_DEBUG};
+static const enum ul_log_level levels[] = {
+	[UL_POLICY_LOG_ERROR] = UL_LOG_ERROR,
+	[UL_POLICY_LOG_WARNING] = UL_LOG_WARNING,
+	[UL_POLICY_LOG_INFO] = UL_LOG_INFO,
+	[UL_POLICY_LOG_DEBUG] = UL_LOG_DEBUG,
+};
 
 static void log_library_line(const char *line)
 {
@@ -66,6 +71,17 @@ static int read_cmdline(struct ul_boot *b, struct ul_error *err)
 	return r;
 }
 
+/* `initrd build` tells these too; a policy that came into an initramfs by another way is told of here only. */
+static int tell_idle(const struct ul_boot *b, struct ul_error *err)
+{
+	ul_autonames struct ul_names idle = {0};
+	int r = ul_policy_idle(&b->policy, &idle, err);
+
+	for (size_t i = 0; i < idle.n; i++)
+		ul_log(UL_LOG_INFO, "policy: %s", idle.at[i]);
+	return r;
+}
+
 int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 {
 	ul_autofree char *certs = ul_path_join(b->conf_dir, UL_PATH_CERTS);
@@ -93,7 +109,10 @@ int ul_stage_policy(struct ul_boot *b, struct ul_error *err)
 	ul_log_set_level(levels[b->policy.log_level]);
 	if (b->no_new_code)
 		ul_log(UL_LOG_DEBUG, "early: no writable memory becomes code");
-	ul_verity_set_log(b->policy.log_level == 3 ? log_library_line : NULL);
+	ul_verity_set_log(b->policy.log_level == UL_POLICY_LOG_DEBUG ? log_library_line : NULL);
+	r = tell_idle(b, err);
+	if (r < 0)
+		return r;
 	r = ul_trust_load_dir(AT_FDCWD, certs, &b->trust, err);
 	if (r < 0)
 		return r;

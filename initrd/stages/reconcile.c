@@ -90,10 +90,10 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		.upper_fd = b->upper.fd,
 		.upper_path = ul_boot_path(b, UL_PATH_UPPER, upper),
 		.lower = {.manifest = lower->manifest, .name = lower->info.name, .version = lower->info.version},
-		.refuse = p->vanished == 1,
-		.check_always = p->database_check == 1,
+		.refuse = p->vanished == UL_VANISHED_REFUSE,
+		.check_always = p->database_check == UL_DATABASE_CHECK_ALWAYS,
 		.quarantine_age = p->quarantine_age_us / 1000000,
-		.quarantine_size = p->quarantine_size,
+		.quarantine_size = p->quarantine_size_bytes,
 	};
 	int r;
 

@@ -59,8 +59,9 @@ int ul_stage_root(struct ul_boot *b, struct ul_error *err)
 		r = is_mount_point(b->root, &mounted);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "making the new root", b->root, NULL, -r);
-	if (b->policy.root_size)
-		snprintf(options, sizeof(options), "mode=0755,size=%llu", (unsigned long long)b->policy.root_size);
+	if (b->policy.root_size_bytes)
+		snprintf(options, sizeof(options), "mode=0755,size=%llu",
+			 (unsigned long long)b->policy.root_size_bytes);
 	if (!mounted && mount("tmpfs", b->root, "tmpfs", 0, options) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "mounting the new root's tmpfs", b->root, NULL, errno);
 	b->root_is_ours = !mounted;

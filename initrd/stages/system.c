@@ -108,7 +108,7 @@ static int check_valid(struct ul_boot *b, const char *path, struct ul_error *err
 
 static int choose(struct ul_boot *b, char path[PATH_MAX], struct ul_error *err)
 {
-	const char *init = b->policy.init && *b->policy.init ? b->policy.init : "init";
+	const char *init = b->policy.init;
 	ul_autoclose int root_fd = open(b->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 

@@ -110,7 +110,7 @@ int ul_stage_upper(struct ul_boot *b, struct ul_error *err)
 
 	if (b->upper.mounted)
 		return 0;
-	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : ul_upper_open_tmpfs(b, p->upper_size, err);
+	r = p->upper_type == UL_UPPER_DISK ? open_disk(b, err) : ul_upper_open_tmpfs(b, p->upper_size_bytes, err);
 	if (r < 0 && p->upper_type == UL_UPPER_DISK && p->upper_missing == UL_UPPER_MISSING_TMPFS)
 		r = ul_upper_fall_back(b, err);
 	if (r == 0)

@@ -79,7 +79,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	const struct ul_policy *p = &b->policy;
 	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
-	bool by_kernel = p->verify_mode == UL_VERIFY_KERNEL || p->verify_mode == UL_VERIFY_BOTH;
+	bool by_kernel = p->verify_mode == UL_POLICY_KERNEL || p->verify_mode == UL_POLICY_BOTH;
 	struct ul_verity_want want = {
 		.slot = &lower->slot,
 		.seal = &lower->seal,

@@ -85,7 +85,6 @@ static int check_result(int fd, const char *device, const struct ul_upper_fs *fs
 static int run_mkfs(const char *device, const struct ul_policy *p, const struct ul_upper_fs *fs, const char *uuid,
 		    uint64_t size, struct ul_error *err)
 {
-	const char *label = p->upper_label && *p->upper_label ? p->upper_label : UL_UPPER_LABEL;
 	const char *args[UL_UPPER_ARGS];
 	char program[PATH_MAX], buf[96];
 	int r;
@@ -93,7 +92,7 @@ static int run_mkfs(const char *device, const struct ul_policy *p, const struct 
 	if (!ul_find_program(fs->mkfs, program))
 		return ul_error_set(err, UL_E_UPPER, what, fs->mkfs, "Build the initramfs with this policy.",
 				    "the initramfs does not have the program");
-	ul_upper_mkfs_args(fs, program, device, label, uuid, size, buf, args);
+	ul_upper_mkfs_args(fs, program, device, p->upper_label, uuid, size, buf, args);
 	ul_log(UL_LOG_INFO, "upper: making %s on %s, %.1f MB", fs->name, device, (double)size / 1e6);
 	r = ul_run(args, what, NULL, NULL, err);
 	if (r < 0 && err) {
@@ -111,7 +110,7 @@ int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const
 {
 	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
 	uint64_t room = ul_upper_marker_offset(found->size) - UL_UPPER_EDGE;
-	uint64_t size = p->upper_size ? p->upper_size & ~(uint64_t)(UL_UPPER_EDGE - 1) : room;
+	uint64_t size = p->upper_size_bytes ? p->upper_size_bytes & ~(uint64_t)(UL_UPPER_EDGE - 1) : room;
 	char uuid[UL_UPPER_UUID];
 	int r;
 

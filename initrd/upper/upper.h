@@ -23,7 +23,6 @@
 #include "initrd/policy/upper_fs.h"
 #include "initrd/policy/upper_name.h"
 
-#define UL_UPPER_LABEL    "nix-upper" /* of a filesystem that is made, where the policy gives none */
 #define UL_UPPER_EDGE     (1u << 20)  /* bytes: at both ends of a device that must be blank */
 #define UL_UPPER_SIZE_MIN (16u << 20) /* bytes of a device that a filesystem is made on */
 

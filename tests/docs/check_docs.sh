@@ -1,64 +1,104 @@
 #!/usr/bin/env bash
 # Help, manual pages, configuration and code say the same. Prints TAP.
 #
-#   tests/docs/check_docs.sh        (from the top; build/underlay exists)
+#   tests/docs/check_docs.sh        (from the top; build/underlay and build/tests/tools/policy_rows exist)
 set -u
 underlay=${UNDERLAY:-build/underlay}
+rows=${POLICY_ROWS:-build/tests/tools/policy_rows}
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 check() { tap_is "$1" "$3" "$2"; } # NAME EXPECTED ACTUAL
 
-# Long options that a text names, sorted.
-options() { grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
-
-# The part of a manual page that describes one subcommand: from its .Ss or .Sh line to the next one.
-page_section() { # PAGE SUBCOMMAND
-	awk -v name="$2" '/^\.S[sh] / { on = ($0 == ".Ss " name) } on' "$1"
+# The commands' tables, as the command itself tells them: a line for each spelling of an option, with its argument in small
+# letters ("-o image", "--fec[=roots]", "--format erofs|squashfs"), and one for each positional argument.
+tables=$("$underlay" completion json)
+commands() { jq -r '.commands[] | "\(.page) \(.group // "") \(.name)" | gsub("  "; " - ")' <<<"$tables"; }
+of_command() { # GROUP NAME FILTER
+	jq -r --arg group "${1#-}" --arg name "$2" \
+		'.commands[] | select((.group // "") == $group and .name == $name) | .options[] | '"$3" <<<"$tables" |
+		tr '[:upper:]' '[:lower:]' | sort
 }
+options='select(.name) | (if .argument == null then "" elif .bare then "[=\(.argument)]" else " \(.argument)" end) as $value |
+	(if .letter then ["-\(.letter)"] else [] end) + ["--\(.name)"] | .[] + $value'
+arguments='select(.name | not) | .argument'
 
-# mdoc writes --option as ".Fl -option".
-page_options() { grep -oE 'Fl -[a-z][a-z0-9-]+' | sed 's/Fl /-/' | grep -v '^--help$' | sort -u; }
+# What the page says in the section of a subcommand: its items, each spelling with its argument on a line.
+page_options() { # PAGE SECTION
+	mandoc -Tascii -Owidth=400 "$1" | col -bx |
+		awk -v name="$2" '/^ ? ? ?[^ ]/ { on = ($0 ~ "^ *(" name ")$") } on && /^     -/ { sub(/^ */, ""); sub(/  .*/, ""); print }' |
+		sed 's/, -/\n-/g; s/ | /|/g' | tr '[:upper:]' '[:lower:]' | sort -u
+}
+page_synopsis() { mandoc -Tascii -Owidth=400 "$1" | col -bx | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' | grep -w -- "$2" | head -n 1; }
 
-"$underlay" --help | awk '$1 == "underlay" { print $2, $3 }' >build/commands.txt
-while read -r group name; do
-	usage=$("$underlay" "$group" --help 2>/dev/null | head -n 1)
-	page=cli/man/underlay-$group.1
-	case $group in
-	timeline) page=cli/man/underlay-status.1 ;;
-	completion | mark-clean) page=cli/man/underlay.1 ;;
-	esac
-	case " $("$underlay" completion bash | grep -oE "\"2 $group \"\*\) words='[^']*'" | cut -d"'" -f2) " in
-	*" $name "*)
-		usage=$("$underlay" "$group" "$name" --help | head -n 1)
-		check "$page describes the options of underlay $group $name" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$name" | page_options)"
-		;;
-	*)
-		check "$page describes the options of underlay $group" \
-			"$(options <<<"$usage")" "$(page_section "$page" "$group" | page_options)"
-		;;
-	esac
-done <build/commands.txt
-
-# What getopt_long takes is what the usage texts promise.
-for file in cli/*.c; do
-	taken=$(grep -oE '\{"[a-z][a-z0-9-]+", *(no|required|optional)_argument' "$file" | cut -d'"' -f2 |
-		sed 's/^/--/' | grep -vx -e --output -e --jobs | sort -u) # long names of -o, -j
-	[ -n "$taken" ] || continue
-	missing=$(comm -23 <(echo "$taken") <(cat cli/*.c | options))
-	check "every option that $file takes stands in a usage text" "" "$missing"
+while read -r name group command; do
+	page=cli/man/$name.1
+	[ "$group" = - ] && shown="underlay $command" || shown="underlay $group $command"
+	check "$page describes the options of $shown, with their arguments and words" \
+		"$(of_command "$group" "$command" "$options")" "$(page_options "$page" "$command")"
+	missing=
+	for argument in $(of_command "$group" "$command" "$arguments"); do
+		page_synopsis "$page" "$command" | sed 's/ | /|/g' | grep -qF -- "$argument" || missing+="$argument "
+	done
+	check "$page has the arguments of $shown in its synopsis" "" "$missing"
+done < <(commands)
+for page in cli/man/*.1; do
+	check "$page tells exit statuses and examples" "EXIT STATUS EXAMPLES" \
+		"$(grep -xE '\.Sh (EXIT STATUS|EXAMPLES)' "$page" | cut -c5- | paste -sd' ')"
 done
 
-# Settings, kernel parameters and failure codes.
-table_rows() { tr -d '\n\t' <initrd/policy/table.c | grep -oE 'ROW\("[a-z]+", "[a-z-]+"' | cut -d'"' -f2,4 | tr '"' ' ' | sort; }
-check "underlay.conf(5) describes every setting" "$(table_rows)" \
-	"$(awk '/^\.Ss \[/ { section = substr($2, 2, length($2) - 2) } /^\.It Cm / { print section, $3 }' \
-		initrd/man/underlay.conf.5 | sort)"
-# Name, rule, setting and reason of each row of ul_params, a line each, as the page has them.
+# Settings, kernel parameters and failure codes. What the rows say comes from policy_rows, a line each.
+page=initrd/man/underlay.conf.5
+check "underlay.conf(5) has kind, choices, default, range and needs of every setting" "$("$rows" heads)" \
+	"$(awk '/^\.Ss \[/ { section = $2 } /^\.Sh EXAMPLES/ { exit }
+		section && /^\.It Cm / { print section } section && /^\.(It Cm|Em (Default|Range|Needs|Or) :) /' $page)"
+# The plain text after each .It line, as far as the reason is long.
+page_reasons() {
+	awk -F'\t' '
+		function flush() { if (key) print section, key ": " substr(text, 1, length(why[section, key]) + 1); key = "" }
+		NR == FNR { why[$1, $2] = $4; next }
+		/^\.Ss \[/ { flush(); section = substr($0, 6, length($0) - 6) }
+		/^\.Sh EXAMPLES/ { flush(); exit }
+		section && /^\.It Cm / { flush(); split($0, words, " "); key = words[3]; text = ""; ended = 0; next }
+		/^\./ { ended = 1 }
+		key && !ended { text = text (text ? " " : "") $0 }
+		END { flush() }
+	' <("$rows" settings) $page
+}
+check "underlay.conf(5) gives the reason of every setting" \
+	"$("$rows" settings | awk -F'\t' '{ print $1, $2 ": " toupper(substr($4, 1, 1)) substr($4, 2) "." }')" "$(page_reasons)"
+
+# A field without a row would be what it is at zero for ever.
+check "every setting in struct ul_policy has a row, and the other way round" \
+	"$(awk '/^struct ul_policy \{/ { on = 1; next } /What ul_policy_apply and/ { exit } on { sub(/;.*/, ""); print $NF }' \
+		initrd/policy/policy.h | tr -d '*' | grep -v '^$' | sort)" "$("$rows" settings | cut -f3 | sort)"
+
+# Whoever reads a field says policy.FIELD, or p->FIELD where p is the policy. Two are for the policy's own code.
+unread() {
+	local field readers by_p
+	readers=$(git ls-files 'initrd/*.c' | grep -v '^initrd/policy/')
+	# shellcheck disable=SC2086
+	by_p=$(grep -lE 'struct ul_policy \*p\b' $readers)
+	while IFS=$'\t' read -r _ _ field _; do
+		# shellcheck disable=SC2086
+		case $field in
+		root_hash | allow) grep -qE "\bp->$field\b" initrd/policy/policy.c ;;
+		*) grep -qE "\bpolicy(\.|->)$field\b" $readers || grep -qE "\bp->$field\b" $by_p ;;
+		esac || echo "$field"
+	done < <("$rows" settings)
+}
+check "somebody reads every setting" "" "$(unread)"
+
+# The fuzzers know every word: of sections and parameters no other; values may be more.
+check "tests/fuzz/fuzz_config.dict has every word of the settings" "" \
+	"$(comm -23 <("$rows" words | sort -u) <(sort -u tests/fuzz/fuzz_config.dict))"
+check "tests/fuzz/fuzz_config.dict has no other sections and keys" "" \
+	"$(grep -E '\\x0a"$| = "$' tests/fuzz/fuzz_config.dict | grep -vxF '"\x0a"' | sort | comm -23 - <("$rows" words | sort -u))"
+check "tests/fuzz/fuzz_cmdline.dict has every parameter and no other" "$("$rows" names | sort)" \
+	"$(grep '="$' tests/fuzz/fuzz_cmdline.dict | sort)"
+
+# Name, rule, setting and reason of each parameter, as the page has them.
 param_rows() {
-	tr -d '\n\t' <initrd/policy/table.c | sed 's/.*ul_params\[\] = {//; s/" *"//g' |
-		grep -oE '\{"[A-Za-z_.*-]+", UL_PARAM_[A-Z]+,( *("[a-z-]+"|NULL)){1},( *("[a-z-]+"|NULL)){1}, *"[^"]+"\}' |
-		sed -E 's/^\{"([^"]+)", UL_PARAM_([A-Z]+), *("([a-z-]+)"|NULL), *("([a-z-]+)"|NULL), *"([^"]+)"\}$/\1 \2 [\4] \6: \7/; s/ \[\] : / /'
+	"$rows" parameters | awk -F'\t' '{ print $1, $2, ($3 ? "[" $3 "] " $4 ": " : "") $5 }'
 }
 page_params() {
 	awk '

@@ -9,7 +9,6 @@
 
 #include "initrd/policy/policy.h"
 #include "tests/fuzz/fuzz.h"
-#include "verity/open/open.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 65536, .per_byte = 64};
 
@@ -27,8 +26,9 @@ void fuzz_one(const uint8_t *data, size_t size)
 		abort();
 	if (ul_cmdline_parse((const char *)data, size, &c, &err) == 0)
 		(void)ul_policy_apply(&p, &c, &err);
-	if (p.verify_mode != UL_VERIFY_USER || p.descriptor != 0 || p.rollback_min < 5 || p.action == UL_FAIL_SHELL ||
-	    p.designator != 0 || p.filesystems || p.system)
+	if (p.verify_mode != UL_POLICY_USER || p.descriptor != UL_REQUIRED || p.rollback_min < 5 ||
+	    p.action == UL_FAIL_SHELL || p.designator != UL_DESIGNATOR_USR || strcmp(p.filesystems[0], "erofs") != 0 ||
+	    strcmp(p.filesystems[1], "squashfs") != 0 || p.filesystems[2] || p.system)
 		abort();
 	ul_cmdline_free(&c);
 	ul_policy_free(&p);

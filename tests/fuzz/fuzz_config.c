@@ -20,7 +20,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 	if (r == 0 && (p.timeout_us == 0 || p.action > UL_FAIL_SHELL || p.verify_mode > UL_POLICY_INSECURE))
 		abort();
 	/* The word that permits it, and what it permits. */
-	if (r == 0 && (p.verify_mode == UL_POLICY_INSECURE) != (p.lower_share && *p.lower_share))
+	if (r == 0 && (p.verify_mode == UL_POLICY_INSECURE) != (p.lower_share != NULL))
 		abort();
 	if (r < 0 && (err.code != UL_E_CONFIG || !err.why[0]) && err.code != UL_E_MEMORY)
 		abort();

@@ -97,7 +97,7 @@ report $? "one flipped bit of the area: image verify says so, with status 1"
 
 for bad in 1 25 x ""; do
 	build "$dir/refused" 1.0 "--fec=$bad"
-	[ $? -eq 2 ] && grep -q -- '--fec takes 2 to 24 roots' "$dir/out" && [ ! -e "$dir/refused" ]
+	[ $? -eq 2 ] && grep -q -- 'is not a number from 2 to 24' "$dir/out" && [ ! -e "$dir/refused" ]
 	report $? "refused: --fec=$bad"
 done
 tap_end

@@ -294,7 +294,7 @@ refused "a level that does not exist" 2 "lz4hc[,0..12]" build "$tmp/refused.img"
 	--compression lz4hc,77
 refused "a compression that the installed tool lacks" 3 "the installed mkfs.erofs does not have it" \
 	build "$tmp/refused.img" "$tmp/store" --compression zstd
-refused "an unknown format" 2 "erofs squashfs" build "$tmp/refused.img" "$tmp/store" --format ext4
+refused "an unknown format" 2 "is not erofs or squashfs" build "$tmp/refused.img" "$tmp/store" --format ext4
 refused "a version that no label can carry" 2 "room for 36" build "$tmp/refused.img" "$tmp/store" \
 	--version 1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16
 refused "a name with an underscore" 2 "not a valid image name" build "$tmp/refused.img" "$tmp/store" \

@@ -91,7 +91,7 @@ cp "$tmp/BAD.host" "$tmp/twin.host" && attach_device "$tmp/twin.host"
 on=LABEL=BAD policy /real/demo_1.2.img
 go_refused "two devices of one name" 13 'device: .*LABEL=BAD: 2 devices have this name'
 lines=("[image]" "file = /x.img")
-go_refused "a file without its device" 10 'policy: reading \[image\]: .*neither file nor file-device'
+go_refused "a file without its device" 10 'policy: reading \[image\]: .*file is set, and file-device is not'
 policy /x.img "disks = vda"
 go_refused "a file and disks" 10 'policy: reading \[image\]: .*on a disk or in a file, not both'
 on=relative policy /x.img

@@ -141,6 +141,11 @@ tap_is "no mkfs where nothing is formatted" "$(ls "$work/upper/sbin")" e2fsck
 refused "module absent" 3 'no_such_module: .* has it neither as a module nor in modules.builtin; it is needed' \
 	--modules-dir "$modules" --module no_such_module
 printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
+# A setting that nothing looks at is told of, and is no failure.
+printf '[upper]\nlabel = mine\n' >"$work/idle.conf"
+tap_is "a setting without effect" "$(build -o "$work/idle.img" --config "$work/idle.conf" --no-modules 2>&1 >"$work/said")" \
+	"underlay: notice: $work/idle.conf: [upper] label has no effect: it needs [upper] type = disk."
+
 # What mounts the directory that a host shares; only a policy that says so has one.
 printf '[verify]\nmode = insecure\n[lower]\nshare = virtiofs:store\n' >"$work/share.conf"
 tap "a policy with a shared directory" build -o "$work/share.img" --config "$work/share.conf" \
@@ -148,7 +153,7 @@ tap "a policy with a shared directory" build -o "$work/share.img" --config "$wor
 build -o "$work/share.img" --config "$work/share.conf" --modules-dir "$(cache_modules 6.1)" --json >"$work/share.json" 2>"$work/said"
 tap "and says that nothing is verified" said '^underlay: warning: .*/share.img verifies nothing of what it starts'
 tap_is "its modules are there, and not loaded by every boot" \
-	"$(jq -c '[.insecure, (.modules | contains(["virtiofs", "fuse"])), (.modules_always | contains(["virtiofs"]))]' "$work/share.json")" \
+	"$(jq -c '[.insecure, (.modules | contains(["virtiofs", "fuse"])), (.modulesAlways | contains(["virtiofs"]))]' "$work/share.json")" \
 	'[true,true,false]'
 printf '[verify]\nmode = insecure\n[lower]\nshare = 9p:store\n' >"$work/share.conf"
 refused "9p in a kernel without it" 3 "9p.*needed because the policy's \[lower\] share is mounted by it" \
@@ -171,7 +176,7 @@ refused "no tree of modules" 1 'modules.builtin' --modules-dir "$work/bare"
 refused "two files at one path" 3 '/etc/underlay/underlay.conf is taken by' --no-modules --config "$work/underlay.conf" \
 	--add "$work/list:/etc/underlay/underlay.conf"
 refused "a path that leaves the initramfs" 2 'Give an absolute path' --no-modules --add "$work/list:/../etc/passwd"
-refused "neither tree nor --no-modules" 2 'give either --modules-dir' --config "$work/underlay.conf"
+refused "neither tree nor --no-modules" 2 'modules-dir or --no-modules is missing' --config "$work/underlay.conf"
 refused "an unknown level" 2 'from 1 to 22' --no-modules --compress zstd,23
 refused "an init that is a script" 1 'it is not a program' --no-modules --init "$0"
 tap_end

@@ -56,7 +56,7 @@ against_kernel() {
 	contents "$dir/data" >"$dir/whole"
 	for block; do
 		"$underlay" image locate --json "$image" "$block" >"$dir/rows" || return 1
-		[ "$(jq -r '[.[].kind] | unique | join(",")' "$dir/rows")" = file ] || continue
+		[ "$(jq -r '[.places[].kind] | unique | join(",")' "$dir/rows")" = file ] || continue
 		tried=$((tried + 1))
 		cp "$dir/data" "$dir/data.$block"
 		head -c 4096 /dev/zero | tr '\0' '\245' |
@@ -64,7 +64,7 @@ against_kernel() {
 		contents "$dir/data.$block" >"$dir/spoilt"
 		rm "$dir/data.$block"
 		diff <(comm -23 "$dir/whole" "$dir/spoilt" | sed 's/^[^ ]*  /\//' | sort) \
-			<(jq -r '.[].path' "$dir/rows" | sort -u) >"$dir/out" || {
+			<(jq -r '.places[].path' "$dir/rows" | sort -u) >"$dir/out" || {
 			sed "s/^/block $block: /" "$dir/out"
 			wrong=$((wrong + 1))
 		}
@@ -81,8 +81,8 @@ inodes() {
 	mount -o loop,ro "$dir/data" "$dir/mnt" || return 1
 	while read -r number path; do
 		locate --json "$2" --data-offset $((number * 32)) || missing=$((missing + 1))
-		jq -e --arg path "/$path" '[.[] | .path == $path] | any' "$dir/out" >/dev/null ||
-			[ "$(jq length "$dir/out")" -ge 16 ] || missing=$((missing + 1))
+		jq -e --arg path "/$path" '[.places[] | .path == $path] | any' "$dir/out" >/dev/null ||
+			[ "$(jq '.places | length' "$dir/out")" -ge 16 ] || missing=$((missing + 1))
 	done < <(cd "$dir/mnt" && find . -path './nix/store/*' -printf '%i %P\n' | shuf -n 40 --random-source=/dev/zero)
 	umount "$dir/mnt"
 	[ "$missing" -eq 0 ]
@@ -145,7 +145,7 @@ locate "$dir/t" --damaged
 [ $? -eq 1 ] && [ "$(sed 's/:.*//' "$dir/out" | uniq | tr '\n' ,)" = "hash block 3,data block 11,data block 700,data block 1234," ]
 report $? "every damaged block is found, of data and tree"
 "$underlay" image locate "$dir/t" --damaged --json >"$dir/out"
-jq -e '[.[] | select(.unit == "data block" and .number == 700)][0] | .storePath and .path and .fileEnd > .fileStart' "$dir/out" >"$dir/jq"
+jq -e '[.places[] | select(.unit == "data block" and .number == 700)][0] | .storePath and .path and .fileEnd > .fileStart' "$dir/out" >"$dir/jq"
 report $? "--json has store path, path and bytes"
 
 # ---- refusals ----
@@ -158,9 +158,9 @@ refused() { # NAME STATUS WORDS ARGUMENT...
 	report $? "refused: $name"
 }
 refused "a block behind the end" 1 "there is no data block 99999999" "$image" 99999999
-refused "no number" 2 "a number, or two with a dash between them, is wanted" "$image" 12x
-refused "a range backwards" 2 "is wanted" "$image" 9-3
-refused "no block" 2 "a block is wanted" "$image"
+refused "no number" 2 "is not a number, or two in order with a dash between them" "$image" 12x
+refused "a range backwards" 2 "two in order" "$image" 9-3
+refused "no block" 2 "NUMBER[-NUMBER] or --damaged is missing" "$image"
 refused "no image" 1 "it has no partition table" "$dir/registration" 1
 zero "$dir/t" $(($(start_of "$image" data) + 1024)) 128
 refused "no filesystem" 1 "the filesystem is unknown" "$dir/t" 5

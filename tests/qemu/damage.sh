@@ -141,7 +141,7 @@ acts() { # MODE END
 
 # Damage that the boot does not meet, in a running system: status names it.
 seen=$("$underlay" image locate --json "$sealed" $((blocks / 2))-$((blocks / 2 + 200)) |
-	jq -r '[.[] | select(.kind == "file" and (.path | test("/bin/") | not))][0] | "\(.number) \(.path)"')
+	jq -r '[.places[] | select(.kind == "file" and (.path | test("/bin/") | not))][0] | "\(.number) \(.path)"')
 running=$(copy_image running) && spoil "$running" ${seen% *} $((${seen% *} + rounds)) $((${seen% *} + 2 * rounds))
 later() {
 	boot later $kernel "$running" "appliance.scenario=damage damage.read=${seen#* /}" "${attach[@]}"

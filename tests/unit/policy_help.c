@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -42,4 +43,46 @@ void policy_dump(const struct ul_policy *p, char *buf, size_t size)
 	at += (size_t)snprintf(buf + at, size - at, "pin=%zu trusted=%d init=%s", p->pinned_len, p->pin_trusted,
 			       p->wanted_init ? p->wanted_init : "-");
 	assert_true(at < size);
+}
+
+const char *policy_other_value(const struct ul_config_key *key)
+{
+	switch (key->kind) {
+	case UL_CONFIG_BOOL:
+		return strcmp(key->def, "yes") != 0 ? "yes" : "no";
+	case UL_CONFIG_UINT:
+		return strcmp(key->def, "7") != 0 ? "7" : "8";
+	case UL_CONFIG_SIZE:
+		return strcmp(key->def, "7M") != 0 ? "7M" : "8M";
+	case UL_CONFIG_DURATION:
+		return strcmp(key->def, "77s") != 0 ? "77s" : "78s";
+	case UL_CONFIG_ENUM:
+	case UL_CONFIG_LIST:
+		for (size_t i = 0; key->choices && key->choices[i]; i++)
+			if (strcmp(key->choices[i], key->def) != 0)
+				return key->choices[i];
+		return "something";
+	case UL_CONFIG_STRING:
+		break;
+	}
+	return !strcmp(key->key, "root-hash") ? HASH_A : "/something";
+}
+
+void policy_append(char *text, size_t size, const struct ul_config_key *key, const char *value)
+{
+	size_t at = strlen(text);
+
+	assert_true((size_t)snprintf(text + at, size - at, "[%s]\n%s = %s\n", key->section, key->key, value) <
+		    size - at);
+}
+
+int policy_apply(struct ul_policy *p, const char *cmdline, struct ul_error *err)
+{
+	struct ul_cmdline c = {0};
+	int r;
+
+	assert_int_equal(ul_cmdline_parse(cmdline, strlen(cmdline), &c, err), 0);
+	r = ul_policy_apply(p, &c, err);
+	ul_cmdline_free(&c);
+	return r;
 }

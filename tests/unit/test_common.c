@@ -71,24 +71,128 @@ static void codes_are_stable(void **state)
 }
 
 struct sample {
-	char *text;
+	char *text, *named;
 	bool flag;
 	uint64_t number, size, time;
 	unsigned int choice;
-	char **list;
+	char **list, **few;
 };
 
 static const char *const colours[] = {"red", "green", NULL};
+#define FIELD(f) .offset = offsetof(struct sample, f), .field = #f
 static const struct ul_config_key keys[] = {
-	{"a", "text", UL_CONFIG_STRING, offsetof(struct sample, text), NULL, 0, 0, ""},
-	{"a", "flag", UL_CONFIG_BOOL, offsetof(struct sample, flag), NULL, 0, 0, ""},
-	{"a", "number", UL_CONFIG_UINT, offsetof(struct sample, number), NULL, 2, 9, ""},
-	{"b", "size", UL_CONFIG_SIZE, offsetof(struct sample, size), NULL, 0, 0, ""},
-	{"b", "time", UL_CONFIG_DURATION, offsetof(struct sample, time), NULL, 0, 0, ""},
-	{"b", "choice", UL_CONFIG_ENUM, offsetof(struct sample, choice), colours, 0, 0, ""},
-	{"b", "list", UL_CONFIG_LIST, offsetof(struct sample, list), NULL, 0, 0, ""},
-	{NULL, NULL, 0, 0, NULL, 0, 0, NULL},
+	{"a", "text", UL_CONFIG_STRING, FIELD(text)},
+	{"a", "named", UL_CONFIG_STRING, FIELD(named), .def = "none"},
+	{"a", "flag", UL_CONFIG_BOOL, FIELD(flag), .def = "on"},
+	{"a", "number", UL_CONFIG_UINT, FIELD(number), .def = "3", .min = 2, .max = 9},
+	{"b", "size", UL_CONFIG_SIZE, FIELD(size), .def = "1M"},
+	{"b", "time", UL_CONFIG_DURATION, FIELD(time), .def = "2", .max = 3600000000},
+	{"b", "choice", UL_CONFIG_ENUM, FIELD(choice), .def = "green", .choices = colours},
+	{"b", "list", UL_CONFIG_LIST, FIELD(list)},
+	{"b", "few", UL_CONFIG_LIST, FIELD(few), .def = "green red", .choices = colours},
+	{.key = NULL},
 };
+
+static int read_sample(struct sample *s, const char *text, struct ul_error *err)
+{
+	*s = (struct sample){0};
+	assert_int_equal(ul_config_init(keys, s, err), 0);
+	return ul_config_parse(keys, text, strlen(text), "f", s, err);
+}
+
+static void config_has_defaults(void **state)
+{
+	struct sample s;
+	struct ul_error err;
+
+	(void)state;
+	assert_int_equal(read_sample(&s, "", &err), 0);
+	assert_null(s.text);
+	assert_null(s.list);
+	assert_string_equal(s.named, "none");
+	assert_true(s.flag);
+	assert_int_equal(s.number, 3);
+	assert_int_equal(s.size, 1 << 20);
+	assert_int_equal(s.time, 2000000);
+	assert_int_equal(s.choice, 1);
+	assert_string_equal(s.few[1], "red");
+	assert_true(ul_config_complete(keys, &s));
+	free(s.named);
+	s.named = NULL;
+	assert_false(ul_config_complete(keys, &s));
+	ul_config_free(keys, &s);
+}
+
+/* An empty text or list is as if it were not given; a list's words take the place of its default. */
+static void config_takes_empty_for_unset(void **state)
+{
+	struct sample s;
+	struct ul_error err;
+
+	(void)state;
+	assert_int_equal(read_sample(&s, "[a]\ntext =\nnamed =\n[b]\nlist =\nfew =\n", &err), 0);
+	assert_null(s.text);
+	assert_null(s.list);
+	assert_string_equal(s.named, "none");
+	assert_string_equal(s.few[0], "green");
+	assert_int_equal(ul_config_set(&keys[0], "x", "here", &s, &err), 0);
+	assert_string_equal(s.text, "x");
+	assert_int_equal(ul_config_set(&keys[0], "", "here", &s, &err), 0);
+	assert_null(s.text);
+	ul_config_free(keys, &s);
+	assert_int_equal(read_sample(&s, "[b]\nfew =\nfew = red\nfew =\nfew = green\n", &err), 0);
+	assert_string_equal(s.few[0], "red");
+	assert_string_equal(s.few[1], "green");
+	assert_null(s.few[2]);
+	ul_config_free(keys, &s);
+}
+
+static void config_compares(void **state)
+{
+	static const struct ul_config_need red = {"b", "choice", UL_CONFIG_IS(0)},
+					   green = {"b", "choice", UL_CONFIG_IS(1)};
+	struct sample a, b;
+	struct ul_error err;
+
+	(void)state;
+	assert_int_equal(read_sample(&a, "", &err), 0);
+	assert_int_equal(read_sample(&b, "", &err), 0);
+	for (const struct ul_config_key *key = keys; key->key; key++)
+		assert_true(ul_config_same(key, &a, &b));
+	assert_false(ul_config_meets(keys, &red, &a));
+	assert_true(ul_config_meets(keys, &green, &a));
+	ul_config_free(keys, &b);
+	assert_int_equal(read_sample(&b,
+				     "[a]\ntext = x\nnamed = y\nflag = no\nnumber = 4\n"
+				     "[b]\nsize = 2\ntime = 3\nchoice = red\nlist = x\nfew = green\n",
+				     &err),
+			 0);
+	for (const struct ul_config_key *key = keys; key->key; key++)
+		assert_false(ul_config_same(key, &a, &b));
+	ul_config_free(keys, &a);
+	ul_config_free(keys, &b);
+}
+
+static void config_writes_numbers(void **state)
+{
+	char text[32];
+
+	(void)state;
+	ul_config_number_text(UL_CONFIG_DURATION, 1, text);
+	assert_string_equal(text, "1us");
+	ul_config_number_text(UL_CONFIG_DURATION, 90000000, text);
+	assert_string_equal(text, "90s");
+	ul_config_number_text(UL_CONFIG_DURATION, 3600000000, text);
+	assert_string_equal(text, "1h");
+	ul_config_number_text(UL_CONFIG_SIZE, 3 << 19, text);
+	assert_string_equal(text, "1536K");
+	ul_config_number_text(UL_CONFIG_SIZE, 1000, text);
+	assert_string_equal(text, "1000");
+	ul_config_number_text(UL_CONFIG_SIZE, 0, text);
+	assert_string_equal(text, "0");
+	ul_config_number_text(UL_CONFIG_UINT, 1024, text);
+	assert_string_equal(text, "1024");
+}
 
 static void config_reads_every_kind(void **state)
 {
@@ -122,6 +226,8 @@ static void config_refuses(void **state)
 		{"[a]\ntext = 1\ntext = 2\n", "f:3", "the setting is given twice"},
 		{"[a]\nflag = maybe\n", "f:2", "\"maybe\" is not yes or no"},
 		{"[a]\nnumber = 1\n", "f:2", "\"1\" is not between 2 and 9"},
+		{"[b]\ntime = 2h\n", "f:2", "\"2h\" is not between 0 and 1h"},
+		{"[b]\nfew = red blue\n", "f:2", "\"blue\" is not one of red, green"},
 		{"[a]\nnumber = -3\n", "f:2", "\"-3\" is not a whole number such as 3"},
 		{"[a]\nnumber = 99999999999999999999\n", "f:2",
 		 "\"99999999999999999999\" is not a whole number such as 3"},
@@ -378,6 +484,10 @@ int main(void)
 		cmocka_unit_test(sentence_has_one_form),
 		cmocka_unit_test(sentence_escapes),
 		cmocka_unit_test(codes_are_stable),
+		cmocka_unit_test(config_has_defaults),
+		cmocka_unit_test(config_takes_empty_for_unset),
+		cmocka_unit_test(config_compares),
+		cmocka_unit_test(config_writes_numbers),
 		cmocka_unit_test(config_reads_every_kind),
 		cmocka_unit_test(config_refuses),
 		cmocka_unit_test(config_refuses_odd_bytes),

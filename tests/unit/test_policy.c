@@ -11,10 +11,6 @@
 
 #include "initrd/policy/policy.h"
 #include "tests/unit/policy_help.h"
-#include "verity/open/open.h"
-
-#define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 static struct ul_error err;
 
@@ -26,51 +22,18 @@ static int read_policy(struct ul_policy *p, const char *text)
 
 static int apply(struct ul_policy *p, const char *text)
 {
-	struct ul_cmdline c = {0};
-	int r;
-
-	assert_int_equal(ul_cmdline_parse(text, strlen(text), &c, &err), 0);
-	r = ul_policy_apply(p, &c, &err);
-	ul_cmdline_free(&c);
-	return r;
-}
-
-/* A value that the row's setting takes and that is not its default. */
-static const char *value_for(const struct ul_param *row)
-{
-	if (!row->key)
-		return "0";
-	if (!strcmp(row->key, "root-hash"))
-		return HASH_A;
-	if (!strcmp(row->key, "rollback-min") || !strcmp(row->key, "size"))
-		return "7";
-	if (!strcmp(row->key, "timeout") || !strcmp(row->key, "delay"))
-		return "77s";
-	if (!strcmp(row->section, "verify") && !strcmp(row->key, "mode"))
-		return "pinned";
-	if (!strcmp(row->key, "mode"))
-		return "rebuild";
-	if (!strcmp(row->key, "descriptor"))
-		return "optional";
-	if (!strcmp(row->key, "corruption") || !strcmp(row->key, "read-error"))
-		return "panic";
-	if (!strcmp(row->key, "designator"))
-		return "root";
-	if (!strcmp(row->key, "action"))
-		return "halt";
-	if (!strcmp(row->key, "level"))
-		return "debug";
-	return "/something";
+	return policy_apply(p, text, &err);
 }
 
 static void parameter(const struct ul_param *row, char *buf, size_t size)
 {
+	const struct ul_config_key *key = row->key ? ul_config_find(ul_policy_keys, row->section, row->key) : NULL;
 	size_t len = strlen(row->name);
 
 	if (row->name[len - 1] == '*')
 		snprintf(buf, size, "%.*sanything=1", (int)len - 1, row->name);
 	else
-		snprintf(buf, size, "%s=%s", row->name, value_for(row));
+		snprintf(buf, size, "%s=%s", row->name, key ? policy_other_value(key) : "0");
 }
 
 /* One row under the default policy, with and without its permission. */
@@ -84,7 +47,7 @@ static void walk(const struct ul_param *row)
 	parameter(row, arg, sizeof(arg));
 	assert_int_equal(read_policy(&p, "[image]\ndesignator = root\n"), 0);
 	if (!strcmp(row->name, "usrhash"))
-		p.designator = 0;
+		p.designator = UL_DESIGNATOR_USR;
 	policy_dump(&p, before, sizeof(before));
 	r = apply(&p, arg);
 	policy_dump(&p, after, sizeof(after));
@@ -140,19 +103,12 @@ static void test_every_parameter(void **state)
 	}
 }
 
-/* A row that names no setting by mistake would set nothing. */
+/* A parameter's row that names no setting by mistake would set nothing. */
 static void test_rows_name_settings(void **state)
 {
 	(void)state;
-	for (const struct ul_param *row = ul_params; row->name; row++) {
-		bool found = row->key == NULL;
-
-		for (const struct ul_config_key *k = ul_policy_keys; !found && k->key; k++)
-			found = !strcmp(k->section, row->section) && !strcmp(k->key, row->key);
-		assert_true(found);
-	}
-	for (const struct ul_config_key *k = ul_policy_keys; k->key; k++)
-		assert_true(strlen(k->why) > 10);
+	for (const struct ul_param *row = ul_params; row->name; row++)
+		assert_true(!row->key || ul_config_find(ul_policy_keys, row->section, row->key));
 }
 
 static void test_pin(void **state)
@@ -165,7 +121,7 @@ static void test_pin(void **state)
 	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
 	assert_int_equal(p.pinned_len, 32);
 	assert_int_equal(p.pinned[0], 0xaa);
-	assert_int_equal(p.verify_mode, UL_VERIFY_USER);
+	assert_int_equal(p.verify_mode, UL_POLICY_USER);
 	assert_int_equal(ul_policy_finish(&p, 1, &err), 0);
 	ul_policy_free(&p);
 	/* Two that differ, on the command line or against the policy. */
@@ -222,8 +178,8 @@ static void test_signatures_need_certificates(void **state)
 	}
 	/* No policy at all is the strict one. */
 	ul_policy_init(&p);
-	assert_int_equal(p.verify_mode, UL_VERIFY_USER);
-	assert_int_equal(p.descriptor, 0);
+	assert_int_equal(p.verify_mode, UL_POLICY_USER);
+	assert_int_equal(p.descriptor, UL_REQUIRED);
 	assert_int_equal(p.action, UL_FAIL_REBOOT);
 	assert_int_equal(p.delay_us, 10000000);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), -UL_E_CONFIG);
@@ -281,13 +237,13 @@ static void test_quiet(void **state)
 
 	(void)state;
 	assert_int_equal(read_policy(&p, ""), 0);
-	assert_int_equal(p.log_level, 2);
+	assert_int_equal(p.log_level, UL_POLICY_LOG_INFO);
 	assert_int_equal(apply(&p, "quiet console=ttyS0 ro root=/dev/sda1"), 0);
-	assert_int_equal(p.log_level, 1);
+	assert_int_equal(p.log_level, UL_POLICY_LOG_WARNING);
 	ul_policy_free(&p);
 	assert_int_equal(read_policy(&p, "[log]\nlevel = error\n"), 0);
 	assert_int_equal(apply(&p, "quiet"), 0);
-	assert_int_equal(p.log_level, 0);
+	assert_int_equal(p.log_level, UL_POLICY_LOG_ERROR);
 	ul_policy_free(&p);
 }
 
@@ -307,7 +263,7 @@ static void test_insecure(void **state)
 		{"[verify]\nmode = insecure\n[lower]\nshare = nfs:x\n", "neither virtiofs: nor 9p:"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p\n", "neither virtiofs: nor 9p:"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:\n", "names no tag"},
-		{"[verify]\nmode = insecure\n[lower]\nshare = virtiofs:a b\n", "no printable one"},
+		{"[verify]\nmode = insecure\n[lower]\nshare = virtiofs:a b\n", "not printable"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = 9p:1234567890123456789012345678901234567\n",
 		 "longer than 36 bytes"},
 		{"[verify]\nmode = insecure\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n", "hold nothing"},
@@ -357,7 +313,7 @@ static void test_insecure_from_outside(void **state)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		assert_int_equal(read_policy(&p, ""), 0);
 		assert_int_equal(apply(&p, lines[i]), -UL_E_CMDLINE);
-		assert_int_equal(p.verify_mode, UL_VERIFY_USER);
+		assert_int_equal(p.verify_mode, UL_POLICY_USER);
 		assert_null(p.lower_share);
 		ul_policy_free(&p);
 	}
@@ -378,7 +334,12 @@ static void test_bad_configurations(void **state)
 		{"[upper]\ntype = ext4\n", "tmpfs"},
 		{"[image]\ntimeout = soon\n", "a time"},
 		{"[image]\ntimeout = 0\n", "between"},
+		{"[image]\ntimeout = 2h\n", "between 1us and 1h"},
 		{"[failure]\naction = ignore\n", "reboot"},
+		{"[lower]\nfilesystems = erofs vfat\n", "erofs, squashfs, ext4"},
+		{"[upper]\nfilesystem = ntfs\n", "ext4, xfs, btrfs, f2fs"},
+		{"[image]\nfile = x\n", "file is set, and file-device is not"},
+		{"[image]\nfile-device = LABEL=x\n", "file-device is set, and file is not"},
 		{"garbage\n", "neither"},
 	};
 

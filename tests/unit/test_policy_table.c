@@ -1,6 +1,6 @@
 /*
- * The table of kernel parameters as a whole, against a policy that sets everything: whatever a row is given, it
- * changes its own setting or none, and none that the rule does not let it change.
+ * The tables of settings and of kernel parameters as a whole. Each row is sound and is read. Against a policy that sets
+ * everything, whatever a parameter is given changes its own setting or nothing, and nothing that its rule protects.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,20 +13,28 @@
 #include <cmocka.h>
 
 #include "tests/unit/policy_help.h"
-#include "verity/open/open.h"
 
-#define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define DUMP   16384
+#define DUMP 16384
 
-static const char strict[] = "[verify]\nmode = both\nroot-hash = " HASH_A "\ndescriptor = required\n"
-			     "rollback-min = 5\ncorruption = panic\n"
-			     "[image]\nname = demo\ndesignator = usr\ndisks = vda\ntimeout = 31s\n"
-			     "settle = 3s\n[modules]\nload = loop\ncoldplug = no\n"
-			     "[lower]\nfilesystems = erofs\n[root]\nsize = 65M\n"
-			     "[upper]\ntype = tmpfs\nsize = 66M\n[database]\nmode = attach\n"
-			     "[system]\npath = /nix/store/x\ninit = init\n"
-			     "[failure]\naction = poweroff\ndelay = 11s\n[log]\nlevel = warning\n";
+/*
+ * Settings of the strict policy that are not the row's other value: the strict one, or one that the others permit.
+ * NULL: cannot be set beside the others.
+ */
+static const struct {
+	const char *section, *key, *value;
+} strict_values[] = {
+	{"verify", "mode", "both"},
+	{"verify", "descriptor", "required"},
+	{"verify", "rollback-min", "5"},
+	{"image", "designator", "usr"},
+	{"image", "file", NULL},
+	{"image", "file-device", NULL},
+	{"lower", "filesystems", "erofs"},
+	{"lower", "share", NULL},
+	{"upper", "device", "PARTLABEL=x"},
+	{"failure", "action", "poweroff"},
+	{"cmdline", "allow", NULL},
+};
 
 /* Besides the choices of the row's own setting. NULL: the bare word. */
 static const char *const values[] = {
@@ -38,31 +46,34 @@ static const char *const values[] = {
 
 static struct ul_error err;
 
+static const char *strict_value(const struct ul_config_key *key)
+{
+	for (size_t i = 0; i < sizeof(strict_values) / sizeof(strict_values[0]); i++)
+		if (!strcmp(strict_values[i].section, key->section) && !strcmp(strict_values[i].key, key->key))
+			return strict_values[i].value;
+	return policy_other_value(key);
+}
+
+/* A policy that sets every row. */
 static void read_policy(struct ul_policy *p, bool everything_allowed)
 {
-	char text[8192];
-	size_t at = (size_t)snprintf(text, sizeof(text), "%s", strict);
+	const struct ul_config_key *allow = ul_config_find(ul_policy_keys, "cmdline", "allow");
+	char text[16384] = "";
 
-	if (everything_allowed)
-		at += (size_t)snprintf(text + at, sizeof(text) - at, "[cmdline]\n");
+	for (const struct ul_config_key *key = ul_policy_keys; key->key; key++)
+		if (strict_value(key))
+			policy_append(text, sizeof(text), key, strict_value(key));
 	for (const struct ul_param *row = ul_params; everything_allowed && row->name; row++)
 		if (row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "allow = %s\n", row->name);
-	assert_true(at + 2 < sizeof(text));
-	text[at++] = '\n';
+			policy_append(text, sizeof(text), allow, row->name);
 	ul_policy_init(p);
-	assert_int_equal(ul_policy_parse(p, text, at, "test.conf", &err), 0);
+	if (ul_policy_parse(p, text, strlen(text), "test.conf", &err) < 0)
+		fail_msg("%s: %s", err.what, err.why);
 }
 
 static int apply(struct ul_policy *p, const char *text)
 {
-	struct ul_cmdline c = {0};
-	int r;
-
-	assert_int_equal(ul_cmdline_parse(text, strlen(text), &c, &err), 0);
-	r = ul_policy_apply(p, &c, &err);
-	ul_cmdline_free(&c);
-	return r;
+	return policy_apply(p, text, &err);
 }
 
 /* A parameter of the row's kind, with the value. */
@@ -75,7 +86,7 @@ static void write_parameter(const struct ul_param *row, const char *value, char 
 		 value ? "=" : "", value ? value : "");
 }
 
-/* Of the lines of the two dumps that differ, all are of the setting SECTION.KEY. */
+/* Each line that differs between the dumps is of the setting SECTION.KEY. */
 static void assert_only_changed(const char *before, const char *after, const char *section, const char *key)
 {
 	char own[128];
@@ -95,14 +106,14 @@ static void assert_only_changed(const char *before, const char *after, const cha
 /* What holds after any command line. */
 static void assert_strict(const struct ul_policy *p)
 {
-	assert_int_equal(p->verify_mode, UL_VERIFY_BOTH);
+	assert_int_equal(p->verify_mode, UL_POLICY_BOTH);
 	assert_null(p->lower_share);
-	assert_int_equal(p->descriptor, 0);
+	assert_int_equal(p->descriptor, UL_REQUIRED);
 	assert_int_equal(p->pinned_len, 32);
 	assert_int_equal(p->pinned[0], 0xaa);
 	assert_true(p->pin_trusted);
 	assert_true(p->rollback_min >= 5);
-	assert_int_equal(p->designator, 0);
+	assert_int_equal(p->designator, UL_DESIGNATOR_USR);
 	assert_string_equal(p->filesystems[0], "erofs");
 	assert_null(p->filesystems[1]);
 	assert_int_not_equal(p->action, UL_FAIL_SHELL);
@@ -154,19 +165,108 @@ static void try_value(const struct ul_param *row, const char *value, bool everyt
 	ul_policy_free(&p);
 }
 
-static const struct ul_config_key *key_of(const struct ul_param *row)
+/* The rows are what the manual tells, so each says what a manual has to. */
+static void test_rows_are_sound(void **state)
 {
-	for (const struct ul_config_key *k = ul_policy_keys; row->key && k->key; k++)
-		if (!strcmp(k->section, row->section) && !strcmp(k->key, row->key))
-			return k;
-	return NULL;
+	struct ul_policy p = {0};
+
+	(void)state;
+	assert_int_equal(ul_config_init(ul_policy_keys, &p, &err), 0);
+	assert_true(ul_config_complete(ul_policy_keys, &p));
+	ul_policy_free(&p);
+	for (const struct ul_config_key *key = ul_policy_keys; key->key; key++) {
+		bool text = key->kind == UL_CONFIG_STRING || key->kind == UL_CONFIG_LIST;
+		bool number =
+			key->kind == UL_CONFIG_UINT || key->kind == UL_CONFIG_SIZE || key->kind == UL_CONFIG_DURATION;
+
+		assert_ptr_equal(ul_config_find(ul_policy_keys, key->section, key->key), key);
+		assert_true(text || key->def);
+		assert_true(key->kind != UL_CONFIG_ENUM || key->choices);
+		assert_true(number || (!key->min && !key->max));
+		assert_true(strlen(key->why) > 10 && key->why[strlen(key->why) - 1] != '.');
+		for (size_t i = 0; i < UL_CONFIG_NEEDS && key->needs[i].key; i++) {
+			const struct ul_config_need *need = &key->needs[i];
+			const struct ul_config_key *other = ul_config_find(ul_policy_keys, need->section, need->key);
+
+			assert_non_null(other);
+			assert_ptr_not_equal(other, key);
+			assert_int_equal(other->kind, UL_CONFIG_ENUM);
+			assert_int_not_equal(need->values, 0);
+		}
+	}
+}
+
+/* A value that is not the default arrives in the row's own field, and in no other. */
+static void test_every_setting_is_read(void **state)
+{
+	static char before[DUMP], after[DUMP];
+	struct ul_policy defaults, p;
+
+	(void)state;
+	ul_policy_init(&defaults);
+	policy_dump(&defaults, before, sizeof(before));
+	for (const struct ul_config_key *key = ul_policy_keys; key->key; key++) {
+		char text[256] = "";
+
+		policy_append(text, sizeof(text), key, policy_other_value(key));
+		ul_policy_init(&p);
+		assert_int_equal(ul_config_parse(ul_policy_keys, text, strlen(text), "test.conf", &p, &err), 0);
+		assert_false(ul_config_same(key, &p, &defaults));
+		policy_dump(&p, after, sizeof(after));
+		assert_only_changed(before, after, key->section, key->key);
+		ul_policy_free(&p);
+	}
+	ul_policy_free(&defaults);
+}
+
+/* The sentences of a policy, in order. */
+static void assert_idle(const char *text, const char *const *want)
+{
+	ul_autonames struct ul_names idle = {0};
+	struct ul_policy p;
+
+	ul_policy_init(&p);
+	assert_int_equal(ul_policy_parse(&p, text, strlen(text), "test.conf", &err), 0);
+	assert_int_equal(ul_policy_idle(&p, &idle, &err), 0);
+	for (size_t i = 0; i < idle.n || want[i]; i++) {
+		assert_true(i < idle.n && want[i]);
+		assert_string_equal(idle.at[i], want[i]);
+	}
+	ul_policy_free(&p);
+}
+
+static void test_settings_without_effect(void **state)
+{
+	static const char *const none[] = {NULL};
+	static const char *const label[] = {"[upper] label has no effect: it needs [upper] prepare = format", NULL};
+	static const char *const tmpfs[] = {"[upper] prepare has no effect: it needs [upper] type = disk",
+					    "[upper] label has no effect: it needs [upper] type = disk", NULL};
+	static const char *const size[] = {"[upper] size has no effect: it needs [upper] type = tmpfs", NULL};
+	static const char *const hook[] = {
+		"[database] remount-hook has no effect: it needs [database] mode = auto or attach", NULL};
+
+	(void)state;
+	assert_idle("", none);
+	assert_idle("[upper]\ntype = disk\ndevice = /dev/x\nlabel = x\n", label);
+	assert_idle("[upper]\ntype = disk\ndevice = /dev/x\nlabel = x\nprepare = format\n", none);
+	assert_idle("[upper]\nlabel = x\nprepare = format\n", tmpfs);
+	/* Given, and its default all the same. */
+	assert_idle("[upper]\ncheck = yes\ntimeout = 30s\nfilesystem = ext4\n", none);
+	/* One of two needs is enough. */
+	assert_idle("[upper]\nsize = 1G\n", none);
+	assert_idle("[upper]\ntype = disk\ndevice = /dev/x\nsize = 1G\n", size);
+	assert_idle("[upper]\ntype = disk\ndevice = /dev/x\nsize = 1G\nprepare = format\n", none);
+	/* What the command line may set can still become what is needed. */
+	assert_idle("[database]\nmode = rebuild\nremount-hook = /x\n", hook);
+	assert_idle("[database]\nmode = rebuild\nremount-hook = /x\n[cmdline]\nallow = underlay.database\n", none);
 }
 
 static void test_no_value_weakens(void **state)
 {
 	(void)state;
 	for (const struct ul_param *row = ul_params; row->name; row++) {
-		const struct ul_config_key *key = key_of(row);
+		const struct ul_config_key *key =
+			row->key ? ul_config_find(ul_policy_keys, row->section, row->key) : NULL;
 
 		for (int allowed = 0; allowed < 2; allowed++) {
 			for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -258,6 +358,9 @@ static void test_sequences(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows_are_sound),
+		cmocka_unit_test(test_every_setting_is_read),
+		cmocka_unit_test(test_settings_without_effect),
 		cmocka_unit_test(test_no_value_weakens),
 		cmocka_unit_test(test_each_row_is_reached),
 		cmocka_unit_test(test_settings_without_a_row),

@@ -161,11 +161,16 @@ static void test_mkfs_words(void **state)
 static void test_permitted(void **state)
 {
 	char *list[] = {(char *)"xfs", (char *)"ext4", NULL};
-	struct ul_policy none = {0}, two = {.upper_filesystems = list};
+	struct ul_policy none, two = {.upper_filesystems = list};
 
 	(void)state;
+	ul_policy_init(&none);
 	assert_string_equal(ul_upper_fs_permitted(&none, 0)->name, "ext4");
 	assert_null(ul_upper_fs_permitted(&none, 1));
+	ul_policy_free(&none);
+	/* The words that the policy takes, and the rows that they lead to. */
+	for (size_t i = 0; ul_upper_filesystem_words[i] || ul_upper_filesystems[i].name; i++)
+		assert_string_equal(ul_upper_filesystem_words[i], ul_upper_filesystems[i].name);
 	assert_string_equal(ul_upper_fs_permitted(&two, 0)->name, "xfs");
 	assert_string_equal(ul_upper_fs_permitted(&two, 1)->name, "ext4");
 	assert_null(ul_upper_fs_permitted(&two, 2));

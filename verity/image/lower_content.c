@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/leftover.h"
 #include "common/paths.h"
 #include "dbgen/database/db.h"
 #include "dbgen/manifest/check.h"
@@ -69,7 +70,7 @@ static const char *tmp_dir(void)
 }
 
 /* Hang the mount into a namespace that is ours alone. 0 or -errno. */
-static int attach(int mnt, char path[64])
+static int attach(int mnt, char path[64], struct ul_leftover **ret_leftover)
 {
 	int errnum;
 
@@ -78,10 +79,12 @@ static int attach(int mnt, char path[64])
 	snprintf(path, 64, "%s/underlay-lower-XXXXXX", tmp_dir());
 	if (!mkdtemp(path))
 		return -errno;
+	*ret_leftover = ul_leftover_add(AT_FDCWD, path);
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
 		return 0;
 	errnum = errno;
 	rmdir(path);
+	ul_leftover_drop(*ret_leftover);
 	return -errnum;
 }
 
@@ -106,7 +109,7 @@ int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, stru
 	if (r < 0 && r != -EPERM && r != -EACCES)
 		return ul_error_errno(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, -r);
 	if (r == 0)
-		r = attach(mnt, view.path);
+		r = attach(mnt, view.path, &view.leftover);
 	if (r < 0)
 		return mount_error(WHAT, data->device, -r, err);
 	view.fd = ul_steal_fd(&mnt);
@@ -119,6 +122,7 @@ void ul_lower_unmount(struct ul_lower_view *view)
 	close(view->fd);
 	umount2(view->path, MNT_DETACH);
 	rmdir(view->path);
+	ul_leftover_drop(view->leftover);
 }
 
 /* ---- the documents ---- */

@@ -14,6 +14,8 @@
 struct ul_lower_view {
 	int fd;        /* its root */
 	char path[64]; /* an empty directory outside, the root inside */
+
+	struct ul_leftover *leftover; /* path, which a signal removes; NULL: it is not looked after */
 };
 
 /*

@@ -8,7 +8,7 @@
 
 /* Filesystems a lower may have: what their mount needs to write nothing, and where their magic number is. */
 static const struct known {
-	struct ul_lower_filesystem fs;
+	struct ul_judged_filesystem fs;
 	uint64_t offset;
 	const char magic[5]; /* with a NUL */
 	size_t magic_len;
@@ -25,11 +25,11 @@ static bool is_permitted(char *const *list, const struct known *k)
 	for (char *const *p = list; p && *p; p++)
 		if (!strcmp(*p, k->fs.name))
 			return true;
-	return (!list || !*list) && !k->by_name;
+	return !list && !k->by_name;
 }
 
 int ul_judge_filesystem(int fd, uint64_t offset, const char *device, char *const *permitted,
-			const struct ul_lower_filesystem **ret, struct ul_error *err)
+			const struct ul_judged_filesystem **ret, struct ul_error *err)
 {
 	static const char what[] = "reading the lower's filesystem";
 

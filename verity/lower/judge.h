@@ -36,7 +36,7 @@ struct ul_demands {
 	 * pin of the kernel command line is one more demand and never this.
 	 */
 	bool pin_names_image;
-	char *const *filesystems; /* permitted, ended by NULL; NULL or empty: erofs and squashfs */
+	char *const *filesystems; /* permitted, ended by NULL; NULL: erofs and squashfs */
 	bool manifest_required;   /* of an image of another maker: a registration of its paths */
 	const char *registration; /* file of such an image; NULL: the usual places */
 	const char *system;       /* store path; NULL: image.json's */
@@ -59,7 +59,7 @@ int ul_judge_seal(const struct ul_slot *slot, const struct ul_demands *demands, 
 
 /* ---- the filesystem ---- */
 
-struct ul_lower_filesystem {
+struct ul_judged_filesystem {
 	const char *name;    /* the kernel's */
 	const char *options; /* of a mount that writes nothing; NULL: none are needed */
 };
@@ -69,7 +69,7 @@ struct ul_lower_filesystem {
  * -UL_E_CORRUPT: a block does not verify.
  */
 int ul_judge_filesystem(int fd, uint64_t offset, const char *device, char *const *permitted,
-			const struct ul_lower_filesystem **ret, struct ul_error *err);
+			const struct ul_judged_filesystem **ret, struct ul_error *err);
 
 /* The sentence for a mount(2) of it that failed by errnum. -UL_E_MODULE, -UL_E_FILESYSTEM, -UL_E_CORRUPT. */
 int ul_judge_mount_failed(const char *type, const char *device, int errnum, struct ul_error *err);

@@ -1,17 +1,9 @@
-/* The subcommands of `underlay image`, one file each; cli/image.c is their table. */
+/* Keys and certificates: what `underlay image build`, `image sign` and `uki` share. */
 #pragma once
 
 #include "common/error.h"
 #include "verity/image/signer.h"
 #include "verity/open/trust.h"
-
-int cli_image_build(int argc, char **argv);
-int cli_image_sign(int argc, char **argv);
-int cli_image_inspect(int argc, char **argv);
-int cli_image_verify(int argc, char **argv);
-int cli_image_locate(int argc, char **argv);
-
-/* ---- image_key.c: what build and sign share ---- */
 
 struct cli_key {
 	const char *key, *cert;      /* PEM files */

@@ -1,0 +1,97 @@
+/*
+ * One table for each subcommand: its options and arguments. The parser, --help, the synopsis, the completion scripts
+ * and the check of the manual page all read it, so that all of them are up to date.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/vector.h"
+
+/* What a row's value becomes, at `offset` of the subcommand's struct. Texts are argv's own, never copied. */
+enum cli_kind {
+	CLI_FLAG,      /* bool; takes no value */
+	CLI_TEXT,      /* const char * */
+	CLI_FILE,      /* const char *, the path of a file */
+	CLI_DIRECTORY, /* const char *, the path of a directory */
+	CLI_WORD,      /* const char *, one of the words that `argument` lists */
+	CLI_NUMBER,    /* uint64_t from min to max */
+	CLI_NUMBER32,  /* uint32_t from min to max */
+	CLI_TEXTS,     /* struct cli_texts: may be given again */
+	CLI_FILES,     /* the same, of paths */
+};
+
+struct cli_texts {
+	UL_VECTOR_MEMBERS(const char *);
+};
+
+enum cli_flags {
+	CLI_NEEDED = 1,
+	CLI_ONCE = 2, /* given twice is wrong use; else the last one counts */
+};
+
+struct cli_option {
+	/* Without dashes; NULL: a positional argument. Those stand in the order in which they are given. */
+	const char *name;
+	char letter;          /* of "-o"; 0: there is none */
+	const char *argument; /* what the help calls the value: "FILE", or its words, "erofs|squashfs"; NULL: a flag */
+	enum cli_kind kind;
+	size_t offset;
+	unsigned int flags;
+	uint64_t min, max;
+	const char *def;  /* the value where none is given, in the spelling of the command line; NULL: zero bytes */
+	const char *bare; /* the value of an option that may stand without one ("--fec"); NULL: it needs one */
+	/* NULL: the value is fine; else what it is not ("a root hash of 64 or 128 hex digits"). May be NULL itself. */
+	const char *(*check)(const char *value);
+	const char *help; /* what it means, without a full stop; NULL ends the table */
+};
+
+#define CLI_THREADS_MAX 1024
+
+/* The same option everywhere: how many threads work. */
+#define CLI_THREADS_ROW(at, text)                                                              \
+	{                                                                                      \
+		"threads", 'j', "N", CLI_NUMBER32, (at), 0, .min = 1, .max = CLI_THREADS_MAX,  \
+							    .help = "number of threads; " text \
+	}
+
+enum cli_rule_kind {
+	CLI_AT_MOST_ONE,  /* they exclude each other */
+	CLI_EXACTLY_ONE,  /* the same, and one is needed */
+	CLI_AT_LEAST_ONE, /* one is needed */
+	CLI_TOGETHER,     /* all or none */
+	CLI_NEEDS,        /* the first does not go without the others */
+};
+
+/* What options have to do with each other. Of the first rule that names an option the synopsis makes a group. */
+struct cli_rule {
+	enum cli_rule_kind kind;
+	const char
+		*members; /* "--key --cert", separated by spaces; positional arguments by their name. NULL: the end */
+	const char *hint; /* follows the message after a colon; may be NULL */
+};
+
+struct cli_command;
+
+/*
+ * Fill `arguments` from argv (argv[0] is the subcommand's name) by the command's table: defaults, options, rules.
+ * true: the command is to be run. Else *ret_status is what to end with, and help or the reason is printed.
+ * In any case cli_options_free releases what the struct's lists hold.
+ */
+bool cli_options_parse(const struct cli_command *command, int argc, char **argv, void *arguments, int *ret_status);
+void cli_options_free(const struct cli_command *command, void *arguments);
+
+/* Whether the rules hold; given: one for each row. Else *ret_status is 2, and the reason is printed. */
+bool cli_rules_hold(const struct cli_command *command, const bool *given, int *ret_status);
+
+/* The row that "--name" or "ARGUMENT" of len bytes names; NULL: there is none. */
+const struct cli_option *cli_option_find(const struct cli_command *command, const char *spelling, size_t len);
+
+/* May be given again. */
+bool cli_option_is_list(const struct cli_option *option);
+
+/* What messages call a row: "--name" or "ARGUMENT". Returns buf. */
+#define CLI_SPELLING_MAX 64
+char *cli_option_spelling(const struct cli_option *option, char buf[CLI_SPELLING_MAX]);
