@@ -32,7 +32,6 @@
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
 #define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
-#define UL_TITLE_SIZE    160 /* bytes of a slot's or lower's title (titles.h), with the NUL */
 
 /* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
 struct ul_lower {

@@ -20,23 +20,23 @@ sig_at=$(start_of "$tmp/image" verity-sig)
 
 # ---- the two judges ------------------------------------------------------------------------------
 
-# What differs between them by nature: where the image is, and that one looks for it among disks.
+# What differs between them by nature: where the image is. (The boot finds it as a file on an ext4.)
 same_words() {
-	sed -E -e "s|/dev/loop[0-9]+(p[0-9]+)?|IMAGE|g; s|$tmp/t\b|IMAGE|g; s|IMAGE with a signed image.* partition|IMAGE|" \
-		-e 's/there is only (.*) on IMAGE/there is only \1/; s/there is only ([^ ]+)[_ ]/there is only \1 /'
+	sed -E "s|/t on /dev/loop[0-9]+|IMAGE|; s|[^ ]*/host/(./)?t\b|IMAGE|g; s|/dev/loop[0-9]+|IMAGE|g"
 }
 
-# What the boot says of $tmp/t: "started", or its sentence.
+# What the boot says of $tmp/host/t: "started", or its sentence.
 boot_says() { # POLICY-LINE...
 	local device disk status
-	disk=$(losetup --find --show --partscan --read-only "$tmp/t") || return
+	rm -f "$tmp/disk"
+	mkfs.ext4 -q -O ^has_journal -d "$tmp/host" "$tmp/disk" 48M >"$tmp/boot.log" 2>&1 &&
+		disk=$(losetup --find --show "$tmp/disk") || return
 	device=seal
 	before='mkdir -p "$conf/etc/verity.d"; cp "$trusted" "$conf/etc/verity.d/"'
 	trusted=$dir/trusted.crt
 	export trusted
-	# The upper is no concern of the image's: what follows stage lower must not fail for it.
-	run true "${cmdline:-}" "$@" "[image]" "disks = $disk" "timeout = 1s" "settle = 0" ${name:+"name = $name"} \
-		>"$tmp/boot.log" 2>&1
+	run true "${cmdline:-}" "[image]" "file = /t" "file-device = $disk" "timeout = 1s" \
+		"settle = 0" ${image_name:+"name = $image_name"} "$@" >"$tmp/boot.log" 2>&1
 	status=$?
 	before=
 	losetup -d "$disk"
@@ -49,24 +49,23 @@ boot_says() { # POLICY-LINE...
 
 # What `image verify` says of it with the same policy, certificates and all.
 verify_says() {
-	sed "/^disks = /d" "$tmp/conf/etc/underlay/underlay.conf" >"$tmp/policy"
-	if "$underlay" image verify --policy "$tmp/policy" --cert "$dir/trusted.crt" "$tmp/t" >"$tmp/verify.log" 2>&1; then
+	sed -E "/^file(-device)? =/d" "$tmp/conf/etc/underlay/underlay.conf" >"$tmp/policy"
+	if "$underlay" image verify --policy "$tmp/policy" --cert "$dir/trusted.crt" "$tmp/host/t" >"$tmp/verify.log" 2>&1; then
 		echo started
 	else
 		sed -n '$s/^underlay: //p' "$tmp/verify.log" | same_words
 	fi
 }
 
-# same NAME WORDS POLICY-LINE...: $tmp/t, by both. WORDS: a pattern of what they say; "started" where they accept it.
+# same NAME WORDS POLICY-LINE...: $tmp/host/t, by both. WORDS: a pattern of what they say; "started" where they accept it.
 same() {
-	local name=$1 words=$2 boot verify
+	local title=$1 words=$2 by_boot by_verify
 	shift 2
-	boot=$(boot_says "$@")
-	verify=$(verify_says)
-	printf 'boot:   %s\nverify: %s\n' "$boot" "$verify" >"$tmp/out"
-	cat "$tmp/boot.log" "$tmp/verify.log" >>"$tmp/out"
-	[ -n "$boot" ] && [ "$boot" = "$verify" ] && grep -qE -- "$words" <<<"$boot"
-	report $? "$name"
+	by_boot=$(boot_says "$@")
+	by_verify=$(verify_says)
+	printf 'boot:   %s\nverify: %s\n' "$by_boot" "$by_verify" | cat - "$tmp/boot.log" "$tmp/verify.log" >"$tmp/out"
+	[ -n "$by_boot" ] && [ "$by_boot" = "$by_verify" ] && grep -qE -- "$words" <<<"$by_boot"
+	report $? "$title"
 }
 
 # noted WORDS: verify said so on its way.
@@ -75,15 +74,16 @@ noted() {
 	report $? "and verify notes: $1"
 }
 
+mkdir "$tmp/host"
 fresh() {
-	cp --reflink=auto "$tmp/${1:-image}" "$tmp/t"
+	cp --reflink=auto "$tmp/${1:-image}" "$tmp/host/t"
 }
 
 json() { # FILTER: rewrite the signature partition's JSON
 	local new
-	new=$(tail -c +$((sig_at + 1)) "$tmp/t" | tr -d '\0' | head -c 65536 | jq -c "$1" 2>/dev/null | head -n 1)
-	zero "$tmp/t" "$sig_at" 8192
-	printf %s "$new" | dd of="$tmp/t" bs=4096 seek="$sig_at" oflag=seek_bytes conv=notrunc status=none
+	new=$(tail -c +$((sig_at + 1)) "$tmp/host/t" | tr -d '\0' | head -c 65536 | jq -c "$1" 2>/dev/null | head -n 1)
+	zero "$tmp/host/t" "$sig_at" 8192
+	printf %s "$new" | dd of="$tmp/host/t" bs=4096 seek="$sig_at" oflag=seek_bytes conv=notrunc status=none
 }
 
 user=("mode = user")
@@ -112,14 +112,15 @@ fresh
 json '.rootHash |= ((if startswith("0") then "1" else "0" end) + .[1:])'
 same "a root hash that was edited" 'signature'
 fresh
-zero "$tmp/t" "$sig_at" 4096
+zero "$tmp/host/t" "$sig_at" 4096
 same "an empty signature partition" 'reading the signature'
 fresh plain
-same "an image that nobody signed" 'not signed|no signature|empty'
-root_hash=$("$underlay" image inspect --json "$tmp/plain" | jq -r '.slots[0].rootHash')
+same "an image that nobody signed" '"rootHash" is missing'
+"$underlay" image sign "$tmp/plain" --export "$tmp/tbs" >"$tmp/log" 2>&1
+root_hash=$(cat "$tmp/tbs/root-hash")
 verify=("mode = pinned" "root-hash = $root_hash")
 same "the same by its root hash" started
-zero "$tmp/t" "$sig_at" 8192
+zero "$tmp/host/t" "$sig_at" 8192
 same "the same without anything beside it" started
 verify=("mode = pinned" "root-hash = $(printf '%064d' 1)")
 fresh
@@ -134,29 +135,33 @@ same "an image that a stranger signed" 'not one of the 1 trusted here'
 # ---- partitions ----------------------------------------------------------------------------------
 
 fresh
-sfdisk --part-uuid "$tmp/t" 1 deadbeef-0000-4000-8000-000000000001 >"$tmp/log" 2>&1 &&
-	sfdisk --part-uuid "$tmp/t" 2 deadbeef-0000-4000-8000-000000000002 >>"$tmp/log" 2>&1
+sfdisk --part-uuid "$tmp/host/t" 1 deadbeef-0000-4000-8000-000000000001 >"$tmp/log" 2>&1 &&
+	sfdisk --part-uuid "$tmp/host/t" 2 deadbeef-0000-4000-8000-000000000002 >>"$tmp/log" 2>&1
 same "random partition UUIDs" started
 noted "partition UUIDs .*the data partition's is not the root hash's"
 fresh
-for i in 1 2 3; do sfdisk --part-label "$tmp/t" $i other_7 >"$tmp/log" 2>&1; done
+for i in 1 2 3; do sfdisk --part-label "$tmp/host/t" $i other_7 >"$tmp/log" 2>&1; done
 same "another label" started
 noted 'label .*other_7'
-name=demo
-same "another label where the policy wants a name" 'there is only other 7. Install'
+image_name=demo
+same "another label where the policy wants a name" 'there is only other'
 fresh
 same "the label and the name that the policy wants" started
-name=other
-same "another name than the policy's" 'there is only demo 1.2. Install'
-for i in 1 2 3; do sfdisk --part-label "$tmp/t" $i other_7 >"$tmp/log" 2>&1; done
+image_name=other
+same "another name than the policy's" 'there is only demo'
+for i in 1 2 3; do sfdisk --part-label "$tmp/host/t" $i other_7 >"$tmp/log" 2>&1; done
 same "another image under the label that is wanted" 'its label says other, but the signed name is demo'
-name=
+image_name=
 fresh
-same "the other kind of partition" 'partition' "[image]" "designator = root"
+# The boot looks on for the time that the policy gives it, and says so.
+by_boot=$(boot_says "designator = root") by_verify=$(verify_says)
+echo "$by_boot, $by_verify" >"$tmp/out"
+[[ $by_boot == *"none of the files (1) holds a signed image"* && $by_verify == *"it holds no data partition"* ]]
+report $? "the other kind of partition"
 
 # ---- the content ---------------------------------------------------------------------------------
 
-# sealed TREE [MKFS [OPTION...]]: $tmp/t is that tree, sealed by veritysetup and signed like an image of systemd-repart: no
+# sealed TREE [MKFS [OPTION...]]: $tmp/host/t is that tree, sealed by veritysetup and signed like an image of systemd-repart: no
 # descriptor.
 sealed() {
 	local tree=$1 size hash_size root
@@ -171,22 +176,22 @@ sealed() {
 	root=$(veritysetup format "$tmp/fs" "$tmp/hash" | sed -n 's/^Root hash:[[:space:]]*//p')
 	truncate -s %1M "$tmp/hash"
 	size=$(($(stat -c %s "$tmp/fs") / 1048576)) hash_size=$(($(stat -c %s "$tmp/hash") / 1048576))
-	rm -f "$tmp/t"
-	truncate -s $((size + hash_size + 3))M "$tmp/t"
-	sfdisk -q "$tmp/t" <<-END
+	rm -f "$tmp/host/t"
+	truncate -s $((size + hash_size + 3))M "$tmp/host/t"
+	sfdisk -q "$tmp/host/t" <<-END
 		label: gpt
 		start=1MiB, size=${size}MiB, type=$(type_of 0), name=theirs_3
 		start=$((1 + size))MiB, size=${hash_size}MiB, type=$(type_of 1), name=theirs_3
 		start=$((1 + size + hash_size))MiB, size=512KiB, type=$(type_of 2), name=theirs_3
 	END
-	dd if="$tmp/fs" of="$tmp/t" bs=1M seek=1 conv=notrunc status=none
-	dd if="$tmp/hash" of="$tmp/t" bs=1M seek=$((1 + size)) conv=notrunc status=none
+	dd if="$tmp/fs" of="$tmp/host/t" bs=1M seek=1 conv=notrunc status=none
+	dd if="$tmp/hash" of="$tmp/host/t" bs=1M seek=$((1 + size)) conv=notrunc status=none
 	printf %s "$root" >"$tmp/root-hash"
 	openssl smime -sign -binary -noattr -nocerts -md sha256 -outform DER -signer "$dir/trusted.crt" \
 		-inkey "$dir/trusted.key" -in "$tmp/root-hash" -out "$tmp/p7s" 2>>"$tmp/log"
 	jq -nc --arg root "$root" --arg signature "$(base64 -w0 "$tmp/p7s")" \
 		'{rootHash: $root, signature: $signature}' |
-		dd of="$tmp/t" bs=1M seek=$((1 + size + hash_size)) conv=notrunc status=none
+		dd of="$tmp/host/t" bs=1M seek=$((1 + size + hash_size)) conv=notrunc status=none
 }
 type_of() { # N: the type of that partition in an image of ours for this machine
 	"$underlay" image inspect --json "$tmp/image" | jq -r ".partitions[$1].type"
@@ -195,7 +200,7 @@ type_of() { # N: the type of that partition in an image of ours for this machine
 verify=("${user[@]}" "descriptor = optional")
 system=00000000000000000000000000000000-system # of tests/lib/stages.sh
 make_tree "$tmp/tree" || { echo "not ok - a tree is made" && exit 1; }
-tree() { # SCRIPT: a fresh tree, changed by the script in it, sealed as $tmp/t
+tree() { # SCRIPT: a fresh tree, changed by the script in it, sealed as $tmp/host/t
 	rm -rf "$tmp/changed"
 	cp -a "$tmp/tree" "$tmp/changed"
 	(cd "$tmp/changed/nix" && eval "$1")
@@ -223,9 +228,9 @@ same "an image.json of a newer form" 'its format is 9'
 tree 'sed -i "s|/nix/store|/gnu/store|g" .underlay/image.json'
 same "another store directory" 'it is for the store directory /gnu/store; only /nix/store is started'
 tree true
-name=theirs
+image_name=theirs
 same "another name inside than the label's" 'it is demo, the policy wants theirs'
-name=
+image_name=
 tree 'rm .underlay/manifest'
 same "no manifest" 'opening the manifest: nix/.underlay/manifest: No such file'
 tree 'truncate -s 100 .underlay/manifest'
@@ -270,16 +275,17 @@ for place in nix/store usr/nix/store .; do
 done
 same "a registration that is not there" 'etc/nowhere: the image does not have it' "${theirs[@]}" "[lower]" "registration = etc/nowhere"
 same "another maker's, and nobody names a system" 'neither the image nor the policy names a system. Set \[system\] path'
-name=theirs
+image_name=theirs
 same "another maker's, and the policy wants a name" "nothing sealed in this image tells its name" "${theirs[@]}"
 cmdline="usrhash=$(cat "$tmp/root-hash")"
-boot=$(boot_says "${theirs[@]}")
-[[ $boot == *"nothing sealed in this image tells its name"* ]]
+by_boot=$(boot_says "${theirs[@]}")
+echo "$by_boot" >"$tmp/out"
+[[ $by_boot == *"nothing sealed in this image tells its name"* ]]
 report $? "and a root hash of the command line does not name it"
 cmdline=
 verify+=("root-hash = $(cat "$tmp/root-hash")")
 same "and a root hash of the policy does" started "${theirs[@]}"
-name=
+image_name=
 verify=("${user[@]}" "descriptor = optional")
 foreign nix/store
 same "no registration" 'it has neither a manifest nor a registration' "${theirs[@]}"

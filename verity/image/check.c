@@ -83,15 +83,15 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 static int check_names(const struct check *c, struct ul_slot_list *list, struct ul_error *err)
 {
 	const char *name = c->options->demands.name;
-	char other[sizeof(list->at->label)] = "";
+	char other[UL_TITLE_SIZE] = "";
 
 	for (size_t i = 0; i < list->n;) {
 		if (ul_judge_label(&list->at[i], name)) {
 			i++;
 			continue;
 		}
-		snprintf(other, sizeof(other), "%s", list->at[i].label);
-		say(c, UL_IMAGE_NOTE, "label", "\"%s\": another image than %s, passed over", other, name);
+		ul_slot_title(&list->at[i], other, sizeof(other));
+		say(c, UL_IMAGE_NOTE, "label", "%s: another image than %s, passed over", other, name);
 		ul_slots_remove(list, i);
 	}
 	return list->n > 0 ? 0 : ul_judge_no_label(c->image, other, err);
