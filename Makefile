@@ -206,12 +206,23 @@ check-qemu: programs tools
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
 
+# The tests of the tests. Runners and helpers that pass everything would pass these too, so they run by themselves.
+SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
+.PHONY: check-self
+check-self:
+	@mkdir -p build
+	@for test in $(SELF_TESTS); do \
+		$$test >build/check-self.log 2>&1 && grep -q '^ok ' build/check-self.log || \
+			{ cat build/check-self.log; exit 1; }; \
+	done
+
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
 	$(MAKE) programs unit-tests tools
 	$(MAKE) SANITIZE=1 unit-tests replay-programs
-	tests/run -t $(TEST_LIMIT) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
+	$(MAKE) check-self
+	tests/run -t $(TEST_LIMIT) $(SELF_TESTS) $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-asan/%) \
 		$(DOC_TESTS) tests/lint/selftest.sh tests/fuzz/replay.sh $(HOST_TESTS) $(NIXOS_TESTS) $(QEMU_TESTS)
 
 # Programs that measure or make test data; they share the unit tests' generator of stores.
@@ -234,6 +245,10 @@ bench-check: programs
 .PHONY: bench-reconcile
 bench-reconcile: bench-programs
 	tests/bench/reconcile.sh
+
+.PHONY: bench-join
+bench-join: bench-programs
+	tests/bench/join.sh
 
 .PHONY: bench-boot
 bench-boot: programs
@@ -377,6 +392,7 @@ help:
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
+	@echo 'check-self   the tests of the tests: what runs, counts and fuzzes says "failed" where something has'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'
 	@echo 'check-db-long  the writers of the database against each other on thousands of stores; minutes'
@@ -384,6 +400,7 @@ help:
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
 	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
 	@echo 'bench-reconcile  an upper of 1,000 paths against lowers of up to a million: a table, and a JSON file'
+	@echo 'bench-join   joining a session of 1,000 new paths into 0 to 10,000 kept ones, against mv and cp -al'
 	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'
 	@echo 'bench-boot-rebuild  milliseconds of the database in a booted rebuild, of the appliance and of 100,000 paths'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'

@@ -13,11 +13,19 @@ static void close_manifest(struct ul_manifest **m)
 
 #define autoclose_manifest UL_CLEANUP(close_manifest)
 
-static void print_dropped(void *user, const char *path)
+static void print_dropped(void *user, const char *path, enum ul_db_drop why)
 {
+	static const char *const reasons[] = {
+		[UL_DB_MALFORMED] = "Nix could not have written its row, or the row cannot be read",
+		[UL_DB_MISSING] = "its files are not there",
+		[UL_DB_REFERENCE] = "it refers to a path that is not there",
+	};
+	char shown[1200];
+
 	(void)user;
 	cli_progress_done();
-	fprintf(stderr, "underlay: not merged: %s: it, or a path that it refers to, is not there\n", path);
+	ul_escape_text(shown, sizeof(shown), path);
+	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, reasons[why]);
 }
 
 /* ---- build ---- */

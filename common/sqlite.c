@@ -1,19 +1,79 @@
 /* Small things that every user of SQLite's API here needs. */
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/sqlite.h"
 
+#define LONGEST      (16 << 20) /* bytes of one value */
+#define LARGEST_PAGE (64 << 10)
+#define OWN_MOST     (4 << 20) /* bytes of one allocation of its own: the sorter takes what the page cache has, 2 MB */
+
+/* ---- what SQLite may allocate ---- */
+
+static sqlite3_mem_methods plain;           /* SQLite's own */
+static _Thread_local size_t cap = SIZE_MAX; /* bytes of one allocation of this thread */
+static _Thread_local bool capped;           /* it wanted more since it opened a file */
+
+static bool too_much(int size)
+{
+	if (size < 0 || (size_t)size <= cap)
+		return false;
+	capped = true;
+	return true;
+}
+
+static void *capped_malloc(int size)
+{
+	return too_much(size) ? NULL : plain.xMalloc(size);
+}
+
+static void *capped_realloc(void *p, int size)
+{
+	return too_much(size) ? NULL : plain.xRealloc(p, size);
+}
+
+/* Before anybody opens a database: SQLite takes no other allocator once it has begun. */
+__attribute__((constructor)) static void cap_allocations(void)
+{
+	sqlite3_mem_methods methods;
+
+	if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain) != SQLITE_OK)
+		return;
+	methods = plain;
+	methods.xMalloc = capped_malloc;
+	methods.xRealloc = capped_realloc;
+	(void)sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+}
+
+int ul_sqlite_code(int code)
+{
+	return (code & 0xff) == SQLITE_NOMEM && capped ? SQLITE_CORRUPT : code;
+}
+
+/* ---- errors ---- */
+
+const char *ul_sqlite_message(sqlite3 *db)
+{
+	int code = sqlite3_errcode(db);
+
+	return ul_sqlite_code(code) == code ? sqlite3_errmsg(db) : "it claims a value that is longer than the file";
+}
+
 int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const char *object)
 {
-	int code = db ? sqlite3_errcode(db) : SQLITE_NOMEM;
+	int code = ul_sqlite_code(db ? sqlite3_errcode(db) : SQLITE_NOMEM);
 
 	if (code == SQLITE_NOMEM)
 		return ul_error_nomem(err, work);
 	if (code == SQLITE_FULL)
 		return ul_error_set(err, UL_E_SYSTEM, work, object, "Make room there.", "no space left");
-	return ul_error_set(err, UL_E_DATABASE, work, object, NULL, "%s", sqlite3_errmsg(db));
+	return ul_error_set(err, UL_E_DATABASE, work, object, NULL, "%s", ul_sqlite_message(db));
 }
+
+/* ---- opening ---- */
 
 char *ul_sqlite_immutable_uri(const char *path)
 {
@@ -37,14 +97,48 @@ char *ul_sqlite_immutable_uri(const char *path)
 	return uri;
 }
 
-void ul_sqlite_harden(sqlite3 *db)
+/* Bytes that the longest value of the file can have, and a page of the largest size for what is written to it. */
+static int longest_value(sqlite3 *db)
 {
+	sqlite3_file *file = NULL;
+	sqlite3_int64 size = 0;
+	struct stat log;
+
+	/* Of the file that is open, whatever its name leads to by now. */
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || !file ||
+	    !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size < 0)
+		size = 0;
+	if (stat(sqlite3_filename_wal(sqlite3_db_filename(db, "main")), &log) == 0)
+		size = log.st_size > LONGEST - size ? LONGEST : size + log.st_size;
+	return size > LONGEST - LARGEST_PAGE ? LONGEST : (int)size + LARGEST_PAGE;
+}
+
+int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
+{
+	int code = sqlite3_open_v2(path, ret, flags, NULL);
+	sqlite3 *db = *ret;
+	size_t most;
+
+	if (code != SQLITE_OK)
+		return code;
 	/* A schema can hold code (triggers, views, functions in index expressions): none of it runs. */
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, 16 << 20);
+	most = (size_t)longest_value(db);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)most);
+	/* The limit does not hold for the list of a value's pages, of which SQLite takes the number from the value. */
+	most += OWN_MOST;
+	cap = cap == SIZE_MAX || cap < most ? most : cap;
+	capped = false;
 	/* Fails only on a file that every later statement fails on too. */
 	sqlite3_exec(db, "pragma cell_size_check = on", NULL, NULL, NULL);
+	return SQLITE_OK;
+}
+
+int ul_sqlite_create(const char *path, sqlite3 **ret)
+{
+	cap = SIZE_MAX;
+	return sqlite3_open_v2(path, ret, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 }

@@ -9,8 +9,22 @@
 /* "file:PATH?immutable=1", the path escaped: no lock, no log, no byte written. NULL: no memory. */
 char *ul_sqlite_immutable_uri(const char *path);
 
-/* What to set on a connection to a file of whose contents nothing is believed. */
-void ul_sqlite_harden(sqlite3 *db);
+/*
+ * sqlite3_open_v2 for a file of whose contents nothing is believed. No code of its schema runs, and no value may be
+ * longer than the file (with its log) and 64 KiB, 16 MiB at most; nor does SQLite get more than that and 4 MiB in one
+ * piece in this thread, because it allocates what a cell claims before it sees that the pages are not there.
+ * SQLite's code; *ret is set whatever comes of it, as by sqlite3_open_v2, and is the caller's to close.
+ */
+int ul_sqlite_open(const char *path, int flags, sqlite3 **ret);
+
+/* The same for a file that this program is about to write, where its sorter may take what it wants. */
+int ul_sqlite_create(const char *path, sqlite3 **ret);
+
+/* A code of SQLite's API: "no memory" is "corrupt" where it was the file that claimed too much, since it was opened. */
+int ul_sqlite_code(int code);
+
+/* sqlite3_errmsg, with a sentence of our own for that. db may be NULL, which SQLite takes for "out of memory". */
+const char *ul_sqlite_message(sqlite3 *db);
 
 /* SQLite's words for what went wrong with this connection, as an error of this file. */
 int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const char *object);

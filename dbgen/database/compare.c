@@ -8,9 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/sqlite.h"
 #include "common/cleanup.h"
 #include "dbgen/database/db.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/source.h"
 
 static const char what[] = "comparing Nix's database with the manifest";
 
@@ -40,7 +43,7 @@ static int prepare(struct comparison *c, const char *sql, sqlite3_stmt **ret)
 	return sqlite3_prepare_v2(c->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : fail(c);
 }
 
-/* 1: a row, 0: none is left. */
+/* 1: a row, 0: no row is left. */
 static int step(struct comparison *c, sqlite3_stmt *rows)
 {
 	int code = sqlite3_step(rows);
@@ -301,7 +304,7 @@ static int compare_realisations(struct comparison *c)
 		     : compare_count(c, "select count(*) from Realisations", c->source.n_realisations, "Realisations");
 }
 
-/* A log that has not been moved into the file yet is read; it needs a lock, so only then. */
+/* A log that has not been moved into the file yet is read with a lock; without a log none is needed. */
 static int open_database(struct comparison *c)
 {
 	ul_autofree char *uri = ul_sqlite_immutable_uri(c->name), *log = NULL;
@@ -311,16 +314,15 @@ static int open_database(struct comparison *c)
 	if (!uri || asprintf(&log, "%s-wal", c->name) < 0)
 		return ul_error_nomem(c->err, what);
 	logged = stat(log, &st) == 0 && st.st_size > 0;
-	if (sqlite3_open_v2(logged ? c->name : uri, &c->db, SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI),
-			    NULL) != SQLITE_OK)
+	if (ul_sqlite_open(logged ? c->name : uri, SQLITE_OPEN_READONLY | (logged ? 0 : SQLITE_OPEN_URI), &c->db) !=
+	    SQLITE_OK)
 		return fail(c);
-	ul_sqlite_harden(c->db);
 	return 0;
 }
 
 static int compare_all(struct comparison *c, struct ul_manifest *m)
 {
-	int r = ul_db_source_open(&c->source, m, NULL, c->err);
+	int r = ul_db_source_open(&c->source, m, c->err);
 
 	if (r < 0)
 		return r;

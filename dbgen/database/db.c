@@ -9,7 +9,9 @@
 #include "common/file.h"
 #include "common/leftover.h"
 #include "dbgen/database/db.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/merge/load.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 
@@ -47,7 +49,7 @@ static int write_text(int dirfd, const char *name, const char *text, bool durabl
 		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
 }
 
-/* What tells Nix which tables to expect. A stale `ca-schema` would promise some that are not there. */
+/* The files that tell Nix which tables to expect. A stale `ca-schema` would promise tables that are not there. */
 static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
 {
 	static const char *const stale[] = {"ca-schema"};
@@ -107,6 +109,27 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 	return r;
 }
 
+/* The manifest's rows and those that are merged in. Close *s also after a failure. */
+static int open_source(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
+		       struct ul_error *err)
+{
+	struct ul_db_added *added = NULL;
+	int r = ul_db_source_open(s, m, err);
+
+	if (r == 0 && options->merge_from)
+		r = ul_db_added_load(s, options, &added, err);
+	return r < 0 ? r : ul_db_source_add(s, added, err);
+}
+
+int ul_db_try_merge(struct ul_manifest *m, const struct ul_db_options *options, struct ul_error *err)
+{
+	struct ul_db_source source;
+	int r = open_source(&source, m, options, err);
+
+	ul_db_source_close(&source);
+	return r;
+}
+
 int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct ul_db_options *options,
 		struct ul_error *err)
 {
@@ -119,7 +142,7 @@ int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct 
 		return ul_error_errno(err, UL_E_SYSTEM, what, dir, NULL, errno);
 	if (!options)
 		options = &defaults;
-	r = ul_db_source_open(&source, m, options, err);
+	r = open_source(&source, m, options, err);
 	if (r == 0)
 		r = build(&source, fd, dir, options, err);
 	ul_db_source_close(&source);

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/sqlite.h"
 #include "common/cleanup.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/writers.h"
 
 static const char what[] = "writing Nix's database";
 
@@ -50,7 +53,7 @@ static void bind_text(sqlite3_stmt *statement, int column, const char *text, int
 	sqlite3_bind_text(statement, column, text, len, SQLITE_STATIC);
 }
 
-/* Tables, and the triggers that belong to none of the b-trees; indexes come last. */
+/* Tables, and the triggers, which have no b-tree; indexes come last. */
 static int create_objects(struct oracle *o, bool indexes)
 {
 	for (size_t i = 0; i < ul_db_n_objects; i++) {
@@ -174,7 +177,7 @@ static int open_database(struct oracle *o, int dirfd)
 	char path[64 + NAME_MAX];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, o->name);
-	if (sqlite3_open_v2(path, &o->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+	if (ul_sqlite_create(path, &o->db) != SQLITE_OK)
 		return fail(o);
 	/* The caller sees to a file that is whole or not there, so no journal and no fsync. */
 	return run(o, "pragma page_size = 4096; pragma journal_mode = off;"

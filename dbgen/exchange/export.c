@@ -10,9 +10,9 @@
 #include "dbgen/manifest/format.h"
 #include "dbgen/manifest/name_table.h"
 
-#define WRITING "writing the export"
+static const char what[] = "writing the export";
 
-/* What a path's printer needs. */
+/* Shared by the printers of a path. */
 struct printer {
 	const struct ul_name_table *names;
 	const char *store_dir;
@@ -22,7 +22,7 @@ struct printer {
 
 typedef void (*print_fn)(const struct printer *p, const struct ul_batch *b, uint32_t i);
 
-/* The deriver in full; empty where there is none. */
+/* The deriver in full; empty where the path has no deriver. */
 static void print_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
 	size_t len = b->deriver.off[i + 1] - b->deriver.off[i];
@@ -172,7 +172,7 @@ static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t 
 	struct ul_batch_reader *reader = ul_batch_reader_new(m);
 	struct ul_name_table *names = NULL;
 	struct ul_batch b = {.n = 0};
-	int r = reader ? ul_name_table_new(m, &names, err) : ul_error_nomem(err, WRITING);
+	int r = reader ? ul_name_table_new(m, &names, err) : ul_error_nomem(err, what);
 
 	p.names = names;
 	for (uint32_t at = 0; at < n && r == 0 && !ferror(out); at++) {
@@ -194,7 +194,7 @@ static int flush(FILE *out, struct ul_error *err)
 	errno = 0;
 	if (fflush(out) == 0 && !ferror(out))
 		return 0;
-	return ul_error_errno(err, UL_E_SYSTEM, WRITING, NULL, NULL, errno ? errno : EIO);
+	return ul_error_errno(err, UL_E_SYSTEM, what, NULL, NULL, errno ? errno : EIO);
 }
 
 static int print_json_object(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,

@@ -5,12 +5,12 @@
 
 #include "dbgen/manifest/manifest.h"
 
-/* What `nix-store --load-db` reads and `--dump-db` writes. */
+/* Registration text: `nix-store --load-db` reads it, `--dump-db` writes it. */
 int ul_export_registration(struct ul_manifest *m, FILE *out, struct ul_error *err);
 
-/* What `nix path-info --json` of Nix 2.19 to 2.31 prints (object by path); loses nothing Nix prints. */
+/* JSON as `nix path-info --json` of Nix 2.19 to 2.31 prints it (object by path), with all that Nix prints. */
 int ul_export_path_info(struct ul_manifest *m, FILE *out, struct ul_error *err);
 
-/* The same of some paths, by number; and for people to read. */
+/* JSON of some paths, by number; and text for people to read. */
 int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err);
 int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err);

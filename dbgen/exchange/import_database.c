@@ -8,7 +8,6 @@
  *                               are copied to a temporary directory and opened there
  *   -journal                    an interrupted transaction that only a writer can undo: refused
  */
-#include "common/sqlite.h"
 #include "dbgen/exchange/import.h"
 
 #include <errno.h>
@@ -24,9 +23,11 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/leftover.h"
+#include "common/sqlite.h"
+#include "common/vector.h"
 #include "dbgen/store/hash_text.h"
 
-#define READING "reading Nix's database"
+static const char what[] = "reading Nix's database";
 
 struct source {
 	const char *path; /* as the caller named it, for messages */
@@ -37,21 +38,24 @@ struct source {
 };
 
 /* The paths by id, which is how Refs names them. */
+struct id {
+	int64_t id;
+	char *path; /* owned */
+};
+
 struct ids {
-	int64_t *id;
-	char **path;
-	size_t n, size;
+	UL_VECTOR_MEMBERS(struct id);
 };
 
 static int fail_sqlite(const struct source *s)
 {
-	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Open it with Nix first, or give another source.",
-			    "%s", s->db ? sqlite3_errmsg(s->db) : "out of memory");
+	return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first, or give another source.",
+			    "%s", ul_sqlite_message(s->db));
 }
 
 static int fail_row(const struct source *s, const char *object, const char *why)
 {
-	return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Repair it with `nix-store --verify`.", "%s: %s",
+	return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Repair it with `nix-store --verify`.", "%s: %s",
 			    object, why);
 }
 
@@ -93,11 +97,10 @@ static int open_uri(struct source *s, const char *path, const char *query, int f
 	ul_autobuffer struct ul_buffer uri = {0};
 
 	if (make_uri(&uri, path, query) < 0 || !ul_buffer_string(&uri))
-		return ul_error_nomem(s->err, READING);
-	if (sqlite3_open_v2((const char *)uri.data, &s->db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, NULL) !=
+		return ul_error_nomem(s->err, what);
+	if (ul_sqlite_open((const char *)uri.data, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, &s->db) !=
 	    SQLITE_OK)
 		return fail_sqlite(s);
-	ul_sqlite_harden(s->db);
 	return 0;
 }
 
@@ -110,14 +113,14 @@ static int copy_file(const struct source *s, const char *from, const char *to)
 	int r = 0;
 
 	if (!block)
-		return ul_error_nomem(s->err, READING);
+		return ul_error_nomem(s->err, what);
 	if (in < 0 || out < 0)
-		return ul_error_errno(s->err, UL_E_SYSTEM, READING, in < 0 ? from : to, NULL, errno);
+		return ul_error_errno(s->err, UL_E_SYSTEM, what, in < 0 ? from : to, NULL, errno);
 	while (r == 0 && (n = read(in, block, 1 << 16)) > 0)
 		r = ul_write_full(out, block, (size_t)n);
 	if (r == 0 && n < 0)
 		r = -errno;
-	return r < 0 ? ul_error_errno(s->err, UL_E_SYSTEM, READING, to, NULL, -r) : 0;
+	return r < 0 ? ul_error_errno(s->err, UL_E_SYSTEM, what, to, NULL, -r) : 0;
 }
 
 /* What a signal must not leave behind: the directory, and what SQLite has in it. */
@@ -140,10 +143,10 @@ static int open_copy(struct source *s)
 
 	if (asprintf(&s->copy, "%s/underlay.XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0) {
 		s->copy = NULL;
-		return ul_error_nomem(s->err, READING);
+		return ul_error_nomem(s->err, what);
 	}
 	if (!mkdtemp(s->copy)) {
-		r = ul_error_errno(s->err, UL_E_SYSTEM, READING, s->copy, NULL, errno);
+		r = ul_error_errno(s->err, UL_E_SYSTEM, what, s->copy, NULL, errno);
 		free(s->copy);
 		s->copy = NULL;
 		return r;
@@ -156,13 +159,13 @@ static int open_copy(struct source *s)
 			from = NULL;
 		if (asprintf(&to, "%s/db.sqlite%s", s->copy, suffixes[i]) < 0)
 			to = NULL;
-		r = from && to ? copy_file(s, from, to) : ul_error_nomem(s->err, READING);
+		r = from && to ? copy_file(s, from, to) : ul_error_nomem(s->err, what);
 	}
 	target = ul_path_join(s->copy, "db.sqlite");
 	if (r < 0)
 		return r;
 	if (!target)
-		return ul_error_nomem(s->err, READING);
+		return ul_error_nomem(s->err, what);
 	return open_uri(s, target, "mode=rw", SQLITE_OPEN_READWRITE);
 }
 
@@ -174,11 +177,11 @@ static int open_source(struct source *s)
 	struct stat st;
 
 	if (stat(s->path, &st) < 0)
-		return ul_error_errno(s->err, UL_E_DATABASE, READING, s->path, NULL, errno);
+		return ul_error_errno(s->err, UL_E_DATABASE, what, s->path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, NULL, "it is no regular file");
+		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, NULL, "it is not a regular file");
 	if (has_content(s->path, "-journal", &journal_exists))
-		return ul_error_set(s->err, UL_E_DATABASE, READING, s->path, "Open it with Nix first.",
+		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first.",
 				    "a transaction was interrupted and is not undone yet");
 	if (!wal)
 		return open_uri(s, s->path, "mode=ro&immutable=1", SQLITE_OPEN_READONLY);
@@ -232,45 +235,34 @@ static int finish(sqlite3_stmt *q, int r)
 
 static bool add_id(struct ids *ids, int64_t id, const char *path)
 {
-	if (ids->n == ids->size) {
-		size_t size = ids->size ? ids->size * 2 : 1024;
-		int64_t *more_ids = realloc(ids->id, size * sizeof(*more_ids));
-		char **more_paths;
+	struct id made = {.id = id, .path = strdup(path)};
 
-		if (!more_ids)
-			return false;
-		ids->id = more_ids;
-		more_paths = realloc(ids->path, size * sizeof(*more_paths));
-		if (!more_paths)
-			return false;
-		ids->path = more_paths;
-		ids->size = size;
-	}
-	ids->id[ids->n] = id;
-	ids->path[ids->n] = strdup(path);
-	return ids->path[ids->n++] != NULL;
+	if (made.path && ul_vector_push(ids, made) == 0)
+		return true;
+	free(made.path);
+	return false;
 }
 
 static void free_ids(struct ids *ids)
 {
 	for (size_t i = 0; i < ids->n; i++)
-		free(ids->path[i]);
-	free(ids->path);
-	free(ids->id);
+		free(ids->at[i].path);
+	ul_vector_free(ids);
 }
 
 static int compare_ids(const void *a, const void *b)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	const struct id *x = a, *y = b;
 
-	return (x > y) - (x < y);
+	return (x->id > y->id) - (x->id < y->id);
 }
 
 static const char *path_of(const struct ids *ids, int64_t id)
 {
-	const int64_t *found = ids->n ? bsearch(&id, ids->id, ids->n, sizeof(*ids->id), compare_ids) : NULL;
+	const struct id key = {.id = id};
+	const struct id *found = ids->n ? bsearch(&key, ids->at, ids->n, sizeof(key), compare_ids) : NULL;
 
-	return found ? ids->path[found - ids->id] : NULL;
+	return found ? found->path : NULL;
 }
 
 static int read_ids(const struct source *s, struct ids *ids)
@@ -281,9 +273,9 @@ static int read_ids(const struct source *s, struct ids *ids)
 
 	while (r == 0 && (r = step(s, q)) == 1) {
 		if (!text_of(q, 1, &path) || !path)
-			r = fail_row(s, "ValidPaths", "a path is no text");
+			r = fail_row(s, "ValidPaths", "a path is not a text");
 		else
-			r = add_id(ids, sqlite3_column_int64(q, 0), path) ? 0 : ul_error_nomem(s->err, READING);
+			r = add_id(ids, sqlite3_column_int64(q, 0), path) ? 0 : ul_error_nomem(s->err, what);
 	}
 	return finish(q, r);
 }
@@ -294,34 +286,25 @@ static int read_ids(const struct source *s, struct ids *ids)
 struct refs {
 	sqlite3_stmt *q;
 	int state; /* 1: a row waits, 0: no more */
-	const char **list;
-	size_t n, size;
+	UL_VECTOR(const char *) list;
 };
 
 static int take_refs(const struct source *s, const struct ids *ids, struct refs *refs, int64_t id)
 {
-	refs->n = 0;
+	refs->list.n = 0;
 	while (refs->state == 1 && sqlite3_column_int64(refs->q, 0) == id) {
 		const char *path = path_of(ids, sqlite3_column_int64(refs->q, 1));
 
 		if (!path)
-			return fail_row(s, path_of(ids, id), "it refers to an id that is no path");
-		if (refs->n == refs->size) {
-			size_t size = refs->size ? refs->size * 2 : 64;
-			const char **list = realloc(refs->list, size * sizeof(*list));
-
-			if (!list)
-				return ul_error_nomem(s->err, READING);
-			refs->list = list;
-			refs->size = size;
-		}
-		refs->list[refs->n++] = path;
+			return fail_row(s, path_of(ids, id), "it refers to an id that no path has");
+		if (ul_vector_push(&refs->list, path) < 0)
+			return ul_error_nomem(s->err, what);
 		refs->state = step(s, refs->q);
 		if (refs->state < 0)
 			return refs->state;
 	}
 	if (refs->state == 1 && sqlite3_column_int64(refs->q, 0) < id)
-		return fail_row(s, "Refs", "a referrer is an id that is no path");
+		return fail_row(s, "Refs", "a referrer is an id that no path has");
 	return 0;
 }
 
@@ -333,16 +316,16 @@ static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt 
 
 	if (!text_of(q, 1, &info.path) || !text_of(q, 2, &hash) || !text_of(q, 4, &info.deriver) ||
 	    !text_of(q, 7, &info.sigs) || !text_of(q, 8, &info.ca) || !info.path)
-		return fail_row(s, "ValidPaths", "a column is no text");
+		return fail_row(s, "ValidPaths", "a column is not a text");
 	if (!hash || !ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return fail_row(s, info.path, "its hash is no SHA-256 hash");
+		return fail_row(s, info.path, "its hash is not a SHA-256 hash");
 	if (size < 0)
 		return fail_row(s, info.path, "its NAR size is negative");
 	info.registered = sqlite3_column_int64(q, 3);
 	info.nar_size = (uint64_t)size;
 	info.ultimate = sqlite3_column_int64(q, 6) != 0;
-	info.refs = refs->list;
-	info.n_refs = refs->n;
+	info.refs = refs->list.at;
+	info.n_refs = refs->list.n;
 	return ul_builder_add(b, &info, s->err);
 }
 
@@ -367,8 +350,8 @@ static int read_paths(const struct source *s, struct ul_builder *b, const struct
 			r = read_path(s, b, q, &refs);
 	}
 	if (r == 0 && refs.state == 1)
-		r = fail_row(s, "Refs", "a referrer is an id that is no path");
-	free(refs.list);
+		r = fail_row(s, "Refs", "a referrer is an id that no path has");
+	ul_vector_free(&refs.list);
 	sqlite3_finalize(refs.q);
 	return finish(q, r);
 }
@@ -402,7 +385,7 @@ static int add_realisation(struct ul_builder *b, const char *const t[4], struct 
 static int add_realisation_ref(struct ul_builder *b, const char *const t[4], struct ul_error *err)
 {
 	if (!t[3])
-		return ul_error_set(err, UL_E_DATABASE, READING, t[0], NULL, "a realisation's output has no name");
+		return ul_error_set(err, UL_E_DATABASE, what, t[0], NULL, "a realisation's output has no name");
 	return ul_builder_add_realisation_ref(b, t[0], t[1], t[2], t[3], err);
 }
 
@@ -421,7 +404,7 @@ static int read_table(const struct source *s, struct ul_builder *b, const char *
 
 		for (int i = 0; i < sqlite3_column_count(q); i++)
 			good &= text_of(q, i, &text[i]) && (i == 3 || text[i]);
-		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is no text");
+		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is not a text");
 	}
 	return finish(q, r);
 }

@@ -14,28 +14,30 @@
 
 #include "common/buffer.h"
 #include "common/json.h"
+#include "common/vector.h"
 #include "dbgen/store/hash_text.h"
 #include "dbgen/manifest/format.h"
 
-#define READING "reading path-info JSON"
+static const char what[] = "reading path-info JSON";
 
-/* What is carried while one document is read. */
+/* The state of reading one document. */
 struct reader {
 	struct ul_builder *b;
 	const char *name;      /* of the source, for messages */
 	const char *store_dir; /* of the document, where it tells one */
-	struct ul_buffer texts, refs, sigs;
+	struct ul_buffer texts, sigs;
+	UL_VECTOR(size_t) refs; /* offsets in texts */
 	char ca[256];
 	struct ul_error *err;
 };
 
 static int refuse(const struct reader *r, const char *path, const char *why)
 {
-	return ul_error_set(r->err, UL_E_INPUT, READING, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
+	return ul_error_set(r->err, UL_E_INPUT, what, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
 			    path ? path : "", path ? ": " : "", why);
 }
 
-/* A JSON string without NULs; NULL: it is none. */
+/* A JSON string without NULs; NULL: it is something else. */
 static const char *string_of(struct json_object *v)
 {
 	const char *text;
@@ -63,7 +65,7 @@ static int put_path(struct reader *r, const char *text, size_t *ret_offset)
 	if (res == 0)
 		res = ul_buffer_append(&r->texts, text, strlen(text) + 1);
 	*ret_offset = offset;
-	return res < 0 ? ul_error_nomem(r->err, READING) : 0;
+	return res < 0 ? ul_error_nomem(r->err, what) : 0;
 }
 
 /* A hash in its text form, or {"algorithm": ..., "hash": ...}. */
@@ -86,9 +88,9 @@ static int read_nar(struct reader *r, struct json_object *v, const char *path, s
 	hash = hash_of(member, &algorithm);
 	if (!hash || (algorithm && strcmp(algorithm, "sha256") != 0) ||
 	    !ul_sha256_parse(hash, strlen(hash), info->nar_hash))
-		return refuse(r, path, "its narHash is no SHA-256 hash");
+		return refuse(r, path, "its narHash is not a SHA-256 hash");
 	if (!ul_json_uint(v, "narSize", &info->nar_size))
-		return refuse(r, path, "its narSize is missing or no possible one");
+		return refuse(r, path, "its narSize is missing or not possible");
 	return 0;
 }
 
@@ -120,12 +122,12 @@ static int read_ca(struct reader *r, struct json_object *v, const char *path, st
 		return 0;
 	if (json_object_is_type(member, json_type_object)) {
 		if (!render_ca(member, r->ca, sizeof(r->ca)))
-			return refuse(r, path, "its content address is no possible one");
+			return refuse(r, path, "its content address is not possible");
 		info->ca = r->ca;
 		return 0;
 	}
 	info->ca = string_of(member);
-	return info->ca ? 0 : refuse(r, path, "its content address is no possible one");
+	return info->ca ? 0 : refuse(r, path, "its content address is not possible");
 }
 
 /* One signature, "KEY:BASE64" or {"keyName": ..., "sig": ...}, behind those before. */
@@ -147,12 +149,12 @@ static int read_sigs(struct reader *r, struct json_object *v, const char *path, 
 	if (!json_object_object_get_ex(v, "signatures", &member) || !member)
 		return 0;
 	if (!json_object_is_type(member, json_type_array))
-		return refuse(r, path, "its signatures are no array");
+		return refuse(r, path, "its signatures are not an array");
 	for (size_t i = 0; i < json_object_array_length(member); i++)
 		if (!put_sig(r, json_object_array_get_idx(member, i)))
-			return refuse(r, path, "a signature is no possible one");
+			return refuse(r, path, "a signature is not possible");
 	info->sigs = ul_buffer_string(&r->sigs);
-	return info->sigs ? 0 : ul_error_nomem(r->err, READING);
+	return info->sigs ? 0 : ul_error_nomem(r->err, what);
 }
 
 /* registrationTime and ultimate: may be absent, the former null. */
@@ -163,10 +165,10 @@ static int read_flags(struct reader *r, struct json_object *v, const char *path,
 
 	if (json_object_object_get_ex(v, "registrationTime", &member) && member &&
 	    !ul_json_uint(v, "registrationTime", &seconds))
-		return refuse(r, path, "its registrationTime is no possible one");
+		return refuse(r, path, "its registrationTime is not possible");
 	info->registered = (int64_t)seconds;
 	if (json_object_object_get_ex(v, "ultimate", &member) && !ul_json_bool(v, "ultimate", &info->ultimate))
-		return refuse(r, path, "its \"ultimate\" is no boolean");
+		return refuse(r, path, "its \"ultimate\" is not a boolean");
 	return 0;
 }
 
@@ -176,18 +178,18 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 	struct json_object *member;
 	int res = 0;
 
-	r->refs.len = 0;
+	r->refs.n = 0;
 	if (!json_object_object_get_ex(v, "references", &member) || !json_object_is_type(member, json_type_array))
-		return refuse(r, path, "its references are missing or no array");
+		return refuse(r, path, "its references are missing or not an array");
 	for (size_t i = 0; i < json_object_array_length(member) && res == 0; i++) {
 		const char *text = string_of(json_object_array_get_idx(member, i));
 		size_t offset;
 
 		if (!text)
-			return refuse(r, path, "a reference is no string");
+			return refuse(r, path, "a reference is not a string");
 		res = put_path(r, text, &offset);
-		if (res == 0 && ul_buffer_append(&r->refs, &offset, sizeof(offset)) < 0)
-			res = ul_error_nomem(r->err, READING);
+		if (res == 0 && ul_vector_push(&r->refs, offset) < 0)
+			res = ul_error_nomem(r->err, what);
 	}
 	*ret_n = json_object_array_length(member);
 	return res;
@@ -197,13 +199,12 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver, size_t n_refs)
 {
 	const char *base = (const char *)r->texts.data;
-	size_t *offsets = (size_t *)(void *)r->refs.data;
 	ul_autofree const char **refs = calloc(n_refs + 1, sizeof(*refs));
 
 	if (!refs)
-		return ul_error_nomem(r->err, READING);
+		return ul_error_nomem(r->err, what);
 	for (size_t i = 0; i < n_refs; i++)
-		refs[i] = base + offsets[i];
+		refs[i] = base + r->refs.at[i];
 	info->path = base + path;
 	info->deriver = deriver ? base + *deriver : NULL;
 	info->refs = refs;
@@ -223,10 +224,10 @@ static int read_path(struct reader *r, const char *key, struct json_object *v)
 	if (!v || (ul_json_bool(v, "valid", &valid) && !valid))
 		return refuse(r, key, "it was not valid in the store that was asked");
 	if (!json_object_is_type(v, json_type_object))
-		return refuse(r, key, "it is no object");
+		return refuse(r, key, "it is not an object");
 	has_deriver = json_object_object_get_ex(v, "deriver", &member) && member;
 	if (has_deriver && !string_of(member))
-		return refuse(r, key, "its deriver is no string");
+		return refuse(r, key, "its deriver is not a string");
 	r->texts.len = 0;
 	res = put_path(r, key, &path);
 	if (res == 0 && has_deriver)
@@ -277,7 +278,7 @@ static int read_versioned(struct reader *r, struct json_object *top, struct json
 	if (!ul_json_uint(top, "version", &version) || version < 1 || version > 3)
 		return refuse(r, NULL, "its version is not 1, 2 or 3");
 	if (!json_object_is_type(info, json_type_object))
-		return refuse(r, NULL, "its \"info\" is no object");
+		return refuse(r, NULL, "its \"info\" is not an object");
 	if (ul_json_string(top, "storeDir"))
 		r->store_dir = ul_json_string(top, "storeDir");
 	return read_object(r, info);
@@ -304,7 +305,7 @@ int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, cons
 	else
 		res = read_object(&r, top);
 	ul_buffer_free(&r.texts);
-	ul_buffer_free(&r.refs);
+	ul_vector_free(&r.refs);
 	ul_buffer_free(&r.sigs);
 	return res;
 }

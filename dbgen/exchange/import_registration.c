@@ -5,26 +5,27 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/config.h"
+#include "common/vector.h"
 #include "dbgen/store/hash_text.h"
 
-#define READING "reading the registration"
+static const char what[] = "reading the registration";
 
 struct reader {
 	char *at, *end; /* a copy of the text, in which ends of lines become NULs */
 	unsigned long line;
 	const char *name;
-	const char **refs;
-	size_t refs_size;
+	UL_VECTOR(const char *) refs;
 	struct ul_error *err;
 };
 
 static int refuse(const struct reader *r, const char *why)
 {
-	return ul_error_set(r->err, UL_E_INPUT, READING, r->name,
-			    "Give what `nix-store --dump-db` or closureInfo wrote.", "line %lu: %s", r->line, why);
+	return ul_error_set(r->err, UL_E_INPUT, what, r->name, "Give what `nix-store --dump-db` or closureInfo wrote.",
+			    "line %lu: %s", r->line, why);
 }
 
-/* The next line, terminated; NULL (explained): there is none, or not all of it. */
+/* The next line, terminated; NULL (explained): the text ends before it does. */
 static char *next_line(struct reader *r)
 {
 	char *line = r->at, *end;
@@ -45,19 +46,15 @@ static char *next_line(struct reader *r)
 }
 
 /* A line that is a decimal number, at most max. */
-static int next_number(struct reader *r, uint64_t max, const char *what, uint64_t *ret)
+static int next_number(struct reader *r, uint64_t max, const char *why, uint64_t *ret)
 {
 	const char *line = next_line(r);
 	uint64_t v = 0;
 
 	if (!line)
 		return -UL_E_INPUT;
-	if (!*line || strspn(line, "0123456789") != strlen(line))
-		return refuse(r, what);
-	for (; *line; line++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*line - '0'), &v) ||
-		    v > max)
-			return refuse(r, what);
+	if (!ul_parse_number(line, &v) || v > max)
+		return refuse(r, why);
 	*ret = v;
 	return 0;
 }
@@ -65,25 +62,22 @@ static int next_number(struct reader *r, uint64_t max, const char *what, uint64_
 static int read_refs(struct reader *r, struct ul_path_info *info)
 {
 	uint64_t n = 0;
-	/* A reference takes more than two bytes: so much and no more is believed of the count. */
-	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is no possible one", &n);
+	/* A reference takes more than two bytes, which bounds the count that is believed. */
+	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is not possible", &n);
 
 	if (res < 0)
 		return res;
-	if (n > r->refs_size) {
-		const char **refs = realloc(r->refs, n * sizeof(*refs));
-
-		if (!refs)
-			return ul_error_nomem(r->err, READING);
-		r->refs = refs;
-		r->refs_size = n;
-	}
+	r->refs.n = 0;
+	if (ul_vector_reserve(&r->refs, n) < 0)
+		return ul_error_nomem(r->err, what);
 	for (uint64_t i = 0; i < n; i++) {
-		r->refs[i] = next_line(r);
-		if (!r->refs[i])
+		const char *line = next_line(r);
+
+		if (!line)
 			return -UL_E_INPUT;
+		r->refs.at[r->refs.n++] = line;
 	}
-	info->refs = r->refs;
+	info->refs = r->refs.at;
 	info->n_refs = n;
 	return 0;
 }
@@ -100,8 +94,8 @@ static int read_record(struct reader *r, struct ul_builder *b)
 		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
 				 "it without --hash-given), and a manifest needs one");
 	if (!ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return refuse(r, "this is no SHA-256 hash");
-	res = next_number(r, INT64_MAX, "the NAR size is no possible one", &info.nar_size);
+		return refuse(r, "this is not a SHA-256 hash");
+	res = next_number(r, INT64_MAX, "the NAR size is not possible", &info.nar_size);
 	if (res < 0)
 		return res;
 	info.deriver = next_line(r);
@@ -118,12 +112,12 @@ int ul_import_registration(struct ul_builder *b, const char *text, size_t len, c
 	int res = 0;
 
 	if (!copy)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	if (len > 0)
 		memcpy(copy, text, len);
 	r.end = copy + len;
 	while (res == 0 && r.at < r.end)
 		res = read_record(&r, b);
-	free(r.refs);
+	ul_vector_free(&r.refs);
 	return res;
 }

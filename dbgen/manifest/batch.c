@@ -9,7 +9,7 @@
 #include "dbgen/store/store_path.h"
 #include "dbgen/store/text_pairs.h"
 
-#define READING "reading the manifest"
+static const char what[] = "reading the manifest";
 
 struct ul_batch_reader {
 	struct ul_manifest *m;
@@ -65,9 +65,9 @@ void ul_batch_reader_free(struct ul_batch_reader *r)
 	free(r);
 }
 
-static int bad(const struct ul_batch_reader *r, const struct ul_batch *b, const char *what, struct ul_error *err)
+static int bad(const struct ul_batch_reader *r, const struct ul_batch *b, const char *why, struct ul_error *err)
 {
-	return ul_manifest_bad(r->m, err, "batch %u: %s", b->first / UL_MANIFEST_BATCH, what);
+	return ul_manifest_bad(r->m, err, "batch %u: %s", b->first / UL_MANIFEST_BATCH, why);
 }
 
 static int load(struct ul_batch_reader *r, const struct ul_batch *b, enum ul_section s, struct ul_buffer *buf,
@@ -118,12 +118,12 @@ static int compare_names(const struct ul_text_column *a, uint32_t i, const struc
 	return order ? order : (len_a > len_b) - (len_a < len_b);
 }
 
-/* The same digest ends the batch before: its name must come first. Never so in a real store. */
+/* The batch before ends with the same digest, which no real store has: its name must come first. */
 static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_batch_reader *other = ul_batch_reader_new(r->m);
 	struct ul_batch before = {.first = b->first - UL_MANIFEST_BATCH, .n = UL_MANIFEST_BATCH};
-	int res = other ? read_names(other, &before, err) : ul_error_nomem(err, READING);
+	int res = other ? read_names(other, &before, err) : ul_error_nomem(err, what);
 
 	if (res == 0 && before.name.off && compare_names(&before.name, before.n - 1, &b->name, 0) >= 0)
 		res = bad(r, b, "paths are out of order", err);
@@ -209,30 +209,35 @@ static bool read_ultimate(struct ul_batch_reader *r, struct ul_cursor *c, uint32
 	return true;
 }
 
+/* Where derivers come from, beside their paths' own names. */
+struct deriver_source {
+	const struct ul_text_pairs *pairs;
+	struct ul_cursor *c, *digests;
+};
+
 /* One deriver from its kind, own name and the digest column. Returns where the text ends; NULL: bad. */
-static char *deriver_text(const struct ul_text_pairs *pairs, struct ul_cursor *c, struct ul_cursor *digests,
-			  uint8_t kind, const char *own, size_t own_len, char *at)
+static char *deriver_text(const struct deriver_source *from, uint8_t kind, const char *own, size_t own_len, char *at)
 {
 	const uint8_t *digest, *suffix = (const uint8_t *)".drv", *literal;
 	size_t shared = own_len, suffix_len = 4;
 
 	if (kind == UL_DERIVER_LITERAL) {
-		suffix_len = ul_take_bounded(c, UL_DERIVER_MAX);
-		literal = ul_take(c, suffix_len);
+		suffix_len = ul_take_bounded(from->c, UL_DERIVER_MAX);
+		literal = ul_take(from->c, suffix_len);
 		if (!literal || suffix_len == 0 || *literal != '/' || !ul_text_clean(literal, suffix_len))
 			return NULL;
 		memcpy(at, literal, suffix_len);
 		return at + suffix_len;
 	}
 	if (kind == UL_DERIVER_SHARED) {
-		shared = ul_take_u8(c);
-		suffix_len = ul_take_u8(c);
-		suffix = ul_take(c, suffix_len);
+		shared = ul_take_u8(from->c);
+		suffix_len = ul_take_u8(from->c);
+		suffix = ul_take(from->c, suffix_len);
 	}
-	digest = ul_take(digests, UL_DIGEST_SIZE);
+	digest = ul_take(from->digests, UL_DIGEST_SIZE);
 	if (!digest || !suffix || shared > own_len || shared + suffix_len > UL_NAME_MAX)
 		return NULL;
-	ul_pairs_digest(pairs, digest, at);
+	ul_pairs_digest(from->pairs, digest, at);
 	at[UL_HASH_DIGITS] = '-';
 	at += UL_HASH_DIGITS + 1;
 	memcpy(at, own, shared);
@@ -246,6 +251,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 {
 	const uint8_t *kinds = ul_take(c, b->n);
 	struct ul_cursor digests;
+	const struct deriver_source from = {&r->pairs, c, &digests};
 	char *start, *at;
 	int res = load(r, b, UL_SECTION_DERIVER, NULL, &digests, err);
 
@@ -254,14 +260,14 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 	/* Literals cannot be longer than what is left of the section. */
 	r->deriver_text.len = 0;
 	if (ul_buffer_reserve(&r->deriver_text, (size_t)b->n * UL_BASE_NAME_MAX + (size_t)(c->end - c->at)) < 0)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	start = at = (char *)r->deriver_text.data;
 	for (uint32_t i = 0; kinds && b->name.off && i < b->n && at; i++) {
 		r->deriver_off[i] = (uint32_t)(at - start);
 		if (kinds[i] > UL_DERIVER_LITERAL)
 			at = NULL;
 		else if (kinds[i] != UL_DERIVER_NONE)
-			at = deriver_text(&r->pairs, c, &digests, kinds[i], b->name.bytes + b->name.off[i],
+			at = deriver_text(&from, kinds[i], b->name.bytes + b->name.off[i],
 					  b->name.off[i + 1] - b->name.off[i], at);
 	}
 	if (!kinds || !at || digests.at != digests.end)
@@ -331,7 +337,7 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 	r->sig_text.len = 0;
 	if (ul_buffer_reserve(&r->sig_text, (size_t)(raw.end - raw.at) / UL_MANIFEST_SIG * longest +
 						    (size_t)(c->end - c->at) + 1) < 0)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	start = at = (char *)r->sig_text.data;
 	for (uint32_t i = 0; i < b->n && at; i++) {
 		r->sig_off[i] = (uint32_t)(at - start);
@@ -433,7 +439,7 @@ static int read_refs(struct ul_batch_reader *r, struct ul_batch *b, struct ul_er
 		return bad(r, b, "the number of references is wrong", err);
 	r->out_refs.len = 0;
 	if (ul_buffer_reserve(&r->out_refs, total * sizeof(*out) + 1) < 0)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	out = (uint32_t *)(void *)r->out_refs.data;
 	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t n = r->ref_off[i + 1] - r->ref_off[i];

@@ -12,7 +12,7 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
-#define ADDING "collecting store paths"
+static const char what[] = "collecting store paths";
 
 /* Texts live in chunks that are never moved, so pointers into them stay good. */
 #define CHUNK_SIZE (256 * 1024)
@@ -44,47 +44,14 @@ static char *keep_text(struct ul_builder *b, const char *text, size_t len)
 	return at;
 }
 
-/* The array with room for one more item: doubled where it is full. NULL: no memory. */
-static void *grown(void *array, size_t *size, size_t n, size_t item)
-{
-	size_t more = *size ? *size * 2 : 64, bytes;
-	void *p;
-
-	if (n < *size)
-		return array;
-	if (__builtin_mul_overflow(more, item, &bytes))
-		return NULL;
-	p = realloc(array, bytes);
-	if (p)
-		*size = more;
-	return p;
-}
-
-#define GROW(b, field)                                                                                     \
-	__extension__({                                                                                    \
-		void *grown_ = grown((b)->field, &(b)->field##_size, (b)->n_##field, sizeof(*(b)->field)); \
-		if (grown_)                                                                                \
-			(b)->field = grown_;                                                               \
-		grown_ != NULL;                                                                            \
-	})
-
 static int refuse(struct ul_error *err, const char *path, const char *why)
 {
-	return ul_error_set(err, UL_E_INPUT, ADDING, path, NULL, "%s", why);
+	return ul_error_set(err, UL_E_INPUT, what, path, NULL, "%s", why);
 }
 
 char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry *e, char *out)
 {
-	size_t dir_len = strlen(b->store_dir), name_len = strlen(e->name);
-	char *at = out + dir_len;
-
-	memcpy(out, b->store_dir, dir_len);
-	*at++ = '/';
-	ul_store_digest_text(e->digest, at);
-	at += UL_HASH_DIGITS;
-	*at++ = '-';
-	memcpy(at, e->name, name_len + 1);
-	return out;
+	return ul_store_path_print(b->store_dir, e->digest, e->name, strlen(e->name), out);
 }
 
 /* ---- entries ---- */
@@ -105,8 +72,8 @@ static bool table_grow(struct ul_builder *b)
 	free(b->table);
 	b->table = table;
 	b->table_size = size;
-	for (size_t i = 0; i < b->n_entries; i++) {
-		size_t slot = slot_of(b, b->entries[i].digest);
+	for (size_t i = 0; i < b->entries.n; i++) {
+		size_t slot = slot_of(b, b->entries.at[i].digest);
 
 		while (table[slot])
 			slot = (slot + 1) & (size - 1);
@@ -121,7 +88,7 @@ static size_t find_slot(const struct ul_builder *b, const uint8_t *digest, const
 	size_t slot = slot_of(b, digest);
 
 	for (; b->table[slot]; slot = (slot + 1) & (b->table_size - 1)) {
-		const struct ul_builder_entry *e = &b->entries[b->table[slot] - 1];
+		const struct ul_builder_entry *e = &b->entries.at[b->table[slot] - 1];
 
 		if (!memcmp(e->digest, digest, UL_DIGEST_SIZE) && !strcmp(e->name, name))
 			break;
@@ -133,14 +100,13 @@ static size_t find_slot(const struct ul_builder *b, const uint8_t *digest, const
 static int parse_path(const struct ul_builder *b, const char *path, uint8_t *digest, const char **ret_name,
 		      struct ul_error *err)
 {
-	const char *base = ul_store_base_of(b->store_dir, path);
-	size_t dir_len = strlen(b->store_dir);
+	const char *base = ul_store_path_parse(b->store_dir, path, digest);
 
-	if (!base && (strncmp(path, b->store_dir, dir_len) != 0 || path[dir_len] != '/'))
-		return ul_error_set(err, UL_E_INPUT, ADDING, path, "Name the store directory with --store-dir.",
+	if (!base && !ul_store_base_in(b->store_dir, path))
+		return ul_error_set(err, UL_E_INPUT, what, path, "Name the store directory with --store-dir.",
 				    "it does not lie in the store directory %s", b->store_dir);
-	if (!base || !ul_store_base_parse(base, strlen(base), digest))
-		return refuse(err, path, "it is no valid store path");
+	if (!base)
+		return refuse(err, path, "it is not a valid store path");
 	*ret_name = base + UL_HASH_DIGITS + 1;
 	return 0;
 }
@@ -154,17 +120,16 @@ static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct 
 
 	if (r < 0)
 		return r;
-	if (b->n_entries * 3 >= b->table_size * 2 && !table_grow(b))
-		return ul_error_nomem(err, ADDING);
+	if (b->entries.n * 3 >= b->table_size * 2 && !table_grow(b))
+		return ul_error_nomem(err, what);
 	slot = find_slot(b, e.digest, e.name);
 	if (!b->table[slot]) {
-		if (b->n_entries >= UL_MANIFEST_MAX_PATHS)
+		if (b->entries.n >= UL_MANIFEST_MAX_PATHS)
 			return refuse(err, path, "there are more paths than a manifest can hold");
 		e.name = keep_text(b, e.name, strlen(e.name));
-		if (!e.name || !GROW(b, entries))
-			return ul_error_nomem(err, ADDING);
-		b->entries[b->n_entries++] = e;
-		b->table[slot] = (uint32_t)b->n_entries;
+		if (!e.name || ul_vector_push(&b->entries, e) < 0)
+			return ul_error_nomem(err, what);
+		b->table[slot] = (uint32_t)b->entries.n;
 	}
 	*ret = b->table[slot] - 1;
 	return 0;
@@ -189,29 +154,21 @@ static uint32_t look_up(const struct ul_builder *b, const char *path)
 static int keep_optional(struct ul_builder *b, const char *text, const char **ret, struct ul_error *err)
 {
 	*ret = text && *text ? keep_text(b, text, strlen(text)) : NULL;
-	return text && *text && !*ret ? ul_error_nomem(err, ADDING) : 0;
+	return text && *text && !*ret ? ul_error_nomem(err, what) : 0;
 }
 
 /* The deriver as the manifest keeps it: its base name if it is of this store directory. */
 static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver, const char **ret,
 			 struct ul_error *err)
 {
-	size_t dir_len = strlen(b->store_dir), len = deriver ? strlen(deriver) : 0;
-	uint8_t digest[UL_DIGEST_SIZE];
-	const char *base;
+	const char *base = NULL;
 
 	*ret = NULL;
-	if (len == 0)
+	if (!deriver || !*deriver)
 		return 0;
-	base = ul_store_base_of(b->store_dir, deriver);
-	if (base && ul_store_base_parse(base, strlen(base), digest)) {
-		*ret = base;
-		return 0;
-	}
-	if (deriver[0] != '/' || len > UL_DERIVER_MAX || !ul_text_clean(deriver, len) ||
-	    (!strncmp(deriver, b->store_dir, dir_len) && deriver[dir_len] == '/'))
-		return refuse(err, path, "its deriver is no valid store path");
-	*ret = deriver;
+	if (!ul_deriver_parse(b->store_dir, deriver, &base))
+		return refuse(err, path, "its deriver is not a valid store path");
+	*ret = base ? base : deriver;
 	return 0;
 }
 
@@ -239,37 +196,36 @@ static int compare_u32(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* References as sorted entries without repetition, at the end of b->refs. */
+/* References as sorted entries without repetition, at the end of b->refs.at. */
 static int add_refs(struct ul_builder *b, const struct ul_path_info *info, struct ul_builder_record *record,
 		    struct ul_error *err)
 {
 	uint32_t *refs;
-	size_t n = 0, first = b->n_refs;
+	size_t n = 0, first = b->refs.n;
 	int r = 0;
 
 	for (size_t i = 0; i < info->n_refs && r == 0; i++) {
-		if (!GROW(b, refs))
-			r = ul_error_nomem(err, ADDING);
-		else
-			r = intern(b, info->refs[i], &b->refs[b->n_refs], err);
-		if (r == 0)
-			b->n_refs++;
+		uint32_t entry = 0;
+
+		r = intern(b, info->refs[i], &entry, err);
+		if (r == 0 && ul_vector_push(&b->refs, entry) < 0)
+			r = ul_error_nomem(err, what);
 	}
 	if (r < 0) {
-		b->n_refs = first;
+		b->refs.n = first;
 		return r;
 	}
 	record->first_ref = first;
 	record->n_refs = 0;
 	if (info->n_refs == 0)
 		return 0;
-	refs = b->refs + first;
+	refs = b->refs.at + first;
 	if (info->n_refs > 1)
 		qsort(refs, info->n_refs, sizeof(*refs), compare_u32);
 	for (size_t i = 0; i < info->n_refs; i++)
 		if (n == 0 || refs[n - 1] != refs[i])
 			refs[n++] = refs[i];
-	b->n_refs = first + n;
+	b->refs.n = first + n;
 	record->n_refs = (uint32_t)n;
 	return 0;
 }
@@ -279,7 +235,7 @@ static bool texts_equal(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* What differs between two records of a path; NULL: nothing. */
+/* The first difference between two records of a path, in words; NULL: they are equal. */
 static const char *difference(const struct ul_builder *b, const struct ul_builder_record *x,
 			      const struct ul_builder_record *y)
 {
@@ -297,8 +253,8 @@ static const char *difference(const struct ul_builder *b, const struct ul_builde
 		return "registration times";
 	if (x->ultimate != y->ultimate)
 		return "\"ultimate\" flags";
-	if (x->n_refs != y->n_refs || (x->n_refs > 0 && memcmp(b->refs + x->first_ref, b->refs + y->first_ref,
-							       x->n_refs * sizeof(*b->refs)) != 0))
+	if (x->n_refs != y->n_refs || (x->n_refs > 0 && memcmp(b->refs.at + x->first_ref, b->refs.at + y->first_ref,
+							       x->n_refs * sizeof(*b->refs.at)) != 0))
 		return "references";
 	return NULL;
 }
@@ -307,14 +263,14 @@ static const char *difference(const struct ul_builder *b, const struct ul_builde
 static int merge(struct ul_builder *b, const struct ul_path_info *info, uint32_t entry,
 		 const struct ul_builder_record *record, struct ul_error *err)
 {
-	const struct ul_builder_record *before = &b->records[b->entries[entry].record];
-	const char *what = difference(b, before, record);
+	const struct ul_builder_record *before = &b->records.at[b->entries.at[entry].record];
+	const char *odd = difference(b, before, record);
 
-	b->n_refs = record->first_ref;
-	if (!what)
+	b->refs.n = record->first_ref;
+	if (!odd)
 		return 0;
-	return ul_error_set(err, UL_E_INPUT, ADDING, info->path, "Give it once, or make the sources agree.",
-			    "it is given twice with different %s", what);
+	return ul_error_set(err, UL_E_INPUT, what, info->path, "Give it once, or make the sources agree.",
+			    "it is given twice with different %s", odd);
 }
 
 int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct ul_error *err)
@@ -341,7 +297,7 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 	record.deriver = deriver;
 	record.sigs = info->sigs && *info->sigs ? info->sigs : NULL;
 	record.ca = info->ca && *info->ca ? info->ca : NULL;
-	if (b->entries[entry].record != UL_NO_RECORD)
+	if (b->entries.at[entry].record != UL_NO_RECORD)
 		return merge(b, info, entry, &record, err);
 	r = keep_optional(b, deriver, &record.deriver, err);
 	if (r == 0)
@@ -350,26 +306,32 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 		r = keep_optional(b, info->ca, &record.ca, err);
 	if (r < 0)
 		return r;
-	if (!GROW(b, records))
-		return ul_error_nomem(err, ADDING);
-	b->entries[entry].record = (uint32_t)b->n_records;
-	b->records[b->n_records++] = record;
+	if (ul_vector_push(&b->records, record) < 0)
+		return ul_error_nomem(err, what);
+	b->entries.at[entry].record = (uint32_t)b->records.n - 1;
 	return 0;
 }
 
 /* ---- the small tables ---- */
 
-/* A text of 1 to max bytes of printable ASCII, copied. */
-static int keep_checked(struct ul_builder *b, const char *object, const char *text, size_t max, const char *what,
-			const char **ret, struct ul_error *err)
-{
-	size_t len = strlen(text);
+static const char an_output[] = "an output's name";
 
-	if (len == 0 || len > max || !ul_text_clean(text, len))
-		return ul_error_set(err, UL_E_INPUT, ADDING, object, NULL,
-				    "%s is empty, too long or holds odd characters", what);
-	*ret = keep_text(b, text, len);
-	return *ret ? 0 : ul_error_nomem(err, ADDING);
+/* A text that is wanted: 1 to max bytes of printable ASCII. name: what it is, for messages about object. */
+struct wanted_text {
+	const char *object, *name, *text;
+	size_t max;
+};
+
+/* Copy it. */
+static int keep_checked(struct ul_builder *b, struct wanted_text w, const char **ret, struct ul_error *err)
+{
+	size_t len = strlen(w.text);
+
+	if (len == 0 || len > w.max || !ul_text_clean(w.text, len))
+		return ul_error_set(err, UL_E_INPUT, what, w.object, NULL,
+				    "%s is empty, too long or holds odd characters", w.name);
+	*ret = keep_text(b, w.text, len);
+	return *ret ? 0 : ul_error_nomem(err, what);
 }
 
 int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char *id, const char *path,
@@ -381,14 +343,11 @@ int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char 
 	if (r == 0)
 		r = parse_path(b, path, row.digest, &row.name, err);
 	if (r == 0)
-		r = keep_checked(b, drv, id, UL_OUTPUT_ID_MAX, "an output's name", &row.id, err);
+		r = keep_checked(b, (struct wanted_text){drv, an_output, id, UL_OUTPUT_ID_MAX}, &row.id, err);
 	if (r < 0)
 		return r;
 	row.name = keep_text(b, row.name, strlen(row.name));
-	if (!row.name || !GROW(b, drv_outputs))
-		return ul_error_nomem(err, ADDING);
-	b->drv_outputs[b->n_drv_outputs++] = row;
-	return 0;
+	return row.name && ul_vector_push(&b->drv_outputs, row) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
 int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const char *output_name,
@@ -399,41 +358,41 @@ int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const
 	int r = intern(b, output_path, &row.output, err);
 
 	if (r == 0)
-		r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, "a realisation's derivation", &row.drv_path,
-				 err);
+		r = keep_checked(
+			b, (struct wanted_text){drv_path, "a realisation's derivation", drv_path, UL_DRV_TEXT_MAX},
+			&row.drv_path, err);
 	if (r == 0)
-		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, "an output's name", &row.output_name, err);
+		r = keep_checked(b, (struct wanted_text){drv_path, an_output, output_name, UL_OUTPUT_ID_MAX},
+				 &row.output_name, err);
 	if (r == 0 && sigs_len > 0 && (sigs_len > UL_SIGS_MAX || !ul_sigs_clean(signatures, sigs_len)))
 		r = refuse(err, drv_path, "a realisation's signatures are not possible");
 	if (r == 0)
 		r = keep_optional(b, signatures, &row.signatures, err);
 	if (r < 0)
 		return r;
-	if (!GROW(b, realisations))
-		return ul_error_nomem(err, ADDING);
-	b->realisations[b->n_realisations++] = row;
-	return 0;
+	return ul_vector_push(&b->realisations, row) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
 int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, const char *output_name,
 				   const char *ref_drv, const char *ref_output, struct ul_error *err)
 {
 	struct ul_builder_realisation_ref row = {NULL, NULL, NULL, NULL};
-	static const char what[] = "a realisation's reference";
-	int r = keep_checked(b, drv_path, drv_path, UL_DRV_TEXT_MAX, what, &row.drv, err);
+	const struct {
+		const char *text, **to;
+		size_t max;
+	} texts[] = {{drv_path, &row.drv, UL_DRV_TEXT_MAX},
+		     {output_name, &row.output, UL_OUTPUT_ID_MAX},
+		     {ref_drv, &row.ref_drv, UL_DRV_TEXT_MAX},
+		     {ref_output, &row.ref_output, UL_OUTPUT_ID_MAX}};
+	int r = 0;
 
-	if (r == 0)
-		r = keep_checked(b, drv_path, output_name, UL_OUTPUT_ID_MAX, what, &row.output, err);
-	if (r == 0)
-		r = keep_checked(b, drv_path, ref_drv, UL_DRV_TEXT_MAX, what, &row.ref_drv, err);
-	if (r == 0)
-		r = keep_checked(b, drv_path, ref_output, UL_OUTPUT_ID_MAX, what, &row.ref_output, err);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(texts); i++)
+		r = keep_checked(
+			b, (struct wanted_text){drv_path, "a realisation's reference", texts[i].text, texts[i].max},
+			texts[i].to, err);
 	if (r < 0)
 		return r;
-	if (!GROW(b, realisation_refs))
-		return ul_error_nomem(err, ADDING);
-	b->realisation_refs[b->n_realisation_refs++] = row;
-	return 0;
+	return ul_vector_push(&b->realisation_refs, row) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
 /* ---- closure, life ---- */
@@ -442,37 +401,37 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 static void mark_closure(struct ul_builder *b, uint32_t *stack, size_t n)
 {
 	while (n > 0) {
-		const struct ul_builder_record *r = &b->records[b->entries[stack[--n]].record];
+		const struct ul_builder_record *r = &b->records.at[b->entries.at[stack[--n]].record];
 
 		for (uint32_t i = 0; i < r->n_refs; i++) {
-			struct ul_builder_entry *e = &b->entries[b->refs[r->first_ref + i]];
+			struct ul_builder_entry *e = &b->entries.at[b->refs.at[r->first_ref + i]];
 
 			/* A dangling reference is found, and named, when the manifest is written. */
 			if (e->kept || e->record == UL_NO_RECORD)
 				continue;
 			e->kept = true;
-			stack[n++] = b->refs[r->first_ref + i];
+			stack[n++] = b->refs.at[r->first_ref + i];
 		}
 	}
 }
 
 int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err)
 {
-	ul_autofree uint32_t *stack = calloc(b->n_entries + 1, sizeof(*stack));
+	ul_autofree uint32_t *stack = calloc(b->entries.n + 1, sizeof(*stack));
 	size_t depth = 0;
 
 	if (!stack)
-		return ul_error_nomem(err, ADDING);
+		return ul_error_nomem(err, what);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t entry = look_up(b, roots[i]);
 
-		if (entry == UINT32_MAX || b->entries[entry].record == UL_NO_RECORD)
+		if (entry == UINT32_MAX || b->entries.at[entry].record == UL_NO_RECORD)
 			return ul_error_set(err, UL_E_INPUT, "taking the closure", roots[i],
 					    "Give a store path that the source holds.",
 					    "the source does not have this path");
-		if (!b->entries[entry].kept)
+		if (!b->entries.at[entry].kept)
 			stack[depth++] = entry;
-		b->entries[entry].kept = true;
+		b->entries.at[entry].kept = true;
 	}
 	b->restricted = true;
 	mark_closure(b, stack, depth);
@@ -481,14 +440,14 @@ int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n
 
 void ul_builder_drop_local(struct ul_builder *b)
 {
-	for (size_t i = 0; i < b->n_records; i++) {
-		struct ul_builder_record *r = &b->records[i];
+	for (size_t i = 0; i < b->records.n; i++) {
+		struct ul_builder_record *r = &b->records.at[i];
 
 		r->deriver = r->sigs = NULL;
 		r->registered = 0;
 		r->ultimate = false;
 	}
-	b->n_drv_outputs = b->n_realisations = b->n_realisation_refs = 0;
+	b->drv_outputs.n = b->realisations.n = b->realisation_refs.n = 0;
 }
 
 struct ul_builder *ul_builder_new(const char *store_dir)
@@ -511,12 +470,12 @@ void ul_builder_free(struct ul_builder *b)
 		next = c->next;
 		free(c);
 	}
-	free(b->entries);
-	free(b->records);
-	free(b->refs);
-	free(b->drv_outputs);
-	free(b->realisations);
-	free(b->realisation_refs);
+	ul_vector_free(&b->entries);
+	ul_vector_free(&b->records);
+	ul_vector_free(&b->refs);
+	ul_vector_free(&b->drv_outputs);
+	ul_vector_free(&b->realisations);
+	ul_vector_free(&b->realisation_refs);
 	free(b->table);
 	free(b->store_dir);
 	free(b);

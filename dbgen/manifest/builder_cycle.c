@@ -1,11 +1,11 @@
-/* References must not run in a circle: Nix registers no such paths, nor could any be built. */
+/* References must not run in a circle: Nix does not register such paths, and they cannot be built. */
 #include <stdlib.h>
 
 #include "common/cleanup.h"
 #include "dbgen/manifest/builder_internal.h"
 #include "dbgen/store/store_path.h"
 
-#define CHECKING "checking the references"
+static const char what[] = "checking the references";
 
 enum state { UNSEEN, OPEN, DONE };
 
@@ -18,10 +18,10 @@ static int refuse_cycle(const struct ul_builder *b, uint32_t from, uint32_t to, 
 {
 	char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
-	return ul_error_set(err, UL_E_INPUT, CHECKING, ul_builder_path(b, &b->entries[to], to_text),
-			    "Mend the source: Nix takes no such paths.",
+	return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, &b->entries.at[to], to_text),
+			    "Mend the source: Nix does not take such paths.",
 			    "its references lead in a circle, back from %s",
-			    ul_builder_path(b, &b->entries[from], from_text));
+			    ul_builder_path(b, &b->entries.at[from], from_text));
 }
 
 /* Depth first from one path; the stack has room for every path once. */
@@ -33,7 +33,7 @@ static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, st
 	state[start] = OPEN;
 	while (depth > 0) {
 		struct frame *top = &stack[depth - 1];
-		const struct ul_builder_record *record = &b->records[b->entries[top->entry].record];
+		const struct ul_builder_record *record = &b->records.at[b->entries.at[top->entry].record];
 		uint32_t to;
 
 		if (top->followed == record->n_refs) {
@@ -41,7 +41,7 @@ static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, st
 			depth--;
 			continue;
 		}
-		to = b->refs[record->first_ref + top->followed++];
+		to = b->refs.at[record->first_ref + top->followed++];
 		if (to == top->entry || state[to] == DONE)
 			continue;
 		if (state[to] == OPEN)
@@ -54,12 +54,12 @@ static int follow(const struct ul_builder *b, uint32_t start, uint8_t *state, st
 
 int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n, struct ul_error *err)
 {
-	ul_autofree uint8_t *state = calloc(b->n_entries + 1, sizeof(*state));
+	ul_autofree uint8_t *state = calloc(b->entries.n + 1, sizeof(*state));
 	ul_autofree struct frame *stack = calloc(n + 1, sizeof(*stack));
 	int r = 0;
 
 	if (!state || !stack)
-		return ul_error_nomem(err, CHECKING);
+		return ul_error_nomem(err, what);
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (state[order[i]] == UNSEEN)
 			r = follow(b, order[i], state, stack, err);

@@ -1,7 +1,8 @@
-/* What the builder's files share: paths as they are collected, before they have numbers. */
+/* Shared by the builder's files: paths as they are collected, before they have numbers. */
 #pragma once
 
 #include "common/buffer.h"
+#include "common/vector.h"
 #include "dbgen/manifest/manifest.h"
 
 #define UL_NO_RECORD UINT32_MAX
@@ -14,7 +15,7 @@ struct ul_builder_entry {
 	bool kept; /* in the closure that ul_builder_restrict asked for */
 };
 
-/* What was given of a path. Texts are NULL where there is none. */
+/* A path as it was given. Texts that were not given are NULL. */
 struct ul_builder_record {
 	uint8_t nar_hash[UL_NAR_HASH_SIZE];
 	uint64_t nar_size;
@@ -49,14 +50,12 @@ struct ul_builder_realisation_ref {
 
 struct ul_builder {
 	char *store_dir;
-	struct ul_builder_entry *entries;
-	struct ul_builder_record *records;
-	uint32_t *refs; /* entries */
-	struct ul_builder_drv_output *drv_outputs;
-	struct ul_builder_realisation *realisations;
-	struct ul_builder_realisation_ref *realisation_refs;
-	size_t n_entries, n_records, n_refs, n_drv_outputs, n_realisations, n_realisation_refs;
-	size_t entries_size, records_size, refs_size, drv_outputs_size, realisations_size, realisation_refs_size;
+	UL_VECTOR(struct ul_builder_entry) entries;
+	UL_VECTOR(struct ul_builder_record) records;
+	UL_VECTOR(uint32_t) refs; /* entries */
+	UL_VECTOR(struct ul_builder_drv_output) drv_outputs;
+	UL_VECTOR(struct ul_builder_realisation) realisations;
+	UL_VECTOR(struct ul_builder_realisation_ref) realisation_refs;
 	uint32_t *table; /* open addressing; index of an entry plus one, 0: free */
 	size_t table_size;
 	struct ul_builder_chunk *chunks; /* texts */
@@ -75,15 +74,19 @@ char *ul_builder_path(const struct ul_builder *b, const struct ul_builder_entry 
 /* No path but itself leads back to a path. The closure of order[0 .. n) has been checked. */
 int ul_builder_check_cycles(const struct ul_builder *b, const uint32_t *order, size_t n, struct ul_error *err);
 
-/*
- * Encoding (encode.c): the sections of the paths order[first .. first + n], appended to
- * data; row gets the index' row. number: of each entry, its place in order.
- */
+/* Paths to encode: the entries order[0 .. n). number: of each entry, its place among all that are written. */
+struct ul_encode_span {
+	const struct ul_builder *b;
+	const uint32_t *order, *number;
+	uint32_t n;
+};
+
+/* Encoding (encode.c): the sections of a batch's paths, appended to data; row gets the index' row. */
 struct ul_encoder;
 struct ul_encoder *ul_encoder_new(void);
 void ul_encoder_free(struct ul_encoder *e);
-int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order, const uint32_t *number,
-		    uint32_t first, uint32_t n, struct ul_buffer *data, uint8_t *row, struct ul_error *err);
+int ul_encode_batch(struct ul_encoder *e, const struct ul_encode_span *s, struct ul_buffer *data, uint8_t *row,
+		    struct ul_error *err);
 
 /* Compress what the caller built, append it to data and fill a section entry. */
 int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool compress, struct ul_buffer *data,

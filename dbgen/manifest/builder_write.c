@@ -9,7 +9,7 @@
 #include "dbgen/manifest/format.h"
 #include "dbgen/store/store_path.h"
 
-#define WRITING "writing the manifest"
+static const char what[] = "writing the manifest";
 
 static int compare_entries(const void *a, const void *b, void *user)
 {
@@ -25,11 +25,11 @@ static size_t sort_entries(const struct ul_builder *b, uint32_t *order, uint32_t
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < b->n_entries; i++)
-		if (ul_builder_keeps(b, &b->entries[i]))
+	for (size_t i = 0; i < b->entries.n; i++)
+		if (ul_builder_keeps(b, &b->entries.at[i]))
 			order[n++] = (uint32_t)i;
 	if (n > 1)
-		qsort_r(order, n, sizeof(*order), compare_entries, b->entries);
+		qsort_r(order, n, sizeof(*order), compare_entries, b->entries.at);
 	for (size_t i = 0; i < n; i++)
 		number[order[i]] = (uint32_t)i;
 	return n;
@@ -42,11 +42,11 @@ static int check_closure(const struct ul_builder *b, const uint32_t *order, size
 	uint64_t refs = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct ul_builder_entry *e = &b->entries[order[i]];
-		const struct ul_builder_record *record = &b->records[e->record];
+		const struct ul_builder_entry *e = &b->entries.at[order[i]];
+		const struct ul_builder_record *record = &b->records.at[e->record];
 
 		for (uint32_t k = 0; k < record->n_refs; k++) {
-			const struct ul_builder_entry *to = &b->entries[b->refs[record->first_ref + k]];
+			const struct ul_builder_entry *to = &b->entries.at[b->refs.at[record->first_ref + k]];
 			char from_text[UL_STORE_PATH_SIZE], to_text[UL_STORE_PATH_SIZE];
 
 			if (to->record != UL_NO_RECORD)
@@ -70,7 +70,7 @@ static int reserve_head(const struct ul_builder *b, uint32_t n_batches, struct u
 	size_t len = head_len + (size_t)n_batches * UL_MANIFEST_INDEX;
 
 	if (ul_buffer_reserve(out, len) < 0)
-		return ul_error_nomem(err, WRITING);
+		return ul_error_nomem(err, what);
 	memset(out->data, 0, len);
 	out->len = len;
 	memcpy(out->data, UL_MANIFEST_MAGIC, 8);
@@ -83,44 +83,70 @@ static int reserve_head(const struct ul_builder *b, uint32_t n_batches, struct u
 	return 0;
 }
 
-static int write_batches(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order,
-			 const uint32_t *number, uint32_t n, uint32_t head_len, struct ul_buffer *out,
-			 struct ul_error *err)
+/* A manifest on its way to the file. */
+struct writing {
+	struct ul_builder *b;
+	struct ul_encode_span all; /* all of its paths */
+	uint32_t head_len;
+	struct ul_encoder *encoder;
+	struct ul_buffer out;
+};
+
+static int write_batches(struct writing *w, struct ul_error *err)
 {
 	uint8_t row[UL_MANIFEST_INDEX];
 	int r = 0;
 
-	for (uint32_t first = 0, k = 0; first < n && r == 0; first += UL_MANIFEST_BATCH, k++) {
-		uint32_t count = n - first < UL_MANIFEST_BATCH ? n - first : UL_MANIFEST_BATCH;
+	for (uint32_t first = 0, k = 0; first < w->all.n && r == 0; first += UL_MANIFEST_BATCH, k++) {
+		struct ul_encode_span batch = w->all;
 
-		r = ul_encode_batch(e, b, order, number, first, count, out, row, err);
+		batch.order += first;
+		batch.n = w->all.n - first < UL_MANIFEST_BATCH ? w->all.n - first : UL_MANIFEST_BATCH;
+		r = ul_encode_batch(w->encoder, &batch, &w->out, row, err);
 		if (r == 0)
-			memcpy(out->data + head_len + (size_t)k * UL_MANIFEST_INDEX, row, sizeof(row));
+			memcpy(w->out.data + w->head_len + (size_t)k * UL_MANIFEST_INDEX, row, sizeof(row));
 	}
 	return r;
 }
 
-typedef int (*tail_fn)(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
-		       struct ul_error *err);
+/* One of the tail's sections: how its rows are encoded, and where in the header their count and entry stand. */
+struct tail {
+	int (*encode)(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
+		      struct ul_error *err);
+	size_t count_offset, entry_offset;
+};
 
-/* One of the tail's sections: its rows, their count and the section entry. */
-static int write_tail(struct ul_encoder *e, struct ul_builder *b, const uint32_t *number, tail_fn encode,
-		      size_t count_offset, size_t entry_offset, struct ul_buffer *out, struct ul_error *err)
+static int write_tail(struct writing *w, const struct tail *t, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer raw = {0};
 	uint8_t entry[UL_MANIFEST_ENTRY];
 	uint32_t n = 0;
-	int r = encode(b, number, &raw, &n, err);
+	int r = t->encode(w->b, w->all.number, &raw, &n, err);
 
 	if (r == 0)
-		r = ul_encode_section(e, &raw, true, out, entry, err);
+		r = ul_encode_section(w->encoder, &raw, true, &w->out, entry, err);
 	if (r < 0)
 		return r;
-	if (!out->data)
-		return ul_error_nomem(err, WRITING);
-	memcpy(out->data + entry_offset, entry, sizeof(entry));
-	ul_put_le32(out->data + count_offset, n);
+	if (!w->out.data)
+		return ul_error_nomem(err, what);
+	memcpy(w->out.data + t->entry_offset, entry, sizeof(entry));
+	ul_put_le32(w->out.data + t->count_offset, n);
 	return 0;
+}
+
+static int write_all(struct writing *w, struct ul_error *err)
+{
+	static const struct tail tails[] = {
+		{ul_encode_drv_outputs, UL_HEAD_N_DRV_OUTPUTS, UL_HEAD_DRV_OUTPUTS},
+		{ul_encode_realisations, UL_HEAD_N_REALISATIONS, UL_HEAD_REALISATIONS},
+	};
+	int r = reserve_head(w->b, (w->all.n + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH, &w->out, &w->head_len, err);
+
+	if (r == 0)
+		r = write_batches(w, err);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(tails); i++)
+		r = write_tail(w, &tails[i], err);
+	return r;
 }
 
 static void seal(struct ul_buffer *out, uint32_t head_len, uint32_t n, uint64_t n_refs)
@@ -140,40 +166,31 @@ static void seal(struct ul_buffer *out, uint32_t head_len, uint32_t n, uint64_t 
 
 int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_error *err)
 {
-	ul_autofree uint32_t *order = calloc(b->n_entries + 1, sizeof(*order));
-	ul_autofree uint32_t *number = calloc(b->n_entries + 1, sizeof(*number));
-	ul_autobuffer struct ul_buffer out = {0};
-	struct ul_encoder *e = NULL;
+	ul_autofree uint32_t *order = calloc(b->entries.n + 1, sizeof(*order));
+	ul_autofree uint32_t *number = calloc(b->entries.n + 1, sizeof(*number));
+	struct writing w = {.b = b};
 	uint64_t n_refs = 0;
-	uint32_t n, head_len = 0;
 	int r;
 
 	if (!ul_store_dir_valid(b->store_dir))
-		return ul_error_set(err, UL_E_INPUT, WRITING, b->store_dir, "Give an absolute path such as /nix/store.",
-				    "it is no usable store directory");
+		return ul_error_set(err, UL_E_INPUT, what, b->store_dir, "Give an absolute path such as /nix/store.",
+				    "it cannot be a store directory");
 	if (!order || !number)
-		return ul_error_nomem(err, WRITING);
-	n = (uint32_t)sort_entries(b, order, number);
-	r = check_closure(b, order, n, &n_refs, err);
+		return ul_error_nomem(err, what);
+	w.all = (struct ul_encode_span){b, order, number, (uint32_t)sort_entries(b, order, number)};
+	r = check_closure(b, order, w.all.n, &n_refs, err);
 	if (r == 0)
-		r = ul_builder_check_cycles(b, order, n, err);
-	if (r == 0)
-		r = reserve_head(b, (n + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH, &out, &head_len, err);
+		r = ul_builder_check_cycles(b, order, w.all.n, err);
 	if (r < 0)
 		return r;
-	e = ul_encoder_new();
-	r = e ? write_batches(e, b, order, number, n, head_len, &out, err) : ul_error_nomem(err, WRITING);
-	if (r == 0)
-		r = write_tail(e, b, number, ul_encode_drv_outputs, UL_HEAD_N_DRV_OUTPUTS, UL_HEAD_DRV_OUTPUTS, &out,
-			       err);
-	if (r == 0)
-		r = write_tail(e, b, number, ul_encode_realisations, UL_HEAD_N_REALISATIONS, UL_HEAD_REALISATIONS, &out,
-			       err);
-	ul_encoder_free(e);
-	if (r < 0)
+	w.encoder = ul_encoder_new();
+	r = w.encoder ? write_all(&w, err) : ul_error_nomem(err, what);
+	ul_encoder_free(w.encoder);
+	if (r < 0) {
+		ul_buffer_free(&w.out);
 		return r;
-	seal(&out, head_len, n, n_refs);
-	*ret = out;
-	out = (struct ul_buffer){0};
+	}
+	seal(&w.out, w.head_len, w.all.n, n_refs);
+	*ret = w.out;
 	return 0;
 }

@@ -5,7 +5,6 @@
  */
 #include "dbgen/manifest/check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +17,9 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
+#include "common/dir.h"
 #include "common/file.h"
+#include "common/names.h"
 #include "common/workers.h"
 #include "dbgen/store/nar.h"
 #include "dbgen/store/store_path.h"
@@ -150,8 +151,8 @@ static char *difference(const struct item *item, const uint8_t hash[32], uint64_
 }
 
 /*
- * What of a failed read is the path's own fault: a file of a wrong kind, a file that went away or that the disk
- * (or dm-verity) does not give. All else (no permission, no memory) says nothing about the store.
+ * Whether a failed read is the path's own fault: a file of a wrong kind, a file that went away or that the disk
+ * (or dm-verity) does not give. Other failures (no permission, no memory) say nothing about the store.
  */
 static bool is_finding(int r, const struct ul_error *err)
 {
@@ -223,61 +224,30 @@ static void work(void *context, unsigned int number)
 
 /* ---- what the store holds besides ---- */
 
-struct listing {
-	struct ul_buffer text;
-	const char **names; /* sorted */
-	size_t n;
-};
-
-static int by_text(const void *a, const void *b)
+static int read_directory(DIR *dir, struct ul_names *names)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* `.links` is where Nix keeps the other names of hard-linked files: no path of the store. */
-static bool is_no_path(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, ".links");
-}
-
-static int read_directory(DIR *dir, struct listing *l)
-{
-	const char *at;
 	struct dirent *e;
+	int r;
 
-	while ((errno = 0, e = readdir(dir))) {
-		if (is_no_path(e->d_name))
-			continue;
-		if (ul_buffer_append(&l->text, e->d_name, strlen(e->d_name) + 1) < 0)
-			return ENOMEM;
-		l->n++;
+	while ((r = ul_dir_next(dir, &e)) > 0) {
+		/* `.links` is where Nix keeps the other names of hard-linked files: not a path of the store. */
+		if (strcmp(e->d_name, ".links") != 0)
+			r = ul_names_add(names, e->d_name);
+		if (r < 0)
+			break;
 	}
-	if (errno)
-		return errno;
-	l->names = calloc(l->n ? l->n : 1, sizeof(*l->names));
-	if (!l->names)
-		return ENOMEM;
-	at = (const char *)l->text.data;
-	for (size_t i = 0; i < l->n; i++, at += strlen(at) + 1)
-		l->names[i] = at;
-	qsort(l->names, l->n, sizeof(*l->names), by_text);
-	return 0;
+	ul_names_sort(names, false);
+	return r;
 }
 
-static int list_store(int dirfd, struct listing *l, struct ul_error *err)
+static int list_store(int dirfd, struct ul_names *names, struct ul_error *err)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
+	int r = ul_dir_open(dirfd, ".", &dir);
 
-	if (!dir) {
-		r = errno;
-		if (fd >= 0)
-			close(fd);
-	} else {
-		r = read_directory(dir, l);
-		closedir(dir);
-	}
-	return r ? ul_error_errno(err, UL_E_SYSTEM, "listing the store", NULL, NULL, r) : 0;
+	if (r == 0)
+		r = read_directory(dir, names);
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "listing the store", NULL, NULL, -r) : 0;
 }
 
 /* ---- telling ---- */
@@ -298,17 +268,17 @@ static int tell(struct check *c, struct ul_check_result *result, enum ul_check_f
 }
 
 /* Two sorted lists, the manifest's and the directory's, become one. */
-static int tell_all(struct check *c, const struct listing *l, struct ul_check_result *result, struct ul_error *err)
+static int tell_all(struct check *c, const struct ul_names *l, struct ul_check_result *result, struct ul_error *err)
 {
 	uint32_t i = 0;
 	size_t k = 0;
 	int r = 0;
 
 	while (r == 0 && (i < c->n || k < l->n)) {
-		int order = i == c->n ? 1 : k == l->n ? -1 : strcmp(name_of(c, i), l->names[k]);
+		int order = i == c->n ? 1 : k == l->n ? -1 : strcmp(name_of(c, i), l->at[k]);
 
 		if (order > 0) {
-			r = tell(c, result, UL_CHECK_EXTRA, l->names[k++], "the manifest does not list it", err);
+			r = tell(c, result, UL_CHECK_EXTRA, l->at[k++], "the manifest does not list it", err);
 			continue;
 		}
 		if (c->items[i].state == STATE_BAD)
@@ -338,7 +308,7 @@ int ul_store_check(struct ul_manifest *m, int store_dirfd, const struct ul_check
 {
 	struct check c = {.m = m, .dirfd = store_dirfd, .options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
 	struct ul_check_result result = {0};
-	struct listing l = {0};
+	ul_autonames struct ul_names l = {0};
 	int r = make_list(&c, err);
 
 	if (r == 0)
@@ -354,8 +324,6 @@ int ul_store_check(struct ul_manifest *m, int store_dirfd, const struct ul_check
 	free(c.items);
 	free(c.by_size);
 	ul_buffer_free(&c.names);
-	free(l.names);
-	ul_buffer_free(&l.text);
 	if (r == 0)
 		*ret = result;
 	return r;

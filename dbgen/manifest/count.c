@@ -1,6 +1,8 @@
 /* Totals of a manifest, by one look through all of it. */
 #include "dbgen/manifest/internal.h"
 
+static const char what[] = "reading the manifest";
+
 static void count_batch(const struct ul_batch *b, struct ul_manifest_totals *t)
 {
 	for (uint32_t i = 0; i < b->n; i++) {
@@ -19,7 +21,7 @@ int ul_manifest_count(struct ul_manifest *m, struct ul_manifest_totals *ret, str
 	const struct ul_drv_output *outputs;
 	const struct ul_realisation *realisations;
 	struct ul_batch b;
-	int r = reader ? 0 : ul_error_nomem(err, "reading the manifest");
+	int r = reader ? 0 : ul_error_nomem(err, what);
 
 	for (uint32_t k = 0; k < m->n_batches && r == 0; k++) {
 		r = ul_manifest_read_batch(reader, k, UL_COL_ALL, &b, err);

@@ -10,7 +10,7 @@
 #include "dbgen/manifest/format.h"
 #include "dbgen/store/store_path.h"
 
-#define WRITING "writing the manifest"
+static const char what[] = "writing the manifest";
 
 /*
  * Most bytes are hashes and differences, which no level compresses better; what the higher levels gain
@@ -31,23 +31,17 @@ struct ul_encoder {
 	struct ul_buffer section[UL_SECTION_COUNT];
 	struct ul_buffer more; /* what follows a section's fixed columns */
 	struct ul_buffer packed;
+	UL_VECTOR(uint32_t) numbers; /* scratch: of one path's references */
 };
 
-/* The paths of a batch. */
-struct span {
-	const struct ul_builder *b;
-	const uint32_t *order;
-	uint32_t n;
-};
-
-static const struct ul_builder_entry *entry_of(const struct span *s, uint32_t i)
+static const struct ul_builder_entry *entry_of(const struct ul_encode_span *s, uint32_t i)
 {
-	return &s->b->entries[s->order[i]];
+	return &s->b->entries.at[s->order[i]];
 }
 
-static const struct ul_builder_record *record_of(const struct span *s, uint32_t i)
+static const struct ul_builder_record *record_of(const struct ul_encode_span *s, uint32_t i)
 {
-	return &s->b->records[entry_of(s, i)->record];
+	return &s->b->records.at[entry_of(s, i)->record];
 }
 
 struct ul_encoder *ul_encoder_new(void)
@@ -71,6 +65,7 @@ void ul_encoder_free(struct ul_encoder *e)
 		ul_buffer_free(&e->section[s]);
 	ul_buffer_free(&e->more);
 	ul_buffer_free(&e->packed);
+	ul_vector_free(&e->numbers);
 	free(e);
 }
 
@@ -92,7 +87,7 @@ static int put_u8(struct ul_buffer *b, size_t v)
 	return ul_buffer_append(b, &byte, 1);
 }
 
-static int put_names(struct ul_encoder *e, const struct span *s)
+static int put_names(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_NAME];
 	int r = 0;
@@ -104,7 +99,7 @@ static int put_names(struct ul_encoder *e, const struct span *s)
 	return r;
 }
 
-static int put_nar(struct ul_encoder *e, const struct span *s)
+static int put_nar(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	int r = 0;
 
@@ -121,7 +116,7 @@ static int put_nar(struct ul_encoder *e, const struct span *s)
 	return r;
 }
 
-static int put_registered(struct ul_encoder *e, const struct span *s)
+static int put_registered(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_META];
 	int64_t least = INT64_MAX, greatest = INT64_MIN;
@@ -147,7 +142,7 @@ static int put_registered(struct ul_encoder *e, const struct span *s)
 	return r;
 }
 
-static int put_ultimate(struct ul_encoder *e, const struct span *s)
+static int put_ultimate(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_META];
 	uint8_t bits[UL_MANIFEST_BATCH / 8] = {0};
@@ -208,7 +203,7 @@ static int flush_more(struct ul_encoder *e)
 	return r;
 }
 
-static int put_derivers(struct ul_encoder *e, const struct span *s)
+static int put_derivers(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	int r = 0;
 
@@ -250,7 +245,7 @@ static uint8_t sig_code(struct key_table *keys, const char *sigs, uint8_t raw[UL
 	return (uint8_t)(k + 1);
 }
 
-static int put_sigs(struct ul_encoder *e, const struct span *s)
+static int put_sigs(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_META];
 	uint8_t codes[UL_MANIFEST_BATCH], raw[UL_MANIFEST_SIG + 2];
@@ -281,7 +276,7 @@ static int put_sigs(struct ul_encoder *e, const struct span *s)
 	return r < 0 ? r : flush_more(e);
 }
 
-static int put_ca(struct ul_encoder *e, const struct span *s)
+static int put_ca(struct ul_encoder *e, const struct ul_encode_span *s)
 {
 	int r = 0;
 
@@ -303,18 +298,17 @@ static int compare_u32(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* One path's references as ascending numbers; e->packed is scratch. */
-static int put_ref_list(struct ul_encoder *e, const struct ul_builder *b, const struct ul_builder_record *record,
-			const uint32_t *number)
+/* One path's references as ascending numbers. */
+static int put_ref_list(struct ul_encoder *e, const struct ul_encode_span *s, const struct ul_builder_record *record)
 {
 	uint32_t *list;
 
-	e->packed.len = 0;
-	if (ul_buffer_reserve(&e->packed, record->n_refs * sizeof(*list) + 1) < 0)
+	e->numbers.n = 0;
+	if (ul_vector_reserve(&e->numbers, record->n_refs + 1) < 0)
 		return -ENOMEM;
-	list = (uint32_t *)(void *)e->packed.data;
+	list = e->numbers.at;
 	for (uint32_t i = 0; i < record->n_refs; i++)
-		list[i] = number[b->refs[record->first_ref + i]];
+		list[i] = s->number[s->b->refs.at[record->first_ref + i]];
 	qsort(list, record->n_refs, sizeof(*list), compare_u32);
 	for (uint32_t i = 0; i < record->n_refs; i++)
 		if (ul_put_varint(&e->more, i ? list[i] - list[i - 1] - 1 : list[i]) < 0)
@@ -323,7 +317,7 @@ static int put_ref_list(struct ul_encoder *e, const struct ul_builder *b, const 
 }
 
 /* Returns 0 or -ENOMEM. */
-static int put_refs(struct ul_encoder *e, const struct span *s, const uint32_t *number, uint64_t *ret_n)
+static int put_refs(struct ul_encoder *e, const struct ul_encode_span *s, uint64_t *ret_n)
 {
 	struct ul_buffer *out = &e->section[UL_SECTION_REFS];
 	uint64_t n = 0;
@@ -333,7 +327,7 @@ static int put_refs(struct ul_encoder *e, const struct span *s, const uint32_t *
 		n += record_of(s, i)->n_refs;
 		r = ul_put_varint(out, record_of(s, i)->n_refs);
 		if (r == 0)
-			r = put_ref_list(e, s->b, record_of(s, i), number);
+			r = put_ref_list(e, s, record_of(s, i));
 	}
 	if (r == 0)
 		r = ul_buffer_append(out, e->more.data, e->more.len);
@@ -349,17 +343,17 @@ int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool co
 	const uint8_t *from = raw->data;
 
 	if (raw->len > UL_MANIFEST_MAX_RAW)
-		return ul_error_set(err, UL_E_INPUT, WRITING, NULL, NULL, "one batch of paths holds more than %u bytes",
+		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "one batch of paths holds more than %u bytes",
 				    UL_MANIFEST_MAX_RAW);
 	if (compress && raw->len > 0) {
 		size_t bound = ZSTD_compressBound(raw->len);
 
 		e->packed.len = 0;
 		if (ul_buffer_reserve(&e->packed, bound) < 0)
-			return ul_error_nomem(err, WRITING);
+			return ul_error_nomem(err, what);
 		stored = ZSTD_compressCCtx(e->zstd, e->packed.data, bound, raw->data, raw->len, UL_MANIFEST_LEVEL);
 		if (ZSTD_isError(stored))
-			return ul_error_set(err, UL_E_MEMORY, WRITING, NULL, NULL, "%s", ZSTD_getErrorName(stored));
+			return ul_error_set(err, UL_E_MEMORY, what, NULL, NULL, "%s", ZSTD_getErrorName(stored));
 		from = e->packed.data;
 		/* Stored as it is: what shrinks by little, and what shrinks past the allowed ratio. */
 		if (stored > raw->len - raw->len / UL_MANIFEST_MIN_GAIN ||
@@ -372,12 +366,12 @@ int ul_encode_section(struct ul_encoder *e, const struct ul_buffer *raw, bool co
 	ul_put_le32(entry + 4, (uint32_t)stored);
 	ul_put_le64(entry + 8, ul_checksum(from, stored));
 	if (stored > 0 && ul_buffer_append(data, from, stored) < 0)
-		return ul_error_nomem(err, WRITING);
+		return ul_error_nomem(err, what);
 	return 0;
 }
 
-int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint32_t *order, const uint32_t *number,
-		    uint32_t first, uint32_t n, struct ul_buffer *data, uint8_t *row, struct ul_error *err)
+int ul_encode_batch(struct ul_encoder *e, const struct ul_encode_span *s, struct ul_buffer *data, uint8_t *row,
+		    struct ul_error *err)
 {
 	static const bool compressed[UL_SECTION_COUNT] = {
 		[UL_SECTION_NAR_SIZE] = true,
@@ -385,23 +379,22 @@ int ul_encode_batch(struct ul_encoder *e, const struct ul_builder *b, const uint
 		[UL_SECTION_META] = true,
 		[UL_SECTION_REFS] = true,
 	};
-	struct span s = {b, order + first, n};
 	uint64_t n_refs = 0;
 	int r;
 
 	for (unsigned int i = 0; i < UL_SECTION_COUNT; i++)
 		e->section[i].len = 0;
 	e->more.len = 0;
-	r = put_names(e, &s);
-	r = r < 0 ? r : put_nar(e, &s);
-	r = r < 0 ? r : put_registered(e, &s);
-	r = r < 0 ? r : put_ultimate(e, &s);
-	r = r < 0 ? r : put_derivers(e, &s);
-	r = r < 0 ? r : put_sigs(e, &s);
-	r = r < 0 ? r : put_ca(e, &s);
-	r = r < 0 ? r : put_refs(e, &s, number, &n_refs);
+	r = put_names(e, s);
+	r = r < 0 ? r : put_nar(e, s);
+	r = r < 0 ? r : put_registered(e, s);
+	r = r < 0 ? r : put_ultimate(e, s);
+	r = r < 0 ? r : put_derivers(e, s);
+	r = r < 0 ? r : put_sigs(e, s);
+	r = r < 0 ? r : put_ca(e, s);
+	r = r < 0 ? r : put_refs(e, s, &n_refs);
 	if (r < 0)
-		return ul_error_nomem(err, WRITING);
+		return ul_error_nomem(err, what);
 	ul_put_le64(row, n_refs);
 	for (unsigned int i = 0; i < UL_SECTION_COUNT && r == 0; i++)
 		r = ul_encode_section(e, &e->section[i], compressed[i], data, row + 8 + (size_t)i * UL_MANIFEST_ENTRY,

@@ -6,7 +6,7 @@
 #include "dbgen/manifest/format.h"
 #include "dbgen/store/store_path.h"
 
-#define WRITING "writing the manifest"
+static const char what[] = "writing the manifest";
 
 static int compare_drv_outputs(const void *a, const void *b)
 {
@@ -43,19 +43,19 @@ static int number_drv_outputs(struct ul_builder *b, const uint32_t *number, stru
 	char path[UL_STORE_PATH_SIZE];
 	size_t n = 0;
 
-	for (size_t i = 0; i < b->n_drv_outputs; i++) {
-		struct ul_builder_drv_output row = b->drv_outputs[i];
-		const struct ul_builder_entry *e = &b->entries[row.drv];
+	for (size_t i = 0; i < b->drv_outputs.n; i++) {
+		struct ul_builder_drv_output row = b->drv_outputs.at[i];
+		const struct ul_builder_entry *e = &b->entries.at[row.drv];
 
 		if (!ul_builder_keeps(b, e) && !b->restricted)
-			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path), NULL,
-					    "an output of it is given, but not itself");
+			return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, e, path), NULL,
+					    "one of its outputs is given, but the derivation is not");
 		if (!ul_builder_keeps(b, e))
 			continue;
 		row.drv = number[row.drv];
-		b->drv_outputs[n++] = row;
+		b->drv_outputs.at[n++] = row;
 	}
-	b->n_drv_outputs = n;
+	b->drv_outputs.n = n;
 	return 0;
 }
 
@@ -68,21 +68,21 @@ int ul_encode_drv_outputs(struct ul_builder *b, const uint32_t *number, struct u
 
 	if (r < 0)
 		return r;
-	if (b->n_drv_outputs > 1)
-		qsort(b->drv_outputs, b->n_drv_outputs, sizeof(*b->drv_outputs), compare_drv_outputs);
-	for (size_t i = 0; i < b->n_drv_outputs; i++) {
-		const struct ul_builder_drv_output *row = &b->drv_outputs[i];
+	if (b->drv_outputs.n > 1)
+		qsort(b->drv_outputs.at, b->drv_outputs.n, sizeof(*b->drv_outputs.at), compare_drv_outputs);
+	for (size_t i = 0; i < b->drv_outputs.n; i++) {
+		const struct ul_builder_drv_output *row = &b->drv_outputs.at[i];
 		bool repeated = before && compare_drv_outputs(before, row) == 0;
 
 		if (repeated && same_output(before, row))
 			continue;
 		if (repeated)
-			return ul_error_set(err, UL_E_INPUT, WRITING, row->name, NULL,
+			return ul_error_set(err, UL_E_INPUT, what, row->name, NULL,
 					    "a derivation's output \"%s\" is given twice with "
 					    "different paths",
 					    row->id);
 		if (put_drv_output(raw, row, row->drv - (before ? before->drv : 0)) < 0)
-			return ul_error_nomem(err, WRITING);
+			return ul_error_nomem(err, what);
 		before = row;
 		n++;
 	}
@@ -110,14 +110,14 @@ static int keep_realisations(struct ul_builder *b, size_t *ret_n, struct ul_erro
 	char path[UL_STORE_PATH_SIZE];
 	size_t n = 0;
 
-	for (size_t i = 0; i < b->n_realisations; i++) {
-		const struct ul_builder_entry *e = &b->entries[b->realisations[i].output];
+	for (size_t i = 0; i < b->realisations.n; i++) {
+		const struct ul_builder_entry *e = &b->entries.at[b->realisations.at[i].output];
 
 		if (ul_builder_keeps(b, e))
-			b->realisations[n++] = b->realisations[i];
+			b->realisations.at[n++] = b->realisations.at[i];
 		else if (!b->restricted)
-			return ul_error_set(err, UL_E_INPUT, WRITING, ul_builder_path(b, e, path), NULL,
-					    "a realisation of it is given, but not itself");
+			return ul_error_set(err, UL_E_INPUT, what, ul_builder_path(b, e, path), NULL,
+					    "a realisation of it is given, but the path is not");
 	}
 	*ret_n = n;
 	return 0;
@@ -132,24 +132,24 @@ static int sort_realisations(struct ul_builder *b, struct ul_error *err)
 	if (r < 0)
 		return r;
 	if (n > 1)
-		qsort(b->realisations, n, sizeof(*b->realisations), compare_realisations);
-	b->n_realisations = 0;
+		qsort(b->realisations.at, n, sizeof(*b->realisations.at), compare_realisations);
+	b->realisations.n = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct ul_builder_realisation *row = &b->realisations[i], *last = NULL;
+		struct ul_builder_realisation *row = &b->realisations.at[i], *last = NULL;
 
-		if (b->n_realisations > 0)
-			last = &b->realisations[b->n_realisations - 1];
+		if (b->realisations.n > 0)
+			last = &b->realisations.at[b->realisations.n - 1];
 		if (last && compare_realisations(last, row) == 0) {
 			if (last->output == row->output &&
 			    !strcmp(last->signatures ? last->signatures : "", row->signatures ? row->signatures : ""))
 				continue;
-			return ul_error_set(err, UL_E_INPUT, WRITING, row->drv_path, NULL,
+			return ul_error_set(err, UL_E_INPUT, what, row->drv_path, NULL,
 					    "the realisation of its output \"%s\" is given twice "
 					    "with different data",
 					    row->output_name);
 		}
-		row->number = (uint32_t)b->n_realisations;
-		b->realisations[b->n_realisations++] = *row;
+		row->number = (uint32_t)b->realisations.n;
+		b->realisations.at[b->realisations.n++] = *row;
 	}
 	return 0;
 }
@@ -158,8 +158,9 @@ static uint32_t realisation_number(const struct ul_builder *b, const char *drv, 
 {
 	struct ul_builder_realisation key = {.drv_path = drv, .output_name = output};
 	const struct ul_builder_realisation *found =
-		b->n_realisations ? bsearch(&key, b->realisations, b->n_realisations, sizeof(key), compare_realisations)
-				  : NULL;
+		b->realisations.n
+			? bsearch(&key, b->realisations.at, b->realisations.n, sizeof(key), compare_realisations)
+			: NULL;
 
 	return found ? found->number : UINT32_MAX;
 }
@@ -183,15 +184,15 @@ static int find_edges(const struct ul_builder *b, struct edge *edges, size_t *re
 {
 	size_t n = 0, kept = 0;
 
-	for (size_t i = 0; i < b->n_realisation_refs; i++) {
-		const struct ul_builder_realisation_ref *row = &b->realisation_refs[i];
+	for (size_t i = 0; i < b->realisation_refs.n; i++) {
+		const struct ul_builder_realisation_ref *row = &b->realisation_refs.at[i];
 		struct edge e = {realisation_number(b, row->drv, row->output),
 				 realisation_number(b, row->ref_drv, row->ref_output)};
 
 		if (e.from != UINT32_MAX && e.to != UINT32_MAX)
 			edges[n++] = e;
 		else if (!b->restricted)
-			return ul_error_set(err, UL_E_INPUT, WRITING, row->drv, NULL,
+			return ul_error_set(err, UL_E_INPUT, what, row->drv, NULL,
 					    "it refers to the realisation %s of output \"%s\", and "
 					    "not both were given",
 					    row->ref_drv, row->ref_output);
@@ -232,26 +233,26 @@ static int put_realisation(struct ul_buffer *raw, const struct ul_builder_realis
 int ul_encode_realisations(struct ul_builder *b, const uint32_t *number, struct ul_buffer *raw, uint32_t *ret_n,
 			   struct ul_error *err)
 {
-	ul_autofree struct edge *edges = calloc(b->n_realisation_refs + 1, sizeof(*edges));
+	ul_autofree struct edge *edges = calloc(b->realisation_refs.n + 1, sizeof(*edges));
 	size_t n_edges = 0, at = 0;
 	int r;
 
 	if (!edges)
-		return ul_error_nomem(err, WRITING);
+		return ul_error_nomem(err, what);
 	r = sort_realisations(b, err);
 	if (r == 0)
 		r = find_edges(b, edges, &n_edges, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < b->n_realisations; i++) {
+	for (size_t i = 0; i < b->realisations.n; i++) {
 		size_t first = at;
 
 		while (at < n_edges && edges[at].from == i)
 			at++;
-		if (put_realisation(raw, &b->realisations[i], number[b->realisations[i].output], edges + first,
+		if (put_realisation(raw, &b->realisations.at[i], number[b->realisations.at[i].output], edges + first,
 				    at - first) < 0)
-			return ul_error_nomem(err, WRITING);
+			return ul_error_nomem(err, what);
 	}
-	*ret_n = (uint32_t)b->n_realisations;
+	*ret_n = (uint32_t)b->realisations.n;
 	return 0;
 }

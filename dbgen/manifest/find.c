@@ -5,6 +5,8 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
+static const char what[] = "reading the manifest";
+
 /* The first path whose digest is not below this one. */
 static uint32_t lower_bound(const struct ul_manifest *m, const uint8_t digest[UL_DIGEST_SIZE])
 {
@@ -31,7 +33,7 @@ static int has_name(struct ul_manifest *m, uint32_t i, const char *name, struct 
 	if (!m->find_reader)
 		m->find_reader = ul_batch_reader_new(m);
 	if (!m->find_reader)
-		return ul_error_nomem(err, "reading the manifest");
+		return ul_error_nomem(err, what);
 	if (i < b->first || i - b->first >= b->n) {
 		b->n = 0;
 		r = ul_manifest_read_batch(m->find_reader, i / UL_MANIFEST_BATCH, UL_COL_NAME, b, err);

@@ -1,4 +1,4 @@
-/* What the manifest's reader files share: the opened manifest, its sections, careful decoding. */
+/* Shared by the files that read a manifest: the opened manifest, its sections, careful decoding. */
 #pragma once
 
 #include <pthread.h>
@@ -6,8 +6,9 @@
 
 #include "common/buffer.h"
 #include "common/bytes.h"
-#include "dbgen/manifest/manifest.h"
 #include "dbgen/manifest/format.h"
+#include "dbgen/manifest/manifest.h"
+#include "dbgen/manifest/text.h"
 
 /* One section entry, with the place of its bytes in the file. */
 struct ul_section_entry {
@@ -56,6 +57,9 @@ static inline const uint8_t *ul_manifest_digest(const struct ul_manifest *m, uin
 	/* The digests are a batch's first section, stored as they are: checked when opened. */
 	return m->data + m->batch_offset[i / UL_MANIFEST_BATCH] + (size_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE;
 }
+
+/* The 16 bytes of an entry; its offset is what the caller knows. */
+struct ul_section_entry ul_section_entry_parse(const uint8_t *p);
 
 /* The entry of a section of batch k. */
 struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k, enum ul_section s);
@@ -123,26 +127,4 @@ static inline uint32_t ul_take_bounded(struct ul_cursor *c, uint32_t max)
 		return (uint32_t)v;
 	c->bad = true;
 	return 0;
-}
-
-/* Printable ASCII: what Nix writes; nothing that would want escaping in messages or JSON. */
-static inline bool ul_text_clean(const void *text, size_t len)
-{
-	const uint8_t *bytes = text;
-	uint8_t good = 1;
-
-	for (size_t i = 0; i < len; i++)
-		good &= (uint8_t)(bytes[i] >= 0x20 && bytes[i] < 0x7f);
-	return good;
-}
-
-/* Signatures as Nix joins them: single spaces, none at the ends. */
-static inline bool ul_sigs_clean(const char *text, size_t len)
-{
-	if (len == 0 || text[0] == ' ' || text[len - 1] == ' ' || !ul_text_clean(text, len))
-		return false;
-	for (size_t i = 1; i < len; i++)
-		if (text[i] == ' ' && text[i - 1] == ' ')
-			return false;
-	return true;
 }

@@ -70,7 +70,7 @@ struct ul_realisation {
  */
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
-/* The same of a file, mapped. name is for messages. */
+/* Open a file: it is mapped. name is for messages. */
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 
 void ul_manifest_close(struct ul_manifest *m);
@@ -132,7 +132,7 @@ int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **
 int ul_manifest_realisations(struct ul_manifest *m, const struct ul_realisation **ret, uint32_t *ret_n,
 			     struct ul_error *err);
 
-/* What a look through the whole manifest counts; it checks every batch and table on the way. */
+/* Counts of a look through the whole manifest, which checks every batch and table on the way. */
 struct ul_manifest_totals {
 	uint64_t bytes; /* of the manifest itself */
 	uint64_t nar_bytes;
@@ -182,7 +182,7 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err);
 
 /*
- * Forget what depends on the machine that the store is on, not on the paths: deriver, signatures,
+ * Forget all that depends on the machine of the store, not on the paths: deriver, signatures,
  * registration time, whether it was built there, derivation outputs, realisations. What stays (NAR hash
  * and size, references, content address) is all that a Nix build learns of its closure, so a manifest made
  * inside of one and a manifest made outside are the same. To be called after the last path was added.

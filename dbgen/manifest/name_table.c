@@ -2,18 +2,16 @@
 #include "dbgen/manifest/name_table.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/cleanup.h"
 #include "dbgen/manifest/internal.h"
 
-#define READING "reading the manifest"
+static const char what[] = "reading the manifest";
 
 struct ul_name_table {
 	struct ul_manifest *m;
 	uint64_t *off; /* n + 1 */
 	struct ul_buffer bytes;
-	size_t dir_len;
 };
 
 static int load(struct ul_name_table *t, struct ul_batch_reader *r, struct ul_error *err)
@@ -28,7 +26,7 @@ static int load(struct ul_name_table *t, struct ul_batch_reader *r, struct ul_er
 		for (uint32_t i = 0; i < b.n; i++)
 			t->off[b.first + i] = t->bytes.len + b.name.off[i];
 		if (ul_buffer_append(&t->bytes, b.name.bytes, b.name.off[b.n]) < 0)
-			res = ul_error_nomem(err, READING);
+			res = ul_error_nomem(err, what);
 	}
 	t->off[t->m->n_paths] = t->bytes.len;
 	return res;
@@ -42,13 +40,12 @@ int ul_name_table_new(struct ul_manifest *m, struct ul_name_table **ret, struct 
 
 	if (t) {
 		t->m = m;
-		t->dir_len = strlen(m->store_dir);
 		t->off = calloc((size_t)m->n_paths + 1, sizeof(*t->off));
 	}
 	if (t && t->off && r)
 		res = load(t, r, err);
 	else
-		(void)ul_error_nomem(err, READING);
+		(void)ul_error_nomem(err, what);
 	ul_batch_reader_free(r);
 	if (res < 0) {
 		ul_name_table_free(t);
@@ -69,15 +66,7 @@ void ul_name_table_free(struct ul_name_table *t)
 
 char *ul_name_table_path(const struct ul_name_table *t, uint32_t number, char out[UL_STORE_PATH_SIZE])
 {
-	size_t name_len = t->off[number + 1] - t->off[number];
-	char *at = out + t->dir_len;
-
-	memcpy(out, t->m->store_dir, t->dir_len);
-	*at++ = '/';
-	ul_store_digest_text(ul_manifest_digest(t->m, number), at);
-	at += UL_HASH_DIGITS;
-	*at++ = '-';
-	memcpy(at, t->bytes.data + t->off[number], name_len);
-	at[name_len] = '\0';
-	return out;
+	return ul_store_path_print(t->m->store_dir, ul_manifest_digest(t->m, number),
+				   (const char *)t->bytes.data + t->off[number], t->off[number + 1] - t->off[number],
+				   out);
 }

@@ -1,7 +1,6 @@
 /* Opening a manifest: header and index are checked here, so that no later offset needs a doubt. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,80 +15,9 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
-#define READING      "reading the manifest"
-#define POPULATE_MIN (64U << 10) /* bytes */
+static const char what[] = "reading the manifest";
 
-#define REMAKE "Make it again with `underlay manifest create`."
-
-int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)
-{
-	char why[256];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(why, sizeof(why), format, args);
-	va_end(args);
-	return ul_error_set(err, UL_E_MANIFEST, READING, m->name, REMAKE, "%s", why);
-}
-
-static struct ul_section_entry parse_entry(const uint8_t *p)
-{
-	return (struct ul_section_entry){
-		.raw_len = ul_get_le32(p),
-		.stored_len = ul_get_le32(p + 4),
-		.checksum = ul_get_le64(p + 8),
-	};
-}
-
-struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_t k, enum ul_section s)
-{
-	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX + 8;
-	struct ul_section_entry e = parse_entry(row + (size_t)s * UL_MANIFEST_ENTRY);
-
-	e.offset = m->batch_offset[k];
-	for (unsigned int i = 0; i < s; i++)
-		e.offset += parse_entry(row + (size_t)i * UL_MANIFEST_ENTRY).stored_len;
-	return e;
-}
-
-/*
- * Map a long section's pages with one call instead of a fault for every sixteen. Only to be faster: where the
- * kernel does not know of it, or a read fails, the faults come one by one.
- */
-static void populate(const struct ul_manifest *m, const struct ul_section_entry *e)
-{
-#ifdef MADV_POPULATE_READ
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), start = e->offset / page * page;
-
-	if (m->mapped && e->stored_len >= POPULATE_MIN)
-		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start, MADV_POPULATE_READ);
-#endif
-}
-
-int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct ul_section_entry *e,
-		    struct ul_buffer *buf, const uint8_t **ret, struct ul_error *err)
-{
-	const uint8_t *stored = m->data + e->offset;
-	size_t n;
-
-	populate(m, e);
-	if (ul_checksum(stored, e->stored_len) != e->checksum)
-		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)", e->stored_len,
-				       (unsigned long long)e->offset);
-	if (e->raw_len == e->stored_len) {
-		*ret = stored;
-		return 0;
-	}
-	buf->len = 0;
-	if (ul_buffer_reserve(buf, e->raw_len) < 0)
-		return ul_error_nomem(err, READING);
-	n = ZSTD_decompressDCtx(zstd, buf->data, e->raw_len, stored, e->stored_len);
-	if (ZSTD_isError(n) || n != e->raw_len)
-		return ul_manifest_bad(m, err, "a frame does not decompress (byte %llu)",
-				       (unsigned long long)e->offset);
-	*ret = buf->data;
-	return 0;
-}
+static const char remake[] = "Make it again with `underlay manifest create`.";
 
 static bool entry_lengths_sane(const struct ul_section_entry *e)
 {
@@ -109,11 +37,14 @@ static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uin
 
 	m->batch_offset[k] = *end;
 	for (unsigned int s = 0; s < UL_SECTION_COUNT; s++) {
-		e[s] = parse_entry(row + 8 + (size_t)s * UL_MANIFEST_ENTRY);
+		e[s] = ul_section_entry_parse(row + 8 + (size_t)s * UL_MANIFEST_ENTRY);
 		sane &= entry_lengths_sane(&e[s]);
 		*end += e[s].stored_len; /* 2^28 * 2^16 * 8 stays far from 2^64 */
 	}
-	/* What is stored as it is must be so, and each path takes a byte or more of the others. */
+	/*
+	 * Sections that are stored as they are have the same length both ways; of the others each path takes a byte
+	 * or more.
+	 */
 	sane &= e[UL_SECTION_DIGEST].stored_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_DIGEST].raw_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_NAR_HASH].stored_len == n * UL_NAR_HASH_SIZE;
@@ -143,7 +74,7 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 		return ul_manifest_bad(m, err, "the index' checksum is wrong");
 	m->batch_offset = calloc((size_t)m->n_batches + 1, sizeof(*m->batch_offset));
 	if (!m->batch_offset)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	for (uint32_t k = 0; k < m->n_batches && r == 0; k++)
 		r = check_batch_row(m, k, &end, &n_refs, err);
 	if (r < 0)
@@ -167,10 +98,9 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	uint64_t head_len, dir_len, sum;
 
 	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
-		return ul_manifest_bad(m, err, m->len ? "it is no manifest" : "it is empty");
+		return ul_manifest_bad(m, err, m->len ? "it is not a manifest" : "it is empty");
 	if (ul_get_le32(d + UL_HEAD_VERSION) > UL_MANIFEST_VERSION)
-		return ul_error_set(err, UL_E_VERSION, READING, m->name,
-				    "Use the Underlay that made it, or a newer one.",
+		return ul_error_set(err, UL_E_VERSION, what, m->name, "Use the Underlay that made it, or a newer one.",
 				    "its format has version %u, this program knows up to %u",
 				    ul_get_le32(d + UL_HEAD_VERSION), UL_MANIFEST_VERSION);
 	head_len = ul_get_le32(d + UL_HEAD_LEN);
@@ -179,7 +109,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 		return ul_manifest_bad(m, err, "its header is damaged");
 	copy = malloc(head_len);
 	if (!copy)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	memcpy(copy, d, head_len);
 	ul_put_le64(copy + UL_HEAD_SUM, 0);
 	sum = ul_checksum(copy, head_len);
@@ -187,7 +117,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 		return ul_manifest_bad(m, err, "its header is damaged");
 	m->store_dir = strndup((const char *)d + UL_MANIFEST_HEAD, dir_len);
 	if (!m->store_dir)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	if (ul_get_le32(d + UL_HEAD_VERSION) == 0 || ul_get_le32(d + UL_HEAD_ZERO) != 0 ||
 	    strlen(m->store_dir) != dir_len || !ul_store_dir_valid(m->store_dir))
 		return ul_manifest_bad(m, err, "its header is not possible");
@@ -209,8 +139,8 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 	m->n_refs = ul_get_le64(d + UL_HEAD_N_REFS);
 	m->n_drv_outputs = ul_get_le32(d + UL_HEAD_N_DRV_OUTPUTS);
 	m->n_realisations = ul_get_le32(d + UL_HEAD_N_REALISATIONS);
-	m->tail[0] = parse_entry(d + UL_HEAD_DRV_OUTPUTS);
-	m->tail[1] = parse_entry(d + UL_HEAD_REALISATIONS);
+	m->tail[0] = ul_section_entry_parse(d + UL_HEAD_DRV_OUTPUTS);
+	m->tail[1] = ul_section_entry_parse(d + UL_HEAD_REALISATIONS);
 	if (ul_get_le64(d + UL_HEAD_FILE_LEN) > m->len)
 		return ul_manifest_bad(m, err, "it is cut off: %zu of %llu bytes are there", m->len,
 				       (unsigned long long)ul_get_le64(d + UL_HEAD_FILE_LEN));
@@ -231,12 +161,12 @@ static int open_named(const void *data, size_t len, const char *name, struct ul_
 	int r;
 
 	if (!m)
-		return ul_error_nomem(err, READING);
+		return ul_error_nomem(err, what);
 	pthread_mutex_init(&m->lock, NULL);
 	m->data = data;
 	m->len = len;
 	m->name = strdup(name);
-	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, READING);
+	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, what);
 	if (r == 0)
 		r = check_counts(m, err);
 	if (r == 0)
@@ -262,13 +192,13 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_MANIFEST, READING, path, REMAKE, errno);
+		return ul_error_errno(err, UL_E_MANIFEST, what, path, remake, errno);
 	if (!S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_MANIFEST, READING, path, REMAKE, "it is no regular file");
+		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is not a regular file");
 	if (st.st_size > 0) {
 		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (mapped == MAP_FAILED)
-			return ul_error_errno(err, UL_E_MANIFEST, READING, path, NULL, errno);
+			return ul_error_errno(err, UL_E_MANIFEST, what, path, NULL, errno);
 	}
 	r = open_named(mapped, (size_t)st.st_size, path, ret, err);
 	if (r < 0) {

@@ -6,7 +6,7 @@
 #include "common/cleanup.h"
 #include "dbgen/store/store_path.h"
 
-#define WHAT "listing the store's top-level paths"
+static const char what[] = "listing the store's top-level paths";
 
 static void cleanup_reader(struct ul_batch_reader **r)
 {
@@ -44,7 +44,7 @@ static int list_batch(const char *store_dir, const struct ul_batch *batch, const
 			continue;
 		ul_store_path_text(store_dir, batch, i, path);
 		if (ul_buffer_append(to, path + prefix, strlen(path) - prefix) < 0 || ul_buffer_append(to, "\n", 1) < 0)
-			return ul_error_nomem(err, WHAT);
+			return ul_error_nomem(err, what);
 	}
 	return 0;
 }
@@ -57,7 +57,7 @@ int ul_roots_list(struct ul_manifest *m, struct ul_buffer *ret, struct ul_error 
 	int r;
 
 	if (!reader || ul_buffer_reserve(&marks, n + 1) < 0)
-		return ul_error_nomem(err, WHAT);
+		return ul_error_nomem(err, what);
 	memset(marks.data, 0, marks.size);
 	r = mark_referenced(m, reader, marks.data, err);
 	for (uint32_t k = 0; r == 0 && k < ul_manifest_n_batches(m); k++) {

@@ -1,4 +1,4 @@
-/* What a reader of the whole manifest wants besides batches: counts beforehand, memory given back. */
+/* For a reader of the whole manifest, beside batches: counts beforehand, memory given back. */
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>

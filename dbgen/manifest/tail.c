@@ -5,7 +5,7 @@
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
-#define READING "reading the manifest"
+static const char what[] = "reading the manifest";
 
 /*
  * Texts are laid out in one block, whose size is known only when all records are read: so each pass
@@ -29,7 +29,7 @@ static char *put_text(struct texts *t, const void *bytes, size_t len)
 	return at;
 }
 
-/* A text of len bytes of printable ASCII; NULL (and bad) where there is none. */
+/* A text of len bytes of printable ASCII; NULL (and bad) where it is something else. */
 static const uint8_t *take_text(struct ul_cursor *c, size_t len)
 {
 	const uint8_t *bytes = ul_take(c, len);
@@ -57,7 +57,7 @@ static char *put_store_path(struct texts *t, const char *store_dir, const uint8_
 	return put_text(t, path, (size_t)(at - path) + name_len);
 }
 
-/* What the record before holds: records ascend by (derivation, id). */
+/* The key of the record before: records ascend by (derivation, id). */
 struct drv_output_key {
 	uint32_t drv;
 	const uint8_t *id;
@@ -126,7 +126,7 @@ static int decode_drv_outputs(struct ul_manifest *m, struct ul_cursor c, struct 
 	free(tables->drv_outputs);
 	tables->drv_output_texts = NULL;
 	tables->drv_outputs = NULL;
-	return ul_error_nomem(err, READING);
+	return ul_error_nomem(err, what);
 }
 
 struct realisation_key {
@@ -146,24 +146,34 @@ static bool key_ascends(const struct realisation_key *before, const struct reali
 	return order < 0;
 }
 
-/* References of one realisation, behind those before; *n_refs is how many there are by now. */
-static void read_realisation_refs(struct ul_cursor *c, uint32_t n_rows, uint32_t n, uint32_t *out, size_t *n_refs)
+/* One pass over the realisations: the first only counts, the second fills rows, refs and texts. */
+struct realisation_scan {
+	const struct ul_manifest *m;
+	struct ul_cursor c;
+	struct texts texts;
+	struct ul_realisation *rows; /* NULL: only count */
+	uint32_t *refs;              /* NULL: only count */
+	size_t n_refs;               /* by now */
+	struct realisation_key before;
+};
+
+/* References of one realisation, behind those before. */
+static void read_realisation_refs(struct realisation_scan *s, uint32_t n)
 {
 	uint64_t last = 0;
 
-	for (uint32_t k = 0; k < n && !c->bad; k++) {
-		last += ul_take_bounded(c, UL_MANIFEST_MAX_RAW) + (uint64_t)(k > 0);
-		c->bad |= last >= n_rows;
-		if (out)
-			out[*n_refs] = (uint32_t)last;
-		++*n_refs;
+	for (uint32_t k = 0; k < n && !s->c.bad; k++) {
+		last += ul_take_bounded(&s->c, UL_MANIFEST_MAX_RAW) + (uint64_t)(k > 0);
+		s->c.bad |= last >= s->m->n_realisations;
+		if (s->refs)
+			s->refs[s->n_refs] = (uint32_t)last;
+		s->n_refs++;
 	}
 }
 
-static int read_realisation(const struct ul_manifest *m, struct ul_cursor *c, struct texts *t,
-			    struct ul_realisation *row, uint32_t *refs, size_t *n_refs, struct realisation_key *before,
-			    struct ul_error *err)
+static int read_realisation(struct realisation_scan *s, uint32_t i, struct ul_error *err)
 {
+	struct ul_cursor *c = &s->c;
 	struct realisation_key key;
 	const uint8_t *sigs;
 	uint32_t output, sigs_len, n;
@@ -177,63 +187,60 @@ static int read_realisation(const struct ul_manifest *m, struct ul_cursor *c, st
 	sigs_len = ul_take_bounded(c, UL_SIGS_MAX);
 	sigs = ul_take(c, sigs_len);
 	n = ul_take_bounded(c, UL_MANIFEST_MAX_RAW);
-	if (c->bad || key.drv_len == 0 || key.output_len == 0 || output >= m->n_paths ||
-	    (sigs_len > 0 && !ul_sigs_clean((const char *)sigs, sigs_len)) || !key_ascends(before, &key))
-		return ul_manifest_bad(m, err, "a realisation is not possible");
-	*before = key;
+	if (c->bad || key.drv_len == 0 || key.output_len == 0 || output >= s->m->n_paths ||
+	    (sigs_len > 0 && !ul_sigs_clean((const char *)sigs, sigs_len)) || !key_ascends(&s->before, &key))
+		return ul_manifest_bad(s->m, err, "a realisation is not possible");
+	s->before = key;
 	made = (struct ul_realisation){
-		.drv_path = put_text(t, key.drv, key.drv_len),
-		.output_name = put_text(t, key.output, key.output_len),
+		.drv_path = put_text(&s->texts, key.drv, key.drv_len),
+		.output_name = put_text(&s->texts, key.output, key.output_len),
 		.output = output,
-		.signatures = sigs_len > 0 ? put_text(t, sigs, sigs_len) : NULL,
-		.refs = refs ? refs + *n_refs : NULL,
+		.signatures = sigs_len > 0 ? put_text(&s->texts, sigs, sigs_len) : NULL,
+		.refs = s->refs ? s->refs + s->n_refs : NULL,
 		.n_refs = n,
 	};
-	read_realisation_refs(c, m->n_realisations, n, refs, n_refs);
+	read_realisation_refs(s, n);
 	if (c->bad)
-		return ul_manifest_bad(m, err, "a realisation's reference is not possible");
-	if (row)
-		*row = made;
+		return ul_manifest_bad(s->m, err, "a realisation's reference is not possible");
+	if (s->rows)
+		s->rows[i] = made;
 	return 0;
 }
 
-static int scan_realisations(const struct ul_manifest *m, struct ul_cursor c, struct texts *t,
-			     struct ul_realisation *rows, uint32_t *refs, size_t *ret_n_refs, struct ul_error *err)
+static int scan_realisations(struct realisation_scan *s, struct ul_error *err)
 {
-	struct realisation_key before = {NULL, NULL, 0, 0};
-	size_t n_refs = 0;
 	int r = 0;
 
-	for (uint32_t i = 0; i < m->n_realisations && r == 0; i++)
-		r = read_realisation(m, &c, t, rows ? &rows[i] : NULL, refs, &n_refs, &before, err);
-	if (r == 0 && c.at != c.end)
-		r = ul_manifest_bad(m, err, "bytes follow the realisations");
-	*ret_n_refs = n_refs;
+	for (uint32_t i = 0; i < s->m->n_realisations && r == 0; i++)
+		r = read_realisation(s, i, err);
+	if (r == 0 && s->c.at != s->c.end)
+		r = ul_manifest_bad(s->m, err, "bytes follow the realisations");
 	return r;
 }
 
 static int decode_realisations(struct ul_manifest *m, struct ul_cursor c, struct ul_error *err)
 {
 	struct ul_manifest_tables *tables = &m->tables;
-	struct texts t = {NULL, 0};
-	size_t n_refs = 0;
-	int r = scan_realisations(m, c, &t, NULL, NULL, &n_refs, err);
+	struct realisation_scan count = {.m = m, .c = c}, fill = {.m = m, .c = c};
+	int r = scan_realisations(&count, err);
 
 	if (r < 0)
 		return r;
-	tables->realisation_texts = malloc(t.used + 1);
-	tables->realisation_refs = calloc(n_refs + 1, sizeof(*tables->realisation_refs));
+	tables->realisation_texts = malloc(count.texts.used + 1);
+	tables->realisation_refs = calloc(count.n_refs + 1, sizeof(*tables->realisation_refs));
 	tables->realisations = calloc((size_t)m->n_realisations + 1, sizeof(*tables->realisations));
-	t = (struct texts){tables->realisation_texts, 0};
-	if (t.out && tables->realisation_refs && tables->realisations)
-		return scan_realisations(m, c, &t, tables->realisations, tables->realisation_refs, &n_refs, err);
+	fill.texts.out = tables->realisation_texts;
+	fill.rows = tables->realisations;
+	fill.refs = tables->realisation_refs;
+	if (fill.texts.out && fill.rows && fill.refs)
+		return scan_realisations(&fill, err);
 	free(tables->realisation_texts);
 	free(tables->realisation_refs);
 	free(tables->realisations);
 	tables->realisation_texts = NULL;
 	tables->realisation_refs = NULL;
 	tables->realisations = NULL;
-	return ul_error_nomem(err, READING);
+	return ul_error_nomem(err, what);
 }
 
 /* Decompress a table and hand it to its decoder. */
@@ -244,7 +251,7 @@ static int decode(struct ul_manifest *m, unsigned int table,
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
 	const uint8_t *bytes = NULL;
 	struct ul_cursor c;
-	int r = zstd ? ul_section_load(m, zstd, &m->tail[table], &buf, &bytes, err) : ul_error_nomem(err, READING);
+	int r = zstd ? ul_section_load(m, zstd, &m->tail[table], &buf, &bytes, err) : ul_error_nomem(err, what);
 
 	ZSTD_freeDCtx(zstd);
 	if (r < 0)

@@ -7,117 +7,107 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "dbgen/reconcile/internal.h"
+#include "common/sqlite.h"
+#include "dbgen/reconcile/agree.h"
+#include "dbgen/reconcile/quarantine.h"
+#include "dbgen/reconcile/reserve.h"
+#include "dbgen/reconcile/roots.h"
+#include "dbgen/reconcile/upper_open.h"
 
 #define REPORT_JSON "report.json"
 
-const char ul_rc_what[] = "making the upper agree with the lower";
+static const char what[] = "making the upper agree with the lower";
+static const char marking[] = "setting the clean mark";
 
-static const char room[] = "Make room on the upper.";
-
-int ul_rc_fail_upper(struct ul_rc *c, const char *object, int errnum)
+static int begin(struct ul_agreement *a)
 {
-	return ul_error_errno(c->err, UL_E_UPPER, ul_rc_what, object, errnum == ENOSPC ? room : NULL, errnum);
-}
+	const struct ul_reconcile_options *o = a->o;
+	struct ul_reconcile_report *report = a->upper.report;
+	int r = ul_lower_rows_open(&a->lower, &o->lower, a->upper.err);
 
-int ul_rc_nomem(struct ul_rc *c)
-{
-	return ul_error_nomem(c->err, ul_rc_what);
-}
-
-int ul_rc_upper_error(struct ul_rc *c, int r)
-{
-	if (r != -UL_E_SYSTEM)
-		return r;
-	c->err->code = UL_E_UPPER;
-	if (c->err->errnum == ENOSPC)
-		snprintf(c->err->todo, sizeof(c->err->todo), "%s", room);
-	return -UL_E_UPPER;
-}
-
-static int begin(struct ul_rc *c)
-{
-	const struct ul_reconcile_options *o = c->o;
-	char *identity = c->report->identity;
-	int r = ul_rc_lower_open(&c->lower, &o->lower, c->err);
-
-	if (r == 0 && (size_t)snprintf(c->db_path, sizeof(c->db_path), "%s/" UL_RC_DB_DIR "/db.sqlite",
-				       o->upper_path) >= sizeof(c->db_path))
-		r = ul_rc_fail_upper(c, o->upper_path, ENAMETOOLONG);
 	if (r == 0)
-		r = ul_rc_identity_read(c);
+		r = ul_db_file_init(&a->db, &a->upper);
 	if (r == 0)
-		r = ul_rc_mark_read(c, &c->marked, &c->marked_id);
-	ul_rc_identity_of(&o->lower, identity, sizeof(c->report->identity));
-	c->report->first = !c->before.known;
-	c->report->lower_changed = !c->before.known || strcmp(c->before.identity, identity) != 0 ||
-				   c->before.rebuild != (o->mode == UL_RECONCILE_REBUILD);
+		r = ul_marks_read(&a->upper, &a->marks);
+	ul_marks_identity(&o->lower, report->identity, sizeof(report->identity));
+	report->first = !a->marks.known;
+	report->lower_changed = !a->marks.known || strcmp(a->marks.identity, report->identity) != 0 ||
+				a->marks.rebuild != (o->mode == UL_RECONCILE_REBUILD);
 	return r;
 }
 
-static int agree_in_mode(struct ul_rc *c)
+static int agree_in_mode(struct ul_agreement *a)
 {
-	return c->o->mode == UL_RECONCILE_ATTACH ? ul_rc_attach(c) : ul_rc_rebuild(c);
+	int r = a->o->mode == UL_RECONCILE_ATTACH ? ul_agree_attached(a) : ul_agree_rebuilt(a);
+
+	/* Whatever came of it, nobody reads the old one any more. */
+	sqlite3_close(ul_steal(a->db.db));
+	a->upper.report->checked = a->store.checked;
+	return r;
 }
 
-static int agree_on_database(struct ul_rc *c)
+static int agree_on_database(struct ul_agreement *a)
 {
+	struct ul_upper_dir *u = &a->upper;
 	uint64_t start = ul_now_us();
-	int r = agree_in_mode(c);
+	int r = agree_in_mode(a);
 
 	/*
 	 * Rows that contradict each other in a way that no row alone shows. The machine starts without them rather
 	 * than not at all. (What is wrong with the lower's own database has another code, or another mode.)
 	 */
-	if (!c->o->dry_run && c->db_fd >= 0 &&
-	    (r == -UL_E_INPUT || (r == -UL_E_DATABASE && c->o->mode == UL_RECONCILE_REBUILD))) {
+	if (!u->dry_run && a->db.dir_fd >= 0 &&
+	    (r == -UL_E_INPUT || (r == -UL_E_DATABASE && a->o->mode == UL_RECONCILE_REBUILD))) {
 		char why[300];
 
-		snprintf(why, sizeof(why), "nothing can be made of it: %.200s", c->err->why);
-		r = ul_rc_db_quarantine(c, why);
-		ul_cleanup_close(&c->db_fd);
-		c->db_fd = -1;
+		snprintf(why, sizeof(why), "nothing can be made of it: %.200s", u->err->why);
+		r = ul_db_file_quarantine(&a->db, why);
 		if (r == 0)
-			r = agree_in_mode(c);
+			r = agree_in_mode(a);
 	}
-	c->report->database_us += ul_now_us() - start;
+	u->report->database_us += ul_now_us() - start;
 	return r;
 }
 
-static int try_again(struct ul_rc *c)
+/* all: whatever its age is. */
+static int empty_quarantine(struct ul_agreement *a, bool all)
 {
-	ul_cleanup_close(&c->db_fd);
-	c->db_fd = -1;
-	return agree_on_database(c);
+	const struct ul_quarantine_limits limits = {
+		.age = a->o->quarantine_age, .size = a->o->quarantine_size, .all = all};
+
+	return ul_quarantine_empty(&a->upper, &limits);
 }
 
 /* The room that is kept for this; then, what was moved to the quarantine may be what fills the disk. */
-static int make_room(struct ul_rc *c, int r)
+static int make_room(struct ul_agreement *a, int r, bool *ret_emptied)
 {
+	struct ul_upper_dir *u = &a->upper;
 	struct ul_error err;
 
-	if (r == -UL_E_UPPER && !c->o->dry_run && ul_rc_reserve_release(c))
-		r = try_again(c);
-	if (r != -UL_E_UPPER || c->o->dry_run)
+	if (r == -UL_E_UPPER && !u->dry_run && ul_reserve_release(u))
+		r = agree_on_database(a);
+	if (r != -UL_E_UPPER || u->dry_run)
 		return r;
-	err = *c->err;
-	c->desperate = true;
-	if (ul_rc_quarantine_empty(c) < 0 || c->report->emptied == 0) {
-		*c->err = err;
+	err = *u->err;
+	*ret_emptied = true;
+	if (empty_quarantine(a, true) < 0 || u->report->emptied == 0) {
+		*u->err = err;
 		return r;
 	}
-	return try_again(c);
+	return agree_on_database(a);
 }
 
-static int write_report(struct ul_rc *c)
+static int write_report(struct ul_agreement *a)
 {
+	struct ul_upper_dir *u = &a->upper;
 	ul_autojson struct json_object *obj =
-		ul_reconcile_report_json(c->report, c->o->lower.name, c->o->lower.version, UL_RECONCILE_LISTED);
+		ul_reconcile_report_json(u->report, a->o->lower.name, a->o->lower.version, UL_RECONCILE_LISTED);
 	const char *text = NULL;
 	time_t now = time(NULL);
 	char stamp[32] = "";
@@ -129,75 +119,91 @@ static int write_report(struct ul_rc *c)
 	if (obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "time", stamp))
 		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
-		return ul_rc_nomem(c);
-	r = ul_rc_make_way(c, c->o->upper_fd, REPORT_JSON);
+		return ul_upper_dir_nomem(u);
+	r = ul_upper_dir_make_way(u, u->fd, REPORT_JSON);
 	if (r < 0)
 		return r;
-	r = ul_write_file_atomic(c->o->upper_fd, REPORT_JSON, 0644, text, strlen(text));
-	return r < 0 ? ul_rc_fail_upper(c, REPORT_JSON, -r) : 0;
+	r = ul_write_file_atomic(u->fd, REPORT_JSON, 0644, text, strlen(text));
+	return r < 0 ? ul_upper_dir_fail(u, REPORT_JSON, -r) : 0;
+}
+
+static void keep_reserve(struct ul_agreement *a)
+{
+	struct stat st;
+	uint64_t size = 0;
+
+	if (a->db.dir_fd >= 0 && fstatat(a->db.dir_fd, UL_DB_FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		size = (uint64_t)st.st_size;
+	ul_reserve_keep(&a->upper, size);
 }
 
 /* Everything that went before is on the disk before the files that say so. */
-static int finish(struct ul_rc *c)
+static int finish(struct ul_agreement *a, bool emptied)
 {
-	struct ul_reconcile_report *report = c->report;
+	struct ul_upper_dir *u = &a->upper;
+	const uint64_t *n = u->report->n;
 	int r = 0;
 
-	if (report->lower_changed || report->n[UL_RECONCILE_INVALIDATED] > 0)
-		r = ul_rc_roots(c);
-	if (r < 0 || c->o->dry_run)
+	if (u->report->lower_changed || n[UL_RECONCILE_INVALIDATED] > 0)
+		r = ul_roots_report(u, &a->store, &a->lower);
+	if (r < 0 || u->dry_run)
 		return r;
-	r = ul_rc_quarantine_empty(c);
-	if (r == 0 &&
-	    (report->n[UL_RECONCILE_QUARANTINED] > 0 || report->n[UL_RECONCILE_WHITEOUT] > 0 ||
-	     report->n[UL_RECONCILE_NOTE] > 0) &&
-	    syncfs(c->o->upper_fd) < 0)
-		r = ul_rc_fail_upper(c, c->o->upper_path, errno);
-	if (r == 0 && ul_reconcile_did_something(report))
-		r = write_report(c);
+	r = empty_quarantine(a, emptied);
+	if (r == 0 && n[UL_RECONCILE_QUARANTINED] + n[UL_RECONCILE_WHITEOUT] + n[UL_RECONCILE_NOTE] > 0 &&
+	    syncfs(u->fd) < 0)
+		r = ul_upper_dir_fail(u, u->path, errno);
+	if (r == 0 && ul_reconcile_did_something(u->report))
+		r = write_report(a);
 	if (r == 0)
-		r = ul_rc_identity_write(c);
+		r = ul_marks_write_lower(u, &a->marks, a->o, a->db.max_id);
 	if (r == 0)
-		ul_rc_reserve_keep(c);
+		keep_reserve(a);
 	/* Without room for these two the next boot looks again, and finds the same. */
-	return r < 0 && c->err->errnum == ENOSPC ? 0 : r;
+	return r < 0 && u->err->errnum == ENOSPC ? 0 : r;
 }
 
-static int run(struct ul_rc *c)
+static int run_parts(struct ul_agreement *a)
 {
-	int r = begin(c);
+	bool emptied = false;
+	int r = begin(a);
 
-	if (r == 0 && !c->o->dry_run)
-		r = ul_rc_mark_remove(c);
+	if (r == 0 && !a->upper.dry_run)
+		r = ul_marks_remove_clean(&a->upper);
 	if (r == 0)
-		r = ul_rc_shadow(c);
+		r = ul_upper_store_scan(&a->store, &a->upper, a->lower.manifest);
 	if (r == 0)
-		r = make_room(c, agree_on_database(c));
-	return r < 0 ? r : finish(c);
+		r = make_room(a, agree_on_database(a), &emptied);
+	return r < 0 ? r : finish(a, emptied);
 }
 
-static int run_with(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_rc *c,
-		    struct ul_error *err)
+static int run(const struct ul_reconcile_options *o, struct ul_reconcile_report *report, struct ul_error *err)
 {
+	struct ul_agreement a = {.o = o,
+				 .store_dir = ul_manifest_store_dir(o->lower.manifest),
+				 .store = UL_UPPER_STORE_NONE,
+				 .db = {.dir_fd = -1}};
 	int r;
 
-	*c = (struct ul_rc){.o = o,
-			    .report = ret,
-			    .err = err,
-			    .store_dir = ul_manifest_store_dir(o->lower.manifest),
-			    .store_fd = -1,
-			    .db_fd = -1,
-			    .quarantine_fd = -1,
-			    .run_fd = -1};
-	r = run(c);
-	ul_rc_lower_close(&c->lower);
-	ul_cleanup_close(&c->store_fd);
-	ul_cleanup_close(&c->db_fd);
-	ul_cleanup_close(&c->run_fd);
-	ul_cleanup_close(&c->quarantine_fd);
-	ul_buffer_free(&c->names);
-	ul_buffer_free(&c->entries);
+	ul_upper_dir_init(&a.upper, o, report, err);
+	r = run_parts(&a);
+	ul_db_file_close(&a.db);
+	ul_upper_store_close(&a.store);
+	ul_lower_rows_close(&a.lower);
+	ul_upper_dir_close(&a.upper);
 	return r;
+}
+
+static int refuse(const struct ul_reconcile_report *report, struct ul_error *err)
+{
+	uint64_t more = report->lost - 1;
+	char subject[100] = "it refers to a path";
+
+	if (more > 0)
+		snprintf(subject, sizeof(subject), "it and %" PRIu64 " more path%s of the upper refer to paths", more,
+			 more == 1 ? "" : "s");
+	return ul_error_set(err, UL_E_RECONCILE, what, report->first_lost,
+			    "Build it anew on the new image, or set [reconcile] vanished = invalidate.",
+			    "%s that this lower does not have", subject);
 }
 
 /* vanished = refuse: find out first what would go. */
@@ -205,18 +211,12 @@ static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 {
 	struct ul_reconcile_options dry = *o;
 	struct ul_reconcile_report report = {0};
-	struct ul_rc c;
 	int r;
 
 	dry.dry_run = true;
-	r = run_with(&dry, &report, &c, err);
-	if (r == 0 && c.before.known && report.lower_changed && c.lost > 0)
-		r = ul_error_set(err, UL_E_RECONCILE, ul_rc_what, c.lost_name,
-				 "Build it anew on the new image, or set [reconcile] vanished = "
-				 "invalidate.",
-				 "it and %" PRIu64 " more paths of the upper refer to paths that this "
-				 "lower does not have",
-				 c.lost - 1);
+	r = run(&dry, &report, err);
+	if (r == 0 && !report.first && report.lower_changed && report.lost > 0)
+		r = refuse(&report, err);
 	ul_reconcile_report_free(&report);
 	return r;
 }
@@ -224,47 +224,52 @@ static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err)
 {
 	struct ul_error ignored;
-	struct ul_rc c;
 	int r;
 
 	*ret = (struct ul_reconcile_report){0};
 	if (!err)
 		err = &ignored;
 	r = o->refuse && !o->dry_run ? ask_first(o, err) : 0;
-	return r < 0 ? r : run_with(o, ret, &c, err);
+	return r < 0 ? r : run(o, ret, err);
 }
 
 /* ---- the clean mark ---- */
 
+/* The greatest id of a database that others may be about to close. The last one to close it brings its log home. */
+static int ask_max_id(const char *path, int64_t *ret, struct ul_error *err)
+{
+	sqlite3 *db = NULL;
+	int r = ul_sqlite_open(path, SQLITE_OPEN_READWRITE, &db);
+
+	r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK || ul_db_file_max_id(db, ret) < 0
+		    ? ul_sqlite_error(err, db, marking, path)
+		    : 0;
+	sqlite3_close(db);
+	return r;
+}
+
 int ul_reconcile_mark_clean(int upper_fd, const char *upper_path, bool *ret_marked, struct ul_error *err)
 {
-	struct ul_reconcile_options o = {.upper_fd = upper_fd, .upper_path = upper_path};
+	const struct ul_reconcile_options o = {.upper_fd = upper_fd, .upper_path = upper_path};
 	struct ul_reconcile_report report = {0};
-	struct ul_rc c = {.o = &o, .report = &report, .err = err};
+	struct ul_upper_dir upper;
+	struct ul_db_file file;
 	int64_t max_id = 0;
-	sqlite3 *db = NULL;
 	int r;
 
 	*ret_marked = false;
+	ul_upper_dir_init(&upper, &o, &report, err);
 	if (faccessat(upper_fd, "lower.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : ul_rc_fail_upper(&c, "lower.json", errno);
-	snprintf(c.db_path, sizeof(c.db_path), "%s/" UL_RC_DB_DIR "/db.sqlite", upper_path);
-	r = faccessat(upper_fd, UL_RC_DB_DIR "/db.sqlite", F_OK, 0);
-	if (r == 0) {
-		r = sqlite3_open_v2(c.db_path, &db, SQLITE_OPEN_READWRITE, NULL);
-		if (r == SQLITE_OK)
-			ul_sqlite_harden(db);
-		r = r != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK || ul_rc_db_max_id(db, &max_id) < 0
-			    ? ul_sqlite_error(err, db, "setting the clean mark", c.db_path)
-			    : 0;
-		/* The last one to close the database brings its log home. */
-		sqlite3_close(db);
-		if (r < 0)
-			return r;
-	}
-	if (syncfs(upper_fd) < 0)
-		return ul_rc_fail_upper(&c, upper_path, errno);
-	r = ul_rc_mark_write(&c, max_id);
+		return errno == ENOENT ? 0 : ul_upper_dir_fail(&upper, "lower.json", errno);
+	r = ul_db_file_init(&file, &upper);
+	if (r == 0 && faccessat(upper_fd, UL_DB_FILE_DIR "/" UL_DB_FILE_NAME, F_OK, 0) == 0)
+		r = ask_max_id(file.path, &max_id, err);
+	if (r == 0 && syncfs(upper_fd) < 0)
+		r = ul_upper_dir_fail(&upper, upper_path, errno);
+	if (r == 0)
+		r = ul_marks_write_clean(&upper, max_id);
+	ul_upper_dir_close(&upper);
+	ul_reconcile_report_free(&report);
 	*ret_marked = r == 0;
 	return r;
 }

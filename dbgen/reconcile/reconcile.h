@@ -31,7 +31,7 @@
  *   2. Entries that shadow the lower are renamed into quarantine/, stale whiteouts unlinked. Cut: the rest is found
  *      again at the next boot; names are never in two places.
  *   3. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
- *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: a path that is missing, at the next boot.
+ *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
  *   5. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
  *      removed, renamed over db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The
  *      running database is never changed in place.
@@ -51,9 +51,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "common/error.h"
+#include "common/vector.h"
 #include "dbgen/manifest/manifest.h"
+#include "dbgen/store/store_path.h"
 
 enum ul_reconcile_mode { UL_RECONCILE_ATTACH, UL_RECONCILE_REBUILD };
 
@@ -73,14 +74,14 @@ struct ul_reconcile_options {
 	bool refuse;              /* vanished = refuse: fail before anything is written */
 	bool check_always;        /* rebuild: write the database anew at every boot */
 	bool dry_run;             /* find out and report; write nothing */
-	uint64_t quarantine_age;  /* seconds; older ones are removed; 0: none is for its age */
+	uint64_t quarantine_age;  /* seconds; older ones are removed; 0: age does not count */
 	uint64_t quarantine_size; /* bytes that the quarantine may hold; 0: any number */
 };
 
-/* What was done with one name. */
+/* The action taken for one name. */
 enum ul_reconcile_action {
 	UL_RECONCILE_QUARANTINED, /* an entry that the lower has too, or of the wrong type: moved away */
-	UL_RECONCILE_WHITEOUT,    /* a whiteout for a name that the lower has not: removed */
+	UL_RECONCILE_WHITEOUT,    /* a whiteout for a name that the lower does not have: removed */
 	UL_RECONCILE_INVALIDATED, /* a path that was valid and is not any more */
 	UL_RECONCILE_UPDATED,     /* a row that took the lower's metadata */
 	UL_RECONCILE_DANGLING,    /* a root or profile that leads to nothing: left as it is */
@@ -101,18 +102,20 @@ struct ul_reconcile_report {
 	bool database_kept; /* nothing was to change in it */
 	char identity[160]; /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
-	uint64_t checked;      /* paths whose NAR hash was computed */
-	uint64_t upper_paths;  /* rows of paths that only the upper has, afterwards; attach mode only */
-	uint64_t emptied;      /* quarantines that were removed for good */
-	uint64_t database_us;  /* time that the database took */
-	struct ul_buffer list; /* struct ul_reconcile_item, owned; the first UL_RECONCILE_LISTED of each action */
+	uint64_t checked;     /* paths whose NAR hash was computed */
+	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards; attach mode only */
+	uint64_t emptied;     /* quarantines that were removed for good */
+	uint64_t database_us; /* time that the database took */
+	uint64_t lost;        /* of those that were invalidated: because of what they refer to */
+	char first_lost[UL_BASE_NAME_MAX + 1];
+	UL_VECTOR(struct ul_reconcile_item) list; /* texts owned; the first UL_RECONCILE_LISTED of each action */
 };
 
 #define UL_RECONCILE_LISTED 10000 /* items of one action that are kept by name; all are counted */
 
 void ul_reconcile_report_free(struct ul_reconcile_report *r);
 
-/* What it holds, as items and their number. */
+/* Its items and their number. */
 const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r, size_t *ret_n);
 
 /* "quarantined", "invalidated", ...: the member of report.json. */
@@ -130,10 +133,10 @@ struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r);
 
 /*
- * Do it. The caller holds the upper's lock, and nothing else uses the upper. *ret is filled as far as it went, also on
- * failure: free it. Errors: -UL_E_RECONCILE: refused, nothing was written; -UL_E_UPPER: the upper cannot be written
- * (no space, an I/O error, something that cannot be moved); -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_CORRUPT: of the lower;
- * -UL_E_MEMORY.
+ * Do it. The caller holds the upper's lock, and nothing else uses the upper. *ret is filled as far as it went, also
+ * on failure: free it. Errors: -UL_E_RECONCILE: refused, nothing was written; -UL_E_UPPER: the upper cannot be
+ * written (no space, an I/O error, something that cannot be moved); -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_CORRUPT: of
+ * the lower; -UL_E_MEMORY.
  */
 int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_report *ret, struct ul_error *err);
 

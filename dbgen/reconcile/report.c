@@ -8,14 +8,17 @@
  *
  * report.json on the upper has this with "format" and "time" (RFC 3339) before it; state.json has it with few names.
  */
+#include "dbgen/reconcile/report.h"
+
+#include <errno.h>
 #include <json-c/json.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
-#include "dbgen/reconcile/internal.h"
+
+#define SHOWN_MAX 400 /* bytes of a name or reason that are kept */
 
 static const char *const action_names[UL_RECONCILE_N_ACTIONS] = {
 	[UL_RECONCILE_QUARANTINED] = "quarantined", [UL_RECONCILE_WHITEOUT] = "whiteouts",
@@ -30,8 +33,8 @@ const char *ul_reconcile_action_name(enum ul_reconcile_action action)
 
 const struct ul_reconcile_item *ul_reconcile_items(const struct ul_reconcile_report *r, size_t *ret_n)
 {
-	*ret_n = r->list.len / sizeof(struct ul_reconcile_item);
-	return (const struct ul_reconcile_item *)(const void *)r->list.data;
+	*ret_n = r->list.n;
+	return r->list.at;
 }
 
 void ul_reconcile_report_free(struct ul_reconcile_report *r)
@@ -43,40 +46,36 @@ void ul_reconcile_report_free(struct ul_reconcile_report *r)
 		free(items[i].name);
 		free(items[i].why);
 	}
-	ul_buffer_free(&r->list);
+	ul_vector_free(&r->list);
 	*r = (struct ul_reconcile_report){0};
 }
 
-/* Names on the disk may hold any byte: as they stand in messages, they are escaped here. */
+/* Names on the disk may hold any byte, and a row any number of them: as messages show them, escaped and cut. */
 static char *escaped(const char *name)
 {
-	size_t size = 4 * strlen(name) + 1;
-	char *text = malloc(size);
+	size_t len = strnlen(name, SHOWN_MAX);
+	ul_autofree char *cut = strndup(name, len);
+	char *text = malloc(4 * len + 1);
 
-	if (text)
-		ul_escape_text(text, size, name);
-	return text;
+	if (text && cut)
+		ul_escape_text(text, 4 * len + 1, cut);
+	return cut ? text : NULL;
 }
 
-int ul_rc_report(struct ul_rc *c, enum ul_reconcile_action action, const char *name, const char *format, ...)
+int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action action, const char *name,
+		  const char *why)
 {
 	struct ul_reconcile_item item = {.action = action};
-	struct ul_reconcile_report *report = c->report;
-	char why[400];
-	va_list args;
 
 	if (report->n[action]++ >= UL_RECONCILE_LISTED)
 		return 0;
-	va_start(args, format);
-	vsnprintf(why, sizeof(why), format, args);
-	va_end(args);
 	item.name = escaped(name);
 	item.why = escaped(why);
-	if (item.name && item.why && ul_buffer_append(&report->list, &item, sizeof(item)) == 0)
+	if (item.name && item.why && ul_vector_push(&report->list, item) == 0)
 		return 0;
 	free(item.name);
 	free(item.why);
-	return ul_rc_nomem(c);
+	return -ENOMEM;
 }
 
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r)

@@ -3,6 +3,8 @@
  * boot that follows may have to write the database anew, for another image or after a power cut, and must not fail for
  * want of room. It is given up when that happens, and made again as soon as there is plenty.
  */
+#include "dbgen/reconcile/reserve.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,44 +12,41 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "dbgen/reconcile/internal.h"
+#include "dbgen/reconcile/quarantine.h"
 
 #define RESERVE "reserve"
 #define SLACK   (UINT64_C(4) << 20) /* bytes beside a database that has grown by a quarter */
 #define PLENTY  8                   /* times the reserve is free before it is made */
 
-/* What is there and really allocated, in bytes; 0: nothing that is one. */
-static uint64_t size_of_reserve(const struct ul_rc *c)
+/* The bytes that are really allocated to it; 0: there is no such file. */
+static uint64_t size_of_reserve(const struct ul_upper_dir *u)
 {
 	struct stat st;
 
-	if (fstatat(c->o->upper_fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+	if (fstatat(u->fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	return (uint64_t)st.st_blocks * 512;
 }
 
-bool ul_rc_reserve_release(struct ul_rc *c)
+bool ul_reserve_release(struct ul_upper_dir *u)
 {
-	return size_of_reserve(c) > 0 && unlinkat(c->o->upper_fd, RESERVE, 0) == 0 && syncfs(c->o->upper_fd) == 0;
+	return size_of_reserve(u) > 0 && unlinkat(u->fd, RESERVE, 0) == 0 && syncfs(u->fd) == 0;
 }
 
-void ul_rc_reserve_keep(struct ul_rc *c)
+void ul_reserve_keep(struct ul_upper_dir *u, uint64_t database)
 {
 	ul_autoclose int fd = -1;
-	uint64_t wanted = SLACK;
+	uint64_t wanted = SLACK + database / 4 * 5;
 	struct statvfs fs;
 	struct stat st;
 
-	if (c->db_fd >= 0 && fstatat(c->db_fd, "db.sqlite", &st, AT_SYMLINK_NOFOLLOW) == 0)
-		wanted += (uint64_t)st.st_size / 4 * 5;
-	if (size_of_reserve(c) >= wanted || fstatvfs(c->o->upper_fd, &fs) < 0 ||
+	if (size_of_reserve(u) >= wanted || fstatvfs(u->fd, &fs) < 0 ||
 	    (uint64_t)fs.f_bavail * fs.f_frsize / PLENTY < wanted)
 		return;
-	/* Of another size, or something else of this name. */
-	if (fstatat(c->o->upper_fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ul_rc_discard(c, c->o->upper_fd, RESERVE) < 0)
+	/* It has another size, or something else has its name. */
+	if (fstatat(u->fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 && ul_quarantine_discard(u, u->fd, RESERVE) < 0)
 		return;
-	fd = openat(c->o->upper_fd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(u->fd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0 && posix_fallocate(fd, 0, (off_t)wanted) != 0)
-		(void)unlinkat(c->o->upper_fd, RESERVE, 0);
+		(void)unlinkat(u->fd, RESERVE, 0);
 }

@@ -3,7 +3,8 @@
  * the next image. The walk is bounded, follows nothing, and looks only at links straight into the store; indirect
  * roots lead to filesystems that are not mounted yet.
  */
-#include <dirent.h>
+#include "dbgen/reconcile/roots.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,88 +12,86 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "dbgen/reconcile/internal.h"
+#include "common/dir.h"
+#include "dbgen/store/store_path.h"
 
 #define MAX_ENTRIES 20000
 #define MAX_DEPTH   8
 #define OWN         "underlay" /* the lower's own roots: the boot replaces them in a moment */
 
 struct walk {
-	struct ul_rc *c;
-	unsigned int left;
+	struct ul_upper_dir *upper;
+	const struct ul_upper_store *store;
+	struct ul_lower_rows *lower;
+	const char *store_dir;
+	unsigned int left; /* entries that are still looked at */
 };
 
 static int look_at_link(struct walk *w, int fd, const char *name, const char *path)
 {
-	struct ul_rc *c = w->c;
 	char target[PATH_MAX], object[PATH_MAX];
 	ssize_t len = readlinkat(fd, name, target, sizeof(target) - 1);
-	size_t dir = strlen(c->store_dir);
+	const char *base;
 	int r;
 
 	if (len < 0)
 		return 0;
 	target[len] = '\0';
-	if (strncmp(target, c->store_dir, dir) != 0 || target[dir] != '/' || !target[dir + 1])
+	base = ul_store_base_in(w->store_dir, target);
+	if (!base || !*base)
 		return 0;
-	target[dir + 1 + strcspn(target + dir + 1, "/")] = '\0';
-	if (ul_rc_has_entry(c, target + dir + 1))
+	/* The store path that it leads into. */
+	target[(size_t)(base - target) + strcspn(base, "/")] = '\0';
+	if (ul_upper_store_has(w->store, base))
 		return 0;
-	r = ul_rc_lower_has(&c->lower, target + dir + 1, c->err);
+	r = ul_lower_rows_has(w->lower, base, w->upper->err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	snprintf(object, sizeof(object), "%.2000s/%.255s", path, name);
-	return ul_rc_report(c, UL_RECONCILE_DANGLING, object, "it leads to %s", target);
+	return ul_upper_dir_report(w->upper, UL_RECONCILE_DANGLING, object, "it leads to %s", target);
 }
 
-/* Takes fd. */
-static int walk(struct walk *w, int fd, const char *path, unsigned int depth)
+/* A directory that cannot be read is passed over: nothing depends on it. */
+static int walk(struct walk *w, int fd, const char *name, const char *path, unsigned int depth)
 {
-	DIR *dir = fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	int r = 0;
 
-	if (!dir) {
-		close(fd);
+	if (ul_dir_open(fd, name, &dir) < 0)
 		return 0;
-	}
-	while (r == 0 && w->left > 0 && (entry = readdir(dir))) {
+	while (r == 0 && w->left > 0 && ul_dir_next(dir, &entry) > 0) {
 		char below[PATH_MAX];
 		struct stat st;
-		int child;
 
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
-		    (depth == 0 && !strcmp(entry->d_name, OWN)))
+		if (depth == 0 && !strcmp(entry->d_name, OWN))
 			continue;
 		w->left--;
-		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (S_ISLNK(st.st_mode)) {
-			r = look_at_link(w, fd, entry->d_name, path);
+			r = look_at_link(w, dirfd(dir), entry->d_name, path);
 		} else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) {
-			child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			snprintf(below, sizeof(below), "%.3800s/%.255s", path, entry->d_name);
-			if (child >= 0)
-				r = walk(w, child, below, depth + 1);
+			r = walk(w, dirfd(dir), entry->d_name, below, depth + 1);
 		}
 	}
-	closedir(dir);
 	return r;
 }
 
-int ul_rc_roots(struct ul_rc *c)
+int ul_roots_report(struct ul_upper_dir *u, const struct ul_upper_store *store, struct ul_lower_rows *lower)
 {
 	static const char *const tops[] = {"gcroots", "profiles"};
-	struct walk w = {.c = c, .left = MAX_ENTRIES};
-	ul_autoclose int var = openat(c->o->upper_fd, "var", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct walk w = {.upper = u,
+			 .store = store,
+			 .lower = lower,
+			 .store_dir = ul_manifest_store_dir(lower->manifest),
+			 .left = MAX_ENTRIES};
+	ul_autoclose int var = openat(u->fd, "var", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	ul_autoclose int nix = var < 0 ? -1 : openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = 0;
 
-	for (size_t i = 0; nix >= 0 && r == 0 && i < UL_ARRAY_SIZE(tops); i++) {
-		int fd = openat(nix, tops[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-		if (fd >= 0)
-			r = walk(&w, fd, tops[i], 0);
-	}
+	for (size_t i = 0; nix >= 0 && r == 0 && i < UL_ARRAY_SIZE(tops); i++)
+		r = walk(&w, nix, tops[i], tops[i], 0);
 	return r;
 }

@@ -45,6 +45,14 @@ static int take_algorithm(const char **text, size_t *len)
 	return -1;
 }
 
+bool ul_hash_text_parse(const char *text, size_t len, uint8_t ret[32])
+{
+	static const char prefix[] = "sha256:";
+	const size_t skip = sizeof(prefix) - 1;
+
+	return text && len > skip && !memcmp(text, prefix, skip) && ul_hex_decode(text + skip, len - skip, ret, 32);
+}
+
 bool ul_sha256_parse(const char *text, size_t len, uint8_t ret[32])
 {
 	uint8_t hash[32];

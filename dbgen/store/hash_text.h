@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* "sha256:" and 64 hexadecimal digits of either case: the form of Nix's database. text may be NULL. */
+bool ul_hash_text_parse(const char *text, size_t len, uint8_t ret[32]);
+
 /* SHA-256 in any form that Nix reads: "sha256:HEX", "sha256:BASE32", "sha256-BASE64", bare ones. */
 bool ul_sha256_parse(const char *text, size_t len, uint8_t ret[32]);
 

@@ -5,7 +5,6 @@
  */
 #include "dbgen/store/nar.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +17,8 @@
 #include "common/buffer.h"
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/dir.h"
+#include "common/vector.h"
 
 #define BUFFER_SIZE (256 * 1024) /* bytes: large reads that stay in a core's cache */
 #define BIG_FILE    (128 * 1024) /* bytes: from here on the kernel is told to read ahead further */
@@ -55,8 +56,7 @@ struct ul_nar_hasher {
 	int dirfd;
 	char path[PATH_MAX];
 	size_t path_len;
-	struct frame *stack;
-	size_t depth, stack_size;
+	UL_VECTOR(struct frame) stack;
 };
 
 /* ---- the stream ---- */
@@ -201,16 +201,15 @@ static int put_symlink(struct ul_nar_hasher *h, struct ul_error *err)
 static int read_names(DIR *dir, struct frame *f)
 {
 	struct dirent *e;
+	int r;
 
-	while ((errno = 0, e = readdir(dir))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
+	while ((r = ul_dir_next(dir, &e)) > 0) {
 		if (ul_buffer_append(&f->names, &e->d_type, 1) < 0 ||
 		    ul_buffer_append(&f->names, e->d_name, strlen(e->d_name) + 1) < 0)
 			return ENOMEM;
 		f->n++;
 	}
-	return errno;
+	return -r;
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -249,7 +248,7 @@ static bool set_path(struct ul_nar_hasher *h, const struct frame *f, const char 
 
 /*
  * Have the disk busy with the next files while this one is hashed: small files, which the kernel's own
- * reading ahead does not reach, cost a wait each otherwise. What cannot be opened is told at its turn.
+ * reading ahead does not reach, cost a wait each otherwise. A file that cannot be opened is reported at its turn.
  */
 static void ask_ahead(struct ul_nar_hasher *h, struct frame *f)
 {
@@ -278,45 +277,25 @@ static void close_ahead(struct frame *f)
 
 static void pop(struct ul_nar_hasher *h)
 {
-	struct frame *f = &h->stack[--h->depth];
+	struct frame *f = &h->stack.at[--h->stack.n];
 
 	close_ahead(f);
 	ul_buffer_free(&f->names);
 	free(f->entries);
 }
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* Begin the directory at h->path: its sorted entries are a new frame. */
 static int push(struct ul_nar_hasher *h, struct ul_error *err)
 {
-	UL_CLEANUP(close_dir) DIR *dir = NULL;
+	ul_autodir DIR *dir = NULL;
 	struct frame *f;
-	int fd, r;
+	int r = ul_dir_open(h->dirfd, h->path, &dir);
 
-	if (h->depth == h->stack_size) {
-		struct frame *more = reallocarray(h->stack, h->stack_size * 2 + 16, sizeof(*h->stack));
-
-		if (!more)
-			return ul_error_nomem(err, what);
-		h->stack = more;
-		h->stack_size = h->stack_size * 2 + 16;
-	}
-	fd = openat(h->dirfd, h->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return failed(h, errno, err);
-	dir = fdopendir(fd);
-	if (!dir) {
-		r = errno;
-		close(fd);
-		return failed(h, r, err);
-	}
-	f = &h->stack[h->depth++];
-	*f = (struct frame){.path_len = h->path_len};
+	if (r < 0)
+		return failed(h, -r, err);
+	if (ul_vector_push(&h->stack, (struct frame){.path_len = h->path_len}) < 0)
+		return ul_error_nomem(err, what);
+	f = &h->stack.at[h->stack.n - 1];
 	r = read_names(dir, f);
 	if (r == 0)
 		r = sort_names(f);
@@ -384,23 +363,23 @@ static int walk(struct ul_nar_hasher *h, struct ul_error *err)
 
 	PUT(h, "nix-archive-1");
 	r = begin_node(h, DT_UNKNOWN, -1, err);
-	while (r == 0 && h->depth > 0) {
-		size_t depth = h->depth;
-		struct frame *f = &h->stack[depth - 1];
+	while (r == 0 && h->stack.n > 0) {
+		size_t depth = h->stack.n;
+		struct frame *f = &h->stack.at[depth - 1];
 
 		if (f->next < f->n) {
 			r = begin_entry(h, f, err);
-			if (h->depth > depth)
+			if (h->stack.n > depth)
 				continue;
 		} else {
 			PUT(h, ")");
 			pop(h);
-			if (h->depth == 0)
+			if (h->stack.n == 0)
 				break;
 		}
 		PUT(h, ")"); /* of the entry */
 	}
-	while (h->depth > 0)
+	while (h->stack.n > 0)
 		pop(h);
 	return r;
 }
@@ -451,7 +430,7 @@ void ul_nar_hasher_free(struct ul_nar_hasher *h)
 	EVP_MD_CTX_free(h->ctx);
 	EVP_MD_free(h->md);
 	free(h->buffer);
-	free(h->stack);
+	ul_vector_free(&h->stack);
 	free(h);
 }
 

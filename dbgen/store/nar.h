@@ -24,7 +24,7 @@
  */
 int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size, struct ul_error *err);
 
-/* The same for many objects, with buffers that are kept; one per thread. NULL: no memory. */
+/* A hasher of many objects, which keeps its buffers; one per thread. NULL: no memory. */
 struct ul_nar_hasher;
 struct ul_nar_hasher *ul_nar_hasher_new(void);
 void ul_nar_hasher_free(struct ul_nar_hasher *h);

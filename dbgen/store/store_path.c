@@ -84,14 +84,25 @@ bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIG
 	return true;
 }
 
-const char *ul_store_base_of(const char *store_dir, const char *path)
+const char *ul_store_base_in(const char *store_dir, const char *path)
 {
 	size_t len = strlen(store_dir);
 
-	if (strncmp(path, store_dir, len) != 0 || path[len] != '/' || path[len + 1] == '\0' ||
-	    strchr(path + len + 1, '/'))
-		return NULL;
-	return path + len + 1;
+	return strncmp(path, store_dir, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
+}
+
+const char *ul_store_base_of(const char *store_dir, const char *path)
+{
+	const char *base = ul_store_base_in(store_dir, path);
+
+	return base && *base && !strchr(base, '/') ? base : NULL;
+}
+
+const char *ul_store_path_parse(const char *store_dir, const char *path, uint8_t ret_digest[UL_DIGEST_SIZE])
+{
+	const char *base = ul_store_base_of(store_dir, path);
+
+	return base && ul_store_base_parse(base, strnlen(base, UL_BASE_NAME_MAX + 1), ret_digest) ? base : NULL;
 }
 
 void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH_DIGITS])
@@ -104,4 +115,18 @@ void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH
 		for (size_t i = 0; i < 8; i++)
 			out[group * 8 + i] = digits[v >> (35 - 5 * i) & 31];
 	}
+}
+
+char *ul_store_path_print(const char *store_dir, const uint8_t digest[UL_DIGEST_SIZE], const char *name,
+			  size_t name_len, char out[UL_STORE_PATH_SIZE])
+{
+	char *at = stpcpy(out, store_dir);
+
+	*at++ = '/';
+	ul_store_digest_text(digest, at);
+	at += UL_HASH_DIGITS;
+	*at++ = '-';
+	memcpy(at, name, name_len);
+	at[name_len] = '\0';
+	return out;
 }

@@ -33,8 +33,21 @@ bool ul_store_base_parse(const char *base, size_t len, uint8_t ret_digest[UL_DIG
  */
 const char *ul_store_base_of(const char *store_dir, const char *path);
 
+/* What follows "STORE_DIR/" in path, "" where nothing does; NULL: path does not begin so. */
+const char *ul_store_base_in(const char *store_dir, const char *path);
+
+/*
+ * A whole store path, "STORE_DIR/HASH-name": its base name within path and its digest. NULL: not a store path of this
+ * directory; ret_digest is then as it was.
+ */
+const char *ul_store_path_parse(const char *store_dir, const char *path, uint8_t ret_digest[UL_DIGEST_SIZE]);
+
 /* The 32 digits of a digest; out is not terminated. */
 void ul_store_digest_text(const uint8_t digest[UL_DIGEST_SIZE], char out[UL_HASH_DIGITS]);
 
 /* Bytes of a full store path as text, with its end. */
 #define UL_STORE_PATH_SIZE (UL_STORE_DIR_MAX + 1 + UL_BASE_NAME_MAX + 1)
+
+/* "STORE_DIR/HASH-name", terminated, into out; returns out. A name of at most UL_NAME_MAX bytes. */
+char *ul_store_path_print(const char *store_dir, const uint8_t digest[UL_DIGEST_SIZE], const char *name,
+			  size_t name_len, char out[UL_STORE_PATH_SIZE]);

@@ -8,6 +8,8 @@
 static const char appending[] = "appending to a PE file";
 
 #define OPTIONAL_MIN 152 /* bytes: up to and with the fifth data directory */
+#define DIRECTORIES  108 /* in the optional header: how many data directories there are */
+#define CERTIFICATES 144 /* the fifth: offset in the file, size */
 #define ROW          40  /* bytes of a row of the section table */
 #define MEMORY_ALIGN 4096
 #define SIZE_LIMIT   0x7fffffffu
@@ -60,10 +62,11 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 	if (!power_of_two(pe->section_alignment) || !power_of_two(pe->file_alignment) ||
 	    pe->section_alignment > 0x200000 || pe->file_alignment > 0x10000)
 		return malformed(pe->name, "an alignment is too large, or not a power of two", err);
-	if (ul_get_le32(p + 108) > 4) {
-		pe->certificates = ul_get_le32(p + 144);
-		pe->certificates_size = ul_get_le32(p + 148);
-	}
+	if (ul_get_le32(p + DIRECTORIES) > 4)
+		pe->certificates_size = ul_get_le32(p + CERTIFICATES + 4);
+	/* Of a table that is not there, the offset means nothing. */
+	if (pe->certificates_size)
+		pe->certificates = ul_get_le32(p + CERTIFICATES);
 	if (!inside(pe->len, pe->certificates, pe->certificates_size))
 		return malformed(pe->name, "its certificate table lies outside the file", err);
 	pe->table = pe->optional + optional_size;
@@ -227,12 +230,14 @@ static int append_data(const struct ul_pe *pe, const struct ul_pe_addition *add,
 	return r < 0 ? r : pad(out, align_up(out->len, pe->file_alignment));
 }
 
-/* The numbers of the optional header that grow with the sections. */
+/* The numbers of the headers that change with the sections. */
 static void put_sizes(const struct ul_pe *pe, struct ul_buffer *out, uint32_t data, uint32_t code, uint32_t image_size)
 {
 	uint8_t *o = out->data + pe->optional;
 
 	memset(out->data + pe->header + 12, 0, 8); /* the symbols are gone */
+	if (ul_get_le32(o + DIRECTORIES) > 4)
+		memset(o + CERTIFICATES, 0, 8); /* none (check_room), and their place may have been cut off */
 	ul_put_le32(o + 4, ul_get_le32(o + 4) + code);
 	ul_put_le32(o + 8, ul_get_le32(o + 8) + data);
 	ul_put_le32(o + 56, image_size);

@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "common/sqlite.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
@@ -74,9 +75,7 @@ static int database_has(const struct ul_boot *b, const char *path)
 	/* SQLite would wait for the other end of a pipe. */
 	if (lstat(file, &st) < 0 || !S_ISREG(st.st_mode))
 		return errno == ENOENT ? 0 : -1;
-	if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK &&
-	    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) == SQLITE_OK &&
-	    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL) == SQLITE_OK) {
+	if (ul_sqlite_open(file, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, &db) == SQLITE_OK) {
 		sqlite3_progress_handler(db, STEPS_MAX, give_up, NULL);
 		if (sqlite3_prepare_v2(db, "SELECT 1 FROM ValidPaths WHERE path = ?", -1, &query, NULL) == SQLITE_OK &&
 		    sqlite3_bind_text(query, 1, path, -1, SQLITE_STATIC) == SQLITE_OK) {

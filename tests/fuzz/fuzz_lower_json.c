@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "dbgen/reconcile/internal.h"
+#include "dbgen/reconcile/marks.h"
 #include "tests/fuzz/fuzz.h"
 
 const struct fuzz_memory fuzz_memory = {.fixed = 128 << 10, .per_byte = 700};
@@ -29,7 +29,8 @@ void fuzz_one(const uint8_t *data, size_t len)
 	struct ul_reconcile_report report = {0};
 	struct ul_reconcile_options o = {.upper_path = dir};
 	struct ul_error err = {0};
-	struct ul_rc c = {.o = &o, .report = &report, .err = &err};
+	struct ul_marks marks = {.known = false};
+	struct ul_upper_dir upper;
 
 	if (dirfd < 0) {
 		FUZZ_WANT(mkdtemp(dir) != NULL);
@@ -40,6 +41,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	}
 	o.upper_fd = dirfd;
 	FUZZ_WANT(ftruncate(fd, 0) == 0 && ul_pwrite_full(fd, data, len, 0) == 0);
-	FUZZ_WANT(ul_rc_identity_read(&c) == 0 && err.code == 0);
-	FUZZ_WANT(memchr(c.before.identity, '\0', sizeof(c.before.identity)) != NULL);
+	ul_upper_dir_init(&upper, &o, &report, &err);
+	FUZZ_WANT(ul_marks_read(&upper, &marks) == 0 && err.code == 0);
+	FUZZ_WANT(memchr(marks.identity, '\0', sizeof(marks.identity)) != NULL);
 }

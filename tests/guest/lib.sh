@@ -26,7 +26,8 @@ verify_all() {
 	nix-store --verify "$@" >/tmp/verify.log 2>&1
 	verify_status=$?
 	cat /tmp/verify.log
-	[ $verify_status = 0 ] && ! grep -E 'disappeared|modified|not valid|error' /tmp/verify.log
+	[ $verify_status = 0 ] && grep -q '^checking' /tmp/verify.log &&
+		lacks -E 'disappeared|modified|not valid|error' /tmp/verify.log
 }
 
 # The collector takes nothing that is sealed, and nothing that has a root.
@@ -44,7 +45,7 @@ mark_clean() {
 }
 
 invalid() {
-	! nix-store --check-validity "$1"
+	fails 1 'is not valid' nix-store --check-validity "$1"
 }
 
 same_text() {

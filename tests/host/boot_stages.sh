@@ -20,7 +20,7 @@ for mode in attach rebuild; do
 		cmp "$root/nix/store/$library/file" <(echo library)
 		echo new >"$root/nix/store/new"
 		[ "$(cat "$root/nix/.rw/store/new")" = new ]
-		! touch "$root/nix/.ro/nix/store/new" 2>/dev/null
+		fails 1 "Read-only file system" touch "$root/nix/.ro/nix/store/new"
 		[ "$(ls "$root/nix/.rw/store")" = new ]' "" "[database]" "mode = $mode"
 	tap "$mode: roots for the paths that no other refers to" run '
 		[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
@@ -66,7 +66,8 @@ tap "what systemd and others look for after an initramfs" run '
 	for mount in nix-.ro nix-.rw nix-store nix-var; do
 		grep -qx "DefaultDependencies=no" "$run/systemd/system/$mount.mount.d/50-underlay.conf"
 	done
-	[ -f "$root/etc/machine-id" ] && [ ! -s "$root/etc/machine-id" ]
+	[ -f "$root/etc/machine-id" ]
+	[ ! -s "$root/etc/machine-id" ]
 	grep -q "^ID=" "$root/etc/os-release"' "" "${attach[@]}"
 before='mount -t tmpfs mine "$root"'
 tap "nothing of it in the /etc of a root that is not ours" run '[ ! -e "$root/etc/machine-id" ] && [ ! -e "$root/etc/os-release" ]'

@@ -101,7 +101,8 @@ read_only=$(
 	cat <<-'END'
 		set -eu
 		mount -o remount,bind,ro /nix
-		! touch /nix/probe 2>/dev/null
+		if touch /nix/probe 2>/tmp/touched; then exit 9; fi
+		grep -q "Read-only file system" /tmp/touched
 		feature='nix-command read-only-local-store'
 		nix --extra-experimental-features "$feature" path-info --store 'local?read-only=true' \
 			--all --json

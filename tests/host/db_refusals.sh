@@ -109,6 +109,9 @@ no such column	alter table ValidPaths rename column hash to other
 a view in a table's place	alter table ValidPaths rename to Real; create view ValidPaths as select * from Real
 END
 
+cp tests/fuzz/seeds/import_database/claims-gigabytes "$dir/bad"
+bad_upper "17 KB of which a value claims gigabytes"
+
 # Most bits of a database say nothing of it when they are wrong: it is refused, or what is made of it is sound.
 status=0 merged=0
 for part in $(seq 1 60); do

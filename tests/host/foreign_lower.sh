@@ -56,7 +56,8 @@ foreign() {
 system_line=("[system]" "path = /nix/store/$system")
 registered='set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
-	echo new >"$root/nix/store/new" && [ "$(cat "$root/nix/.rw/store/new")" = new ]
+	echo new >"$root/nix/store/new"
+	[ "$(cat "$root/nix/.rw/store/new")" = new ]
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ]
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from Refs")" = 2 ]
 	[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
@@ -88,7 +89,8 @@ optional=("[lower]" "manifest = optional")
 tap "no registration where it is optional: the store, and no database" run '
 	set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
-	[ ! -e "$root/nix/var/nix/db" ] && [ ! -e "$root/nix/var/nix/gcroots/underlay" ]
+	[ -z "$(ls "$root/nix/var/nix/db")" ]
+	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ]
 	jq -e ".database.mode == \"none\" and (.lowers[0] | has(\"paths\") | not)" "$run/state.json"' \
 	"" "${system_line[@]}" "${optional[@]}"
 says_so() {

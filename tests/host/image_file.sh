@@ -58,7 +58,7 @@ policy "/images/*.img"
 lines+=("name = other")
 go_refused "an image of another name" 14 'device: looking for an image: .*there is only demo 1'
 
-attached() { losetup -nO BACK-FILE | grep -c 'demo_1' || true; }
+attached() { losetup -nO BACK-FILE | awk '/demo_1/ { n++ } END { print n + 0 }'; }
 tap_is "no loop device is left behind" "$(attached)" 0
 
 mkdir -p "$tmp/BAD/real" "$tmp/BAD/is-directory.img"

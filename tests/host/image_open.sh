@@ -17,7 +17,7 @@ refused() {
 	local name=$1 status=$2 words=$3
 	shift 3
 	"$underlay" image verify "$@" >"$dir/out" 2>&1
-	[ $? -eq "$status" ] && tail -n 1 "$dir/out" | grep -qF -- "$words" && ! grep -q '^good$' "$dir/out"
+	[ $? -eq "$status" ] && tail -n 1 "$dir/out" | grep -qF -- "$words" && lacks -q '^good$' "$dir/out"
 	report $? "$name"
 }
 
@@ -71,7 +71,7 @@ root_hash=$("$underlay" image inspect --json "$dir/image" | jq -r '.slots[0].roo
 
 accepted "verify accepts it by certificate" "signature .*CN=trusted" "${cert[@]}" "$dir/image"
 grep -q '^ok .*manifest .* 2 store paths' "$dir/out" && grep -q '^ok .*database' "$dir/out" &&
-	grep -q '^ok .*superblock' "$dir/out" && ! grep -q '^note' "$dir/out"
+	grep -q '^ok .*superblock' "$dir/out" && lacks -q '^note' "$dir/out"
 report $? "with manifest, database and superblock checked, and nothing to note"
 accepted "with every NAR" "^ok .*store .*NARs match" "${cert[@]}" --contents "$dir/image"
 accepted "by root hash" "^note .*signature .*not checked" --root-hash "$root_hash" "$dir/image"
@@ -157,8 +157,11 @@ zero "$dir/t" "$sig_at" 4096
 refused "signature partition emptied" 1 "empty" "${cert[@]}" "$dir/t"
 # What the descriptor says is base64 in the JSON; each part of the JSON is changed in turn.
 json() { # IMAGE FILTER: rewrite the signature partition's JSON
-	local new
-	new=$(tail -c +$((sig_at + 1)) "$1" | tr -d '\0' | head -c 65536 | jq -c "$2" 2>/dev/null | head -n 1)
+	local old new
+	old=$(tail -c +$((sig_at + 1)) "$1" | tr -d '\0' | head -c 65536 | jq -c . 2>/dev/null | head -n 1)
+	new=$(jq -c "$2" <<<"$old")
+	# An empty one would be refused as well.
+	[ -n "$new" ] && [ "$new" != "$old" ] || report 1 "the JSON is changed: $2"
 	zero "$1" "$sig_at" 8192
 	printf %s "$new" | put "$1" "$sig_at"
 }

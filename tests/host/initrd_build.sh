@@ -72,16 +72,19 @@ for kernel in 6.1 6.12; do
 	mkdir -p "$work/whole/lib/modules"
 	cp -rs "$modules" "$work/whole/lib/modules/"
 	depmod -b "$work/whole" "$version"
-	for module in $(find "$root/lib/modules" -name '*.ko' -printf '%f\n'); do
+	find "$root/lib/modules" -name '*.ko' -printf '%f\n' >"$work/modules"
+	tap "$kernel: there are modules" test "$(wc -l <"$work/modules")" -gt 5
+	while read -r module; do
 		name=${module%.ko}
 		for tree in "$root" "$work/whole"; do
 			modprobe -d "$tree" -S "$version" --ignore-install --show-depends "$name" |
 				sed -E "s|$tree||; s/\.ko\.[a-z]*/.ko/"
 		done >"$work/depends"
 		lines=$(($(wc -l <"$work/depends") / 2))
+		[ "$lines" -gt 0 ] || echo "modprobe knows nothing of $name"
 		diff <(head -n $lines "$work/depends" | sort) <(tail -n $lines "$work/depends" | sort)
-	done >"$work/differences" 2>&1
-	tap_is "$kernel: dependencies are depmod's" "$(cat "$work/differences")" ""
+	done <"$work/modules" >"$work/differences" 2>&1
+	tap_none "$kernel: dependencies are depmod's" cat "$work/differences"
 	tap_is "$kernel: the filesystems of a lower that this kernel has as modules are packed" \
 		"$(cd "$root" && find lib/modules -name erofs.ko -o -name squashfs.ko | sort)" \
 		"lib/modules/$version/kernel/fs/erofs/erofs.ko
@@ -89,7 +92,7 @@ lib/modules/$version/kernel/fs/squashfs/squashfs.ko"
 	tap_is "$kernel: a virtio disk finds its driver" \
 		"$(modprobe -d "$root" -S "$version" -R virtio:d00000002v00001AF4)" virtio_blk
 	tap "$kernel: a network card finds none" \
-		bash -c "! modprobe -d '$root' -S '$version' -R virtio:d00000001v00001AF4 2>/dev/null"
+		fails 1 'Module virtio:d00000001v00001AF4 not found' modprobe -d "$root" -S "$version" -R virtio:d00000001v00001AF4
 	tap_is "$kernel: ext4 is known to be built in" \
 		"$(modprobe -d "$root" -S "$version" --show-depends ext4)" "builtin ext4"
 	tap "$kernel: modules are uncompressed and still signed" bash -c "

@@ -55,7 +55,7 @@ against_kernel() {
 	take_data "$image"
 	contents "$dir/data" >"$dir/whole"
 	for block; do
-		"$underlay" image locate --json "$image" "$block" >"$dir/rows" || return 1
+		"$underlay" image locate --json "$image" "$block" >"$dir/rows" || wrong=$((wrong + 1))
 		[ "$(jq -r '[.places[].kind] | unique | join(",")' "$dir/rows")" = file ] || continue
 		tried=$((tried + 1))
 		cp "$dir/data" "$dir/data.$block"
@@ -76,16 +76,17 @@ against_kernel() {
 
 # inodes NAME IMAGE: the inode number that the kernel tells is the inode's place in units of 32 bytes.
 inodes() {
-	local path number missing=0
+	local path number missing=0 tried=0
 	take_data "$2"
-	mount -o loop,ro "$dir/data" "$dir/mnt" || return 1
+	mount -o loop,ro "$dir/data" "$dir/mnt"
 	while read -r number path; do
+		tried=$((tried + 1))
 		locate --json "$2" --data-offset $((number * 32)) || missing=$((missing + 1))
 		jq -e --arg path "/$path" '[.places[] | .path == $path] | any' "$dir/out" >/dev/null ||
 			[ "$(jq '.places | length' "$dir/out")" -ge 16 ] || missing=$((missing + 1))
 	done < <(cd "$dir/mnt" && find . -path './nix/store/*' -printf '%i %P\n' | shuf -n 40 --random-source=/dev/zero)
 	umount "$dir/mnt"
-	[ "$missing" -eq 0 ]
+	[ "$missing" -eq 0 ] && [ "$tried" -eq 40 ]
 	report $? "$1: the inodes of 40 files are where the kernel says they are"
 }
 

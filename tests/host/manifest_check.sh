@@ -30,7 +30,7 @@ report $? "a manifest of the store is made"
 for jobs in 1 2 7; do
 	"$underlay" manifest check --store "$NIX_STORE_DIR" -j "$jobs" "$dir/manifest" >"$dir/out" 2>"$dir/err"
 	[ $? -eq 0 ] && grep -qx "44 paths, [0-9]* bytes of NARs checked: 0 bad, 0 missing, 0 extra" "$dir/out" &&
-		! [ -s "$dir/err" ]
+		[ ! -s "$dir/err" ]
 	report $? "a store that Nix made is clean with $jobs threads"
 done
 "$underlay" manifest check "$dir/manifest" >/dev/null
@@ -52,7 +52,8 @@ touch "$NIX_STORE_DIR/aaaa" "$NIX_STORE_DIR/zzzz" "$NIX_STORE_DIR/"$'evil\033[2J
 mkdir -p "$NIX_STORE_DIR/.links"
 
 "$underlay" manifest check --store "$NIX_STORE_DIR" "$dir/manifest" >"$dir/out" 2>"$dir/err"
-report $((! ($? == 1))) "a damaged store has exit status 1"
+[ $? -eq 1 ]
+report $? "a damaged store has exit status 1"
 expect() { grep -qE "$1" "$dir/out"; report $? "$2"; }
 expect "^bad $bytes: its NAR hash is sha256:[0-9a-z]{52}, the manifest says sha256:[0-9a-z]{52}$" "an altered byte"
 expect "^bad $mode: its NAR (hash|has)" "an altered executable bit"
@@ -63,7 +64,7 @@ expect "^bad $link: its NAR has" "a symlink in a directory's place"
 expect "^extra $NIX_STORE_DIR/aaaa: the manifest does not list it$" "a path that is not listed"
 expect '^extra .*/evil\\x1b\[2Jname: ' "a hostile name is printed harmlessly"
 expect "^44 paths, .*: 5 bad, 1 missing, 3 extra$" "the count"
-[ "$(grep -c '' "$dir/out")" -eq 10 ] && ! grep -q '\.links' "$dir/out"
+[ "$(grep -c '' "$dir/out")" -eq 10 ] && lacks -q '\.links' "$dir/out"
 report $? "nothing else is told"
 head -n 9 "$dir/out" | cut -d' ' -f2 | cut -d: -f1 | LC_ALL=C sort -c
 report $? "findings come in path order"
@@ -73,7 +74,7 @@ for jobs in 1 2 7; do
 	report $? "the same report with $jobs threads"
 done
 "$underlay" manifest check --store "$NIX_STORE_DIR" --ignore-extra "$dir/manifest" >"$dir/quiet"
-[ $? -eq 1 ] && ! grep -q ^extra "$dir/quiet" && grep -q '5 bad, 1 missing, 0 extra$' "$dir/quiet"
+[ $? -eq 1 ] && lacks -q ^extra "$dir/quiet" && grep -q '5 bad, 1 missing, 0 extra$' "$dir/quiet"
 report $? "--ignore-extra leaves out what is not listed"
 "$underlay" manifest check --json --store "$NIX_STORE_DIR" "$dir/manifest" >"$dir/json"
 [ $? -eq 1 ] && [ "$(jq -r '"\(.paths) \(.bad) \(.missing) \(.extra) \(.findings | length)"' "$dir/json")" = "44 5 1 3 9" ] &&

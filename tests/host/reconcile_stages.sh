@@ -73,7 +73,8 @@ for mode in attach rebuild; do
 		"$underlay" status --file "$run/state.json" | grep -q "quarantined $library: a directory over a path of the lower"
 		jq -e ".quarantined[0].name == \"$library\"" "$root/nix/.rw/report.json"'
 	# The last boot left room for the next database: builds fill the disk, and another image comes.
-	fill='head -c 1G /dev/zero >"$root/nix/.rw/store/fill" 2>/dev/null; sync; ! echo more 2>/dev/null >"$root/nix/.rw/store/more"'
+	fill='head -c 1G /dev/zero >"$root/nix/.rw/store/fill" 2>/dev/null; sync
+		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/.rw/store/more\""'
 	tap "$mode: the disk is filled" boot "$two" "$fill"
 	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '
 		set -e
@@ -90,7 +91,7 @@ for mode in attach rebuild; do
 	[ $mode = attach ] || tap "$mode: and starts with a tmpfs, loudly, where it says tmpfs" boot "$two" '
 		set -e
 		jq -e "(.upper.persistent | not) and (.upper.fallback | test(\"Make room\"))" "$run/state.json"
-		! "$underlay" status --file "$run/state.json"
+		fails 1 tmpfs "$underlay" status --file "$run/state.json"
 		echo new >"$root/nix/store/new"
 		[ "$(findmnt -no FSTYPE "$root/nix/.rw") $(findmnt -no FSTYPE "$root/nix/var")" = "tmpfs tmpfs" ]' "check = always" "[upper]" "on-missing = tmpfs"
 done

@@ -23,3 +23,4 @@ report $status "no byte is served that was not signed"
 jq -e '.rows | length > 50 and (map(.BAD) | add) == 0 and (map(.refused) | add) > 500 and
 	(map(.["read error"]) | add) > 50 and (map(.harmless) | add) > 50' "$build/tamper.json" >"$dir/out"
 report $? "each outcome is there, in the JSON as well"
+tap_end

@@ -260,12 +260,13 @@ hostile() {
 	umount "$tmp/mnt"
 	tap "hostile: $1" booted "set -e
 		for d in store work var var/nix var/nix/db; do
-			[ -d \"\$root/nix/.rw/\$d\" ] && [ ! -L \"\$root/nix/.rw/\$d\" ]
+			[ -d \"\$root/nix/.rw/\$d\" ]
+			[ ! -L \"\$root/nix/.rw/\$d\" ]
 		done
 		cmp \"\$root/nix/store/\$library/file\" <(echo library)
 		$3
 		echo new >\"\$root/nix/store/new\""
-	tap_is "    nothing elsewhere is touched" "$(ls "$tmp/victim")" ""
+	tap_none "    nothing elsewhere is touched" ls "$tmp/victim"
 }
 mended='jq -e ".upper.mended > 0" "$run/state.json"'
 hostile "store is a symlink" 'rmdir store; ln -s "$victim" store' "$mended"'; [ -L "$root/nix/.rw/store.bad-1" ]'
@@ -284,15 +285,16 @@ hostile "lock is a symlink" 'rm lock; ln -s "$victim/made" lock' '[ -f "$root/ni
 hostile "lock is a directory" 'rm lock; mkdir lock' '[ -f "$root/nix/.rw/lock" ]'
 hostile "lock is a device" 'rm lock; mknod lock b 7 0' '[ -f "$root/nix/.rw/lock" ]'
 hostile "the upper's own root is opaque" 'setfattr -n trusted.overlay.opaque -v y store; setfattr -n user.overlay.opaque -v y store' \
-	"$mended"'; ! getfattr -d -m overlay "$root/nix/.rw/store" | grep opaque'
+	"$mended"'; getfattr -d -m overlay "$root/nix/.rw/store" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks opaque "$run/attributes"'
 hostile "redirects and origins on the roots" 'for a in redirect origin metacopy impure nlink uuid; do setfattr -n trusted.overlay.$a -v x store; setfattr -n trusted.overlay.$a -v x work; done' "$mended"
 hostile "anybody's store" 'chown 1000:1000 store .; chmod 0777 store .; chmod 0777 var' \
 	'[ "$(stat -c "%a %u:%g" "$root/nix/store" "$root/nix/.rw" "$root/nix/var" | tr "\n" " ")" = "1775 0:30000 755 0:0 755 0:0 " ]'
-hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ] && ! getfattr -m - "$root/nix/.rw/store/new" | grep acl'
+hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ]
+	getfattr -m - "$root/nix/.rw/store/new" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks acl "$run/attributes"'
 hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
 hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
 hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
-hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null || true; sync' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
+hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null; sync; [ -s var/full ]' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
 
 # Subvolumes: no rename leaves one, so the overlay could make nothing in the store.
 blank subvolume 400M
@@ -382,7 +384,8 @@ tap "remount: a path of both layers that was deleted in the upper shows the lowe
 remount="${underlay%/*}/underlay-remount"
 tap "remount: by the hook's own program" run "$remounted"
 tap "remount: a read-only bind over it stays read-only, and the overlay itself writable" run "set -e
-	mount --bind \"\$root/nix/store\" \"\$root/nix/store\" && mount -o remount,ro,bind \"\$root/nix/store\"
+	mount --bind \"\$root/nix/store\" \"\$root/nix/store\"
+	mount -o remount,ro,bind \"\$root/nix/store\"
 	\$remount \"\$root/nix/store\"
 	findmnt -no OPTIONS \"\$root/nix/store\" | tail -n 1 | grep -q '^ro,nosuid,nodev'
 	umount \"\$root/nix/store\" && touch \"\$root/nix/store/x\""

@@ -91,7 +91,7 @@ run() {
 	mkdir -p "$root"
 	unshare --mount --propagation private bash -uc '
 		# Now, and not when the kernel comes to it: the next boot wants the device.
-		trap "cd / && umount -R \"$root\" 2>/dev/null || true" EXIT
+		trap "cd / && umount -R \"$root\" 2>/dev/null" EXIT
 		eval "$before"
 		$under "$stages" "$device" "$root" "$run" "$conf" "$cmdline" || exit
 		'"$script"

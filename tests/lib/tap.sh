@@ -2,15 +2,19 @@
 # removes "$tap_dir" there too.
 #
 #   tap NAME COMMAND...     "ok - NAME" or "not ok - NAME" by the command's status, its output after a failure
-#   tap_is NAME GOT WANTED  compares two texts
+#   tap_is NAME GOT WANTED  compares two texts; two empty ones are no proof
+#   tap_none NAME COMMAND...   the command ends with 0 and says nothing
 #   report STATUS NAME      the line for a command that ran before; $dir/out, if there is one, explains a failure
 #   tap_end                 ends the script: with status 1 where a line said "not ok"
 #
 # Cases that run side by side, as many as there are cores: start each with `tap_case COMMAND...`; its lines go
-# to a file, and `tap_cases` waits for the rest and prints the files in the order of their start.
+# to a file, and `tap_cases` waits for the rest and prints the files in the order of their start. A case that says no
+# test line, or does not come to its end, is a failure.
 
+# shellcheck source=tests/lib/honest.sh
+. "${BASH_SOURCE[0]%/*}/honest.sh"
 tap_dir=$(mktemp -d)
-tap_started=0
+tap_started=0 tap_printed=0
 # What was asked before stays asked.
 tap_before=$(trap -p EXIT)
 [ -z "$tap_before" ] || { eval "set_trap=($tap_before)" && tap_before="${set_trap[2]};"; }
@@ -32,36 +36,55 @@ tap() {
 	# The name first: a redirection is made in the command's own process, which has another BASHPID.
 	local name=$1 out=$tap_dir/out.$BASHPID
 	shift
+	if [ $# -eq 0 ]; then
+		echo "no command" >"$out"
+		report 1 "$name" "$out"
+		return
+	fi
 	"$@" >"$out" 2>&1
+	report $? "$name" "$out"
+}
+
+tap_none() {
+	local name=$1 out=$tap_dir/out.$BASHPID
+	shift
+	"$@" >"$out" 2>&1 && [ ! -s "$out" ]
 	report $? "$name" "$out"
 }
 
 tap_is() {
 	local name=$1 out=$tap_dir/out.$BASHPID
 	diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") | sed -n 's/^</wanted:/p; s/^>/got:   /p' >"$out"
-	[ "$2" = "$3" ]
+	[ -n "$2$3" ] || echo "both are empty, as they are where nobody looked: tap_none is for that" >"$out"
+	[ "$2" = "$3" ] && [ -n "$2" ]
 	report $? "$name" "$out"
 }
 
 tap_case() {
+	local file
+	file=$(printf '%s/case.%03d' "$tap_dir" "$tap_started")
 	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
 		wait -n
 	done
-	"$@" >"$(printf '%s/case.%03d' "$tap_dir" "$tap_started")" 2>&1 &
+	# What ends the shell (an unset variable, exit) leaves no such file.
+	{ "$@"; touch "$tap_dir/ended.${file##*/}"; } >"$file" 2>&1 &
 	tap_started=$((tap_started + 1))
 }
 
 tap_cases() {
 	local file
 	wait
-	for file in "$tap_dir"/case.*; do
+	for ((; tap_started > tap_printed; tap_printed++)); do
+		file=$(printf '%s/case.%03d' "$tap_dir" "$tap_printed")
 		cat "$file"
-		rm "$file"
+		grep -aqE '^(not )?ok ' "$file" && [ -e "$tap_dir/ended.${file##*/}" ] ||
+			report 1 "case $((tap_printed + 1)) of this script comes to its end, with at least one test" /dev/null
+		rm -f "$file" "$tap_dir/ended.${file##*/}"
 	done
-	tap_started=0
 }
 
 tap_end() {
-	[ ! -e "$tap_dir/failed" ] || exit 1
+	[ "$tap_started" -eq "$tap_printed" ] || report 1 "tap_cases comes after the last tap_case" /dev/null
+	[ -d "$tap_dir" ] && [ ! -e "$tap_dir/failed" ] || exit 1
 	exit 0
 }

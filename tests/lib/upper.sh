@@ -94,7 +94,7 @@ guest_says() {
 
 guest_checks() {
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $1: /p" -e '/^#/p' "$qemu_dir/$1.results"
-	! grep -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
 	tap_is "$1: the scenario ran to its end, and the machine powered off" \
 		"$(tail -n 1 "$qemu_dir/$1.results"), $(cat "$qemu_dir/$1.end")" "end $2 0, poweroff"
 	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || qemu_show "$1"

@@ -82,14 +82,15 @@ qemu_boot nixos-initrd "$(cache_kernel $kernel)" "$initrd" "" 300 "$image" "$wor
 results=$qemu_dir/nixos-initrd.results
 sed -i 's/\r$//' "$results"
 block() {
+	grep -qx "end $1" "$results" || { echo "there is no block $1" && return 1; }
 	sed -n "/^begin $1\$/,/^end $1\$/p" "$results" | sed '1d;$d'
 }
 tap_is "the machine powers off" "$(cat "$qemu_dir/nixos-initrd.end")" poweroff
 tap_is "the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
 grep -E '^(ok|not ok) |^# ' "$results"
-! grep -q '^not ok' "$results" || touch "$tap_dir/failed"
+lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 tap_is "systemd is content" "$(sed -n 's/^say running //p' "$results")" running
-tap_is "no unit failed" "$(block failed)" ""
+tap_none "no unit failed" block failed
 tap "the layer is the disk whose unit was waited for" grep -qE '^upper +(disk|ext4|/dev/vdb)' <(block status)
 tap "systemd-analyze tells the time of our unit" grep -q 's underlay\.service$' <(block blame)
 tap "everything is unmounted at the end" grep -q 'underlay: shutdown: everything is unmounted' "$qemu_dir/nixos-initrd.console"

@@ -105,7 +105,7 @@ booted() {
 	sed -i 's/\r$//' "$results"
 	sed -n '/^begin status$/,/^end status$/p' "$results" >"$work/$name.status"
 	grep -E '^(ok|not ok) |^# ' "$results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /"
-	! grep -q '^not ok' "$results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
 	tap_is "$name: systemd is content" "$(grep -E '^say (running|failed)' "$results")" "$(printf 'say running running\nsay failed ')"
 	tap_is "$name: the host has the configuration's name" "$(sed -n 's/^say host //p' "$results")" thermostat
@@ -122,7 +122,7 @@ tap_is "the folder has the template" "$(cd "$work/empty" && echo *)" "configurat
 block 2 "" "a key, and what git knows"
 block 3 "" "image and UKI"
 tap "there is an image" test -s "$work/empty/image/thermostat_1.0.raw"
-tap "it is unsigned" bash -c "! '$underlay' image verify '$work'/empty/image/thermostat_1.0.raw --cert '$work/empty/seal.crt'"
+tap "it is unsigned" fails 1 'empty' "$underlay" image verify "$work/empty/image/thermostat_1.0.raw" --cert "$work/empty/seal.crt"
 tap "there is a UKI" test -s "$work/empty/uki/thermostat_1.0.efi"
 tap_is "root-hash is the image's" "$(cat "$work/empty/image/root-hash")" \
 	"$("$underlay" image inspect --json "$work/empty/image/thermostat_1.0.raw" | jq -r '.slots[0].rootHash')"

@@ -29,7 +29,7 @@ boots() {
 	qemu_boot "$name" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=demo" 600 "$image"
 	# What the scenario found, under this boot's name.
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	results_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end demo 0"
 	tap_is "$name: the machine powered off" "$(cat "$qemu_dir/$name.end")" poweroff
@@ -40,7 +40,7 @@ boots() {
 	sorted_info "$qemu_dir/$name.path-info" >"$qemu_dir/$name.got"
 	sorted_info "$store/path-info" >"$qemu_dir/$name.wanted"
 	tap "$name: Nix knows of each path what the building Nix knew" \
-		diff "$qemu_dir/$name.wanted" "$qemu_dir/$name.got"
+		same "$qemu_dir/$name.wanted" "$qemu_dir/$name.got"
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
 }
 

@@ -51,7 +51,8 @@ mount -o loop,ro "$work/data" "$work/mnt" || { echo "not ok - the filesystem is 
 (cd "$work/mnt" && find nix -type f -exec sha256sum {} + | LC_ALL=C sort) >"$work/hashes"
 umount "$work/mnt"
 wanted() { # PATH: those below it
-	grep "  $1/" "$work/hashes" | sha256sum | cut -d ' ' -f 1
+	grep "  $1/" "$work/hashes" >"$work/wanted.$BASHPID" || { echo "no file is below $1" && return; }
+	sha256sum <"$work/wanted.$BASHPID" | cut -d ' ' -f 1
 }
 
 # The command with its libraries, as a disk.
@@ -72,7 +73,7 @@ state() { # NAME FILTER
 # show NAME LINES: the case's lines; the boot's end where one of them says "not ok".
 show() {
 	echo "$2"
-	! grep -q '^not ok' <<<"$2" || qemu_show "$1"
+	lacks -q '^not ok' <<<"$2" || qemu_show "$1"
 }
 
 # boot NAME KERNEL IMAGE CMDLINE [CONFIG-LINE...]
@@ -81,7 +82,7 @@ boot() {
 	shift 4
 	image_config "$work/$name.conf" "$@"
 	# A delay of the case's own takes the place of the usual one.
-	! grep -q '^delay = [1-9]' "$work/$name.conf" || sed -i '/^delay = 0$/d' "$work/$name.conf"
+	lacks -q '^delay = [1-9]' "$work/$name.conf" 2>/dev/null || sed -i '/^delay = 0$/d' "$work/$name.conf"
 	initrd=$(image_initrd "$kernel" "$work/$name.conf") || return 1
 	qemu_boot "$name" "$(cache_kernel "$kernel")" "$initrd" "$cmdline" 300 "$image" "$tools"
 }

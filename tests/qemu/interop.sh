@@ -85,7 +85,7 @@ boots() {
 	qemu_boot "interop-$name" "$(cache_kernel "${kernel:-6.12}")" "$initrd" "appliance.scenario=interop $cmdline" 300 "$disk"
 	name=interop-$name
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	results_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end interop 0"
 	tap_is "$name: the whole store is in the overlay" "$(said "$name" store-paths)" "$paths"

@@ -142,7 +142,7 @@ late() {
 		tap "$name: nothing of the system ran" test ! -s "$qemu_dir/$name.results"
 	)
 	echo "$bad"
-	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+	lacks -q '^not ok' <<<"$bad" || qemu_show "$name"
 }
 
 # The same, and the shell ran.

@@ -51,7 +51,7 @@ firmware() {
 		tap "$name: no kernel ran" test ! -s "$work/$name.said"
 	)
 	echo "$bad"
-	! grep -q '^not ok' <<<"$bad" || qemu_show "$name"
+	lacks -q '^not ok' <<<"$bad" || qemu_show "$name"
 }
 
 state() { # NAME FILTER

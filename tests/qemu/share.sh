@@ -48,7 +48,7 @@ shared() {
 	local name=$1 scenario=$2 share=$3
 	boot "$name" "$4" "appliance.scenario=$scenario $5" "${@:6}"
 	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	! grep -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results") $(cat "$qemu_dir/$name.end")" \
 		"end $scenario 0 poweroff"
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"

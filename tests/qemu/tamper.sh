@@ -27,7 +27,7 @@ tr -d '\r' <"$results" | sed 's/^/# /'
 
 walked() {
 	tr -d '\r' <"$results" | grep -qx DONE || { qemu_show tamper && return 1; }
-	! grep -qE 'BAD:|FAILED' "$results"
+	lacks -E 'BAD:|FAILED' "$results"
 }
 
 # Sums of the columns: cases, refused, read errors, harmless, bad.

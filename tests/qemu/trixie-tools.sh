@@ -44,7 +44,8 @@ dissect() {
 }
 tap "systemd-dissect takes it by a policy of usr=signed" dissect usr=signed
 dissect_refuses() {
-	! dissect "$1"
+	# With the policy before, and nothing else different, it does.
+	if dissect "$1"; then return 1; fi
 }
 tap "systemd-dissect does not take it by a policy of usr=encrypted" dissect_refuses usr=encrypted
 
@@ -53,7 +54,7 @@ image_config "$work/dissect.conf" "[image]" "disks = vda" "[database]" "mode = a
 initrd=$(image_initrd 6.12 "$work/dissect.conf")
 qemu_boot dissect "$(cache_kernel 6.12)" "$initrd" "appliance.scenario=dissect" 300 "$image" "$disk" "$work/image.raw"
 sed -n -e '/^\(ok\|not ok\) - /p' -e '/^#/p' "$qemu_dir/dissect.results"
-! grep -q '^not ok' "$qemu_dir/dissect.results" || touch "$tap_dir/failed"
+lacks -q '^not ok' "$qemu_dir/dissect.results" || touch "$tap_dir/failed"
 tap_is "the scenario ran to its end" "$(tail -n 1 "$qemu_dir/dissect.results")" "end dissect 0"
 [ "$(tail -n 1 "$qemu_dir/dissect.results")" = "end dissect 0" ] || qemu_show dissect
 tap_end

@@ -222,7 +222,7 @@ attack_without_room() {
 # In what the guest said nothing is wrong, differs or shadows of this name, and it said all of it.
 served() {
 	grep -q '^ok - every sealed file has its content' "$qemu_dir/$1.results" &&
-		! grep "^say \(wrong\|differs\|shadows\) .*$2" "$qemu_dir/$1.results" &&
+		lacks "^say \(wrong\|differs\|shadows\) .*$2" "$qemu_dir/$1.results" &&
 		grep -q '^begin upper' "$qemu_dir/$1.results"
 }
 
@@ -235,7 +235,8 @@ records() {
 		print path, hash, size, deriver, refs}' "$1" | sort
 }
 same_rows() {
-	diff <(records "$store/registration") <(records "$work/$1.rows")
+	records "$store/registration" >"$work/$1.records" && records "$work/$1.rows" >"$work/$1.got" &&
+		same "$work/$1.records" "$work/$1.got"
 }
 
 tap_case prepare attach

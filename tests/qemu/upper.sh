@@ -32,7 +32,7 @@ upper() {
 		qemu_boot "$name-$boot" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=upper" 600 "$image" \
 			"$qemu_dir/$name.disk:rw"
 		sed -n -e "s/^\(ok\|not ok\) - /\1 - $name, $boot boot: /p" -e '/^#/p' "$qemu_dir/$name-$boot.results"
-		! grep -q '^not ok' "$qemu_dir/$name-$boot.results" || touch "$tap_dir/failed"
+		lacks -q '^not ok' "$qemu_dir/$name-$boot.results" || touch "$tap_dir/failed"
 		tap_is "$name, $boot boot: it runs to its end" "$(tail -n 1 "$qemu_dir/$name-$boot.results") $(cat "$qemu_dir/$name-$boot.end")" \
 			"end upper 0 poweroff"
 		tap_is "$name, $boot boot: state.json" \

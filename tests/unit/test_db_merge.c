@@ -63,10 +63,11 @@ struct dropped {
 	char last[300];
 };
 
-static void on_dropped(void *user, const char *path)
+static void on_dropped(void *user, const char *path, enum ul_db_drop why)
 {
 	struct dropped *d = user;
 
+	(void)why;
 	d->n++;
 	snprintf(d->last, sizeof(d->last), "%s", path);
 }

@@ -371,6 +371,11 @@ static void test_trash_bounded(void **state)
 	}
 	assert_int_equal(ul_trash_empty(&t, 10, &empty), 0);
 	assert_true(empty);
+	/* What lies in a directory counts, and so does the directory. */
+	layers_run("mkdir up/trash/d && cd up/trash/d && seq 30 | xargs touch");
+	assert_int_equal(ul_trash_empty(&t, 10, &empty), 0);
+	assert_false(empty);
+	layers_print("find up/trash -type f | wc -l", "21\n");
 	ul_trash_close(&t);
 }
 

@@ -123,7 +123,7 @@ static const struct defect defects[] = {
 	{"newer version", IN_HEAD, 8, BYTES("\2"), UL_E_VERSION,
 	 "its format has version 2, this program knows up to 1"},
 	{"version 0", IN_HEAD, 8, BYTES("\0"), UL_E_MANIFEST, "its header is not possible"},
-	{"other magic", IN_HEAD, 0, BYTES("X"), UL_E_MANIFEST, "it is no manifest"},
+	{"other magic", IN_HEAD, 0, BYTES("X"), UL_E_MANIFEST, "it is not a manifest"},
 	{"reserved field set", IN_HEAD, 92, BYTES("\1"), UL_E_MANIFEST, "its header is not possible"},
 	{"padding set", IN_HEAD, HEAD - 1, BYTES("\1"), UL_E_MANIFEST, "its header is not possible"},
 	{"store directory relative", IN_HEAD, 104, BYTES("x"), UL_E_MANIFEST, "its header is not possible"},

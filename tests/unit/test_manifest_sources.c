@@ -263,7 +263,7 @@ static void database_refused(void **state)
 			 SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(ul_import_database(b, path, &err), -UL_E_DATABASE);
-	assert_non_null(strstr(err.why, "it refers to an id that is no path"));
+	assert_non_null(strstr(err.why, "it refers to an id that no path has"));
 	snprintf(path, sizeof(path), "%s/db.sqlite-journal", dir);
 	assert_int_equal(ul_write_file(AT_FDCWD, path, 0600, "x", 1), 0);
 	path[strlen(path) - strlen("-journal")] = '\0';

@@ -160,10 +160,34 @@ static void test_malformed(void **state)
 	refuse(OPTIONAL + 32, 0x80000000, "alignment");
 	refuse(OPTIONAL + 36, 0x201, "alignment");
 	refuse(OPTIONAL + 60, 0xffffffff, "outside its headers");
-	refuse(OPTIONAL + 144, 0xffffffff, "certificate table");
 	refuse(OPTIONAL + 148, 0xffffffff, "certificate table");
+	refuse(OPTIONAL + 148, STUB_LEN + 1, "certificate table");
 	refuse(TABLE + 16, 0xffffffff, "section lies outside");
 	refuse(TABLE + 20, 0xffffffff, "section lies outside");
+}
+
+/* Without certificates the place where they would be means nothing, and what is made does not hand it on. */
+static void test_no_certificates(void **state)
+{
+	static const uint32_t places[] = {1, HEADERS + 0x400, STUB_LEN, STUB_LEN + 1, 0xffffffff};
+	const struct ul_pe_addition add = {".linux", "x", 1, UL_PE_CODE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		uint8_t *stub = make_stub();
+		struct ul_buffer out = {0};
+		struct ul_pe pe, made;
+
+		ul_put_le32(stub + OPTIONAL + 144, places[i]);
+		assert_int_equal(ul_pe_parse(stub, STUB_LEN, "stub", &pe, &err), 0);
+		assert_int_equal(pe.certificates, 0);
+		assert_int_equal(ul_pe_append(&pe, &add, 1, &out, &err), 0);
+		assert_int_equal(ul_pe_parse(out.data, out.len, "made", &made, &err), 0);
+		assert_int_equal(ul_get_le32(out.data + OPTIONAL + 144), 0);
+		assert_int_equal(ul_get_le32(out.data + OPTIONAL + 148), 0);
+		ul_buffer_free(&out);
+		free(stub);
+	}
 }
 
 static void test_append_refused(void **state)
@@ -255,9 +279,9 @@ static void test_cmdline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_append),         cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_append_refused), cmocka_unit_test(test_signatures),
-		cmocka_unit_test(test_cmdline),
+		cmocka_unit_test(test_append),          cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_no_certificates), cmocka_unit_test(test_append_refused),
+		cmocka_unit_test(test_signatures),      cmocka_unit_test(test_cmdline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,7 @@ static void odd_places(void **state)
 		"mkfifo var/nix/db/db.sqlite",
 		"echo garbage >var/nix/db/db.sqlite",
 		": >var/nix/db/db.sqlite",
+		"cp \"$OLDPWD\"/tests/fuzz/seeds/import_database/claims-gigabytes var/nix/db/db.sqlite",
 		"mkdir var/nix/db/db.sqlite-wal",
 		"mkfifo var/nix/db/db.sqlite-shm; ln -s x var/nix/db/db.sqlite-journal",
 		"head -c 5000 /dev/urandom >var/nix/db/db.sqlite-wal",

@@ -74,6 +74,48 @@ static void dry_run(void **state)
 	}
 }
 
+/*
+ * Rows in a circle, of which nothing can be made: the database goes, and paths of the next one are checked from id 1
+ * on.
+ */
+static void circle(void **state)
+{
+	struct upper_fixture *f = *state;
+
+	upper_fill(f, UL_RECONCILE_ATTACH);
+	upper_exec("insert into Refs select (select id from ValidPaths where path like '%-p20'),"
+		   " (select id from ValidPaths where path like '%-p21');"
+		   "update ValidPaths set hash = 'sha256:' || hex(zeroblob(32)) where path like '%-p3'");
+	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
+	assert_int_equal(number(f, QUARANTINED), 1);
+	upper_run(U, "test ! -e var/nix/db/db.sqlite && grep -q '\"checkedId\":0' lower.json");
+}
+
+/* A dry run writes nothing, also where a real run puts a damaged database's sound rows beside it for a moment. */
+static void dry_run_of_damaged(void **state)
+{
+	static const enum ul_reconcile_mode modes[] = {UL_RECONCILE_ATTACH, UL_RECONCILE_REBUILD};
+	static const char list[] = "{ find . | sort; find . -type f -exec sha256sum {} + | sort; }";
+	const struct ul_reconcile_options dry = {.dry_run = true};
+	struct upper_fixture *f = *state;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		struct ul_error err = {0};
+		char command[300];
+
+		upper_make(U);
+		upper_fill(f, modes[i % 2]);
+		snprintf(command, sizeof(command), "rm clean && truncate -s %u var/nix/db/db.sqlite && %s >../before",
+			 3000 + 2500 * i, list);
+		upper_run(U, command);
+		ul_reconcile_report_free(&f->report);
+		/* It may fail: not every damage lets it tell what would be done. */
+		(void)upper_reconcile(U, f->lower, modes[i % 2], &dry, &f->report, &err);
+		snprintf(command, sizeof(command), "%s | diff - ../before", list);
+		upper_run(U, command);
+	}
+}
+
 static void roots(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -176,8 +218,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, upper_setup, upper_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(vanished),     TEST(dry_run),    TEST(roots),
-		TEST(half_written), TEST(stale_mark), TEST(quarantine_is_emptied),
+		TEST(vanished), TEST(dry_run),      TEST(dry_run_of_damaged), TEST(circle),
+		TEST(roots),    TEST(half_written), TEST(stale_mark),         TEST(quarantine_is_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,84 +11,30 @@
  * 4. The others get numbers behind the manifest's, and their columns become a batch.
  * 5. Their derivation outputs and realisations follow. (4 and 5: tables.c.)
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/encoding.h"
+#include "dbgen/database/merge/load.h"
 #include "dbgen/database/merge/merge.h"
-
-const char ul_db_merging[] = "merging the upper's database";
-
-#define DIGITS   32
-#define MAX_TEXT (1 << 20) /* bytes of one deriver, list of signatures or content address */
-
-int ul_db_merge_fail(struct ul_db_merge *g)
-{
-	return ul_sqlite_error(g->err, g->db, ul_db_merging, g->options->merge_from);
-}
-
-int ul_db_merge_nomem(struct ul_db_merge *g)
-{
-	return ul_error_nomem(g->err, ul_db_merging);
-}
-
-int ul_db_merge_prepare(struct ul_db_merge *g, const char *sql, sqlite3_stmt **ret)
-{
-	return sqlite3_prepare_v2(g->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : ul_db_merge_fail(g);
-}
-
-const char *ul_db_merge_text(sqlite3_stmt *row, int column, size_t *ret_len)
-{
-	const char *text = (const char *)sqlite3_column_text(row, column);
-	size_t len = (size_t)sqlite3_column_bytes(row, column);
-
-	if (!text || len > MAX_TEXT || strlen(text) != len)
-		return NULL;
-	*ret_len = len;
-	return text;
-}
 
 /* ---- 1: the candidates ---- */
 
-static int by_id(const void *a, const void *b)
-{
-	const struct ul_db_merge_row *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-/* "STORE_DIR/HASH-NAME" into digest and name. */
-static bool parse_path(const struct ul_db_merge *g, const char *path, size_t len, uint8_t digest[UL_DIGEST_SIZE],
-		       const char **ret_name, size_t *ret_len)
-{
-	size_t prefix = strlen(g->lower->store_dir);
-	uint8_t value[UL_DIGEST_SIZE];
-
-	if (len < prefix + 1 + DIGITS + 2 || len > prefix + 1 + DIGITS + 1 + UL_NAME_MAX ||
-	    memcmp(path, g->lower->store_dir, prefix) != 0 || path[prefix] != '/' || path[prefix + 1 + DIGITS] != '-' ||
-	    !ul_nix32_decode(path + prefix + 1, DIGITS, value, sizeof(value)))
-		return false;
-	*ret_name = path + prefix + 1 + DIGITS + 1;
-	*ret_len = len - (prefix + 1 + DIGITS + 1);
-	for (size_t i = 0; i < *ret_len; i++)
-		if (!isalnum((unsigned char)(*ret_name)[i]) && !strchr("+-._?=", (*ret_name)[i]))
-			return false;
-	for (size_t i = 0; i < UL_DIGEST_SIZE; i++)
-		digest[i] = value[UL_DIGEST_SIZE - 1 - i];
-	return (*ret_name)[0] != '.' || *ret_len > 1;
-}
+/* A path by its digest and name. */
+struct key {
+	const uint8_t *digest;
+	const char *name;
+	size_t len;
+};
 
 /* Path order: digests as kept in manifests, then names byte by byte. */
-static int compare(const uint8_t *digest_a, const char *name_a, size_t len_a, const uint8_t *digest_b,
-		   const char *name_b, size_t len_b)
+static int compare(const struct key *a, const struct key *b)
 {
-	int c = memcmp(digest_a, digest_b, UL_DIGEST_SIZE);
+	int c = memcmp(a->digest, b->digest, UL_DIGEST_SIZE);
 
 	if (c == 0)
-		c = memcmp(name_a, name_b, len_a < len_b ? len_a : len_b);
-	return c ? c : (len_a > len_b) - (len_a < len_b);
+		c = memcmp(a->name, b->name, a->len < b->len ? a->len : b->len);
+	return c ? c : (a->len > b->len) - (a->len < b->len);
 }
 
 /* Where the join stands in the manifest. */
@@ -101,14 +47,13 @@ struct cursor {
  * Go to the first path of the manifest that is not before this one. *ret_found: it is this one;
  * *ret_number: its number, or how many paths the manifest has.
  */
-static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, const char *name, size_t len,
-		bool *ret_found, uint32_t *ret_number)
+static int seek(struct ul_db_merge *g, struct cursor *c, const struct key *key, bool *ret_found, uint32_t *ret_number)
 {
 	*ret_found = false;
 	*ret_number = g->lower->n_manifest;
 	for (;; c->i++) {
 		const struct ul_batch *b = &c->batch;
-		uint32_t off;
+		struct key here;
 		int order;
 
 		while (c->i >= c->batch.n) {
@@ -121,9 +66,10 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 				return r;
 			c->i = 0;
 		}
-		off = b->name.off[c->i];
-		order = compare(b->digest + (size_t)c->i * UL_DIGEST_SIZE, b->name.bytes + off,
-				b->name.off[c->i + 1] - off, digest, name, len);
+		here.digest = b->digest + (size_t)c->i * UL_DIGEST_SIZE;
+		here.name = b->name.bytes + b->name.off[c->i];
+		here.len = b->name.off[c->i + 1] - b->name.off[c->i];
+		order = compare(&here, key);
 		if (order >= 0) {
 			*ret_found = order == 0;
 			*ret_number = b->first + c->i;
@@ -133,25 +79,33 @@ static int seek(struct ul_db_merge *g, struct cursor *c, const uint8_t *digest, 
 }
 
 /* row->number: of the manifest's path behind it; becomes the candidate's. */
-static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const uint8_t *digest, const char *name,
-			 size_t len)
+static int add_candidate(struct ul_db_merge *g, struct ul_db_merge_row *row, const struct key *key)
 {
-	struct ul_db_candidate c = {
-		.id = row->id, .before = row->number, .name_off = (uint32_t)g->names.len, .name_len = (uint32_t)len};
+	struct ul_db_candidate c = {.id = row->id,
+				    .before = row->number,
+				    .name_off = (uint32_t)g->names.len,
+				    .name_len = (uint32_t)key->len};
 
-	if (g->names.len + len > UINT32_MAX)
+	if (g->names.len + key->len > UINT32_MAX)
 		return ul_db_merge_nomem(g);
-	memcpy(c.digest, digest, sizeof(c.digest));
-	row->number = ul_db_n_candidates(g);
-	if (ul_buffer_append(&g->names, name, len) < 0 || ul_buffer_append(&g->candidates, &c, sizeof(c)) < 0)
+	memcpy(c.digest, key->digest, sizeof(c.digest));
+	row->number = (uint32_t)g->candidates.n;
+	if (ul_buffer_append(&g->names, key->name, key->len) < 0 || ul_vector_push(&g->candidates, c) < 0)
 		return ul_db_merge_nomem(g);
 	return 0;
 }
 
-static void report_dropped(const struct ul_db_merge *g, const char *path)
+static void report_dropped(const struct ul_db_merge *g, const char *path, enum ul_db_drop why)
 {
 	if (g->options->dropped)
-		g->options->dropped(g->options->user, path);
+		g->options->dropped(g->options->user, path, why);
+}
+
+static void drop(struct ul_db_candidate *c, enum ul_db_drop why)
+{
+	if (!c->dropped)
+		c->why = why;
+	c->dropped = true;
 }
 
 /* The path that the join was at before: the next must come behind it. */
@@ -162,14 +116,16 @@ struct last {
 };
 
 /* An index in disorder would slip paths of the manifest past the join. */
-static int check_order(struct ul_db_merge *g, struct last *last, const uint8_t *digest, const char *name, size_t len)
+static int check_order(struct ul_db_merge *g, struct last *last, const struct key *key)
 {
-	if (last->len > 0 && compare(last->digest, last->name, last->len, digest, name, len) >= 0)
+	const struct key before = {last->digest, last->name, last->len};
+
+	if (last->len > 0 && compare(&before, key) >= 0)
 		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
 				    "its index of paths is out of order");
-	memcpy(last->digest, digest, sizeof(last->digest));
-	memcpy(last->name, name, len);
-	last->len = len;
+	memcpy(last->digest, key->digest, sizeof(last->digest));
+	memcpy(last->name, key->name, key->len);
+	last->len = key->len;
 	return 0;
 }
 
@@ -177,21 +133,22 @@ static int join_row(struct ul_db_merge *g, struct cursor *cursor, struct last *l
 {
 	struct ul_db_merge_row row = {.id = sqlite3_column_int64(rows, 0)};
 	uint8_t digest[UL_DIGEST_SIZE];
-	const char *path, *name;
-	size_t len, name_len;
+	const char *base = ul_db_foreign_base(rows, 1, g->lower->store_dir, digest);
+	struct key key = {.digest = digest};
 	int r;
 
-	path = ul_db_merge_text(rows, 1, &len);
-	if (!path || !parse_path(g, path, len, digest, &name, &name_len)) {
-		report_dropped(g, path ? path : "");
+	if (!base) {
+		report_dropped(g, ul_db_foreign_path(rows, 1), UL_DB_MALFORMED);
 		return 0;
 	}
-	r = check_order(g, last, digest, name, name_len);
+	key.name = base + UL_HASH_DIGITS + 1;
+	key.len = strlen(key.name);
+	r = check_order(g, last, &key);
 	if (r == 0)
-		r = seek(g, cursor, digest, name, name_len, &row.lower, &row.number);
+		r = seek(g, cursor, &key, &row.lower, &row.number);
 	if (r == 0 && !row.lower)
-		r = add_candidate(g, &row, digest, name, name_len);
-	if (r == 0 && ul_buffer_append(&g->rows, &row, sizeof(row)) < 0)
+		r = add_candidate(g, &row, &key);
+	if (r == 0 && ul_vector_push(&g->rows, row) < 0)
 		r = ul_db_merge_nomem(g);
 	return r;
 }
@@ -208,86 +165,46 @@ static int find_candidates(struct ul_db_merge *g)
 		r = join_row(g, &cursor, &last, rows);
 	if (r == 0 && step != SQLITE_DONE)
 		r = ul_db_merge_fail(g);
-	if (r == 0 && g->rows.len > 0)
-		qsort(g->rows.data, g->rows.len / sizeof(struct ul_db_merge_row), sizeof(struct ul_db_merge_row),
-		      by_id);
+	ul_db_merge_sort_rows(g);
 	return r;
-}
-
-/* ---- ids of the other database ---- */
-
-bool ul_db_merge_lookup(const struct ul_db_merge *g, int64_t id, uint32_t *ret)
-{
-	const struct ul_db_merge_row key = {.id = id}, *row;
-
-	row = bsearch(&key, g->rows.data, g->rows.len / sizeof(key), sizeof(key), by_id);
-	if (!row)
-		return false;
-	if (row->lower) {
-		*ret = row->number;
-		return true;
-	}
-	*ret = ul_db_candidates(g)[row->number].number;
-	return !ul_db_candidates(g)[row->number].dropped;
 }
 
 /* ---- 2: what candidates refer to ---- */
 
-static char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *c)
+static const char *path_of(const struct ul_db_merge *g, const struct ul_db_candidate *c, char out[UL_STORE_PATH_SIZE])
 {
-	char digits[DIGITS + 1], *path;
-	uint8_t value[UL_DIGEST_SIZE];
-
-	for (size_t i = 0; i < UL_DIGEST_SIZE; i++)
-		value[i] = c->digest[UL_DIGEST_SIZE - 1 - i];
-	ul_nix32_encode(value, sizeof(value), digits);
-	if (asprintf(&path, "%s/%s-%.*s", g->lower->store_dir, digits, (int)c->name_len,
-		     (const char *)g->names.data + c->name_off) < 0)
-		return NULL;
-	return path;
+	return ul_store_path_print(g->lower->store_dir, c->digest, (const char *)g->names.data + c->name_off,
+				   c->name_len, out);
 }
 
-/* "sha256:" and hexadecimal, as Nix writes it. */
-bool ul_db_merge_hash(const char *text, size_t len, uint8_t ret[UL_NAR_HASH_SIZE])
+static void read_row(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *row)
 {
-	return text && len > 7 && memcmp(text, "sha256:", 7) == 0 &&
-	       ul_hex_decode(text + 7, len - 7, ret, UL_NAR_HASH_SIZE);
-}
-
-static int read_row(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *row)
-{
-	uint8_t hash[UL_NAR_HASH_SIZE];
-	size_t len = 0;
-	const char *text;
+	struct ul_db_foreign values;
+	char path[UL_STORE_PATH_SIZE];
 
 	sqlite3_bind_int64(row, 1, c->id);
-	if (sqlite3_step(row) != SQLITE_ROW) {
-		c->dropped = true; /* the index has it, the table has not */
-	} else {
-		text = ul_db_merge_text(row, 0, &len);
-		c->dropped = !ul_db_merge_hash(text, len, hash);
-	}
-	if (!c->dropped && g->options->exists) {
-		ul_autofree char *path = path_of(g, c);
-
-		if (!path)
-			return ul_db_merge_nomem(g);
-		c->dropped = !g->options->exists(g->options->user, path);
-	}
+	/* No row: the index has it, the table has not. */
+	if (sqlite3_step(row) != SQLITE_ROW || !ul_db_foreign_read(row, 0, g->lower->store_dir, &values))
+		drop(c, UL_DB_MALFORMED);
+	if (!c->dropped && g->options->exists && !g->options->exists(g->options->user, path_of(g, c, path)))
+		drop(c, UL_DB_MISSING);
 	sqlite3_reset(row);
-	return 0;
 }
 
 static int read_refs(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_stmt *refs)
 {
 	int step;
 
-	c->first_ref = g->refs.len / sizeof(int64_t);
+	c->first_ref = g->refs.n;
 	sqlite3_bind_int64(refs, 1, c->id);
 	while ((step = sqlite3_step(refs)) == SQLITE_ROW) {
-		int64_t id = sqlite3_column_int64(refs, 0);
+		int64_t id;
 
-		if (c->n_refs == UINT32_MAX || ul_buffer_append(&g->refs, &id, sizeof(id)) < 0)
+		if (!ul_db_foreign_id(refs, 0, &id)) {
+			drop(c, UL_DB_MALFORMED);
+			continue;
+		}
+		if (c->n_refs == UINT32_MAX || ul_vector_push(&g->refs, id) < 0)
 			return ul_db_merge_nomem(g);
 		c->n_refs++;
 	}
@@ -302,13 +219,12 @@ static int read_candidates(struct ul_db_merge *g)
 	ul_autostatement sqlite3_stmt *row = NULL, *refs = NULL;
 	int r;
 
-	r = ul_db_merge_prepare(g, "select hash from ValidPaths where id = ?", &row);
+	r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &row);
 	if (r == 0)
 		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &refs);
-	for (uint32_t i = 0; r == 0 && i < ul_db_n_candidates(g); i++) {
-		r = read_row(g, &ul_db_candidates(g)[i], row);
-		if (r == 0)
-			r = read_refs(g, &ul_db_candidates(g)[i], refs);
+	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
+		read_row(g, &g->candidates.at[i], row);
+		r = read_refs(g, &g->candidates.at[i], refs);
 	}
 	return r;
 }
@@ -318,26 +234,23 @@ static int read_candidates(struct ul_db_merge *g)
 /* The candidate that reference k is to; -1: a path of the manifest; -2: nothing. */
 static int64_t candidate_of(const struct ul_db_merge *g, uint64_t k)
 {
-	const struct ul_db_merge_row *row;
-	struct ul_db_merge_row key = {.lower = false};
+	const struct ul_db_merge_row *row = ul_db_merge_row(g, g->refs.at[k]);
 
-	memcpy(&key.id, g->refs.data + k * sizeof(key.id), sizeof(key.id));
-	row = bsearch(&key, g->rows.data, g->rows.len / sizeof(key), sizeof(key), by_id);
 	if (!row)
 		return -2;
 	return row->lower ? -1 : (int64_t)row->number;
 }
 
 /*
- * Who refers to whom, the other way round: referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
+ * References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
  * nothing drops its candidate here.
  */
 static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_at)
 {
-	uint32_t n = ul_db_n_candidates(g);
+	uint32_t n = (uint32_t)g->candidates.n;
 	ul_autofree uint64_t *first = calloc((size_t)n + 2, sizeof(*first));
-	ul_autofree uint32_t *at = malloc((g->refs.len / sizeof(int64_t) + 1) * sizeof(*at));
-	struct ul_db_candidate *c = ul_db_candidates(g);
+	ul_autofree uint32_t *at = malloc((g->refs.n + 1) * sizeof(*at));
+	struct ul_db_candidate *c = g->candidates.at;
 
 	if (!first || !at)
 		return ul_db_merge_nomem(g);
@@ -347,7 +260,7 @@ static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_a
 			int64_t to = candidate_of(g, k);
 
 			if (to == -2)
-				c[i].dropped = true;
+				drop(&c[i], UL_DB_REFERENCE);
 			else if (to >= 0)
 				first[to + 2]++;
 		}
@@ -367,17 +280,18 @@ static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_a
 
 static int drop_referrers(struct ul_db_merge *g)
 {
-	uint32_t n = ul_db_n_candidates(g), top = 0;
+	uint32_t n = (uint32_t)g->candidates.n, top = 0;
 	ul_autofree uint32_t *stack = malloc(((size_t)n + 1) * sizeof(*stack));
 	ul_autofree uint64_t *first = NULL;
 	ul_autofree uint32_t *at = NULL;
-	struct ul_db_candidate *c = ul_db_candidates(g);
+	struct ul_db_candidate *c = g->candidates.at;
+	char path[UL_STORE_PATH_SIZE];
 	int r;
 
 	if (!stack)
 		return ul_db_merge_nomem(g);
 	r = reverse(g, &first, &at);
-	if (r < 0)
+	if (r < 0 || !first || !at)
 		return r;
 	for (uint32_t i = 0; i < n; i++)
 		if (c[i].dropped)
@@ -387,18 +301,13 @@ static int drop_referrers(struct ul_db_merge *g)
 
 		for (uint64_t k = first[i]; k < first[i + 1]; k++)
 			if (!c[at[k]].dropped) {
-				c[at[k]].dropped = true;
+				drop(&c[at[k]], UL_DB_REFERENCE);
 				stack[top++] = at[k];
 			}
 	}
 	for (uint32_t i = 0; i < n; i++)
-		if (c[i].dropped) {
-			ul_autofree char *path = path_of(g, &c[i]);
-
-			if (!path)
-				return ul_db_merge_nomem(g);
-			report_dropped(g, path);
-		}
+		if (c[i].dropped)
+			report_dropped(g, path_of(g, &c[i], path), c[i].why);
 	return 0;
 }
 
@@ -414,7 +323,7 @@ static int open_other(struct ul_db_merge *g)
 	ul_autofree char *uri = NULL, *log = NULL;
 	struct stat st;
 
-	if (sqlite3_open_v2(g->options->merge_from, &g->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(g->options->merge_from, SQLITE_OPEN_READWRITE, &g->db) != SQLITE_OK)
 		return ul_db_merge_fail(g);
 	if (sqlite3_exec(g->db, "select 1 from sqlite_schema", NULL, NULL, NULL) != SQLITE_OK) {
 		int r = ul_db_merge_fail(g);
@@ -429,10 +338,9 @@ static int open_other(struct ul_db_merge *g)
 		if (!uri)
 			return ul_db_merge_nomem(g);
 		sqlite3_close(g->db);
-		if (sqlite3_open_v2(uri, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+		if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &g->db) != SQLITE_OK)
 			return ul_db_merge_fail(g);
 	}
-	ul_sqlite_harden(g->db);
 	return 0;
 }
 
@@ -463,10 +371,10 @@ int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_option
 	if (sqlite3_close(g.db) != SQLITE_OK && r == 0)
 		r = ul_db_merge_fail(&g);
 	ul_batch_reader_free(g.reader);
-	ul_buffer_free(&g.rows);
-	ul_buffer_free(&g.candidates);
+	ul_vector_free(&g.rows);
+	ul_vector_free(&g.candidates);
 	ul_buffer_free(&g.names);
-	ul_buffer_free(&g.refs);
+	ul_vector_free(&g.refs);
 	if (r == 0)
 		*ret = added;
 	else

@@ -14,6 +14,14 @@ struct known {
 	uint32_t number;
 };
 
+struct known_list {
+	UL_VECTOR_MEMBERS(struct known);
+};
+
+struct taken_list {
+	UL_VECTOR_MEMBERS(struct ul_realisation);
+};
+
 static int by_old_id(const void *a, const void *b)
 {
 	const struct known *x = a, *y = b;
@@ -70,7 +78,7 @@ static int take_row(struct ul_db_merge *g, sqlite3_stmt *row, struct known *ret_
 	return 1;
 }
 
-static int read_rows(struct ul_db_merge *g, struct ul_buffer *known, struct ul_buffer *taken)
+static int read_rows(struct ul_db_merge *g, struct known_list *known, struct taken_list *taken)
 {
 	ul_autostatement sqlite3_stmt *rows = NULL;
 	int step = SQLITE_DONE;
@@ -80,7 +88,7 @@ static int read_rows(struct ul_db_merge *g, struct ul_buffer *known, struct ul_b
 				    &rows);
 
 	while (r == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW) {
-		uint32_t n = (uint32_t)(taken->len / sizeof(struct ul_realisation));
+		uint32_t n = (uint32_t)taken->n;
 		struct ul_realisation realisation = {.drv_path = NULL};
 		struct known k;
 
@@ -90,64 +98,61 @@ static int read_rows(struct ul_db_merge *g, struct ul_buffer *known, struct ul_b
 		r = 0;
 		if (realisation.drv_path) {
 			k.number = g->lower->n_realisations + n;
-			if (ul_buffer_append(taken, &realisation, sizeof(realisation)) < 0) {
+			if (ul_vector_push(taken, realisation) < 0) {
 				free_realisation(&realisation);
 				r = ul_db_merge_nomem(g);
 			}
 		}
-		if (r == 0 && ul_buffer_append(known, &k, sizeof(k)) < 0)
+		if (r == 0 && ul_vector_push(known, k) < 0)
 			r = ul_db_merge_nomem(g);
 	}
 	if (r == 0 && step != SQLITE_DONE)
 		r = ul_db_merge_fail(g);
-	if (r == 0 && known->len > 0)
-		qsort(known->data, known->len / sizeof(struct known), sizeof(struct known), by_old_id);
+	ul_vector_sort(known, by_old_id);
 	return r;
 }
 
-static int read_refs_of(struct ul_db_merge *g, const struct ul_buffer *known, int64_t id, sqlite3_stmt *rows,
+static int read_refs_of(struct ul_db_merge *g, const struct known_list *known, int64_t id, sqlite3_stmt *rows,
 			struct ul_realisation *to)
 {
-	struct ul_buffer refs = {0};
+	UL_VECTOR(uint32_t) refs = {0};
 	int step;
 
 	sqlite3_bind_int64(rows, 1, id);
 	while ((step = sqlite3_step(rows)) == SQLITE_ROW) {
 		const struct known key = {.id = sqlite3_column_int64(rows, 0)}, *found;
 
-		found = bsearch(&key, known->data, known->len / sizeof(key), sizeof(key), by_old_id);
-		if (found && ul_buffer_append(&refs, &found->number, sizeof(found->number)) < 0) {
-			ul_buffer_free(&refs);
+		found = bsearch(&key, known->at, known->n, sizeof(key), by_old_id);
+		if (found && ul_vector_push(&refs, found->number) < 0) {
+			ul_vector_free(&refs);
 			return ul_db_merge_nomem(g);
 		}
 	}
-	to->refs = (uint32_t *)(void *)refs.data;
-	to->n_refs = (uint32_t)(refs.len / sizeof(*to->refs));
+	to->refs = refs.at;
+	to->n_refs = (uint32_t)refs.n;
 	sqlite3_reset(rows);
 	return step == SQLITE_DONE ? 0 : ul_db_merge_fail(g);
 }
 
-static int read_refs(struct ul_db_merge *g, const struct ul_buffer *known, struct ul_buffer *taken)
+static int read_refs(struct ul_db_merge *g, const struct known_list *known, struct taken_list *taken)
 {
-	struct ul_realisation *realisations = (struct ul_realisation *)(void *)taken->data;
-	const struct known *k = (const struct known *)(const void *)known->data;
 	ul_autostatement sqlite3_stmt *rows = NULL;
 	int r = ul_db_merge_prepare(g,
 				    "select distinct realisationReference from RealisationsRefs"
 				    " where referrer = ? and realisationReference is not null",
 				    &rows);
 
-	for (size_t i = 0; r == 0 && i < known->len / sizeof(*k); i++)
-		if (k[i].number >= g->lower->n_realisations)
-			r = read_refs_of(g, known, k[i].id, rows,
-					 &realisations[k[i].number - g->lower->n_realisations]);
+	for (size_t i = 0; r == 0 && i < known->n; i++)
+		if (known->at[i].number >= g->lower->n_realisations)
+			r = read_refs_of(g, known, known->at[i].id, rows,
+					 &taken->at[known->at[i].number - g->lower->n_realisations]);
 	return r;
 }
 
 int ul_db_merge_realisations(struct ul_db_merge *g, struct ul_db_added *a)
 {
-	UL_CLEANUP(ul_buffer_free) struct ul_buffer known = {0};
-	struct ul_buffer taken = {0};
+	struct known_list known = {0};
+	struct taken_list taken = {0};
 	int r;
 
 	if (sqlite3_table_column_metadata(g->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
@@ -155,7 +160,8 @@ int ul_db_merge_realisations(struct ul_db_merge *g, struct ul_db_added *a)
 	r = read_rows(g, &known, &taken);
 	if (r == 0)
 		r = read_refs(g, &known, &taken);
-	a->realisations = (struct ul_realisation *)(void *)taken.data;
-	a->n_realisations = (uint32_t)(taken.len / sizeof(*a->realisations));
+	ul_vector_free(&known);
+	a->realisations = taken.at;
+	a->n_realisations = (uint32_t)taken.n;
 	return r;
 }

@@ -10,17 +10,23 @@
 
 /* Columns while they grow. */
 struct columns {
-	struct ul_buffer digest, nar_hash, nar_size, registered, ultimate, ref_off, refs, before;
+	struct ul_buffer digest, nar_hash;
+	UL_VECTOR(uint64_t) nar_size;
+	UL_VECTOR(int64_t) registered;
+	UL_VECTOR(uint8_t) ultimate;
+	UL_VECTOR(uint64_t) ref_off;
+	UL_VECTOR(uint32_t) refs;
+	UL_VECTOR(uint32_t) before;
 	struct text {
-		struct ul_buffer off, bytes;
+		UL_VECTOR(uint32_t) off;
+		struct ul_buffer bytes;
 	} name, deriver, sigs, ca;
-	uint64_t n_refs;
 	uint32_t n;
 };
 
 static void free_text(struct text *t)
 {
-	ul_buffer_free(&t->off);
+	ul_vector_free(&t->off);
 	ul_buffer_free(&t->bytes);
 }
 
@@ -28,12 +34,12 @@ static void free_columns(struct columns *c)
 {
 	ul_buffer_free(&c->digest);
 	ul_buffer_free(&c->nar_hash);
-	ul_buffer_free(&c->nar_size);
-	ul_buffer_free(&c->registered);
-	ul_buffer_free(&c->ultimate);
-	ul_buffer_free(&c->ref_off);
-	ul_buffer_free(&c->refs);
-	ul_buffer_free(&c->before);
+	ul_vector_free(&c->nar_size);
+	ul_vector_free(&c->registered);
+	ul_vector_free(&c->ultimate);
+	ul_vector_free(&c->ref_off);
+	ul_vector_free(&c->refs);
+	ul_vector_free(&c->before);
 	free_text(&c->name);
 	free_text(&c->deriver);
 	free_text(&c->sigs);
@@ -48,19 +54,13 @@ static bool append(struct ul_buffer *b, const void *data, size_t len)
 /* Offsets are written before each text and once behind the last one. */
 static bool append_text(struct text *t, const void *text, size_t len)
 {
-	uint32_t off = (uint32_t)t->bytes.len;
-
-	return t->bytes.len + len <= UINT32_MAX && append(&t->off, &off, sizeof(off)) && append(&t->bytes, text, len);
+	return t->bytes.len + len <= UINT32_MAX && ul_vector_push(&t->off, (uint32_t)t->bytes.len) == 0 &&
+	       append(&t->bytes, text, len);
 }
 
-static bool append_column(struct text *t, sqlite3_stmt *row, int column, bool absolute)
+static bool append_optional(struct text *t, const char *text)
 {
-	size_t len = 0;
-	const char *text = ul_db_merge_text(row, column, &len);
-
-	if (!text || (absolute && text[0] != '/'))
-		len = 0;
-	return append_text(t, text, len);
+	return append_text(t, text, text ? strlen(text) : 0);
 }
 
 static int by_number(const void *a, const void *b)
@@ -72,64 +72,43 @@ static int by_number(const void *a, const void *b)
 
 static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c)
 {
-	size_t start = to->refs.len;
+	size_t start = to->refs.n;
 
-	if (!append(&to->ref_off, &to->n_refs, sizeof(to->n_refs)))
+	if (ul_vector_push(&to->ref_off, to->refs.n) < 0)
 		return false;
 	for (uint64_t k = c->first_ref; k < c->first_ref + c->n_refs; k++) {
 		uint32_t number;
-		int64_t id;
 
-		memcpy(&id, g->refs.data + k * sizeof(id), sizeof(id));
-		/* Who stands refers to none that does not. */
-		if (ul_db_merge_lookup(g, id, &number) && !append(&to->refs, &number, sizeof(number)))
+		/* A row that stands refers only to rows that stand. */
+		if (ul_db_merge_lookup(g, g->refs.at[k], &number) && ul_vector_push(&to->refs, number) < 0)
 			return false;
 	}
-	if (to->refs.len > start)
-		qsort(to->refs.data + start, (to->refs.len - start) / sizeof(uint32_t), sizeof(uint32_t), by_number);
-	to->n_refs = to->refs.len / sizeof(uint32_t);
+	if (to->refs.n > start)
+		qsort(to->refs.at + start, to->refs.n - start, sizeof(*to->refs.at), by_number);
 	return true;
 }
 
-/* Columns of the statement: hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
-static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c, sqlite3_stmt *row)
+static bool append_row(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c,
+		       const struct ul_db_foreign *row)
 {
-	int64_t registered = sqlite3_column_int64(row, 1), size = sqlite3_column_int64(row, 3);
-	uint8_t hash[UL_NAR_HASH_SIZE] = {0}, ultimate = sqlite3_column_int64(row, 4) != 0;
-	size_t hash_len = 0;
-	const char *text = ul_db_merge_text(row, 0, &hash_len);
-
-	if (size < 0)
-		size = 0;
-	ul_db_merge_hash(text, hash_len, hash);
 	to->n++;
-	return append(&to->digest, c->digest, sizeof(c->digest)) &&
-	       append(&to->before, &c->before, sizeof(c->before)) && append(&to->nar_hash, hash, sizeof(hash)) &&
-	       append(&to->nar_size, &size, sizeof(size)) && append(&to->registered, &registered, sizeof(registered)) &&
-	       append(&to->ultimate, &ultimate, 1) &&
+	return append(&to->digest, c->digest, sizeof(c->digest)) && ul_vector_push(&to->before, c->before) == 0 &&
+	       append(&to->nar_hash, row->nar_hash, sizeof(row->nar_hash)) &&
+	       ul_vector_push(&to->nar_size, row->nar_size) == 0 &&
+	       ul_vector_push(&to->registered, row->registered) == 0 &&
+	       ul_vector_push(&to->ultimate, row->ultimate) == 0 &&
 	       append_text(&to->name, g->names.data + c->name_off, c->name_len) &&
-	       append_column(&to->deriver, row, 2, true) && append_column(&to->sigs, row, 5, false) &&
-	       append_column(&to->ca, row, 6, false) && append_refs(g, to, c);
+	       append_optional(&to->deriver, row->deriver) && append_optional(&to->sigs, row->sigs) &&
+	       append_optional(&to->ca, row->ca) && append_refs(g, to, c);
 }
 
 static bool finish_text(struct text *t, struct ul_text_column *ret)
 {
-	uint32_t off = (uint32_t)t->bytes.len;
-
 	/* An allocation even where all texts are empty: the column has a base to point into. */
-	if (!append(&t->off, &off, sizeof(off)) || ul_buffer_reserve(&t->bytes, 1) < 0)
+	if (ul_vector_push(&t->off, (uint32_t)t->bytes.len) < 0 || ul_buffer_reserve(&t->bytes, 1) < 0)
 		return false;
-	*ret = (struct ul_text_column){(uint32_t *)(void *)t->off.data, (char *)t->bytes.data};
-	t->off = t->bytes = (struct ul_buffer){0};
+	*ret = (struct ul_text_column){ul_steal(t->off.at), (char *)ul_steal(t->bytes.data)};
 	return true;
-}
-
-static void *take(struct ul_buffer *b)
-{
-	void *data = b->data;
-
-	*b = (struct ul_buffer){0};
-	return data;
 }
 
 static bool finish(struct columns *c, uint32_t first, struct ul_db_added *a)
@@ -138,46 +117,48 @@ static bool finish(struct columns *c, uint32_t first, struct ul_db_added *a)
 
 	if (!finish_text(&c->name, &ret->name) || !finish_text(&c->deriver, &ret->deriver) ||
 	    !finish_text(&c->sigs, &ret->sigs) || !finish_text(&c->ca, &ret->ca) ||
-	    !append(&c->ref_off, &c->n_refs, sizeof(c->n_refs)) || ul_buffer_reserve(&c->refs, 1) < 0)
+	    ul_vector_push(&c->ref_off, c->refs.n) < 0 || ul_vector_reserve(&c->refs, 1) < 0)
 		return false;
 	ret->first = first;
 	ret->n = c->n;
-	ret->digest = take(&c->digest);
-	ret->nar_hash = take(&c->nar_hash);
-	ret->nar_size = take(&c->nar_size);
-	ret->registered = take(&c->registered);
-	ret->ultimate = take(&c->ultimate);
-	ret->ref_off = take(&c->ref_off);
-	ret->refs = take(&c->refs);
-	a->before = take(&c->before);
+	ret->digest = ul_steal(c->digest.data);
+	ret->nar_hash = ul_steal(c->nar_hash.data);
+	ret->nar_size = ul_steal(c->nar_size.at);
+	ret->registered = ul_steal(c->registered.at);
+	ret->ultimate = ul_steal(c->ultimate.at);
+	ret->ref_off = ul_steal(c->ref_off.at);
+	ret->refs = ul_steal(c->refs.at);
+	a->before = ul_steal(c->before.at);
 	return true;
 }
 
 static int gather_paths(struct ul_db_merge *g, struct columns *columns)
 {
 	ul_autostatement sqlite3_stmt *row = NULL;
-	int r;
+	int r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &row);
 
-	r = ul_db_merge_prepare(g,
-				"select hash, registrationTime, deriver, narSize, ultimate, sigs,"
-				" ca from ValidPaths where id = ?",
-				&row);
-	for (uint32_t i = 0; r == 0 && i < ul_db_n_candidates(g); i++) {
-		const struct ul_db_candidate *c = &ul_db_candidates(g)[i];
+	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
+		const struct ul_db_candidate *c = &g->candidates.at[i];
+		struct ul_db_foreign values;
 
 		if (c->dropped)
 			continue;
 		sqlite3_bind_int64(row, 1, c->id);
-		if (sqlite3_step(row) != SQLITE_ROW)
+		/* It was read before: nobody else writes it. */
+		if (sqlite3_step(row) != SQLITE_ROW || !ul_db_foreign_read(row, 0, g->lower->store_dir, &values))
 			r = ul_db_merge_fail(g);
-		else if (!append_row(g, columns, c, row))
+		else if (!append_row(g, columns, c, &values))
 			r = ul_db_merge_nomem(g);
 		sqlite3_reset(row);
 	}
 	return r;
 }
 
-/* A text of its own; NULL: no memory. */
+struct outputs {
+	UL_VECTOR_MEMBERS(struct ul_drv_output);
+};
+
+/* A text of its own. false: no memory. */
 static bool own_text(sqlite3_stmt *row, int column, const char **ret)
 {
 	size_t len = 0;
@@ -187,7 +168,7 @@ static bool own_text(sqlite3_stmt *row, int column, const char **ret)
 	return *ret;
 }
 
-static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sqlite3_stmt *rows, struct ul_buffer *to)
+static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sqlite3_stmt *rows, struct outputs *to)
 {
 	int step;
 
@@ -195,7 +176,7 @@ static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sq
 	while ((step = sqlite3_step(rows)) == SQLITE_ROW) {
 		struct ul_drv_output output = {.drv = c->number};
 		bool ok = own_text(rows, 0, &output.id) && own_text(rows, 1, &output.path) &&
-			  append(to, &output, sizeof(output));
+			  ul_vector_push(to, output) == 0;
 
 		if (!ok) {
 			free((void *)output.id);
@@ -209,15 +190,15 @@ static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sq
 	return 0;
 }
 
-static int gather_outputs(struct ul_db_merge *g, struct ul_buffer *to)
+static int gather_outputs(struct ul_db_merge *g, struct outputs *to)
 {
 	ul_autostatement sqlite3_stmt *rows = NULL;
 	int r;
 
 	r = ul_db_merge_prepare(g, "select id, path from DerivationOutputs where drv = ? order by id", &rows);
-	for (uint32_t i = 0; r == 0 && i < ul_db_n_candidates(g); i++)
-		if (!ul_db_candidates(g)[i].dropped)
-			r = outputs_of(g, &ul_db_candidates(g)[i], rows, to);
+	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++)
+		if (!g->candidates.at[i].dropped)
+			r = outputs_of(g, &g->candidates.at[i], rows, to);
 	return r;
 }
 
@@ -226,16 +207,16 @@ static uint32_t number_candidates(struct ul_db_merge *g)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < ul_db_n_candidates(g); i++)
-		if (!ul_db_candidates(g)[i].dropped)
-			ul_db_candidates(g)[i].number = g->lower->n_manifest + n++;
+	for (uint32_t i = 0; i < g->candidates.n; i++)
+		if (!g->candidates.at[i].dropped)
+			g->candidates.at[i].number = g->lower->n_manifest + n++;
 	return n;
 }
 
 static int gather(struct ul_db_merge *g, struct ul_db_added *a)
 {
 	UL_CLEANUP(free_columns) struct columns columns = {.n = 0};
-	struct ul_buffer outputs = {0};
+	struct outputs outputs = {0};
 	int r = gather_paths(g, &columns);
 
 	if (r == 0 && !finish(&columns, g->lower->n_manifest, a))
@@ -243,8 +224,8 @@ static int gather(struct ul_db_merge *g, struct ul_db_added *a)
 	if (r < 0)
 		return r;
 	r = gather_outputs(g, &outputs);
-	a->outputs = (struct ul_drv_output *)(void *)outputs.data;
-	a->n_outputs = (uint32_t)(outputs.len / sizeof(*a->outputs));
+	a->outputs = outputs.at;
+	a->n_outputs = (uint32_t)outputs.n;
 	if (r == 0)
 		r = ul_db_merge_realisations(g, a);
 	return r;
@@ -267,42 +248,4 @@ int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret)
 	else
 		*ret = a;
 	return r;
-}
-
-static void free_batch(struct ul_batch *b)
-{
-	const struct ul_text_column *const texts[] = {&b->name, &b->deriver, &b->sigs, &b->ca};
-
-	for (size_t i = 0; i < UL_ARRAY_SIZE(texts); i++) {
-		free((void *)texts[i]->off);
-		free((void *)texts[i]->bytes);
-	}
-	free((void *)b->digest);
-	free((void *)b->nar_hash);
-	free((void *)b->nar_size);
-	free((void *)b->registered);
-	free((void *)b->ultimate);
-	free((void *)b->ref_off);
-	free((void *)b->refs);
-}
-
-void ul_db_added_free(struct ul_db_added *a)
-{
-	if (!a)
-		return;
-	free_batch(&a->all);
-	free(a->before);
-	for (uint32_t i = 0; i < a->n_outputs; i++) {
-		free((void *)a->outputs[i].id);
-		free((void *)a->outputs[i].path);
-	}
-	free(a->outputs);
-	for (uint32_t i = 0; i < a->n_realisations; i++) {
-		free((void *)a->realisations[i].drv_path);
-		free((void *)a->realisations[i].output_name);
-		free((void *)a->realisations[i].signatures);
-		free((void *)a->realisations[i].refs);
-	}
-	free(a->realisations);
-	free(a);
 }

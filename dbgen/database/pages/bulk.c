@@ -1,4 +1,5 @@
 /* The bulk writer's phases, and the jobs of the first; see bulk.h. */
+#include "dbgen/database/rows/writers.h"
 #include "dbgen/database/pages/bulk.h"
 
 #include <stdlib.h>
@@ -13,8 +14,8 @@ static const char what[] = "writing Nix's database";
 /* ---- units ---- */
 
 /*
- * Of references a batch is a unit, but one whose paths have a single reference takes in the next: its run of an
- * index would have one cell.
+ * A unit is one batch of references. A batch with a single reference joins the next one, because its run of an index
+ * would have one cell only.
  */
 static int make_units(struct ul_bulk *bulk)
 {
@@ -168,8 +169,8 @@ static int prepare_threads(struct ul_bulk *bulk)
 }
 
 /*
- * What lasts as long as the whole, and is large: the references put aside, and the pages that are being made. Those of
- * less than a batch take what they need, page by page.
+ * Memory that is large and lasts as long as the whole: the references put aside, and the pages that are being made. A
+ * database of less than a batch takes what it needs, page by page.
  */
 static int prepare_memory(struct ul_bulk *bulk)
 {

@@ -8,9 +8,9 @@
  *    all references are put aside and a thread has nothing else to do.
  * 3. The small tables (bulk_tables.c), the pages above the leaves, page 1.
  *
- * What a job has made is handed in. Pages take their places in the order of jobs, so the bytes do not
- * depend on who was faster. The kernel lets one thread at a time write to a file; so whoever hands in while
- * nobody writes, writes everything that has its place, and the others go on with the next job.
+ * A thread hands in the pages that its job made. Pages take their places in the order of jobs, so the bytes do not
+ * depend on which thread was faster. The kernel lets one thread at a time write to a file. So a thread that hands in
+ * while no other writes, writes all pages that have their place; the others go on with the next job.
  */
 #pragma once
 
@@ -19,10 +19,12 @@
 #include "common/arena.h"
 #include "common/workers.h"
 #include "dbgen/database/pages/cells.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/options.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/database/rows/source.h"
 #include "dbgen/database/pages/sqlite_file.h"
 
-/* Batches, so that each run of an index of references has two cells or none (see ul_leaves_end). */
+/* Batches enough that a run of an index of references never has a single cell (see ul_leaves_end). */
 struct ul_bulk_unit {
 	uint32_t first_batch, n_batches;
 	uint64_t first_row; /* of Refs: rowid of the first reference */
@@ -75,7 +77,7 @@ struct ul_bulk {
 	struct ul_error *err;
 };
 
-/* What a job is made in, and waits in for its turn. */
+/* The memory that a job is made in, and waits in for its turn. */
 struct ul_bulk_cells {
 	struct ul_cells c;
 	bool ready, done; /* initialised; made and handed in */
@@ -83,7 +85,7 @@ struct ul_bulk_cells {
 	uint32_t number; /* of the job */
 };
 
-/* What a thread has of its own. */
+/* A thread's own things. */
 struct ul_bulk_thread {
 	struct ul_bulk *bulk;
 	struct ul_cells *cells; /* of the job at hand, which starts them */

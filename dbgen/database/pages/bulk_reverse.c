@@ -89,8 +89,8 @@ static void count_ranges(struct ul_bulk *bulk)
 }
 
 /*
- * Ranges in a row until there are enough references for a job. What is left at the end is a job of its own: the
- * last run of an index may have a single cell, the others have many.
+ * A job is ranges in a row that have enough references together. The ranges left at the end are a job of their own: the
+ * last run of an index may have a single cell.
  */
 int ul_bulk_groups(struct ul_bulk *bulk, uint32_t *ret_n, struct ul_error *err)
 {

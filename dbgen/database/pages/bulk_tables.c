@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dbgen/database/pages/bulk.h"
+#include "common/vector.h"
 
 static const char what[] = "writing Nix's database";
 
@@ -324,8 +325,7 @@ static int fill_realisation_refs_as(struct ul_bulk *bulk, enum ul_db_tree tree, 
 static int fill_realisation_refs(struct ul_bulk *bulk)
 {
 	const struct ul_db_source *s = bulk->source;
-	UL_CLEANUP(ul_buffer_free) struct ul_buffer rows = {0};
-	struct realisation_ref *refs;
+	UL_VECTOR(struct realisation_ref) rows = {0};
 	uint32_t n = 0;
 	int r;
 
@@ -333,17 +333,18 @@ static int fill_realisation_refs(struct ul_bulk *bulk)
 		for (uint32_t k = 0; k < s->realisations[i].n_refs; k++) {
 			struct realisation_ref ref = {i + 1, s->realisations[i].refs[k] + 1, ++n};
 
-			if (ul_buffer_append(&rows, &ref, sizeof(ref)) < 0)
+			if (ul_vector_push(&rows, ref) < 0) {
+				ul_vector_free(&rows);
 				return ul_error_nomem(bulk->err, what);
+			}
 		}
-	refs = (struct realisation_ref *)(void *)rows.data;
-	r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS, refs, n);
+	r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS, rows.at, n);
 	if (r == 0)
-		r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS_REFERRER, refs, n);
-	if (n > 0)
-		qsort(refs, n, sizeof(*refs), by_reference);
+		r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS_REFERRER, rows.at, n);
+	ul_vector_sort(&rows, by_reference);
 	if (r == 0)
-		r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS_REFERENCE, refs, n);
+		r = fill_realisation_refs_as(bulk, UL_TREE_REALISATION_REFS_REFERENCE, rows.at, n);
+	ul_vector_free(&rows);
 	return r;
 }
 

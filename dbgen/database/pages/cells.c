@@ -1,7 +1,7 @@
 /*
  * Cells of Nix's tables. Two texts are the cost of a path: 64 hexadecimal digits and 32 of base-32; both
- * are made once, in their place in the page. Of a reference it is the branches, so its integers are stored
- * four bytes at a time from right to left, each overwriting what the one before wrote too much.
+ * are made once, in their place in the page. The cost of a reference is branches, so its integers are stored
+ * four bytes at a time from right to left, each over the bytes that the one before wrote too many.
  */
 #include "dbgen/database/pages/cells.h"
 
@@ -311,7 +311,7 @@ struct width {
 	uint32_t size, type;
 };
 
-/* Of 1 to 2^31 - 1: a sign bit and what is left, in bytes. 1 itself takes none. */
+/* The width of 1 to 2^31 - 1: a sign bit and the other bits, in bytes. 1 itself takes no byte. */
 static inline struct width width_of(uint32_t v)
 {
 	uint32_t size = (40 - (uint32_t)__builtin_clz(v)) / 8;
@@ -507,7 +507,10 @@ int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *end
 
 /* ---- the whole ---- */
 
-/* How the memory is shared out: ValidPaths takes most by far, then the index of three columns; the last gets the rest. */
+/*
+ * How the memory is shared out: ValidPaths takes most by far, then the index of three columns; the last gets the
+ * rest.
+ */
 static void lend(struct ul_cells *c, uint8_t *memory)
 {
 	static const size_t ends[UL_CELLS_N] = {1408 << 10, 1920 << 10, UL_CELLS_MEMORY};

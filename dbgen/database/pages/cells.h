@@ -7,7 +7,7 @@
 #include "dbgen/database/rows/source.h"
 #include "dbgen/database/pages/sqlite_leaves.h"
 
-/* What a run holds. Each is made for itself, so they take turns with the same leaves' memory. */
+/* The contents of a run. They are made one after the other, in the same leaves' memory. */
 enum ul_cells_content { UL_CELLS_OF_REFS, UL_CELLS_OF_PATHS, UL_CELLS_OF_REVERSE };
 
 /* Where its b-trees are in `leaves`, in the order in which their pages lie in the file. */

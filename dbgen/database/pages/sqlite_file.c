@@ -132,7 +132,7 @@ int ul_sqlite_tree_append(struct ul_sqlite_tree *t, const struct ul_leaves *l, u
 	for (uint32_t i = 0; i < ul_leaves_count(l); i++) {
 		struct ul_sqlite_child child = {.page = first + i};
 
-		/* The last leaf of an index has none behind it. */
+		/* No divider follows the last leaf of an index. */
 		if (i < n)
 			child.key = d[i];
 		child.key.off += (uint32_t)base;
@@ -172,8 +172,8 @@ static void fill_interior(const struct ul_sqlite_tree *t, uint8_t *page, uint32_
 }
 
 /*
- * How many of the n children the next page takes: as many as fit, but the last one must not be left alone, since a page with
- * a right-most child and no cell is none. (Three children always fit.)
+ * How many of the n children the next page takes: as many as fit, but the last one must not be left alone, since a page
+ * needs a cell beside its right-most child. (Three children always fit.)
  */
 static uint32_t children_of_page(const struct ul_sqlite_tree *t, const struct ul_sqlite_child *c, uint32_t n)
 {
@@ -194,7 +194,7 @@ static int build_level(struct ul_sqlite_tree *t, struct ul_sqlite_file *f, struc
 	uint32_t n_pages = 0, i = 0;
 	int r = 0;
 
-	do { /* at least one: a level without children is none */
+	do { /* once at least: a level has a page */
 		uint32_t taken = children_of_page(t, c + i, n - i);
 		struct ul_sqlite_child parent = {.page = n_pages, .key = c[i + taken - 1].key};
 

@@ -13,7 +13,7 @@
 #include "common/buffer.h"
 #include "dbgen/database/pages/sqlite_format.h"
 
-/* What stands above a leaf: in a table the greatest rowid in it, in an index the entry behind it. */
+/* The key above a leaf: in a table its greatest rowid, in an index the entry behind it. */
 struct ul_divider {
 	uint64_t rowid; /* table */
 	uint32_t off;   /* index: the cell in dividers.bytes */
@@ -102,8 +102,8 @@ static inline uint8_t *ul_leaves_add_borrowed(struct ul_leaves *l, struct ul_ope
 }
 
 /*
- * No further cell comes into this run. rowid: the last row's. last: no run of this tree that holds a
- * cell follows; else an index's run needs two cells or more, or none. 0 or -ENOMEM.
+ * End the run: no further cell comes into it. rowid: the last row's. last: no run with a cell follows in this
+ * tree; before another one, an index's run must not have a single cell. 0 or -ENOMEM.
  */
 int ul_leaves_end(struct ul_leaves *l, uint64_t rowid, bool last);
 

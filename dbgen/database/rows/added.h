@@ -1,4 +1,4 @@
-/* What dbgen/database/merge/merge.c loads and source.c hands out: the added rows as columns. */
+/* The added rows as columns: dbgen/database/merge/merge.c loads them, source.c hands them out. */
 #pragma once
 
 #include "dbgen/database/rows/source.h"
@@ -13,3 +13,5 @@ struct ul_db_added {
 	struct ul_realisation *realisations; /* texts and references owned */
 	uint32_t n_realisations;
 };
+
+void ul_db_added_free(struct ul_db_added *a);

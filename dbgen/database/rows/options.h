@@ -1,9 +1,16 @@
-/* What a database is to be made with: for the front (dbgen/database/db.h) and the writers behind it. */
+/* How a database is to be made: for the front (dbgen/database/db.h) and the writers behind it. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "common/progress.h"
+
+/* Why a row of another database does not come along. */
+enum ul_db_drop {
+	UL_DB_MALFORMED, /* Nix could not have written it, or it cannot be read */
+	UL_DB_MISSING,   /* `exists` denied it */
+	UL_DB_REFERENCE, /* it refers to a path that neither has, or to a row that was dropped */
+};
 
 struct ul_db_options {
 	unsigned int threads; /* 0: as many as there are processors; the bytes do not depend on it */
@@ -13,15 +20,17 @@ struct ul_db_options {
 	/*
 	 * Another database whose rows are merged in where the manifest does not have the path (the
 	 * upper's own); NULL: none. Path in the file system; may be the very file that is replaced.
-	 * References between the two worlds are kept. A row is dropped, and every row that refers to
-	 * it, where it is no valid store path, where it refers to a path that neither has, or where
-	 * `exists` denies it.
+	 * References between the two worlds are kept. Rows that cannot come along are dropped: see
+	 * enum ul_db_drop.
 	 */
 	const char *merge_from;
 	/* Whether the files of a path of merge_from are there; NULL: all are. Called in path order. */
 	bool (*exists)(void *user, const char *path);
-	/* Called for each dropped row, in path order. NULL: nobody asks. */
-	void (*dropped)(void *user, const char *path);
+	/*
+	 * Called for each dropped row: those whose path is malformed first, the others in path order.
+	 * path: what the row calls itself, up to a NUL. NULL: nobody asks.
+	 */
+	void (*dropped)(void *user, const char *path, enum ul_db_drop why);
 	void *user;
 	struct ul_progress *progress;
 };

@@ -4,21 +4,21 @@
 #include <string.h>
 
 #include "common/encoding.h"
-#include "dbgen/database/rows/write.h"
+#include "dbgen/database/rows/row.h"
 
-#define DIGITS 32 /* of the hash part of a store path */
+static const char what[] = "writing Nix's database";
 
 int ul_db_row_buffer_init(struct ul_db_row_buffer *b, const char *store_dir, struct ul_error *err)
 {
 	size_t len = strlen(store_dir);
 
 	*b = (struct ul_db_row_buffer){.prefix = len + 1};
-	b->path = malloc(len + 1 + DIGITS + 1 + UL_NAME_MAX + 1);
-	b->deriver_size = len + 1 + DIGITS + 1 + UL_NAME_MAX + 1;
+	b->path = malloc(len + 1 + UL_HASH_DIGITS + 1 + UL_NAME_MAX + 1);
+	b->deriver_size = len + 1 + UL_HASH_DIGITS + 1 + UL_NAME_MAX + 1;
 	b->deriver = malloc(b->deriver_size);
 	if (!b->path || !b->deriver) {
 		ul_db_row_buffer_free(b);
-		return ul_error_nomem(err, "writing Nix's database");
+		return ul_error_nomem(err, what);
 	}
 	memcpy(b->path, store_dir, len);
 	b->path[len] = '/';
@@ -36,19 +36,15 @@ void ul_db_row_buffer_free(struct ul_db_row_buffer *b)
 
 static int set_path(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t i)
 {
-	const uint8_t *digest = batch->digest + (size_t)i * UL_DIGEST_SIZE;
 	uint32_t name_len = batch->name.off[i + 1] - batch->name.off[i];
-	uint8_t reversed[UL_DIGEST_SIZE];
 	char *at = b->path + b->prefix;
 
 	if (name_len > UL_NAME_MAX)
 		return -1;
-	for (size_t k = 0; k < UL_DIGEST_SIZE; k++)
-		reversed[k] = digest[UL_DIGEST_SIZE - 1 - k];
-	ul_nix32_encode(reversed, UL_DIGEST_SIZE, at);
-	at[DIGITS] = '-';
-	memcpy(at + DIGITS + 1, batch->name.bytes + batch->name.off[i], name_len);
-	return (int)(b->prefix + DIGITS + 1 + name_len);
+	ul_store_digest_text(batch->digest + (size_t)i * UL_DIGEST_SIZE, at);
+	at[UL_HASH_DIGITS] = '-';
+	memcpy(at + UL_HASH_DIGITS + 1, batch->name.bytes + batch->name.off[i], name_len);
+	return (int)(b->prefix + UL_HASH_DIGITS + 1 + name_len);
 }
 
 /* A column's text; NULL where it is empty. */
@@ -88,8 +84,7 @@ int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t
 
 	row.path_len = set_path(b, batch, i);
 	if (row.path_len < 0 || batch->nar_size[i] > INT64_MAX)
-		return ul_error_set(err, UL_E_MANIFEST, "writing Nix's database", "manifest",
-				    "Make the manifest again.",
+		return ul_error_set(err, UL_E_MANIFEST, what, "manifest", "Make the manifest again.",
 				    "path number %u has a name or size that Nix cannot hold", batch->first + i);
 	row.path = b->path;
 	ul_hex_encode(batch->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, b->hash + 7);
@@ -102,7 +97,7 @@ int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t
 	row.sigs = text_of(&batch->sigs, i, &row.sigs_len);
 	row.ca = text_of(&batch->ca, i, &row.ca_len);
 	if (set_deriver(b, &row) < 0)
-		return ul_error_nomem(err, "writing Nix's database");
+		return ul_error_nomem(err, what);
 	*ret = row;
 	return 0;
 }

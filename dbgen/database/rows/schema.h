@@ -1,8 +1,7 @@
 /*
- * Nix's database schema, version 10, as data: what `sqlite_schema` of a database that Nix 2.26 made
- * holds, row by row in its order, SQL texts to the letter. Nix 2.8 made the same but for a comment and
- * SchemaMigrations, which it ignores. Both writers (dbgen/database/oracle.c, dbgen/database/pages/bulk.c) and the comparison go by
- * these rows.
+ * Nix's database schema, version 10, as data: what `sqlite_schema` of a database that Nix 2.26 made holds, row by row
+ * in its order, SQL texts to the letter. Nix 2.8 made the same but for a comment and SchemaMigrations, which it
+ * ignores. Both writers (dbgen/database/oracle.c, dbgen/database/pages/bulk.c) and the comparison go by these rows.
  *
  * The objects of the ca-derivations feature belong to a database only if it holds realisations: a Nix
  * in which the feature is on makes them itself where they are missing, as the row in SchemaMigrations

@@ -6,53 +6,29 @@
 
 static const char what[] = "writing Nix's database";
 
-/* Two tables as one in *ret; without added rows there is nothing to join. */
-static int join(const void *first, uint32_t n_first, const void *second, uint32_t n_second, size_t size, void **ret,
-		struct ul_error *err)
+struct rows {
+	const void *at;
+	uint32_t n;
+};
+
+/* Two tables of rows of `size` bytes as one in *ret; without added rows there is nothing to join. */
+static int join(struct rows first, struct rows second, size_t size, void **ret, struct ul_error *err)
 {
 	uint8_t *joined;
 
-	if (n_second == 0)
+	if (second.n == 0)
 		return 0;
-	joined = malloc(((size_t)n_first + n_second) * size);
+	joined = malloc(((size_t)first.n + second.n) * size);
 	if (!joined)
 		return ul_error_nomem(err, what);
-	if (n_first > 0)
-		memcpy(joined, first, n_first * size);
-	memcpy(joined + n_first * size, second, n_second * size);
+	if (first.n > 0)
+		memcpy(joined, first.at, first.n * size);
+	memcpy(joined + first.n * size, second.at, second.n * size);
 	*ret = joined;
 	return 0;
 }
 
-static int add(struct ul_db_source *s, struct ul_error *err)
-{
-	const struct ul_db_added *a = s->added;
-	int r;
-
-	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
-	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
-		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
-	r = join(s->outputs, s->n_outputs, a->outputs, a->n_outputs, sizeof(*a->outputs), &s->joined_outputs, err);
-	if (r < 0)
-		return r;
-	if (s->joined_outputs)
-		s->outputs = s->joined_outputs;
-	s->n_outputs += a->n_outputs;
-	r = join(s->realisations, s->n_realisations, a->realisations, a->n_realisations, sizeof(*a->realisations),
-		 &s->joined_realisations, err);
-	if (r < 0)
-		return r;
-	if (s->joined_realisations)
-		s->realisations = s->joined_realisations;
-	s->n_realisations += a->n_realisations;
-	s->n_paths += a->all.n;
-	s->n_refs += a->all.ref_off[a->all.n];
-	s->n_batches += (a->all.n + UL_DB_ADDED_BATCH - 1) / UL_DB_ADDED_BATCH;
-	return 0;
-}
-
-int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
-		      struct ul_error *err)
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, struct ul_error *err)
 {
 	int r;
 
@@ -67,11 +43,37 @@ int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struc
 	r = ul_manifest_drv_outputs(m, &s->outputs, &s->n_outputs, err);
 	if (r == 0)
 		r = ul_manifest_realisations(m, &s->realisations, &s->n_realisations, err);
-	if (r == 0 && options && options->merge_from)
-		r = ul_db_added_load(s, options, &s->added, err);
-	if (r == 0 && s->added)
-		r = add(s, err);
 	return r;
+}
+
+int ul_db_source_add(struct ul_db_source *s, struct ul_db_added *a, struct ul_error *err)
+{
+	int r;
+
+	s->added = a;
+	if (!a)
+		return 0;
+	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
+	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
+		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
+	r = join((struct rows){s->outputs, s->n_outputs}, (struct rows){a->outputs, a->n_outputs}, sizeof(*a->outputs),
+		 &s->joined_outputs, err);
+	if (r < 0)
+		return r;
+	if (s->joined_outputs)
+		s->outputs = s->joined_outputs;
+	s->n_outputs += a->n_outputs;
+	r = join((struct rows){s->realisations, s->n_realisations}, (struct rows){a->realisations, a->n_realisations},
+		 sizeof(*a->realisations), &s->joined_realisations, err);
+	if (r < 0)
+		return r;
+	if (s->joined_realisations)
+		s->realisations = s->joined_realisations;
+	s->n_realisations += a->n_realisations;
+	s->n_paths += a->all.n;
+	s->n_refs += a->all.ref_off[a->all.n];
+	s->n_batches += (a->all.n + UL_DB_ADDED_BATCH - 1) / UL_DB_ADDED_BATCH;
+	return 0;
 }
 
 void ul_db_source_close(struct ul_db_source *s)

@@ -1,11 +1,10 @@
 /*
- * What a database is written from: the manifest's paths and, behind them, the rows that another
+ * The source of a database: the manifest's paths and, behind them, the rows that another
  * database adds (dbgen/database/merge/merge.c). Both writers see one list of paths in batches: path number n has id
  * n + 1, the manifest's come first, so their ids do not depend on what is merged.
  */
 #pragma once
 
-#include "dbgen/database/rows/options.h"
 #include "dbgen/manifest/manifest.h"
 
 struct ul_db_added;
@@ -25,9 +24,11 @@ struct ul_db_source {
 	void *joined_outputs, *joined_realisations; /* owned; NULL: the manifest's own are used */
 };
 
-/* Reads the other database, if options name one. Close also after a failure. */
-int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, const struct ul_db_options *options,
-		      struct ul_error *err);
+/* The manifest's rows. Close also after a failure. */
+int ul_db_source_open(struct ul_db_source *s, struct ul_manifest *m, struct ul_error *err);
+
+/* Put the added rows behind them. a may be NULL; it is taken over, also on failure. Call it once. */
+int ul_db_source_add(struct ul_db_source *s, struct ul_db_added *a, struct ul_error *err);
 void ul_db_source_close(struct ul_db_source *s);
 
 /*
@@ -39,11 +40,3 @@ int ul_db_source_read_batch(const struct ul_db_source *s, struct ul_batch_reader
 
 /* How many references the paths of batch k have. */
 uint64_t ul_db_source_batch_refs(const struct ul_db_source *s, uint32_t k);
-
-/*
- * The rows of options->merge_from of which the manifest lacks the path: loaded whole (they are the
- * upper's own, so few), references resolved. *ret is NULL where there are none.
- */
-int ul_db_added_load(const struct ul_db_source *lower, const struct ul_db_options *options, struct ul_db_added **ret,
-		     struct ul_error *err);
-void ul_db_added_free(struct ul_db_added *a);

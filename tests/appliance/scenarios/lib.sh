@@ -18,6 +18,20 @@ check() {
 	fi
 }
 
+# As in tests/lib/honest.sh: just this status, and these words; a file that is there, and has it not.
+fails() {
+	fails_status=$1 fails_pattern=$2 fails_got=0
+	shift 2
+	fails_said=$("$@" 2>&1) || fails_got=$?
+	echo "$fails_said"
+	[ "$fails_got" = "$fails_status" ] && echo "$fails_said" | grep -Eq -- "$fails_pattern"
+}
+lacks() {
+	lacks_got=0
+	grep "$@" || lacks_got=$?
+	[ $lacks_got = 1 ]
+}
+
 # timed KEY COMMAND...: say how many hundredths of a second it took; the status is the command's.
 timed() {
 	key=$1
@@ -30,7 +44,7 @@ timed() {
 	return $timed_status
 }
 
-# The store paths that the lower has, whatever Nix thinks of them.
+# The store paths that the lower has, whatever Nix thinks of them; never none, of which everything would be true.
 lower_paths() {
-	ls /nix/.ro/nix/store | sed 's|^|/nix/store/|'
+	ls /nix/.ro/nix/store | grep . | sed 's|^|/nix/store/|' | grep . || echo /nix/store/there-is-no-sealed-path
 }

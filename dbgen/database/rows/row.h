@@ -1,22 +1,8 @@
-/* The two writers behind ul_db_build, and what they share with ul_db_compare. */
+/* A row of ValidPaths from a manifest's columns. */
 #pragma once
 
-#include <sqlite3.h>
-
-#include "common/sqlite.h"
-#include "dbgen/database/rows/schema.h"
-#include "dbgen/database/rows/source.h"
-
-/*
- * dbgen/database/oracle.c: through SQLite's own API, into a new file `name` of the directory. Slow, and right by
- * construction: what the bulk writer is compared with.
- */
-int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name, const struct ul_db_options *options,
-		       struct ul_error *err);
-
-/* dbgen/database/pages/bulk.c: page by page into the empty file fd; name is for messages. */
-int ul_db_write_bulk(const struct ul_db_source *s, int fd, const char *name, const struct ul_db_options *options,
-		     struct ul_error *err);
+#include "common/error.h"
+#include "dbgen/manifest/manifest.h"
 
 /* A row of ValidPaths as SQLite's API takes it. NULL texts are NULL in the database. */
 struct ul_db_row {

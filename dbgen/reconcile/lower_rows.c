@@ -6,33 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
 #include "common/file.h"
+#include "common/sqlite.h"
 #include "dbgen/manifest/format.h"
-#include "dbgen/reconcile/internal.h"
+#include "dbgen/reconcile/lower_rows.h"
+#include "dbgen/store/hash_text.h"
 
 static const char what[] = "looking into the lower";
 
-static int fail(struct ul_rc_lower *l, struct ul_error *err)
+static int fail(struct ul_lower_rows *l, struct ul_error *err)
 {
 	return ul_sqlite_error(err, l->db, what, l->name);
 }
 
-static int prepare(struct ul_rc_lower *l, const char *sql, sqlite3_stmt **ret, struct ul_error *err)
+static int prepare(struct ul_lower_rows *l, const char *sql, sqlite3_stmt **ret, struct ul_error *err)
 {
 	return sqlite3_prepare_v2(l->db, sql, -1, ret, NULL) == SQLITE_OK ? 0 : fail(l, err);
 }
 
-static int open_database(struct ul_rc_lower *l, struct ul_error *err)
+static int open_database(struct ul_lower_rows *l, struct ul_error *err)
 {
 	ul_autofree char *uri = ul_sqlite_immutable_uri(l->name);
 	int r;
 
 	if (!uri)
 		return ul_error_nomem(err, what);
-	if (sqlite3_open_v2(uri, &l->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
+	if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &l->db) != SQLITE_OK)
 		return fail(l, err);
-	ul_sqlite_harden(l->db);
 	r = prepare(l,
 		    "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca, id"
 		    " from ValidPaths where path = ?",
@@ -47,9 +47,9 @@ static int open_database(struct ul_rc_lower *l, struct ul_error *err)
 	return r;
 }
 
-int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *from, struct ul_error *err)
+int ul_lower_rows_open(struct ul_lower_rows *l, const struct ul_reconcile_lower *from, struct ul_error *err)
 {
-	*l = (struct ul_rc_lower){.manifest = from->manifest, .name = from->database};
+	*l = (struct ul_lower_rows){.manifest = from->manifest, .name = from->database};
 	if (l->name)
 		return open_database(l, err);
 	l->reader = ul_batch_reader_new(l->manifest);
@@ -57,7 +57,7 @@ int ul_rc_lower_open(struct ul_rc_lower *l, const struct ul_reconcile_lower *fro
 	return l->reader && l->names ? 0 : ul_error_nomem(err, what);
 }
 
-void ul_rc_lower_close(struct ul_rc_lower *l)
+void ul_lower_rows_close(struct ul_lower_rows *l)
 {
 	sqlite3_finalize(l->row);
 	sqlite3_finalize(l->refs);
@@ -66,19 +66,20 @@ void ul_rc_lower_close(struct ul_rc_lower *l)
 	ul_batch_reader_free(l->reader);
 	ul_batch_reader_free(l->names);
 	ul_buffer_free(&l->texts);
-	ul_buffer_free(&l->list);
-	*l = (struct ul_rc_lower){0};
+	ul_vector_free(&l->ref_offsets);
+	ul_vector_free(&l->ref_texts);
+	*l = (struct ul_lower_rows){0};
 }
 
 /* ---- texts of an answer: offsets while they are gathered, pointers once the buffer stays ---- */
 
-static bool keep(struct ul_rc_lower *l, const char *text, size_t len, size_t *ret)
+static bool keep(struct ul_lower_rows *l, const char *text, size_t len, size_t *ret)
 {
 	*ret = l->texts.len;
 	return ul_buffer_append(&l->texts, text, len) == 0 && ul_buffer_append(&l->texts, "", 1) == 0;
 }
 
-static bool keep_path(struct ul_rc_lower *l, const char *base, size_t *ret)
+static bool keep_path(struct ul_lower_rows *l, const char *base, size_t *ret)
 {
 	const char *dir = ul_manifest_store_dir(l->manifest);
 
@@ -87,13 +88,8 @@ static bool keep_path(struct ul_rc_lower *l, const char *base, size_t *ret)
 	       ul_buffer_append(&l->texts, base, strlen(base) + 1) == 0;
 }
 
-static bool keep_ref(struct ul_rc_lower *l, size_t offset)
-{
-	return ul_buffer_append(&l->list, &offset, sizeof(offset)) == 0;
-}
-
-/* Offset 0 is the path itself, so 0 stands for none of the others. */
-static const char *text_at(const struct ul_rc_lower *l, size_t offset)
+/* Offset 0 is the path itself, so that 0 can mean that another text is missing. */
+static const char *text_at(const struct ul_lower_rows *l, size_t offset)
 {
 	return offset ? (const char *)l->texts.data + offset : NULL;
 }
@@ -102,34 +98,31 @@ struct offsets {
 	size_t path, deriver, sigs, ca;
 };
 
-static void settle(struct ul_rc_lower *l, const struct offsets *o, struct ul_path_info *ret)
+/* All texts are there, so they stay where they are. false: no memory. */
+static bool settle(struct ul_lower_rows *l, const struct offsets *o, struct ul_path_info *ret)
 {
-	const char **refs = (const char **)(void *)l->list.data;
-
+	l->ref_texts.n = 0;
+	for (size_t i = 0; i < l->ref_offsets.n; i++)
+		if (ul_vector_push(&l->ref_texts, (const char *)l->texts.data + l->ref_offsets.at[i]) < 0)
+			return false;
 	ret->path = (const char *)l->texts.data;
 	ret->deriver = text_at(l, o->deriver);
 	ret->sigs = text_at(l, o->sigs);
 	ret->ca = text_at(l, o->ca);
-	ret->n_refs = l->list.len / sizeof(size_t);
-	ret->refs = refs;
-	_Static_assert(sizeof(size_t) == sizeof(char *), "offsets become pointers in place");
-	for (size_t i = 0; i < ret->n_refs; i++) {
-		size_t offset;
-
-		memcpy(&offset, &refs[i], sizeof(offset));
-		refs[i] = (const char *)l->texts.data + offset;
-	}
+	ret->refs = l->ref_texts.at;
+	ret->n_refs = l->ref_texts.n;
+	return true;
 }
 
 /* ---- from the database ---- */
 
-/* 1: the row stands, 0: there is none. The statement is left at it. */
-static int find_row(struct ul_rc_lower *l, const char *base, struct ul_error *err)
+/* 1: there is a row, and the statement is left at it; 0: there is none. */
+static int find_row(struct ul_lower_rows *l, const char *base, struct ul_error *err)
 {
 	size_t path;
 	int code;
 
-	l->texts.len = l->list.len = 0;
+	l->texts.len = l->ref_offsets.n = 0;
 	if (!keep_path(l, base, &path))
 		return ul_error_nomem(err, what);
 	sqlite3_reset(l->row);
@@ -138,14 +131,14 @@ static int find_row(struct ul_rc_lower *l, const char *base, struct ul_error *er
 	return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : fail(l, err);
 }
 
-static bool keep_column(struct ul_rc_lower *l, int column, size_t *ret)
+static bool keep_column(struct ul_lower_rows *l, int column, size_t *ret)
 {
 	const char *text = (const char *)sqlite3_column_text(l->row, column);
 
 	return !text || !*text || keep(l, text, strlen(text), ret);
 }
 
-static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
+static int info_of_database(struct ul_lower_rows *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	struct offsets o = {0};
 	const char *hash;
@@ -157,10 +150,9 @@ static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_p
 	*ret = (struct ul_path_info){.registered = sqlite3_column_int64(l->row, 1),
 				     .nar_size = (uint64_t)sqlite3_column_int64(l->row, 3),
 				     .ultimate = sqlite3_column_int64(l->row, 4) != 0};
-	if (!hash || strncmp(hash, "sha256:", 7) != 0 ||
-	    !ul_hex_decode(hash + 7, strlen(hash + 7), ret->nar_hash, UL_NAR_HASH_SIZE))
+	if (!ul_hash_text_parse(hash, hash ? strlen(hash) : 0, ret->nar_hash))
 		return ul_error_set(err, UL_E_DATABASE, what, l->name, "Build the image again.",
-				    "the hash of %s is none", base);
+				    "the hash of %s is not a SHA-256", base);
 	if (!keep_column(l, 2, &o.deriver) || !keep_column(l, 5, &o.sigs) || !keep_column(l, 6, &o.ca))
 		return ul_error_nomem(err, what);
 	sqlite3_reset(l->refs);
@@ -169,18 +161,17 @@ static int info_of_database(struct ul_rc_lower *l, const char *base, struct ul_p
 		const char *path = (const char *)sqlite3_column_text(l->refs, 0);
 		size_t at;
 
-		if (!path || !keep(l, path, strlen(path), &at) || !keep_ref(l, at))
+		if (!path || !keep(l, path, strlen(path), &at) || ul_vector_push(&l->ref_offsets, at) < 0)
 			return ul_error_nomem(err, what);
 	}
 	if (code != SQLITE_DONE)
 		return fail(l, err);
-	settle(l, &o, ret);
-	return 1;
+	return settle(l, &o, ret) ? 1 : ul_error_nomem(err, what);
 }
 
 /* ---- from the manifest ---- */
 
-static int read_batch(struct ul_rc_lower *l, uint32_t number, struct ul_error *err)
+static int read_batch(struct ul_lower_rows *l, uint32_t number, struct ul_error *err)
 {
 	if (l->batch.n > 0 && number >= l->batch.first && number - l->batch.first < l->batch.n)
 		return 0;
@@ -188,7 +179,7 @@ static int read_batch(struct ul_rc_lower *l, uint32_t number, struct ul_error *e
 	return ul_manifest_read_batch(l->reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &l->batch, err);
 }
 
-static int keep_refs(struct ul_rc_lower *l, uint32_t i, struct ul_error *err)
+static int keep_refs(struct ul_lower_rows *l, uint32_t i, struct ul_error *err)
 {
 	struct ul_batch names = {.n = 0};
 	char path[UL_STORE_PATH_SIZE];
@@ -203,13 +194,13 @@ static int keep_refs(struct ul_rc_lower *l, uint32_t i, struct ul_error *err)
 		if (r < 0)
 			return r;
 		ul_store_path_text(ul_manifest_store_dir(l->manifest), &names, number - names.first, path);
-		if (!keep(l, path, strlen(path), &at) || !keep_ref(l, at))
+		if (!keep(l, path, strlen(path), &at) || ul_vector_push(&l->ref_offsets, at) < 0)
 			return ul_error_nomem(err, what);
 	}
 	return 0;
 }
 
-static bool keep_text(struct ul_rc_lower *l, const struct ul_text_column *column, uint32_t i, size_t *ret)
+static bool keep_text(struct ul_lower_rows *l, const struct ul_text_column *column, uint32_t i, size_t *ret)
 {
 	uint32_t len = column->off[i + 1] - column->off[i];
 
@@ -217,7 +208,7 @@ static bool keep_text(struct ul_rc_lower *l, const struct ul_text_column *column
 }
 
 /* Derivers of the store directory are kept as base names. */
-static bool keep_deriver(struct ul_rc_lower *l, uint32_t i, size_t *ret)
+static bool keep_deriver(struct ul_lower_rows *l, uint32_t i, size_t *ret)
 {
 	const struct ul_text_column *column = &l->batch.deriver;
 	char base[UL_BASE_NAME_MAX + 1];
@@ -232,7 +223,7 @@ static bool keep_deriver(struct ul_rc_lower *l, uint32_t i, size_t *ret)
 	return keep_path(l, base, ret);
 }
 
-static int info_of_manifest(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
+static int info_of_manifest(struct ul_lower_rows *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	const struct ul_batch *b = &l->batch;
 	struct offsets o = {0};
@@ -248,20 +239,19 @@ static int info_of_manifest(struct ul_rc_lower *l, const char *base, struct ul_p
 	*ret = (struct ul_path_info){
 		.registered = b->registered[i], .nar_size = b->nar_size[i], .ultimate = b->ultimate[i] != 0};
 	memcpy(ret->nar_hash, b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE);
-	l->texts.len = l->list.len = 0;
+	l->texts.len = l->ref_offsets.n = 0;
 	if (!keep_path(l, base, &o.path) || !keep_deriver(l, i, &o.deriver) || !keep_text(l, &b->sigs, i, &o.sigs) ||
 	    !keep_text(l, &b->ca, i, &o.ca))
 		return ul_error_nomem(err, what);
 	r = keep_refs(l, i, err);
 	if (r < 0)
 		return r;
-	settle(l, &o, ret);
-	return 1;
+	return settle(l, &o, ret) ? 1 : ul_error_nomem(err, what);
 }
 
 /* ---- both ---- */
 
-int ul_rc_lower_has(struct ul_rc_lower *l, const char *base, struct ul_error *err)
+int ul_lower_rows_has(struct ul_lower_rows *l, const char *base, struct ul_error *err)
 {
 	uint32_t number;
 
@@ -270,12 +260,12 @@ int ul_rc_lower_has(struct ul_rc_lower *l, const char *base, struct ul_error *er
 	return ul_manifest_has_digest(l->manifest, base) ? find_row(l, base, err) : 0;
 }
 
-int ul_rc_lower_info(struct ul_rc_lower *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
+int ul_lower_rows_info(struct ul_lower_rows *l, const char *base, struct ul_path_info *ret, struct ul_error *err)
 {
 	return l->db ? info_of_database(l, base, ret, err) : info_of_manifest(l, base, ret, err);
 }
 
-static int outputs_of_manifest(struct ul_rc_lower *l, uint32_t number, const char *path, struct ul_builder *b,
+static int outputs_of_manifest(struct ul_lower_rows *l, uint32_t number, const char *path, struct ul_builder *b,
 			       struct ul_error *err)
 {
 	const struct ul_drv_output *list;
@@ -295,7 +285,7 @@ static int outputs_of_manifest(struct ul_rc_lower *l, uint32_t number, const cha
 	return r;
 }
 
-int ul_rc_lower_outputs(struct ul_rc_lower *l, const char *base, struct ul_builder *b, struct ul_error *err)
+int ul_lower_rows_outputs(struct ul_lower_rows *l, const char *base, struct ul_builder *b, struct ul_error *err)
 {
 	ul_autofree char *path = ul_path_join(ul_manifest_store_dir(l->manifest), base);
 	uint32_t number = 0;

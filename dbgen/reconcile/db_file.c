@@ -1,0 +1,372 @@
+/*
+ * The upper's database as files, before SQLite is let at them.
+ *
+ * SQLite opens what lies beside a database: a log, whose index is mapped, and a rollback journal, which may name
+ * another file that SQLite then reads as a journal, and deletes. So each of them must be a regular file, a journal
+ * that names another one is moved away, and the log's index is thrown away: this connection locks the database for
+ * itself and needs none. A log that belongs to the database is part of it: it is brought home, never deleted unread.
+ */
+#include "dbgen/reconcile/db_file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/file.h"
+#include "common/sqlite.h"
+#include "dbgen/database/rows/schema.h"
+#include "dbgen/reconcile/quarantine.h"
+#include "dbgen/reconcile/upper_open.h"
+
+#define DB      UL_DB_FILE_NAME
+#define WAL     DB "-wal"
+#define SHM     DB "-shm"
+#define JOURNAL DB "-journal"
+#define SCHEMA  "schema"
+
+#define CA_SCHEMA "ca-schema"
+
+static const char what[] = "making the upper agree with the lower";
+
+/* ---- the files ---- */
+
+static const char *const directories[] = {"var", "nix", "db"};
+
+static int open_directory(struct ul_db_file *f)
+{
+	int fd = f->upper->fd, r = 0;
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(directories); i++) {
+		int next = -1;
+
+		r = ul_upper_dir_open(f->upper, fd, directories[i], &next);
+		if (fd != f->upper->fd)
+			close(fd);
+		fd = next;
+		if (r < 0 || fd < 0)
+			break;
+	}
+	f->dir_fd = fd;
+	return r;
+}
+
+/* The directory, where it is not there yet. */
+static int make_directory(struct ul_db_file *f)
+{
+	int fd = f->upper->fd;
+
+	for (size_t i = 0; f->dir_fd < 0 && i < UL_ARRAY_SIZE(directories); i++) {
+		int next = -1, error;
+
+		if (mkdirat(fd, directories[i], 0755) == 0 || errno == EEXIST)
+			next = openat(fd, directories[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		error = errno;
+		if (fd != f->upper->fd)
+			close(fd);
+		if (next < 0)
+			return ul_upper_dir_fail(f->upper, UL_DB_FILE_DIR, error);
+		fd = next;
+	}
+	if (f->dir_fd < 0)
+		f->dir_fd = fd;
+	return 0;
+}
+
+/* A journal ends in the name of the one above it, its length, a checksum and the journal's magic. */
+static bool names_another(struct ul_db_file *f, int64_t size)
+{
+	static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+	ul_autoclose int fd = openat(f->dir_fd, JOURNAL, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	uint8_t end[8];
+
+	return size >= (int64_t)sizeof(end) &&
+	       (fd < 0 || ul_pread_full(fd, end, sizeof(end), (uint64_t)size - sizeof(end)) < 0 ||
+		!memcmp(end, magic, sizeof(magic)));
+}
+
+static int move_file(struct ul_db_file *f, const char *name, const char *why)
+{
+	int r = ul_upper_dir_report(f->upper, UL_RECONCILE_QUARANTINED, name, "%s", why);
+
+	return r < 0 ? r : ul_quarantine_move(f->upper, f->dir_fd, name);
+}
+
+/* The files that are there, before SQLite looks. */
+struct found {
+	bool database; /* one that SQLite may open */
+	bool log;      /* it holds something */
+};
+
+static int check_files(struct ul_db_file *f, struct found *ret)
+{
+	static const char *const written[] = {DB, SCHEMA, CA_SCHEMA};
+	static const char *const names[] = {DB, WAL, SHM, JOURNAL};
+	int64_t size[UL_ARRAY_SIZE(names)];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(names); i++)
+		r = ul_upper_dir_check_file(f->upper, f->dir_fd, names[i], &size[i]);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(written); i++)
+		r = ul_upper_dir_make_way(f->upper, f->dir_fd, written[i]);
+	if (r < 0)
+		return r;
+	if (size[2] >= 0 && !f->upper->dry_run && unlinkat(f->dir_fd, SHM, 0) < 0)
+		return ul_upper_dir_fail(f->upper, SHM, errno);
+	if (size[3] > 0 && names_another(f, size[3]))
+		r = move_file(f, JOURNAL, "it leads to a journal elsewhere");
+	if (r == 0 && size[0] < 0 && size[1] > 0)
+		r = move_file(f, WAL, "the database that it belongs to is not there");
+	*ret = (struct found){.database = size[0] >= 0, .log = size[1] > 0};
+	return r;
+}
+
+/* *ret: the file `schema` says what it should. */
+static int check_version(struct ul_db_file *f, bool *ret)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	int64_t size;
+	int r = ul_upper_dir_check_file(f->upper, f->dir_fd, SCHEMA, &size);
+
+	*ret = r == 0 && size >= 2 && size <= 3 && ul_read_file(f->dir_fd, SCHEMA, 16, &text) == 0 && text.len >= 2 &&
+	       !memcmp(text.data, UL_DB_SCHEMA_VERSION, 2);
+	return r;
+}
+
+int ul_db_file_quarantine(struct ul_db_file *f, const char *why)
+{
+	static const char *const names[] = {DB, WAL, SHM, JOURNAL};
+	int r;
+
+	sqlite3_close(ul_steal(f->db));
+	r = ul_upper_dir_report(f->upper, UL_RECONCILE_QUARANTINED, DB, "%s", why);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(names); i++)
+		r = ul_quarantine_move(f->upper, f->dir_fd, names[i]);
+	if (r == 0 && !f->upper->dry_run && fsync(f->dir_fd) < 0)
+		r = ul_upper_dir_fail(f->upper, DB, errno);
+	return r;
+}
+
+/* ---- its schema ---- */
+
+/* Without comments and white space, in lower case: versions of Nix differ in these. NULL: no memory. */
+static char *normalised(const char *sql)
+{
+	char *text = malloc(strlen(sql) + 1), *at = text;
+
+	if (!text)
+		return NULL;
+	for (const char *p = sql; *p; p++) {
+		if (p[0] == '-' && p[1] == '-')
+			p += strcspn(p, "\n");
+		if (!*p)
+			break;
+		if (!isspace((unsigned char)*p))
+			*at++ = (char)tolower((unsigned char)*p);
+	}
+	while (at > text && at[-1] == ';')
+		at--;
+	*at = '\0';
+	return text;
+}
+
+static bool same_sql(const char *a, const char *b)
+{
+	ul_autofree char *x = a ? normalised(a) : NULL, *y = b ? normalised(b) : NULL;
+
+	if (!a || !b)
+		return !a && !b;
+	return x && y && !strcmp(x, y);
+}
+
+static const struct ul_db_object *find_object(const char *type, const char *name)
+{
+	for (size_t i = 0; i < ul_db_n_objects; i++)
+		if (!strcmp(ul_db_objects[i].type, type) && !strcmp(ul_db_objects[i].name, name))
+			return &ul_db_objects[i];
+	return NULL;
+}
+
+static bool is_own_table(const char *name)
+{
+	return find_object("table", name);
+}
+
+/*
+ * Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others.
+ */
+static bool is_harmless(const char *type, const char *name, const char *table, const char *sql)
+{
+	const struct ul_db_object *object;
+
+	if (!type || !name || !table)
+		return false;
+	object = find_object(type, name);
+	if (object)
+		return !strcmp(object->table, table) && same_sql(object->sql, sql);
+	if (!strncmp(name, "sqlite_stat", 11))
+		return true;
+	return (!strcmp(type, "table") && sql && strncasecmp(sql, "create virtual", 14) != 0) ||
+	       (!strcmp(type, "index") && !is_own_table(table));
+}
+
+/* Nix 2.8 is the oldest that is supported: objects that it does not have may be missing. */
+static bool is_required(const struct ul_db_object *object)
+{
+	return !object->ca && strcmp(object->table, "SchemaMigrations") != 0;
+}
+
+static bool schema_is_nix(sqlite3 *db)
+{
+	ul_autostatement sqlite3_stmt *rows = NULL;
+	size_t found = 0, required = 0;
+	bool harmless = true;
+	int code = SQLITE_DONE;
+
+	for (size_t i = 0; i < ul_db_n_objects; i++)
+		required += is_required(&ul_db_objects[i]);
+	if (sqlite3_prepare_v2(db, "select type, name, tbl_name, sql from sqlite_schema", -1, &rows, NULL) != SQLITE_OK)
+		return false;
+	while (harmless && (code = sqlite3_step(rows)) == SQLITE_ROW) {
+		const char *type = (const char *)sqlite3_column_text(rows, 0);
+		const char *name = (const char *)sqlite3_column_text(rows, 1);
+		const struct ul_db_object *object;
+
+		harmless = is_harmless(type, name, (const char *)sqlite3_column_text(rows, 2),
+				       (const char *)sqlite3_column_text(rows, 3));
+		object = harmless ? find_object(type, name) : NULL;
+		found += object && is_required(object);
+	}
+	return harmless && code == SQLITE_DONE && found == required;
+}
+
+/* ---- opening ---- */
+
+static bool is_upper_trouble(int code)
+{
+	return code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_READONLY ||
+	       code == SQLITE_CANTOPEN || code == SQLITE_LOCKED;
+}
+
+static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
+{
+	int code = ul_sqlite_code(db ? sqlite3_errcode(db) : SQLITE_NOMEM);
+
+	if (code == SQLITE_NOMEM)
+		return ul_upper_dir_nomem(f->upper);
+	if (code == SQLITE_BUSY)
+		return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path,
+				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
+	return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, code == SQLITE_FULL ? "Make room there." : NULL,
+			    "%s", ul_sqlite_message(db));
+}
+
+/* Bring the log home. 0, or SQLite's code. */
+static int checkpoint(struct ul_db_file *f, sqlite3 *db)
+{
+	int code = sqlite3_exec(db,
+				"pragma locking_mode = exclusive; pragma synchronous = full;"
+				"select count(*) from sqlite_schema",
+				NULL, NULL, NULL);
+
+	if (code == SQLITE_OK && !f->upper->dry_run)
+		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	return ul_sqlite_code(code) & 0xff;
+}
+
+static int open_database(struct ul_db_file *f, bool has_log)
+{
+	sqlite3 *db = NULL;
+	int code = ul_sqlite_open(f->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, &db), r = 0;
+
+	if (code == SQLITE_OK) {
+		/* An empty log is SQLite's own of this moment: it takes that away again. */
+		if (f->upper->dry_run && has_log)
+			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		code = checkpoint(f, db);
+	}
+	if (code == SQLITE_OK) {
+		f->intact = schema_is_nix(db);
+		f->db = db;
+		return 0;
+	}
+	if (!db || code == SQLITE_NOMEM || is_upper_trouble(code))
+		r = fail_sqlite(f, db);
+	if (code == SQLITE_CORRUPT && r == 0) {
+		/* Some of it can be read, perhaps. */
+		f->db = db;
+		return 0;
+	}
+	sqlite3_close(db);
+	return r < 0 ? r : ul_db_file_quarantine(f, "it is not a database");
+}
+
+int ul_db_file_init(struct ul_db_file *f, struct ul_upper_dir *u)
+{
+	*f = (struct ul_db_file){.upper = u, .dir_fd = -1};
+	if ((size_t)snprintf(f->path, sizeof(f->path), "%s/" UL_DB_FILE_DIR "/" UL_DB_FILE_NAME, u->path) >=
+	    sizeof(f->path))
+		return ul_upper_dir_fail(u, u->path, ENAMETOOLONG);
+	return 0;
+}
+
+void ul_db_file_close(struct ul_db_file *f)
+{
+	sqlite3_close(f->db);
+	f->db = NULL;
+	f->intact = false;
+	ul_cleanup_close(&f->dir_fd);
+	f->dir_fd = -1;
+}
+
+int ul_db_file_open(struct ul_db_file *f)
+{
+	struct found found = {.database = false};
+	bool version_right = false;
+	int r;
+
+	ul_db_file_close(f);
+	f->max_id = 0;
+	r = open_directory(f);
+	if (r < 0 || f->dir_fd < 0)
+		return r;
+	r = check_version(f, &version_right);
+	if (r == 0)
+		r = check_files(f, &found);
+	if (r == 0 && found.database)
+		r = open_database(f, found.log);
+	f->intact &= version_right;
+	if (r == 0 && f->db)
+		(void)ul_db_file_max_id(f->db, &f->max_id);
+	return r;
+}
+
+int ul_db_file_shut(struct ul_db_file *f)
+{
+	sqlite3 *db = ul_steal(f->db);
+
+	/* Closing brings home what the log holds; it was empty already. */
+	return sqlite3_close(db) == SQLITE_OK ? 0 : fail_sqlite(f, db);
+}
+
+int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct ul_db_options *options)
+{
+	int r = make_directory(f);
+
+	return r < 0 ? r : ul_upper_dir_error(f->upper, ul_db_build(m, f->dir_fd, ".", options, f->upper->err));
+}
+
+int ul_db_file_max_id(sqlite3 *db, int64_t *ret)
+{
+	ul_autostatement sqlite3_stmt *row = NULL;
+
+	*ret = 0;
+	if (sqlite3_prepare_v2(db, "select max(id) from ValidPaths", -1, &row, NULL) != SQLITE_OK ||
+	    sqlite3_step(row) != SQLITE_ROW)
+		return -EIO;
+	*ret = sqlite3_column_int64(row, 0);
+	return 0;
+}

@@ -1,0 +1,162 @@
+/* See marks.h. */
+#include "dbgen/reconcile/marks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/bytes.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "dbgen/manifest/format.h"
+#include "dbgen/reconcile/upper_open.h"
+
+#define LOWER_JSON "lower.json"
+#define CLEAN      "clean"
+#define FORMAT     1
+#define JSON_MAX   65536 /* bytes of either file */
+
+void ul_marks_identity(const struct ul_reconcile_lower *lower, char *buf, size_t size)
+{
+	size_t len;
+	const uint8_t *bytes = ul_manifest_data(lower->manifest, &len);
+
+	if (lower->identity)
+		snprintf(buf, size, "%s", lower->identity);
+	else
+		snprintf(buf, size, "manifest:%016" PRIx64, ul_get_le64(bytes + UL_HEAD_SUM));
+}
+
+/*
+ * A small JSON file of the upper. *ret NULL: it is not there, or not one that could be ours; what cannot be a file
+ * of ours at all is moved away.
+ */
+static int read_json(struct ul_upper_dir *u, const char *name, struct json_object **ret)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autoclose int fd = -1;
+	const char *why = NULL;
+	uint64_t format = 0;
+	int64_t size;
+	int r;
+
+	*ret = NULL;
+	r = ul_upper_dir_check_file(u, u->fd, name, &size);
+	if (r < 0 || size < 0)
+		return r;
+	fd = openat(u->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return ul_upper_dir_fail(u, name, errno);
+	if (size > JSON_MAX)
+		return 0;
+	if (ul_buffer_reserve(&text, (size_t)size + 1) < 0)
+		return ul_upper_dir_nomem(u);
+	/* Unreadable is as good as absent: it is written anew. */
+	if (ul_pread_full(fd, text.data, (size_t)size, 0) < 0)
+		return 0;
+	*ret = ul_json_parse((const char *)text.data, (size_t)size, &why);
+	if (*ret && (!ul_json_uint(*ret, "format", &format) || format != FORMAT)) {
+		json_object_put(*ret);
+		*ret = NULL;
+	}
+	return 0;
+}
+
+static int write_json(struct ul_upper_dir *u, const char *name, struct json_object *obj)
+{
+	const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY);
+	int r;
+
+	if (!text)
+		return ul_upper_dir_nomem(u);
+	r = ul_upper_dir_make_way(u, u->fd, name);
+	if (r < 0)
+		return r;
+	r = ul_write_file_atomic(u->fd, name, 0644, text, strlen(text));
+	return r < 0 ? ul_upper_dir_fail(u, name, -r) : 0;
+}
+
+static int read_lower(struct ul_upper_dir *u, struct ul_marks *marks)
+{
+	ul_autojson struct json_object *obj = NULL;
+	const char *identity, *mode;
+	uint64_t checked;
+	int r = read_json(u, LOWER_JSON, &obj);
+
+	if (r < 0 || !obj)
+		return r;
+	identity = ul_json_string(obj, "identity");
+	mode = ul_json_string(obj, "database");
+	if (!identity || strlen(identity) >= sizeof(marks->identity) || !mode ||
+	    !ul_json_uint(obj, "checkedId", &checked))
+		return 0;
+	snprintf(marks->identity, sizeof(marks->identity), "%s", identity);
+	marks->rebuild = !strcmp(mode, "rebuild");
+	marks->checked_id = (int64_t)checked;
+	marks->known = marks->rebuild || !strcmp(mode, "attach");
+	return 0;
+}
+
+static int read_clean(struct ul_upper_dir *u, struct ul_marks *marks)
+{
+	ul_autojson struct json_object *obj = NULL;
+	uint64_t id = 0;
+	int r = read_json(u, CLEAN, &obj);
+
+	marks->clean = r == 0 && obj && ul_json_uint(obj, "maxId", &id);
+	marks->clean_id = (int64_t)id;
+	return r;
+}
+
+int ul_marks_read(struct ul_upper_dir *u, struct ul_marks *ret)
+{
+	struct ul_marks marks = {.known = false};
+	int r = read_lower(u, &marks);
+
+	if (r == 0)
+		r = read_clean(u, &marks);
+	if (r == 0)
+		*ret = marks;
+	return r;
+}
+
+int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_reconcile_options *o,
+			 int64_t max_id)
+{
+	ul_autojson struct json_object *obj = json_object_new_object();
+	bool rebuild = o->mode == UL_RECONCILE_REBUILD;
+	char identity[160];
+
+	ul_marks_identity(&o->lower, identity, sizeof(identity));
+	/* A file that says this already stays: flash wears. */
+	if (before->known && before->rebuild == rebuild && before->checked_id == max_id &&
+	    !strcmp(before->identity, identity))
+		return 0;
+	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_string(obj, "identity", identity) ||
+	    !ul_json_add_string(obj, "name", o->lower.name) || !ul_json_add_string(obj, "version", o->lower.version) ||
+	    !ul_json_add_string(obj, "database", rebuild ? "rebuild" : "attach") ||
+	    !ul_json_add_uint(obj, "checkedId", (uint64_t)max_id))
+		return ul_upper_dir_nomem(u);
+	return write_json(u, LOWER_JSON, obj);
+}
+
+int ul_marks_remove_clean(struct ul_upper_dir *u)
+{
+	if (unlinkat(u->fd, CLEAN, 0) < 0)
+		return errno == ENOENT ? 0 : ul_upper_dir_fail(u, CLEAN, errno);
+	return fsync(u->fd) < 0 ? ul_upper_dir_fail(u, CLEAN, errno) : 0;
+}
+
+int ul_marks_write_clean(struct ul_upper_dir *u, int64_t max_id)
+{
+	ul_autojson struct json_object *obj = json_object_new_object();
+
+	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_uint(obj, "maxId", (uint64_t)max_id))
+		return ul_upper_dir_nomem(u);
+	return write_json(u, CLEAN, obj);
+}

@@ -1,0 +1,8 @@
+/* Filling the report of a run; see reconcile.h for what it holds, report.c for its form as JSON. */
+#pragma once
+
+#include "dbgen/reconcile/reconcile.h"
+
+/* Count, and remember up to UL_RECONCILE_LISTED of an action. Both texts are copied, escaped and cut. 0 or -ENOMEM. */
+int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action action, const char *name,
+		  const char *why);

@@ -1,0 +1,81 @@
+/* The rows of the upper's database in memory, and what becomes of each. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "common/buffer.h"
+#include "common/vector.h"
+#include "dbgen/reconcile/fate.h"
+#include "dbgen/reconcile/lower_rows.h"
+#include "dbgen/reconcile/upper_store.h"
+#include "dbgen/store/store_path.h"
+
+struct ul_row {
+	int64_t id;
+	size_t base;              /* offset in texts: the base name, or what else the row calls itself */
+	size_t deriver, sigs, ca; /* offsets in texts; 0: none */
+	size_t first_ref;         /* in refs */
+	uint32_t n_refs;
+	bool named;    /* its path is one of the store directory */
+	bool lower;    /* the lower has this path */
+	bool differs;  /* from what the lower says of it */
+	bool stripped; /* metadata that Nix could not have written was left out */
+	bool ultimate;
+	enum ul_fate fate;
+	uint8_t nar_hash[UL_NAR_HASH_SIZE];
+	uint64_t nar_size;
+	int64_t registered;
+};
+
+struct ul_rows {
+	UL_VECTOR(struct ul_row) list; /* by id */
+	UL_VECTOR(int64_t) refs;       /* ids */
+	struct ul_buffer texts;        /* NUL-terminated; offset 0 is empty */
+	bool damaged;                  /* some of it could not be read */
+};
+
+static inline const char *ul_rows_text(const struct ul_rows *rows, size_t offset)
+{
+	return (const char *)rows->texts.data + offset;
+}
+
+/* All of it; what a damaged database cannot give is left out. 0 or -UL_E_MEMORY. Free *ret also then. */
+int ul_rows_load(sqlite3 *db, const char *store_dir, struct ul_rows *ret, struct ul_error *err);
+void ul_rows_free(struct ul_rows *rows);
+
+/* By id; NULL: none. */
+struct ul_row *ul_rows_find(const struct ul_rows *rows, int64_t id);
+
+/* ---- rows_judge.c ---- */
+
+struct ul_rows_judge {
+	const char *store_dir;
+	struct ul_lower_rows *lower;
+	struct ul_upper_store *store;
+	bool prune;         /* the lower's rows go anyway: need not be compared with what the lower says */
+	int64_t checked_id; /* NAR hashes of rows above this id are checked; of a damaged database all are */
+	struct ul_error *err;
+};
+
+/* Decide each row's fate. */
+int ul_rows_judge(struct ul_rows *rows, const struct ul_rows_judge *by);
+
+/* Tell the report of each row that goes or changes. */
+int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u);
+
+/* ---- rows_manifest.c ---- */
+
+struct ul_rows_source {
+	const struct ul_rows *rows; /* judged */
+	sqlite3 *db;                /* where they come from: outputs and realisations are read from it */
+	struct ul_lower_rows *lower;
+	const char *store_dir;
+	bool prune; /* of the lower's rows only those that kept ones need */
+};
+
+/*
+ * The kept rows, what they need of the lower and, unless prune, the other rows of the lower, as a manifest of their
+ * own. Free both with ul_manifest_close and ul_buffer_free.
+ */
+int ul_rows_manifest(const struct ul_rows_source *from, struct ul_buffer *bytes, struct ul_manifest **ret,
+		     struct ul_error *err);

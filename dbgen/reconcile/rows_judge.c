@@ -1,0 +1,255 @@
+/*
+ * The fate of each row of the upper's database:
+ *   the lower's path                                            kept, with what this lower says of it
+ *   the upper's, no entry in store/                             gone
+ *   the upper's, registered since the mark, NAR hash differs    broken
+ *   refers to a row that is not kept, or to no row              not kept either
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/names.h"
+#include "dbgen/reconcile/rows.h"
+
+static const char what[] = "judging the rows of the upper's database";
+
+static int nomem(const struct ul_rows_judge *by)
+{
+	return ul_error_nomem(by->err, what);
+}
+
+/* ---- what the lower says ---- */
+
+static bool same_refs(const struct ul_rows_judge *by, const struct ul_rows *rows, const struct ul_row *row,
+		      const struct ul_path_info *info)
+{
+	ul_autofree const char **refs = NULL;
+	size_t dir = strlen(by->store_dir) + 1;
+
+	if (row->n_refs != info->n_refs)
+		return false;
+	if (row->n_refs == 0)
+		return true;
+	refs = malloc(row->n_refs * sizeof(*refs));
+	if (!refs)
+		return false;
+	for (uint32_t i = 0; i < row->n_refs; i++) {
+		const struct ul_row *to = ul_rows_find(rows, rows->refs.at[row->first_ref + i]);
+
+		if (!to)
+			return false;
+		refs[i] = ul_rows_text(rows, to->base);
+	}
+	qsort(refs, row->n_refs, sizeof(*refs), ul_names_compare);
+	for (uint32_t i = 0; i < row->n_refs; i++)
+		if (strcmp(refs[i], info->refs[i] + dir) != 0)
+			return false;
+	return true;
+}
+
+/* Nix sorts signatures when it writes them: the same ones in whatever order. */
+static bool same_sigs(const char *a, const char *b)
+{
+	if (strlen(a) != strlen(b))
+		return false;
+	for (const char *at = a; *at;) {
+		size_t len = strcspn(at, " ");
+		const char *other = b;
+
+		while (*other && (strcspn(other, " ") != len || memcmp(at, other, len) != 0)) {
+			other += strcspn(other, " ");
+			other += *other == ' ';
+		}
+		if (!*other)
+			return false;
+		at += len;
+		at += *at == ' ';
+	}
+	return true;
+}
+
+static bool same_text(const struct ul_rows *rows, size_t offset, const char *text)
+{
+	return !strcmp(ul_rows_text(rows, offset), text ? text : "");
+}
+
+static int compare_with_lower(const struct ul_rows_judge *by, const struct ul_rows *rows, struct ul_row *row)
+{
+	struct ul_path_info info;
+	int r = ul_lower_rows_info(by->lower, ul_rows_text(rows, row->base), &info, by->err);
+
+	if (r < 0)
+		return r;
+	/* Nix copies all but the registration time, which some versions set anew. */
+	row->differs = r == 0 || row->stripped || memcmp(row->nar_hash, info.nar_hash, UL_NAR_HASH_SIZE) != 0 ||
+		       row->nar_size != info.nar_size || row->ultimate != info.ultimate ||
+		       !same_text(rows, row->deriver, info.deriver) ||
+		       !same_sigs(ul_rows_text(rows, row->sigs), info.sigs ? info.sigs : "") ||
+		       !same_text(rows, row->ca, info.ca) || !same_refs(by, rows, row, &info);
+	return 0;
+}
+
+/* ---- fates ---- */
+
+static int judge_row(const struct ul_rows_judge *by, struct ul_rows *rows, struct ul_row *row)
+{
+	const char *base = ul_rows_text(rows, row->base);
+	int r;
+
+	if (!row->named)
+		return 0;
+	r = ul_lower_rows_has(by->lower, base, by->err);
+	if (r < 0)
+		return r;
+	row->lower = r;
+	if (row->lower && row->fate != UL_FATE_KEPT) {
+		/* Whatever it says: the lower knows better. */
+		row->fate = UL_FATE_KEPT;
+		row->differs = true;
+		return 0;
+	}
+	if (row->fate != UL_FATE_KEPT)
+		return 0;
+	if (row->lower)
+		return by->prune ? 0 : compare_with_lower(by, rows, row);
+	if (!ul_upper_store_has(by->store, base)) {
+		row->fate = UL_FATE_GONE;
+		return 0;
+	}
+	/* A row of a damaged database is believed only where the files bear it out. */
+	if (!rows->damaged && row->id <= by->checked_id)
+		return 0;
+	r = ul_upper_store_check(by->store, base, row->nar_hash, row->nar_size, by->err);
+	if (r == 0)
+		row->fate = UL_FATE_BROKEN;
+	return r < 0 ? r : 0;
+}
+
+struct named {
+	const char *base;
+	struct ul_row *row;
+};
+
+static int by_base(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return strcmp(x->base, y->base);
+}
+
+/* A path given twice: the index has one of the rows, and nobody knows which. */
+static int find_doubles(const struct ul_rows_judge *by, struct ul_rows *rows)
+{
+	size_t n = rows->list.n, kept = 0;
+	ul_autofree struct named *list = malloc((n + 1) * sizeof(*list));
+
+	if (!list)
+		return nomem(by);
+	for (size_t i = 0; i < n; i++) {
+		struct ul_row *row = &rows->list.at[i];
+
+		if (row->fate == UL_FATE_KEPT)
+			list[kept++] = (struct named){ul_rows_text(rows, row->base), row};
+	}
+	qsort(list, kept, sizeof(*list), by_base);
+	for (size_t i = 1; i < kept; i++)
+		if (!strcmp(list[i - 1].base, list[i].base)) {
+			struct ul_row *row = list[i].row;
+
+			row->differs = row->lower;
+			row->fate = row->lower ? UL_FATE_KEPT : UL_FATE_MALFORMED;
+		}
+	return 0;
+}
+
+/* References the other way round: the referrers of row i are at[first[i]] .. at[first[i + 1]). */
+struct referrers {
+	size_t *first, *at;
+};
+
+/* A reference to nothing decides its row's fate here. */
+static int find_referrers(struct ul_rows *rows, struct referrers *ret)
+{
+	size_t n = rows->list.n;
+	struct ul_row *list = rows->list.at;
+
+	ret->first = calloc(n + 2, sizeof(*ret->first));
+	ret->at = malloc((rows->refs.n + 1) * sizeof(*ret->at));
+	if (!ret->first || !ret->at)
+		return -ENOMEM;
+	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < n; i++) {
+			/* A row of the lower takes the lower's references. */
+			for (uint32_t k = 0; k < list[i].n_refs && !list[i].lower; k++) {
+				const struct ul_row *to = ul_rows_find(rows, rows->refs.at[list[i].first_ref + k]);
+
+				if (!to && list[i].fate == UL_FATE_KEPT)
+					list[i].fate = UL_FATE_REFERENCE;
+				if (to && pass == 0)
+					ret->first[to - list + 2]++;
+				else if (to)
+					ret->at[ret->first[to - list + 1]++] = i;
+			}
+		}
+		for (size_t i = 2; pass == 0 && i < n + 2; i++)
+			ret->first[i] += ret->first[i - 1];
+	}
+	return 0;
+}
+
+/* A row that refers to one that goes, goes too. */
+static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
+{
+	struct referrers referrers = {NULL};
+	size_t n = rows->list.n, top = 0;
+	ul_autofree size_t *stack = malloc((n + 1) * sizeof(*stack));
+	struct ul_row *list = rows->list.at;
+	int r = stack ? find_referrers(rows, &referrers) : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (list[i].fate != UL_FATE_KEPT)
+			stack[top++] = i;
+	while (top > 0) {
+		size_t i = stack[--top];
+
+		for (size_t k = referrers.first[i]; k < referrers.first[i + 1]; k++) {
+			struct ul_row *row = &list[referrers.at[k]];
+
+			if (row->fate != UL_FATE_KEPT)
+				continue;
+			row->fate = UL_FATE_REFERENCE;
+			stack[top++] = referrers.at[k];
+		}
+	}
+	free(referrers.first);
+	free(referrers.at);
+	return r < 0 ? nomem(by) : 0;
+}
+
+int ul_rows_judge(struct ul_rows *rows, const struct ul_rows_judge *by)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rows->list.n; i++)
+		r = judge_row(by, rows, &rows->list.at[i]);
+	if (r == 0)
+		r = find_doubles(by, rows);
+	return r < 0 ? r : drop_referrers(by, rows);
+}
+
+int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rows->list.n; i++) {
+		const struct ul_row *row = &rows->list.at[i];
+		const char *base = ul_rows_text(rows, row->base);
+
+		if (row->fate != UL_FATE_KEPT)
+			r = ul_fate_report(u, base, row->fate);
+		else if (row->differs)
+			r = ul_upper_dir_report(u, UL_RECONCILE_UPDATED, base, "the lower says otherwise of it");
+	}
+	return r;
+}

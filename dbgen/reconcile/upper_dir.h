@@ -1,0 +1,38 @@
+/*
+ * The upper as a directory of hostile files: every part of reconcile works on it, and tells failures and deeds
+ * through it. Whoever has the disk can write it, so nothing is followed, and what has the wrong type is moved away
+ * (quarantine.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "dbgen/reconcile/reconcile.h"
+
+struct ul_upper_dir {
+	int fd;           /* root directory of the upper's filesystem; borrowed */
+	const char *path; /* the same as a path, which SQLite wants; borrowed */
+	bool dry_run;     /* nothing is written */
+	struct ul_reconcile_report *report;
+	struct ul_error *err;
+	struct {
+		int fd;            /* quarantine/; -1: not opened yet */
+		int run_fd;        /* the directory of this run in it; -1: nothing was moved yet */
+		char run_name[64]; /* "00000007-20260101T000000Z" */
+	} quarantine;
+};
+
+void ul_upper_dir_init(struct ul_upper_dir *u, const struct ul_reconcile_options *o, struct ul_reconcile_report *report,
+		       struct ul_error *err);
+void ul_upper_dir_close(struct ul_upper_dir *u);
+
+/* A failure of the upper: -UL_E_UPPER with errno's words, and what to do where the disk is full. */
+int ul_upper_dir_fail(struct ul_upper_dir *u, const char *object, int errnum);
+int ul_upper_dir_nomem(struct ul_upper_dir *u);
+
+/* A writer's failure of the system is one of the upper: r, or -UL_E_UPPER. */
+int ul_upper_dir_error(struct ul_upper_dir *u, int r);
+
+/* Tell the report. format is printf's. 0 or -UL_E_MEMORY. */
+int ul_upper_dir_report(struct ul_upper_dir *u, enum ul_reconcile_action action, const char *name, const char *format,
+			...) __attribute__((format(printf, 4, 5)));
