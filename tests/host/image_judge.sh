@@ -57,7 +57,8 @@ verify_says() {
 	fi
 }
 
-# same NAME WORDS POLICY-LINE...: $tmp/host/t, by both. WORDS: a pattern of what they say; "started" where they accept it.
+# same NAME WORDS POLICY-LINE...: $tmp/host/t, by both. WORDS: a pattern of what they say; "started" where they accept
+# it.
 same() {
 	local title=$1 words=$2 by_boot by_verify
 	shift 2
@@ -161,8 +162,8 @@ report $? "the other kind of partition"
 
 # ---- the content ---------------------------------------------------------------------------------
 
-# sealed TREE [MKFS [OPTION...]]: $tmp/host/t is that tree, sealed by veritysetup and signed like an image of systemd-repart: no
-# descriptor.
+# sealed TREE [MKFS [OPTION...]]: $tmp/host/t is that tree, sealed by veritysetup and signed like an image of
+# systemd-repart: no descriptor.
 sealed() {
 	local tree=$1 size hash_size root
 	case ${2:-erofs} in

@@ -53,8 +53,8 @@ void ul_image_check_result_free(struct ul_image_check_result *result);
  *   content             what ul_content_check says; -UL_E_SYSTEM without root
  *
  * Slots of other names than the one that is demanded are passed over. A superblock that differs from the descriptor, a
- * label that does not say name and version, partition UUIDs that are not those of the root hash, an image of ours without
- * its descriptor (where none is required) or without a names layer are notes.
+ * label that does not say name and version, partition UUIDs that are not those of the root hash, an image of ours
+ * without its descriptor (where none is required) or without a names layer are notes.
  */
 int ul_image_check(const char *image, const struct ul_image_check_options *options, struct ul_image_check_result *ret,
 		   struct ul_error *err);

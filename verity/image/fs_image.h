@@ -7,11 +7,12 @@
  * libraries with erofs-utils 1.5, which has one thread: 3.2 s and 501 MB; uncompressed 8.8 s and 1,108 MB).
  * lz4hc reads equally fast, makes 413 MB of it and takes 47 s: for what is shipped rather than tried.
  *
- * The filesystem's UUID is null (erofs; squashfs has no UUID). Overlayfs notes in a file that it copies up from where it
- * came: the lower's UUID and a handle of its inode. In an upper that somebody else wrote the note may name any inode of
- * the sealed store, and another file then stands for it. The order of the layers keeps sealed names out of an upper's
- * reach; this is the second line: of a lower without a UUID no handle is ever decoded (without index, metacopy,
- * redirect_dir and xino). It also cures the "Stale file handle" of files that an earlier image's lower is the origin of.
+ * The filesystem's UUID is null (erofs; squashfs has no UUID). Overlayfs notes in a file that it copies up where the
+ * file came from: the lower's UUID and a handle of its inode. In an upper that somebody else wrote the note may name
+ * any inode of the sealed store, and another file then stands for it. The order of the layers keeps sealed names out of
+ * an upper's reach; this is the second line: of a lower without a UUID no handle is ever decoded (without index,
+ * metacopy, redirect_dir and xino). It also cures the "Stale file handle" of files that an earlier image's lower is the
+ * origin of.
  *
  * ext4 is not made. mke2fs -d of e2fsprogs 1.47.0 writes what readdir and stat say: the order of names, owners, and the
  * time of last change, which nobody can set. With E2FSPROGS_FAKE_TIME, a fixed UUID and hash seed two copies of one

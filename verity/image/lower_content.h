@@ -1,6 +1,6 @@
 /*
- * What the sealed filesystem holds, checked offline: it is judged as the boot judges it (verity/lower/judge.h), then its
- * documents are compared with each other, which the boot takes the signer's word for.
+ * What the sealed filesystem holds, checked offline: it is judged as the boot judges it (verity/lower/judge.h), then
+ * its documents are compared with each other, which the boot takes the signer's word for.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ struct ul_content_result {
 };
 
 /*
- * Check the mounted lower. What the judge says; and where the image is ours -UL_E_MANIFEST (not the manifest of the signed
- * descriptor), -UL_E_IMAGE_INFO, -UL_E_NO_SYSTEM, -UL_E_DATABASE, -UL_E_CHECK (names layer, database, store).
+ * Check the mounted lower. What the judge says; and where the image is ours -UL_E_MANIFEST (not the manifest of the
+ * signed descriptor), -UL_E_IMAGE_INFO, -UL_E_NO_SYSTEM, -UL_E_DATABASE, -UL_E_CHECK (names layer, database, store).
  */
 int ul_content_check(const struct ul_content_question *question, struct ul_content_result *ret, struct ul_error *err);

@@ -1,6 +1,6 @@
 /*
- * What a mounted lower says of itself. The manifest's own hash is not computed: dm-verity vouches for its bytes already,
- * and a hash over it would cost what the lower is large.
+ * What a mounted lower says of itself. The manifest's own hash is not computed: dm-verity vouches for its bytes
+ * already, and a hash over it would cost what the lower is large.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
- * Whether an image is one that may be started: the one judge, which the boot and `underlay image verify` ask. Nothing is
- * decided a second time elsewhere, so both end in the same verdict and say the same sentence.
+ * Whether an image is one that may be started: the one judge, which the boot and `underlay image verify` ask. Nothing
+ * is decided a second time elsewhere, so both end in the same verdict and say the same sentence.
  *
  *     ul_judge_label       a slot is one that the policy wants at all           (stage find)
  *     ul_judge_seal        its root hash, parameters and name are trusted       (stage verify, before dm-verity)
@@ -107,10 +107,10 @@ int ul_judge_content(const struct ul_lower_root *root, const struct ul_demands *
 		     struct ul_error *err);
 
 /*
- * The system that is started: fills judged->system and ->remount_hook. Its links lead to /nix/store, so where the lower's
- * store lies elsewhere it is bound to PLACE/nix/store for as long as this takes, and they are followed with the directory
- * `place` as the root; else place is not looked at. -UL_E_NO_SYSTEM, -UL_E_CMDLINE (wanted_init), -UL_E_CORRUPT,
- * -UL_E_SYSTEM.
+ * The system that is started: fills judged->system and ->remount_hook. Its links lead to /nix/store, so where the
+ * lower's store lies elsewhere it is bound to PLACE/nix/store for as long as this takes, and they are followed with the
+ * directory `place` as the root; else place is not looked at. -UL_E_NO_SYSTEM, -UL_E_CMDLINE (wanted_init),
+ * -UL_E_CORRUPT, -UL_E_SYSTEM.
  */
 int ul_judge_system(const struct ul_lower_root *root, const struct ul_demands *demands, const char *place,
 		    struct ul_judged *judged, struct ul_error *err);
