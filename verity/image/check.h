@@ -2,9 +2,9 @@
  * Verifying a store image offline, all of it: what `underlay image verify` does. Two kinds of things are bad.
  *
  *   What the boot refuses. The boot's own code says so, in the same words: verity/lower/judge.h.
- *   Damage and contradictions that the boot does not look for: a copy of the partition table, every block of the data, of
- *   the hash tree and of the parity, the manifest's hash, the rows of the database, the names layer. There the boot takes
- *   the word of whoever signed, or leaves it to dm-verity to find the block once it is read.
+ *   Damage and contradictions that the boot does not look for: a copy of the partition table, every block of the data,
+ *   of the hash tree and of the parity, the manifest's hash, the rows of the database, the names layer. There the boot
+ *   takes the word of whoever signed, or leaves it to dm-verity to find the block once it is read.
  *
  * Anything else that is not as it should be is a note: the boot starts such an image, and nothing is lost.
  */

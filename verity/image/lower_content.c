@@ -19,7 +19,7 @@ static const char WHAT[] = "checking the content";
 
 /* ---- as the boot does it ---- */
 
-/* Where the store is not at nix/store: a root that has nothing but room for it, for as long as the system is looked at. */
+/* Where the store is not at nix/store: a root that has nothing but room for it, while the system is looked at. */
 static int judge_system_elsewhere(const struct ul_content_question *q, const struct ul_lower_root *root,
 				  struct ul_judged *judged, struct ul_error *err)
 {
@@ -29,7 +29,7 @@ static int judge_system_elsewhere(const struct ul_content_question *q, const str
 	char path[64];
 	int r;
 
-	/* On top of the lower, in a mount namespace that is ours: the lower itself is still reached by its descriptor. */
+	/* On top of the lower, in a mount namespace that is ours: the descriptor still leads to the lower. */
 	if (mount("place", place, "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "size=64k,mode=0755") < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, place, NULL, errno);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", root->fd);

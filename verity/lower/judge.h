@@ -47,7 +47,7 @@ struct ul_demands {
 
 /* ---- the slot ---- */
 
-/* Whether the policy wants a slot of this label at all. The label is not vouched for: it only tells which to look at. */
+/* Whether the policy wants a slot of this label at all. Nobody vouches for it: it only tells which to look at. */
 bool ul_judge_label(const struct ul_slot *slot, const char *name);
 
 /* Nothing but slots of other names: -UL_E_NO_IMAGE. where: what was looked at; other: the title of one of them. */
