@@ -102,7 +102,7 @@ $(BUILD)/underlay-start: initrd/programs/underlay-start.c initrd/layout/start.h 
 $(BUILD)/underlay-shutdown: $(BUILD)/initrd/programs/underlay-shutdown.o $(call lib,common)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(if $(filter 1,$(SANITIZE)),$(LDFLAGS),$(LDFLAGS:-pie=-static-pie)) -o $@ $^
-# Of the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's
+# From the boot's library the command takes the policy's parser, since the packer checks what it packs, and the upper's
 # lock.
 $(BUILD)/underlay: $(call obj,$(CLI_SRC)) $(call lib,pack) $(call lib,initrd) $(LIBS)
 	$(SAY) LINK $@

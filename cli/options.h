@@ -65,7 +65,7 @@ enum cli_rule_kind {
 	CLI_NEEDS,        /* the first does not go without the others */
 };
 
-/* What options have to do with each other. Of the first rule that names an option the synopsis makes a group. */
+/* What options have to do with each other. The synopsis makes a group of the first rule that names an option. */
 struct cli_rule {
 	enum cli_rule_kind kind;
 	const char

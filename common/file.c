@@ -1,6 +1,5 @@
 #include "common/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "common/dir.h"
 #include "common/leftover.h"
 
 int ul_pread_full(int fd, void *buf, size_t len, uint64_t offset)
@@ -187,22 +187,15 @@ int ul_mkdir_parents(int dirfd, const char *path, mode_t mode)
 
 static int remove_below(int fd, dev_t dev)
 {
-	DIR *dir = fdopendir(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int result = 0;
+	int result = ul_dir_of(fd, &dir);
 
-	if (!dir) {
-		int saved = errno;
-
-		close(fd);
-		return -saved;
-	}
-	while (result == 0 && (errno = 0, entry = readdir(dir))) {
+	while (result == 0 && (result = ul_dir_next(dir, &entry)) > 0) {
 		struct stat st;
 		int child;
 
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
+		result = 0;
 		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 			result = errno == ENOENT ? 0 : -errno;
 			continue;
@@ -218,9 +211,6 @@ static int remove_below(int fd, dev_t dev)
 		if (result == 0 && unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
 			result = -errno;
 	}
-	if (result == 0 && errno != 0)
-		result = -errno;
-	closedir(dir);
 	return result;
 }
 

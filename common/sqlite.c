@@ -104,7 +104,7 @@ static int longest_value(sqlite3 *db)
 	sqlite3_int64 size = 0;
 	struct stat log;
 
-	/* Of the file that is open, whatever its name leads to by now. */
+	/* This is the file that is open, whatever its name leads to by now. */
 	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || !file ||
 	    !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size < 0)
 		size = 0;
@@ -128,7 +128,7 @@ int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
 	most = (size_t)longest_value(db);
 	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)most);
-	/* The limit does not hold for the list of a value's pages, of which SQLite takes the number from the value. */
+	/* The limit does not hold for the list of a value's pages: SQLite takes their number from the value. */
 	most += OWN_MOST;
 	cap = cap == SIZE_MAX || cap < most ? most : cap;
 	capped = false;

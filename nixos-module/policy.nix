@@ -3,7 +3,7 @@
   lib,
   cfg,
   nixVersion,
-  # Of a shared directory, which names no system: the system's path, and the registration of its closure.
+  # For a shared directory, which names no system: the system's path, and the registration of its closure.
   shared ? { },
 }:
 let

@@ -9,6 +9,7 @@
 #include "common/encoding.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/manifest/name_table.h"
+#include "dbgen/store/hash_text.h"
 
 static const char what[] = "writing the export";
 
@@ -103,18 +104,18 @@ static void print_json_sigs(const struct printer *p, const struct ul_batch *b, u
 /* Members in Nix's order, which is that of their names. */
 static void print_json(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
-	char text[UL_STORE_PATH_SIZE], hash[64];
+	char text[UL_STORE_PATH_SIZE], hash[UL_HASH_TEXT_SIZE];
 
 	if (p->printed > 0)
 		fputc(',', p->out);
-	ul_base64_encode(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, hash);
+	ul_hash_sri_print(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, hash);
 	ul_name_table_path(p->names, b->first + i, text);
 	print_json_text(p->out, text, strlen(text));
 	fputs(":{\"ca\":", p->out);
 	print_json_optional(p->out, &b->ca, i);
 	fputs(",\"deriver\":", p->out);
 	print_json_deriver(p, b, i);
-	fprintf(p->out, ",\"narHash\":\"sha256-%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash, b->nar_size[i]);
+	fprintf(p->out, ",\"narHash\":\"%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash, b->nar_size[i]);
 	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
 		if (k > b->ref_off[i])
 			fputc(',', p->out);

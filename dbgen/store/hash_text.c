@@ -47,10 +47,27 @@ static int take_algorithm(const char **text, size_t *len)
 
 bool ul_hash_text_parse(const char *text, size_t len, uint8_t ret[32])
 {
-	static const char prefix[] = "sha256:";
+	const size_t skip = sizeof(UL_HASH_TEXT_PREFIX) - 1;
+
+	return text && len > skip && !memcmp(text, UL_HASH_TEXT_PREFIX, skip) &&
+	       ul_hex_decode(text + skip, len - skip, ret, 32);
+}
+
+void ul_hash_text_print(const uint8_t hash[32], char *out)
+{
+	const size_t skip = sizeof(UL_HASH_TEXT_PREFIX) - 1;
+
+	memcpy(out, UL_HASH_TEXT_PREFIX, skip);
+	ul_hex_encode(hash, 32, out + skip);
+}
+
+void ul_hash_sri_print(const uint8_t hash[32], char *out)
+{
+	static const char prefix[] = "sha256-";
 	const size_t skip = sizeof(prefix) - 1;
 
-	return text && len > skip && !memcmp(text, prefix, skip) && ul_hex_decode(text + skip, len - skip, ret, 32);
+	memcpy(out, prefix, skip);
+	ul_base64_encode(hash, 32, out + skip);
 }
 
 bool ul_sha256_parse(const char *text, size_t len, uint8_t ret[32])

@@ -126,9 +126,9 @@ static void write_record(struct ul_buffer *ret, size_t start, const struct ul_cp
 {
 	size_t name = strlen(e->path) + 1;
 
-	ret->len += (size_t)sprintf((char *)ret->data + ret->len,
-				    "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x", inode, e->mode, 0,
-				    0, S_ISDIR(e->mode) ? 2 : 1, 0, e->len, 0, 0, e->major, e->minor, name, 0);
+	ret->len += (size_t)snprintf((char *)ret->data + ret->len, ret->size - ret->len,
+				     "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x", inode, e->mode, 0,
+				     0, S_ISDIR(e->mode) ? 2 : 1, 0, e->len, 0, 0, e->major, e->minor, name, 0);
 	memcpy(ret->data + ret->len, e->path, name);
 	ret->len += name;
 	pad(ret, start, 4);

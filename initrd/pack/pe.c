@@ -64,7 +64,7 @@ static int parse_headers(struct ul_pe *pe, struct ul_error *err)
 		return malformed(pe->name, "an alignment is too large, or not a power of two", err);
 	if (ul_get_le32(p + DIRECTORIES) > 4)
 		pe->certificates_size = ul_get_le32(p + CERTIFICATES + 4);
-	/* Of a table that is not there, the offset means nothing. */
+	/* The offset of a table that is not there means nothing. */
 	if (pe->certificates_size)
 		pe->certificates = ul_get_le32(p + CERTIFICATES);
 	if (!inside(pe->len, pe->certificates, pe->certificates_size))

@@ -1,6 +1,5 @@
 #include "initrd/policy/share.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -8,8 +7,8 @@
 const struct ul_share_kind ul_share_kinds[] = {
 	{"virtiofs", {"virtiofs"}, NULL, EINVAL},
 	/*
-	 * cache=loose: what was read once stays in memory. An overlay's lower must not change under it anyway, and without
-	 * it every page of every program is asked for again.
+	 * cache=loose: what was read once stays in memory. An overlay's lower must not change under it anyway, and
+	 * without it every page of every program is asked for again.
 	 */
 	{"9p", {"9pnet_virtio", "9p"}, "trans=virtio,version=9p2000.L,cache=loose", ENOENT},
 	{.name = NULL},
@@ -32,7 +31,7 @@ const char *ul_share_parse(const char *text, struct ul_share *ret)
 	if (strlen(share.tag) > UL_SHARE_TAG_MAX)
 		return "its tag is longer than 36 bytes";
 	for (const char *p = share.tag; *p; p++)
-		if (!isgraph((unsigned char)*p))
+		if (*p <= ' ' || *p > '~')
 			return "its tag has a character that is not printable";
 	*ret = share;
 	return NULL;

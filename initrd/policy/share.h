@@ -1,8 +1,9 @@
 /*
- * A directory that the host of a virtual machine shares by virtiofs or 9p, as the lower: for development. Nothing vouches
- * for what it holds, or will hold a moment later, so only a policy that says mode = insecure may name one. How it is
- * found and mounted: find_share.h.
+ * A directory that the host of a virtual machine shares by virtiofs or 9p, as the lower: for development. Nothing
+ * vouches for what it holds, or will hold a moment later, so only a policy that says mode = insecure may name one.
+ * How it is found and mounted: find_share.h.
  */
+#pragma once
 
 #define UL_SHARE_TAG_MAX 36 /* bytes: virtiofs has no room for more */
 

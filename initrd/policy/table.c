@@ -91,7 +91,7 @@ const struct ul_config_key ul_policy_keys[] = {
 	{"image", "disks", LIST(disks), .needs = {AN_IMAGE}, .why = "disks to look at, by name or path; not set: all"},
 	{"image", "file", STRING(file), .needs = {AN_IMAGE},
 	 .why = "the image is a file: its path on the filesystem of file-device; * and ? in its name stand for "
-		"several files, of which the newest version is taken first"},
+		"several files; the newest version is tried first"},
 	{"image", "file-device", STRING(file_device), .needs = {AN_IMAGE},
 	 .why = "device whose filesystem (vfat, ext4 or ISO 9660) holds the file: PARTLABEL=, PARTUUID=, "
 		"LABEL=, UUID= or a path"},

@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "common/sqlite.h"
+#include "dbgen/store/store_path.h"
 #include "initrd/base/boot.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
@@ -91,12 +92,12 @@ static int database_has(const struct ul_boot *b, const char *path)
 
 static int check_valid(struct ul_boot *b, const char *path, struct ul_error *err)
 {
-	const char *base = path + strlen(UL_PATH_STORE "/");
+	const char *base = ul_store_base_of(UL_PATH_STORE, path);
 	struct ul_manifest *m = b->lowers[b->n_lowers - 1].manifest;
 	uint32_t number;
 	int has;
 
-	if (m && ul_manifest_find(m, base, &number, err) == 1)
+	if (m && base && ul_manifest_find(m, base, &number, err) == 1)
 		return 0;
 	has = database_has(b, path);
 	if (has == 1)

@@ -1,9 +1,9 @@
 /*
- * bench_join DIR [ROUNDS]: what joining a session of 1,000 new paths (a directory with 3 files each) into the kept layer
- * costs, with 0, 1,000 and 10,000 paths kept, beneath 10,000 sealed ones; and a boot that has nothing to join. Beside it
- * the two programs that a script would use, mv and cp -al. DIR: a filesystem that is an upper's; in memory, so that the
- * disk is not what is measured. Prints JSON: medians of milliseconds, and of the join the processor's time, which a busy
- * machine does not change.
+ * bench_join DIR [ROUNDS]: what joining a session of 1,000 new paths (a directory with 3 files each) into the kept
+ * layer costs, with 0, 1,000 and 10,000 paths kept, beneath 10,000 sealed ones; and a boot that has nothing to join.
+ * Beside it the two programs that a script would use, mv and cp -al. DIR: a filesystem that is an upper's; in memory,
+ * so that the disk is not what is measured. Prints JSON: medians of milliseconds, and of the join the processor's
+ * time, which a busy machine does not change.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -64,7 +64,7 @@ static double median(double *times, int n)
 	return times[n / 2];
 }
 
-/* Of the world that all lowers share: "s" and a number; of the upper: "u". */
+/* Paths of the world that all lowers share: "s" and a number; the upper's: "u". */
 static const char *path_of(char kind, unsigned int i)
 {
 	static char paths[4][80];

@@ -38,7 +38,7 @@ ours() { "$build/underlay" manifest check --store "$NIX_STORE_DIR" "$@" "$bench_
 reading() { find "$NIX_STORE_DIR" -type f -print0 | xargs -0 -P "$jobs" -n 100 cat; }
 # The time SHA-256 alone would take over the store's NARs; measured by turns too, for the machine's speed drifts.
 hashing() { bench_hash_times+="$(ratio "$bytes" "$(bench_sha256 65536 "$jobs" 1)") "; }
-# Of this machine's disk, not of what an image's or a virtual machine's host still holds of it.
+# Read from this machine's disk, not from what an image's or a virtual machine's host still remembers of it.
 forget() { sync && echo 3 >/proc/sys/vm/drop_caches; }
 
 bytes=$(ours --json | jq .bytes)

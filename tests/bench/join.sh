@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What joining a session of 1,000 new paths costs, with 0 to 10,000 kept ones; on ext4 in memory. Prints a table, and writes
-# build/bench-join.json. Needs root.
+# What joining a session of 1,000 new paths costs, with 0 to 10,000 kept ones; on ext4 in memory. Prints a table, and
+# writes build/bench-join.json. Needs root.
 #
 #   tests/bench/join.sh [ROUNDS]
 set -u

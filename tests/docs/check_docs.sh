@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../.." || exit 1
 check() { tap_is "$1" "$3" "$2"; } # NAME EXPECTED ACTUAL
 none() { tap_none "$1" printf %s "$2"; } # NAME ACTUAL: of what the tables below are not empty for
 
-# The commands' tables, as the command itself tells them: a line for each spelling of an option, with its argument in small
-# letters ("-o image", "--fec[=roots]", "--format erofs|squashfs"), and one for each positional argument.
+# The commands' tables, as the command itself tells them: a line for each spelling of an option, with its argument in
+# small letters ("-o image", "--fec[=roots]", "--format erofs|squashfs"), and one for each positional argument.
 tables=$("$underlay" completion json)
 commands() { jq -r '.commands[] | "\(.page) \(.group // "") \(.name)" | gsub("  "; " - ")' <<<"$tables"; }
 of_command() { # GROUP NAME FILTER

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the sanitizers' sanitizer/allocator_interface.h, which gcc does not bring. */
+/* From the sanitizers' sanitizer/allocator_interface.h, which gcc does not bring. */
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
 					      void (*on_free)(const volatile void *));
 size_t __sanitizer_get_allocated_size(const volatile void *p);

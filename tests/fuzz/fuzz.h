@@ -27,7 +27,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
 void fuzz_want(int holds, const char *condition, const char *file, int line);
 
 /*
- * Mutation alone hardly finds an input of which many parts must be right at once: begin anew with a
+ * Mutation alone hardly finds an input in which many parts must be right at once: begin anew with a
  * good one now and then, and change that. The harness's custom mutator.
  */
 size_t fuzz_mutate_good(const void *good, size_t good_size, uint8_t *data, size_t size, size_t max, unsigned int seed);

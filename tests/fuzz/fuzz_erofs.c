@@ -9,7 +9,7 @@
 #include "verity/locate/erofs_walk.h"
 #include "verity/locate/squashfs_map.h"
 
-/* Of each of 256 directories inside each other one block, of no more than there is. */
+/* One block of each of 256 directories inside each other, and no more than there is. */
 const struct fuzz_memory fuzz_memory = {.fixed = 512 << 10, .per_byte = 320};
 
 static void on_piece(void *user, const struct ul_erofs_piece *piece)

@@ -11,7 +11,7 @@
 #include "dbgen/exchange/import.h"
 #include "tests/fuzz/import_any.h"
 
-/* Of SQLite's own: a page cache of 2 MB, counted fixed. */
+/* SQLite's own memory: a page cache of 2 MB, counted fixed. */
 const struct fuzz_memory fuzz_memory = {.fixed = 8 << 20, .per_byte = 2000};
 
 /* SQLite follows links, and what a memfd's leads to is no path. */

@@ -15,7 +15,7 @@ trap cleanup EXIT
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
 
-# wrong WORDS ARGUMENT...: wrong use, in two lines at most, the first of which is the words.
+# wrong WORDS ARGUMENT...: wrong use, in two lines at most; the first one is the words.
 wrong() {
 	local words=$1 got
 	shift

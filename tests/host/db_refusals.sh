@@ -110,7 +110,7 @@ a view in a table's place	alter table ValidPaths rename to Real; create view Val
 END
 
 cp tests/fuzz/seeds/import_database/claims-gigabytes "$dir/bad"
-bad_upper "17 KB of which a value claims gigabytes"
+bad_upper "17 KB with a value that claims gigabytes"
 
 # Most bits of a database say nothing of it when they are wrong: it is refused, or what is made of it is sound.
 status=0 merged=0

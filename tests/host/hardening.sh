@@ -68,7 +68,7 @@ for program in underlay underlay-init; do
 		has_not ' (gets|strcat|sprintf|vsprintf|tmpnam|mktemp)(@|$)' "$dir/undefined"
 done
 
-# Of each object that is ours; the program's own mark needs libc's start files to have it too.
+# Each object of ours has it; the program's own mark needs libc's start files to have it too.
 case $machine in
 x86_64) mark='x86 feature: .*IBT.*SHSTK' ;;
 aarch64) mark='AArch64 feature: .*BTI.*PAC' ;;

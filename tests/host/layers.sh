@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What somebody wrote on the upper while the machine was off, under real overlays: 27 kinds of attack, each on a directory, a
-# file and a symlink of the sealed store. Each sealed path's type, bytes, owner, mode and listing against the sealed
-# filesystem itself, and no name of the attacker's inside of one.
+# What somebody wrote on the upper while the machine was off, under real overlays: 27 kinds of attack, each on a
+# directory, a file and a symlink of the sealed store. Each sealed path's type, bytes, owner, mode and listing against
+# the sealed filesystem itself, and no name of the attacker's inside of one.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

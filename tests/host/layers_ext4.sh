@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Crafted ext4 uppers: a kept directory whose index hides the name of a sealed path from readdir, and one that begins to show
-# it when the directory grows, which a join does. What is sealed stays as it is; without the names it would not.
+# Crafted ext4 uppers: a kept directory whose index hides the name of a sealed path from readdir, and one that begins
+# to show it when the directory grows, which a join does. What is sealed stays as it is; without the names it would
+# not.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

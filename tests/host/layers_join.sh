@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Joining a session into the kept layer, over real overlays: what a program saw before is what it sees after, whatever the
-# session did, and wherever the join was cut: on ext4 at each system call that changes something.
+# Joining a session into the kept layer, over real overlays: what a program saw before is what it sees after, whatever
+# the session did, and wherever the join was cut: on ext4 at each system call that changes something.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
@@ -105,7 +105,7 @@ for fs in ext4 xfs btrfs; do
 		for ((n = 1; n < 2000; n += every)); do
 			restore "upper-$fs" && cut "$call" $n || break
 			cuts=$((cuts + 1))
-			# Of every third the repetition is cut, too, somewhere.
+			# The repetition of every third is cut somewhere, too.
 			[ $((cuts % 3)) -ne 0 ] || cut renameat2 $((1 + n * 7 % 20))
 			same_view >"$tmp/log" 2>&1 || { bad+=" $call $n" && sed 's/^/# /' "$tmp/log" | head -n 20; }
 			layers_down

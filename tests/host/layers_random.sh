@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Random uppers under a real overlay: kept layers and sessions with every type of entry, overlayfs' own attributes, origins of
-# sealed files, links, names that resemble sealed ones; each booted twice, its own names changed in between. Nothing sealed
-# may look different. LAYERS_TREES: how many (`make check-layers`: thousands); LAYERS_SEED: the first.
+# Random uppers under a real overlay: kept layers and sessions with every type of entry, overlayfs' own attributes,
+# origins of sealed files, links, names that resemble sealed ones; each booted twice, its own names changed in
+# between. Nothing sealed may look different. LAYERS_TREES: how many (`make check-layers`: thousands); LAYERS_SEED:
+# the first.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

@@ -59,7 +59,7 @@ for mode in attach rebuild; do
 		boot "$two" true "[reconcile]" "vanished = refuse" >"$tmp/refused" 2>&1
 		local status=$?
 		cat "$tmp/refused"
-		[ $status = 28 ] && grep -q "reconcile: .*$own: it and 0 more paths of the upper refer to paths that this lower does not have" "$tmp/refused"
+		[ $status = 28 ] && grep -q "reconcile: .*$own: it refers to a path that this lower does not have" "$tmp/refused"
 	}
 	tap "$mode: image 2 is refused where the policy says so" refuse
 	tap "$mode: image 2: what hid the library is moved away, the path that lost its reference is not valid" boot "$two" '

@@ -76,7 +76,7 @@ report $? "but for the signature, signed and unsigned are the same bytes"
 	jq -e '.verified and .signatures[0].serial == "2D3B3E2FEF17CC294C1A102FC8521DB29FCF6205" and
 		.cmdline == "console=ttyS0 quiet" and (.sections | map(.name) | index(".linux"))' "$dir/out" >/dev/null
 report $? "inspect tells signer, command line and sections"
-# Of the keys there is one that lies there with good reason: the search finds it, and no other.
+# One private key lies there with good reason: the search finds it, and no other.
 find /tmp "$dir" -maxdepth 1 -type f -newer "$dir/passphrase" -exec grep -l "BEGIN PRIVATE KEY" {} + 2>/dev/null >"$dir/out"
 [ "$(cat "$dir/out")" = "$dir/stranger.key" ]
 report $? "no decrypted key was left behind"
@@ -87,7 +87,7 @@ refused 1 "did not sign these bytes" "inspect does not accept an unsigned UKI" \
 	"$underlay" uki inspect "$dir/a" --cert $snakeoil.pem
 cp "$dir/signed" "$dir/altered"
 printf 'x' | dd of="$dir/altered" bs=1 seek=2000000 conv=notrunc status=none
-refused 1 "did not sign these bytes" "inspect does not accept a kernel of which one byte was changed" \
+refused 1 "did not sign these bytes" "inspect does not accept a kernel with one byte changed" \
 	"$underlay" uki inspect "$dir/altered" --cert $snakeoil.pem
 refused 1 "does not belong to the certificate" "a key of another certificate is refused" \
 	"$underlay" uki sign "$dir/a" --key "$dir/stranger.key" --cert $snakeoil.pem

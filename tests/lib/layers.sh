@@ -1,12 +1,13 @@
-# Real overlays over sealed images and uppers on loop devices, in a mount namespace of the script's own. To be sourced after tap.sh.
+# Real overlays over sealed images and uppers on loop devices, in a mount namespace of the script's own. To be sourced
+# after tap.sh.
 #
-#   layers_namespace "$@"                    run the script again in a mount namespace of its own, where it is not in one
-#   layers_sealed NAME erofs|squashfs [--no-links]   an image with the store of upper_attack and its names, mounted; sets
-#                                            $sealed (its store), $names, $uuid, and $links: empty, or the layer of `.links`
-#   layers_upper NAME FS MIB [OPTION...]     a new filesystem, mounted; sets $upper and $upper_image
-#   layers_join                              what sessions left is joined, as at boot
-#   layers_boot [unguarded]                  that, a session, and the overlay over it on $view
-#   layers_down                              the overlay goes
+#   layers_namespace "$@"              run the script again in a mount namespace of its own, where it is not in one
+#   layers_sealed NAME erofs|squashfs [--no-links]  an image with the store of upper_attack and its names, mounted; sets
+#                                      $sealed (its store), $names, $uuid, and $links: empty, or the layer of `.links`
+#   layers_upper NAME FS MIB [OPTION...]  a new filesystem, mounted; sets $upper and $upper_image
+#   layers_join                        what sessions left is joined, as at boot
+#   layers_boot [unguarded]            that, a session, and the overlay over it on $view
+#   layers_down                        the overlay goes
 #
 # $tmp is the script's own directory, in memory.
 

@@ -144,7 +144,7 @@ def check(name):
     if re.search(r"tests/(host|qemu|self|docs/check_\w*|nixos)(/[^/]*)?\.sh$|tests/fuzz/replay\.sh$", name) and \
             not name.startswith("tests/nixos/standin/"):
         texts = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
-        # Of a program in Python, in a here-document, it is the last line but one.
+        # In a program in Python, in a here-document, it is the last line but one.
         number, last = texts[-2] if texts[-1][1] == "END" else texts[-1]
         if not END.match(last):
             complain(name, number, "end", last)

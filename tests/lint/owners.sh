@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds the sources against owners.txt: what has an owner is done by nobody else. owners.allowed lists what was there
-# before a row was (ROW FILE LINES): fewer are demanded as soon as there are fewer, more are refused. Prints each
+# Holds the sources against owners.txt: what has an owner is done by nobody else. owners.allowed lists what stays
+# (ROW FILE LINES REASON): fewer are demanded as soon as there are fewer, more are refused. Prints each
 # finding; exit status 1 where there is one.
 #
 #   tests/lint/owners.sh [TOP]       (the tree that is looked at: this one)
@@ -89,6 +89,12 @@ compare() {
 				split(row, column, " ")
 				order[++n] = column[1] " " column[2]
 				most[order[n]] = column[3]
+				reason[order[n]] = row
+				sub(/^[^ ]+ +[^ ]+ +[^ ]+/, "", reason[order[n]])
+				if (!shrink && reason[order[n]] !~ /[^ ]/) {
+					print "lint: " allowed ": " order[n] ": its reason is not beside it"
+					bad = 1
+				}
 			}
 		}
 		NF {
@@ -104,7 +110,7 @@ compare() {
 				printf "%s", heading >allowed
 				for (i = 1; i <= n; i++)
 					if (count[order[i]])
-						print order[i], (count[order[i]] < most[order[i]] ? count[order[i]] : most[order[i]]) >allowed
+						print order[i] " " (count[order[i]] < most[order[i]] ? count[order[i]] : most[order[i]]) reason[order[i]] >allowed
 				exit
 			}
 			for (i = 1; i <= n_keys; i++) {

@@ -100,7 +100,7 @@ fresh() {
 	mkdir -p "$small/tests/lint" "$small/common" "$small/cli"
 	printf '%s\n' 'common common :' 'cli cli : common' >"$small/layers.txt"
 	printf '%s\n' 'numbers  strtoul\(  common/config.c,cli/  ul_parse_number' >"$small/tests/lint/owners.txt"
-	printf '%s\n' '# what was here before' 'numbers common/old.c 2' >"$small/tests/lint/owners.allowed"
+	printf '%s\n' '# what was here before' 'numbers common/old.c 2  a reason' >"$small/tests/lint/owners.allowed"
 	echo 'n = strtoul(text, NULL, 10);' | tee "$small"/common/config.c "$small"/cli/x.c >"$small/common/old.c"
 	echo 'm = strtoul(text, NULL, 10);' >>"$small/common/old.c"
 }
@@ -119,8 +119,10 @@ sed -i 1d "$small/common/old.c"
 tap "owners: a list that allows more than there is" refuses "owners.allowed: numbers common/old.c 2: 1 are left" owners
 owners --shrink
 tap_is "owners: the list shrinks" "$(cat "$small/tests/lint/owners.allowed")" "# what was here before
-numbers common/old.c 1"
+numbers common/old.c 1  a reason"
 tap "owners: the list has shrunk" owners
+sed -i 's/  a reason//' "$small/tests/lint/owners.allowed"
+tap "owners: what stays has its reason" refuses "owners.allowed: numbers common/old.c: its reason is not beside it" owners
 echo 'strtoul(' >>"$small/common/x.c"
 owners --shrink
 tap "owners: the list does not grow" refuses "common/x.c: numbers (1 lines, 0 allowed)" owners

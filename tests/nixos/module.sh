@@ -164,7 +164,7 @@ for line in 'underlay uki build -o x --unsigned' 'underlay image seal --name x' 
 	report $? "refused: $line"
 done
 
-# The chapter names every option, and none that is not there.
+# The chapter names every option, and no option that does not exist.
 jq -r '.[].name' "$dir/options.json" | sort >"$dir/declared"
 grep -o '^| `boot\.underlay\.[A-Za-z.0-9]*`' nixos-module/README.md | tr -d '|` ' | sort >"$dir/told"
 diff "$dir/declared" "$dir/told" >"$dir/out" 2>&1

@@ -51,8 +51,9 @@ mount -o loop,ro "$work/data" "$work/mnt" || { echo "not ok - the filesystem is 
 (cd "$work/mnt" && find nix -type f -exec sha256sum {} + | LC_ALL=C sort) >"$work/hashes"
 umount "$work/mnt"
 wanted() { # PATH: those below it
-	grep "  $1/" "$work/hashes" >"$work/wanted.$BASHPID" || { echo "no file is below $1" && return; }
-	sha256sum <"$work/wanted.$BASHPID" | cut -d ' ' -f 1
+	local list=$work/wanted.$BASHPID # in a pipe it is another one
+	grep "  $1/" "$work/hashes" >"$list" || { echo "no file is below $1" && return; }
+	sha256sum <"$list" | cut -d ' ' -f 1
 }
 
 # The command with its libraries, as a disk.
@@ -117,7 +118,7 @@ mended() { # NAME KERNEL [PATH]: all files are read, or those below the path
 
 # ---- and what it cannot mend ----
 
-# Three blocks of the program's round, of which 2 roots mend two.
+# Three blocks of the program's round, two of which an error correction of 2 roots can mend.
 too_many=("$program" $(((program + rounds) % (rounds * 200))) $(((program + 2 * rounds) % (rounds * 200))))
 refused=$(copy_image refused) && spoil "$refused" "${too_many[@]}"
 beyond() {

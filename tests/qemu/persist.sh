@@ -58,7 +58,7 @@ moved() {
 	tap "$name: the report names what was invalidated of the upper" reported "$name" "$3"
 }
 
-# Of what is lost, what the upper built is named, and nothing else but sealed paths of the other release.
+# The report of what is lost names what the upper built, and beside it only sealed paths of the other release.
 reported() {
 	local built=$work/$1.built other=$((3 - $2))
 	sed 's|.*/||' "$work/$1.lost" | grep -xFf "$work/$1.upper" >"$built"

@@ -23,7 +23,7 @@ mapfile -t files < <(cd "$sealed" && find . -mindepth 1 -maxdepth 1 -type f -nam
 
 # ---- the attacks: each changes the upper's filesystem, mounted at $at ------------------------------
 
-# Sealed names are used up one after the other; $victims tells of which attack each is the victim.
+# Sealed names are used up one after the other; $victims tells which attack each is the victim of.
 declare -A victims
 victim=
 a_directory() {

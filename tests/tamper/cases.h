@@ -66,7 +66,7 @@ size_t tamper_change(enum tamper_region kind, uint64_t seed, uint64_t number, co
 
 /* ---- oracle.c ---- */
 
-/* Of one opened image: what its blocks were, read as dm-verity reads them. */
+/* An opened image's blocks, as dm-verity reads them. */
 struct tamper_served {
 	uint64_t good;   /* blocks that verified, with the bytes that were signed */
 	uint64_t errors; /* blocks that did not verify */

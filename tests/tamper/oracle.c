@@ -1,6 +1,6 @@
 /*
  * dm-verity's reading in user space, from its documentation (admin-guide/device-mapper/verity.rst) and not from
- * verity/format/hash_tree.c: the judge must not share the code that it judges. Hash type 1: H(salt || block).
+ * verity/image/hash_tree.c: the judge must not share the code that it judges. Hash type 1: H(salt || block).
  */
 #include <openssl/evp.h>
 #include <stdlib.h>

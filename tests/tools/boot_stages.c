@@ -1,7 +1,8 @@
 /*
  * The boot's own stages without device-mapper and without PID 1: what stages find and verify would leave is put in
- * their place (the lower is a block device that the test gives, or what stage find finds where it is "find", and what is
- * trusted of it where it is "seal"; a directory stands for one that a host shares), everything else is the code that boots.
+ * their place (the lower is a block device that the test gives, or what stage find finds where it is "find", and what
+ * is trusted of it where it is "seal"; a directory stands for one that a host shares), everything else is the code that
+ * boots.
  *
  *     boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE
  *

@@ -15,7 +15,7 @@
  *
  *   writes N flushes N cached N bytes N end cut|disconnect
  *
- * Of NBD this speaks what QEMU needs: fixed newstyle negotiation, NBD_OPT_GO, READ, WRITE, FLUSH and DISC.
+ * It speaks the part of NBD that QEMU needs: fixed newstyle negotiation, NBD_OPT_GO, READ, WRITE, FLUSH and DISC.
  * Forced unit access, trim and write-zeroes are not offered, so each is a write or a flush here. One
  * connection is served, then the program ends: 0; 3: what went wrong is on standard error.
  */

@@ -1,4 +1,7 @@
-/* The parts of upper_attack: what somebody writes on an upper while the machine is off, and whether anything sealed changed. */
+/*
+ * The parts of upper_attack: what somebody writes on an upper while the machine is off, and whether anything sealed
+ * changed.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -46,8 +49,10 @@ void attack_touch(const char *kept, const char *view);
 /* Every sealed path: listed once, its type, bytes and listing; and no name of the kept layer's inside. */
 void attack_compare(struct attack_compare *c);
 
-/* Print every path of the view, sorted, with all that a program can see of it; not those at whose top a sealed one has the
- * name. */
+/*
+ * Print every path of the view, sorted, with all that a program can see of it; not those at whose top a sealed one
+ * has the name.
+ */
 void attack_print_view(const char *view, const char *sealed);
 
 /* ---- upper_attack_random.c ---- */

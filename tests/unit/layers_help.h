@@ -17,5 +17,8 @@ int layers_dir(const char *name);
 /* The error's one printed form. */
 void layers_sentence(const struct ul_error *err, const char *wanted);
 
-/* So many directories of that name below each other, each with a file `f`, below one that is made where it is not there. */
+/*
+ * So many directories of that name below each other, each with a file `f`, below one that is made where it is not
+ * there.
+ */
 void layers_deep(const char *where, int depth, const char *name);

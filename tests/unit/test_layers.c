@@ -1,4 +1,7 @@
-/* The layers of a store: names, session, trash; on a tmpfs, as root. join: test_layers_join.c; over real overlays: tests/host. */
+/*
+ * The layers of a store: names, session, trash; on a tmpfs, as root. join: test_layers_join.c; over real overlays:
+ * tests/host.
+ */
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <setjmp.h>

@@ -75,7 +75,7 @@ static void dry_run(void **state)
 }
 
 /*
- * Rows in a circle, of which nothing can be made: the database goes, and paths of the next one are checked from id 1
+ * Rows in a circle, which no order can sort: the database goes, and paths of the next one are checked from id 1
  * on.
  */
 static void circle(void **state)

@@ -1,4 +1,4 @@
-/* What SQLite may do with a file of which nothing is believed: the longest value, the cost of a claim. */
+/* What SQLite may do with a file that nobody vouches for: the longest value, the cost of a claim. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,7 +86,7 @@ static void test_longest_value(void **state)
 	unlink(path);
 }
 
-/* A cell that claims gigabytes, of which 17 KB are there: a reason, and no memory. What comes after has its memory. */
+/* A cell that claims gigabytes where 17 KB are there: a reason, and no memory. What comes after has its memory. */
 static void test_claims(void **state)
 {
 	struct ul_builder *b = ul_builder_new("/nix/store");

@@ -22,7 +22,7 @@ struct upper_path {
 const char *upper_base(unsigned int i);
 const char *upper_full(unsigned int i);
 
-/* A manifest of those paths of which member[i] is set. Asserts. */
+/* A manifest of the paths whose member[i] is set. Asserts. */
 struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member, struct ul_buffer *bytes);
 
 /* Make the directories of an upper; what an earlier test left is removed. */
@@ -59,7 +59,7 @@ unsigned int upper_reported(const struct ul_reconcile_report *r, enum ul_reconci
 #define UPPER_NAME "upper"
 
 /*
- * The world: 0 to 9 are the lower's, of which 5 refers to 4 and 4 to 3; the other one lacks 3 to 5. 20 to 29 are
+ * The world: 0 to 9 are the lower's (5 refers to 4, and 4 to 3); the other one lacks 3 to 5. 20 to 29 are
  * the upper's: 21 refers to 20, 22 to 5, 23 to 22.
  */
 struct upper_fixture {

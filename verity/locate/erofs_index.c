@@ -132,7 +132,7 @@ static unsigned int unpack(const uint8_t *pack, unsigned int i, unsigned int wid
 	return word >> low & 3;
 }
 
-/* Packs of entries of 1 << shift bytes: n entries, the first of which is entry `first` of the file. */
+/* Packs of entries of 1 << shift bytes: n entries, beginning with entry `first` of the file. */
 static int read_packs(struct clusters *c, uint64_t at, uint64_t first, uint64_t n, unsigned int shift)
 {
 	unsigned int count = shift == 1 ? 16 : 2, bytes = count << shift;

@@ -111,7 +111,7 @@ static int take_registration(const struct ul_lower_root *root, struct ul_judged 
 static int find_registration(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *j,
 			     struct ul_error *err)
 {
-	const char *asked = demands->registration;
+	const char *asked = demands->registration, *base;
 	char in_store[PATH_MAX];
 	int r;
 
@@ -119,8 +119,9 @@ static int find_registration(const struct ul_lower_root *root, const struct ul_d
 		while (*asked == '/')
 			asked++;
 		/* What lies in a store path is there wherever the image has its store. */
-		if (!strncmp(asked, UL_LOWER_STORE "/", strlen(UL_LOWER_STORE "/"))) {
-			snprintf(in_store, sizeof(in_store), "%s%s", j->store, asked + strlen(UL_LOWER_STORE));
+		base = ul_store_base_in(UL_LOWER_STORE, asked);
+		if (base) {
+			snprintf(in_store, sizeof(in_store), "%s/%s", j->store, base);
 			asked = in_store;
 		}
 		r = take_registration(root, j, asked, err);

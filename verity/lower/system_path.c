@@ -6,19 +6,18 @@
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "dbgen/store/store_path.h"
 
 bool ul_is_store_path(const char *path)
 {
-	size_t prefix = strlen(UL_PATH_STORE "/");
+	const char *base = ul_store_base_of(UL_PATH_STORE, path);
 
-	return !strncmp(path, UL_PATH_STORE "/", prefix) && path[prefix] && path[prefix] != '.' &&
-	       !strchr(path + prefix, '/');
+	return base && *base != '.';
 }
 
 int ul_open_in_root(int root_fd, const char *path)

@@ -68,8 +68,14 @@ static int take_entry(int dirfd, const char *entry, const char *dev_dir, const s
 /* The disk's directory, to which sysfs has a symlink; NULL with errno. path: PATH_MAX bytes. */
 static DIR *open_disk(const char *sysfs, dev_t disk, char *path)
 {
+	DIR *dir = NULL;
+	int fd, r;
+
 	snprintf(path, PATH_MAX, "%s/dev/block/%u:%u", sysfs, major(disk), minor(disk));
-	return opendir(path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : ul_dir_of(fd, &dir);
+	errno = -r;
+	return dir;
 }
 
 int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, const struct ul_partition *p, char **ret,

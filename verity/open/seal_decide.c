@@ -1,5 +1,5 @@
 /*
- * The trust decision. Before: a slot, of which nothing is believed. After: dm-verity's parameters, among them a
+ * The trust decision. Before: a slot, nothing in which is believed. After: dm-verity's parameters, among them a
  * root hash that the policy vouches for; or a refusal.
  *
  *   mode     the root hash is vouched for by             the descriptor is believed when

@@ -43,7 +43,7 @@ enum role { DATA, HASH, SIG, N_ROLES };
 
 struct candidate {
 	const struct ul_partition *p;
-	/* Of a signature partition: the root hash in its JSON, in hex; "": it has none; NULL: not read yet. */
+	/* A signature partition: the root hash in its JSON, in hex; "": it has none; NULL: not read yet. */
 	char *root_hash;
 };
 

@@ -11,9 +11,10 @@
 #include "common/encoding.h"
 #include "dbgen/database/rows/added.h"
 #include "dbgen/database/pages/sqlite_file.h"
+#include "dbgen/store/hash_text.h"
 
 #define DIGITS    32 /* of a store path's hash part */
-#define HASH_TEXT 71 /* "sha256:" and 64 digits */
+#define HASH_TEXT ((uint32_t)UL_HASH_TEXT_LENGTH)
 
 /* ---- texts ---- */
 
@@ -183,7 +184,7 @@ static inline void put_payload(const struct ul_cells *c, const struct row *r, ui
 
 	at = put_bytes(at, r->header, r->header_len);
 	at = put_path(c, b, r->i, r->name_len, at);
-	at = put_bytes(at, "sha256:", 7);
+	at = put_bytes(at, UL_HASH_TEXT_PREFIX, sizeof(UL_HASH_TEXT_PREFIX) - 1);
 	put_hex16(hash, at);
 	put_hex16(hash + 16, at + 32);
 	at = ul_put_int(at + 64, b->registered[r->i], r->registered_type);

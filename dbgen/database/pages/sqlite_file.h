@@ -26,7 +26,7 @@ int ul_sqlite_take(struct ul_sqlite_file *f, uint64_t n, uint32_t *ret_first, st
 int ul_sqlite_write(const struct ul_sqlite_file *f, uint32_t index, const void *pages, uint32_t n,
 		    struct ul_error *err);
 
-/* A b-tree of which the leaves are placed, run after run. */
+/* A b-tree whose leaves are placed, run after run. */
 struct ul_sqlite_tree {
 	enum ul_sqlite_kind kind;  /* of its leaves */
 	struct ul_buffer children; /* struct ul_sqlite_child */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
 #include "dbgen/database/rows/row.h"
 
 static const char what[] = "writing Nix's database";
@@ -13,24 +12,21 @@ int ul_db_row_buffer_init(struct ul_db_row_buffer *b, const char *store_dir, str
 	size_t len = strlen(store_dir);
 
 	*b = (struct ul_db_row_buffer){.prefix = len + 1};
-	b->path = malloc(len + 1 + UL_HASH_DIGITS + 1 + UL_NAME_MAX + 1);
-	b->deriver_size = len + 1 + UL_HASH_DIGITS + 1 + UL_NAME_MAX + 1;
-	b->deriver = malloc(b->deriver_size);
-	if (!b->path || !b->deriver) {
+	b->path = malloc(len + 1 + UL_BASE_NAME_MAX + 1);
+	if (!b->path || ul_buffer_append(&b->deriver, store_dir, len) < 0 ||
+	    ul_buffer_append(&b->deriver, "/", 1) < 0) {
 		ul_db_row_buffer_free(b);
 		return ul_error_nomem(err, what);
 	}
 	memcpy(b->path, store_dir, len);
 	b->path[len] = '/';
-	memcpy(b->deriver, b->path, len + 1);
-	memcpy(b->hash, "sha256:", 7);
 	return 0;
 }
 
 void ul_db_row_buffer_free(struct ul_db_row_buffer *b)
 {
 	free(b->path);
-	free(b->deriver);
+	ul_buffer_free(&b->deriver);
 	*b = (struct ul_db_row_buffer){0};
 }
 
@@ -59,21 +55,13 @@ static const char *text_of(const struct ul_text_column *column, uint32_t i, int 
 /* Derivers of the store directory are kept as base names; others are absolute already. */
 static int set_deriver(struct ul_db_row_buffer *b, struct ul_db_row *row)
 {
-	size_t size = b->prefix + (size_t)row->deriver_len;
-
 	if (!row->deriver || row->deriver[0] == '/')
 		return 0;
-	if (size > b->deriver_size) {
-		char *grown = realloc(b->deriver, size);
-
-		if (!grown)
-			return -1;
-		b->deriver = grown;
-		b->deriver_size = size;
-	}
-	memcpy(b->deriver + b->prefix, row->deriver, (size_t)row->deriver_len);
-	row->deriver = b->deriver;
-	row->deriver_len = (int)size;
+	b->deriver.len = b->prefix;
+	if (ul_buffer_append(&b->deriver, row->deriver, (size_t)row->deriver_len) < 0)
+		return -1;
+	row->deriver = (const char *)b->deriver.data;
+	row->deriver_len = (int)b->deriver.len;
 	return 0;
 }
 
@@ -87,9 +75,9 @@ int ul_db_row(struct ul_db_row_buffer *b, const struct ul_batch *batch, uint32_t
 		return ul_error_set(err, UL_E_MANIFEST, what, "manifest", "Make the manifest again.",
 				    "path number %u has a name or size that Nix cannot hold", batch->first + i);
 	row.path = b->path;
-	ul_hex_encode(batch->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, UL_NAR_HASH_SIZE, b->hash + 7);
+	ul_hash_text_print(batch->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, b->hash);
 	row.hash = b->hash;
-	row.hash_len = 7 + 2 * UL_NAR_HASH_SIZE;
+	row.hash_len = (int)UL_HASH_TEXT_LENGTH;
 	row.registered = batch->registered[i];
 	row.nar_size = (int64_t)batch->nar_size[i];
 	row.ultimate = batch->ultimate[i] != 0;

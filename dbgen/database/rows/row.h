@@ -1,8 +1,10 @@
 /* A row of ValidPaths from a manifest's columns. */
 #pragma once
 
+#include "common/buffer.h"
 #include "common/error.h"
 #include "dbgen/manifest/manifest.h"
+#include "dbgen/store/hash_text.h"
 
 /* A row of ValidPaths as SQLite's API takes it. NULL texts are NULL in the database. */
 struct ul_db_row {
@@ -16,10 +18,9 @@ struct ul_db_row {
 
 /* Buffers that the texts of a row stand in. */
 struct ul_db_row_buffer {
-	char *path;    /* "STORE_DIR/HASH-NAME" */
-	char *deriver; /* the same of a deriver */
-	size_t deriver_size;
-	char hash[80]; /* "sha256:HEX" */
+	char *path;               /* "STORE_DIR/HASH-NAME" */
+	struct ul_buffer deriver; /* the same of a deriver */
+	char hash[UL_HASH_TEXT_SIZE];
 	size_t prefix; /* bytes of "STORE_DIR/" */
 };
 
