@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/image_demands.h"
+#include "cli/image_requirements.h"
 #include "common/json.h"
 #include "common/paths.h"
 #include "verity/image/check.h"

@@ -16,10 +16,10 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/base/modules.h"
-#include "initrd/policy/demands.h"
+#include "initrd/policy/requirements.h"
 #include "initrd/stages/stages.h"
 
-static int detect(const struct ul_lower *lower, const struct ul_demands *demands,
+static int detect(const struct ul_lower *lower, const struct ul_requirements *demands,
 		  const struct ul_judged_filesystem **ret, struct ul_error *err)
 {
 	ul_autoclose int fd = open(lower->device, O_RDONLY | O_CLOEXEC);
@@ -30,7 +30,7 @@ static int detect(const struct ul_lower *lower, const struct ul_demands *demands
 	return ul_judge_filesystem(fd, 0, lower->device, demands->filesystems, ret, err);
 }
 
-static int mount_lower(struct ul_boot *b, struct ul_lower *lower, const struct ul_demands *demands,
+static int mount_lower(struct ul_boot *b, struct ul_lower *lower, const struct ul_requirements *demands,
 		       struct ul_error *err)
 {
 	const struct ul_judged_filesystem *fs = NULL;
@@ -81,7 +81,7 @@ static void tell(const struct ul_lower *lower)
 int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
-	struct ul_demands demands = ul_policy_demands(&b->policy, b->trust);
+	struct ul_requirements demands = ul_policy_requirements(&b->policy, b->trust);
 	struct ul_lower_root root = {
 		.device = lower->device,
 		.slot = &lower->slot,

@@ -13,7 +13,7 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
 #include "initrd/base/titles.h"
-#include "initrd/policy/demands.h"
+#include "initrd/policy/requirements.h"
 #include "initrd/stages/stages.h"
 #include "initrd/stages/verify_seal.h"
 #include "verity/open/read_error.h"
@@ -59,7 +59,7 @@ static void warn_insecure(const struct ul_lower *lower)
 
 int ul_verify_seal(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
 {
-	struct ul_demands demands = ul_policy_demands(&b->policy, b->trust);
+	struct ul_requirements demands = ul_policy_requirements(&b->policy, b->trust);
 	const struct ul_descriptor *d = &lower->seal.d;
 	int r = ul_judge_seal(&lower->slot, &demands, &lower->seal, err);
 

@@ -31,7 +31,7 @@
 static struct ul_lower_view lower;
 static struct ul_seal seal;
 static struct ul_slot slot;
-static struct ul_demands demands;
+static struct ul_requirements demands;
 static bool system_may_be_elsewhere;
 static struct ul_image_info info;
 
@@ -107,7 +107,7 @@ static int make_lower(void **state)
 	build_database(&bytes);
 	assert_int_equal(ul_manifest_open_memory(bytes.data, bytes.len, &m, NULL), 0);
 	slot = (struct ul_slot){.data.device = (char *)"image"};
-	demands = (struct ul_demands){.manifest_required = true};
+	demands = (struct ul_requirements){.manifest_required = true};
 	system_may_be_elsewhere = false;
 	seal = (struct ul_seal){.d = {.name = "demo", .version = "1.2", .has_manifest = 1}, .from_descriptor = true};
 	ul_manifest_hash(m, seal.d.manifest_hash);

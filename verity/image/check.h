@@ -22,7 +22,7 @@ enum ul_image_finding {
 };
 
 struct ul_image_check_options {
-	struct ul_demands demands;
+	struct ul_requirements demands;
 	const char *designator;       /* of the partition types that count; NULL: any */
 	bool system_may_be_elsewhere; /* see lower_content.h */
 	unsigned int threads;         /* 0: as many as there are processors */

@@ -14,7 +14,7 @@ struct ul_content_question {
 	const struct ul_lower_view *lower;
 	const struct ul_slot *slot;
 	const struct ul_seal *seal;
-	const struct ul_demands *demands;
+	const struct ul_requirements *demands;
 	/*
 	 * Where neither the image nor demands names a system: pass over it, since the policy that is not known here may
 	 * name one. Else that is -UL_E_NO_SYSTEM, as at boot.

@@ -81,7 +81,7 @@ static int find_hook(int root_fd, struct ul_judged *j)
 	return 0;
 }
 
-static int check_system(const struct ul_lower_root *root, const struct ul_demands *demands, int root_fd,
+static int check_system(const struct ul_lower_root *root, const struct ul_requirements *demands, int root_fd,
 			struct ul_judged *j, struct ul_error *err)
 {
 	const char *system = demands->system ? demands->system : j->info.system;
@@ -107,7 +107,7 @@ static int check_system(const struct ul_lower_root *root, const struct ul_demand
 	return 0;
 }
 
-int ul_judge_system(const struct ul_lower_root *root, const struct ul_demands *demands, const char *place,
+int ul_judge_system(const struct ul_lower_root *root, const struct ul_requirements *demands, const char *place,
 		    struct ul_judged *judged, struct ul_error *err)
 {
 	ul_autoclose int place_fd = -1;
@@ -129,7 +129,7 @@ int ul_judge_system(const struct ul_lower_root *root, const struct ul_demands *d
 
 /* ---- the whole ---- */
 
-int ul_judge_content(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *ret,
+int ul_judge_content(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *ret,
 		     struct ul_error *err)
 {
 	struct ul_judged j = {.store = UL_LOWER_STORE, .foreign = ul_lower_is_foreign(root)};

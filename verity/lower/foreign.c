@@ -108,7 +108,7 @@ static int take_registration(const struct ul_lower_root *root, struct ul_judged 
 	return 1;
 }
 
-static int find_registration(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *j,
+static int find_registration(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *j,
 			     struct ul_error *err)
 {
 	const char *asked = demands->registration, *base;
@@ -145,7 +145,7 @@ static int find_registration(const struct ul_lower_root *root, const struct ul_d
 
 /* ---- the whole ---- */
 
-static int set_info(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *j,
+static int set_info(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *j,
 		    struct ul_error *err)
 {
 	struct ul_image_info *info = &j->info;
@@ -165,7 +165,7 @@ static int set_info(const struct ul_lower_root *root, const struct ul_demands *d
 	return 0;
 }
 
-int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *judged,
+int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *judged,
 			  struct ul_error *err)
 {
 	int r = find_store(root, judged, err);

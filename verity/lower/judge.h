@@ -25,10 +25,10 @@
 #include "verity/open/open.h"
 
 /*
- * What is demanded of an image. Made of a policy (initrd/policy/demands.h), or of options. Texts are the caller's; NULL
+ * What is demanded of an image. Made of a policy (initrd/policy/requirements.h), or of options. Texts are the caller's; NULL
  * is not set, and an empty text does not occur.
  */
-struct ul_demands {
+struct ul_requirements {
 	struct ul_seal_policy seal; /* descriptor_required does not count where mode is pinned */
 	const char *name;           /* of the image; NULL: any */
 	/*
@@ -54,7 +54,7 @@ bool ul_judge_label(const struct ul_slot *slot, const char *name);
 int ul_judge_no_label(const char *where, const char *other, struct ul_error *err);
 
 /* ul_seal_decide, and the signed name. Its errors; -UL_E_NO_IMAGE: another name. ret: ul_seal_free. */
-int ul_judge_seal(const struct ul_slot *slot, const struct ul_demands *demands, struct ul_seal *ret,
+int ul_judge_seal(const struct ul_slot *slot, const struct ul_requirements *demands, struct ul_seal *ret,
 		  struct ul_error *err);
 
 /* ---- the filesystem ---- */
@@ -103,7 +103,7 @@ struct ul_judged {
  * -UL_E_NO_IMAGE: it is not the image that is wanted, or nothing sealed tells which it is; -UL_E_MANIFEST;
  * -UL_E_VERSION; -UL_E_CORRUPT.
  */
-int ul_judge_content(const struct ul_lower_root *root, const struct ul_demands *demands, struct ul_judged *ret,
+int ul_judge_content(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *ret,
 		     struct ul_error *err);
 
 /*
@@ -112,7 +112,7 @@ int ul_judge_content(const struct ul_lower_root *root, const struct ul_demands *
  * directory `place` as the root; else place is not looked at. -UL_E_NO_SYSTEM, -UL_E_CMDLINE (wanted_init),
  * -UL_E_CORRUPT, -UL_E_SYSTEM.
  */
-int ul_judge_system(const struct ul_lower_root *root, const struct ul_demands *demands, const char *place,
+int ul_judge_system(const struct ul_lower_root *root, const struct ul_requirements *demands, const char *place,
 		    struct ul_judged *judged, struct ul_error *err);
 
 /* Nix opens a database read-only only if it is complete. root_path: of the lower. -UL_E_DATABASE. */

@@ -25,7 +25,7 @@ static int check_name(const struct ul_slot *slot, const char *name, const struct
 			    "its label says %s, but the signed name is %s", name, d->name);
 }
 
-int ul_judge_seal(const struct ul_slot *slot, const struct ul_demands *demands, struct ul_seal *ret,
+int ul_judge_seal(const struct ul_slot *slot, const struct ul_requirements *demands, struct ul_seal *ret,
 		  struct ul_error *err)
 {
 	struct ul_seal_policy policy = demands->seal;

@@ -9,4 +9,4 @@
  * The policy must be through ul_policy_finish, and its mode verify (not insecure: then only what is demanded of the
  * content counts). The policy and trust must outlive what is returned.
  */
-struct ul_demands ul_policy_demands(const struct ul_policy *p, const struct ul_trust *trust);
+struct ul_requirements ul_policy_requirements(const struct ul_policy *p, const struct ul_trust *trust);

@@ -1,4 +1,4 @@
-#include "cli/image_demands.h"
+#include "cli/image_requirements.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/paths.h"
-#include "initrd/policy/demands.h"
+#include "initrd/policy/requirements.h"
 
 const char *cli_check_root_hash(const char *text)
 {
@@ -44,7 +44,7 @@ static int from_policy(const struct cli_demand_options *o, struct cli_demands *d
 		r = ul_policy_finish(&d->policy, d->trust ? ul_trust_count(d->trust) : 0, err);
 	if (r < 0)
 		return r;
-	d->demands = ul_policy_demands(&d->policy, d->trust);
+	d->demands = ul_policy_requirements(&d->policy, d->trust);
 	/* The keyrings that will be asked are another kernel's: the certificate that stands for them is asked here. */
 	if (d->policy.verify_mode != UL_POLICY_PINNED)
 		d->demands.seal.mode = UL_VERIFY_USER;
@@ -57,7 +57,7 @@ static int from_options(const struct cli_demand_options *o, struct cli_demands *
 {
 	int r = 0;
 
-	d->demands = (struct ul_demands){
+	d->demands = (struct ul_requirements){
 		.seal = {.mode = UL_VERIFY_USER,
 			 .descriptor_required = !o->descriptor || strcmp(o->descriptor, "optional") != 0,
 			 .rollback_min = o->rollback_min},

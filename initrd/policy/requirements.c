@@ -1,10 +1,10 @@
-#include "initrd/policy/demands.h"
+#include "initrd/policy/requirements.h"
 
-struct ul_demands ul_policy_demands(const struct ul_policy *p, const struct ul_trust *trust)
+struct ul_requirements ul_policy_requirements(const struct ul_policy *p, const struct ul_trust *trust)
 {
 	static char *const nothing[] = {NULL};
 
-	return (struct ul_demands){
+	return (struct ul_requirements){
 		/* The modes have the same numbers: initrd/policy/choices.h. */
 		.seal = {.mode = (enum ul_verify_mode)p->verify_mode,
 			 .trust = trust,

@@ -14,7 +14,7 @@ struct cli_demand_options {
 
 /* Owns what the demands point to. Free with cli_demands_free. */
 struct cli_demands {
-	struct ul_demands demands;
+	struct ul_requirements demands;
 	const char *designator; /* the policy's; NULL: any */
 	struct ul_policy policy;
 	struct ul_trust *trust;

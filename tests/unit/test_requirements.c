@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "initrd/policy/demands.h"
+#include "initrd/policy/requirements.h"
 
 #define HASH "0000000000000000000000000000000000000000000000000000000000000001"
 
@@ -30,11 +30,11 @@ static void read_policy(const char *text, const char *cmdline)
 
 static void defaults(void **state)
 {
-	struct ul_demands d;
+	struct ul_requirements d;
 
 	(void)state;
 	read_policy("", "");
-	d = ul_policy_demands(&policy, NULL);
+	d = ul_policy_requirements(&policy, NULL);
 	assert_int_equal(d.seal.mode, UL_VERIFY_USER);
 	assert_true(d.seal.descriptor_required);
 	assert_true(d.manifest_required);
@@ -59,19 +59,19 @@ static void modes(void **state)
 /* A root hash of the command line is one more demand; it does not stand for the name that the policy demands. */
 static void pins(void **state)
 {
-	struct ul_demands d;
+	struct ul_requirements d;
 
 	(void)state;
 	read_policy("[image]\nname = demo\n", "usrhash=" HASH);
-	d = ul_policy_demands(&policy, NULL);
+	d = ul_policy_requirements(&policy, NULL);
 	assert_int_equal(d.seal.pinned_root_hash_len, 32);
 	assert_false(d.pin_names_image);
 	ul_policy_free(&policy);
 	read_policy("[image]\nname = demo\n[cmdline]\nallow = usrhash\n", "usrhash=" HASH);
-	assert_true(ul_policy_demands(&policy, NULL).pin_names_image);
+	assert_true(ul_policy_requirements(&policy, NULL).pin_names_image);
 	ul_policy_free(&policy);
 	read_policy("[image]\nname = demo\n[verify]\nroot-hash = " HASH "\n", "");
-	assert_true(ul_policy_demands(&policy, NULL).pin_names_image);
+	assert_true(ul_policy_requirements(&policy, NULL).pin_names_image);
 	ul_policy_free(&policy);
 }
 
@@ -105,14 +105,14 @@ static void filesystems(void **state)
 
 			snprintf(text, sizeof(text), "[lower]\nfilesystems = %s\n", all[k]);
 			read_policy(text, "");
-			r = ul_judge_filesystem(fd, 4096, "x", ul_policy_demands(&policy, NULL).filesystems, &fs, NULL);
+			r = ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems, &fs, NULL);
 			assert_int_equal(r, i == k ? 0 : -UL_E_FILESYSTEM);
 			ul_policy_free(&policy);
 		}
 		assert_string_equal(fs->name, all[i]);
 		/* Neither the policy's default nor the judge's own takes ext4. */
 		read_policy("", "");
-		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", ul_policy_demands(&policy, NULL).filesystems, &fs,
+		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems, &fs,
 						     NULL),
 				 i == UL_LOWER_EXT4 ? -UL_E_FILESYSTEM : 0);
 		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", NULL, &fs, NULL),
