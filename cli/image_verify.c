@@ -1,42 +1,36 @@
 /* `underlay image verify`: the whole check of an image, step by step; the first bad thing is the last line. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/commands.h"
-#include "common/encoding.h"
+#include "cli/image_requirements.h"
 #include "common/json.h"
 #include "common/paths.h"
 #include "verity/image/check.h"
 
 struct arguments {
-	const char *image, *cert, *certs, *root_hash_text;
-	uint8_t root_hash[UL_ROOT_HASH_MAX];
+	const char *image;
+	struct cli_demand_options demands;
 	struct ul_image_check_options options;
 	bool json;
 };
 
 #define AT(member) offsetof(struct arguments, member)
 
-static const char *check_root_hash(const char *text)
-{
-	size_t digits = strlen(text);
-
-	if ((digits == 64 || digits == 128) && strspn(text, "0123456789abcdefABCDEF") == digits)
-		return NULL;
-	return "a root hash, 64 or 128 digits of hex";
-}
-
 static const struct cli_option options[] = {
 	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "the image"},
-	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0, .help = "trust this certificate (PEM)"},
-	{"certs", 0, "DIR", CLI_DIRECTORY, AT(certs), 0,
+	{"cert", 0, "FILE", CLI_FILE, AT(demands.cert), 0, .help = "trust this certificate (PEM)"},
+	{"certs", 0, "DIR", CLI_DIRECTORY, AT(demands.certs), 0,
 	 .help = "trust every *.crt of a directory; " UL_PATH_CERTS " where nothing is given to trust"},
-	{"root-hash", 0, "HEX", CLI_TEXT, AT(root_hash_text), 0, .check = check_root_hash,
+	{"policy", 0, "FILE", CLI_FILE, AT(demands.policy), 0,
+	 .help = "judge as a machine with this policy would; see underlay.conf(5)"},
+	{"root-hash", 0, "HEX", CLI_TEXT, AT(demands.root_hash), 0, .check = cli_check_root_hash,
 	 .help = "the root hash that the image must have; alone it is trust enough"},
-	{"rollback-min", 0, "N", CLI_NUMBER, AT(options.policy.rollback_min), 0, .max = INT64_MAX,
+	{"rollback-min", 0, "N", CLI_NUMBER, AT(demands.rollback_min), 0, .max = INT64_MAX,
 	 .help = "refuse a rollback index below N, and an image without a descriptor"},
+	{"name", 0, "NAME", CLI_TEXT, AT(demands.name), 0, .help = "the name that the image must have"},
+	{"descriptor", 0, "required|optional", CLI_WORD, AT(demands.descriptor), 0, .def = "required",
+	 .help = "optional: accept images without a signed descriptor, as other makers write them"},
 	{"seal-only", 0, NULL, CLI_FLAG, AT(options.seal_only), 0,
 	 .help = "leave the content out, for which the image is mounted, by root"},
 	{"contents", 0, NULL, CLI_FLAG, AT(options.contents), 0,
@@ -46,9 +40,15 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
+#define POLICY_SAYS_IT "the policy says it"
+
 static const struct cli_rule rules[] = {
 	{CLI_AT_MOST_ONE, "--cert --certs", NULL},
 	{CLI_AT_MOST_ONE, "--seal-only --contents", NULL},
+	{CLI_AT_MOST_ONE, "--policy --root-hash", POLICY_SAYS_IT},
+	{CLI_AT_MOST_ONE, "--policy --rollback-min", POLICY_SAYS_IT},
+	{CLI_AT_MOST_ONE, "--policy --name", POLICY_SAYS_IT},
+	{CLI_AT_MOST_ONE, "--policy --descriptor", POLICY_SAYS_IT},
 	{.members = NULL},
 };
 
@@ -68,32 +68,6 @@ static void keep_step(void *user, enum ul_image_finding kind, const char *step, 
 		  ul_json_add_string(row, "text", text);
 
 	(void)ul_json_append(user, ul_json_if(ok, row));
-}
-
-/* A root hash alone is trust enough; else certificates, by default those of the machine. */
-static int load_trust(struct arguments *a, struct ul_trust **ret, struct ul_error *err)
-{
-	struct ul_seal_policy *policy = &a->options.policy;
-	int r;
-
-	if (a->root_hash_text) {
-		size_t len = strlen(a->root_hash_text) / 2;
-
-		(void)ul_hex_decode(a->root_hash_text, 2 * len, a->root_hash, len);
-		policy->pinned_root_hash = a->root_hash;
-		policy->pinned_root_hash_len = len;
-	}
-	policy->mode = UL_VERIFY_PINNED;
-	if (policy->pinned_root_hash && !a->cert && !a->certs)
-		return 0;
-	policy->mode = UL_VERIFY_USER;
-	if (a->cert)
-		r = ul_trust_load_file(a->cert, ret, err);
-	else
-		r = ul_trust_load_dir(AT_FDCWD, a->certs ? a->certs : UL_PATH_CERTS, ret, err);
-	if (r == 0)
-		policy->trust = *ret;
-	return r;
 }
 
 static int check_text(struct arguments *a, struct ul_image_check_result *result)
@@ -136,15 +110,20 @@ static int run(void *arguments)
 {
 	struct arguments *a = arguments;
 	struct ul_image_check_result result = {0};
-	struct ul_trust *trust = NULL;
+	struct cli_demands demands;
 	struct ul_error err;
 	int status;
 
-	if (load_trust(a, &trust, &err) < 0)
+	if (cli_demands_load(&a->demands, &demands, &err) < 0) {
+		cli_demands_free(&demands);
 		return cli_fail(&err);
+	}
+	a->options.demands = demands.demands;
+	a->options.designator = demands.designator;
+	a->options.system_may_be_elsewhere = !a->demands.policy;
 	status = a->json ? check_json(a, &result) : check_text(a, &result);
-	ul_seal_free(&result.seal);
-	ul_trust_free(trust);
+	ul_image_check_result_free(&result);
+	cli_demands_free(&demands);
 	return status;
 }
 

@@ -64,12 +64,14 @@ static bool is_manifest(const char *path)
 /* All of it is verified, as the boot's dm-verity would do block by block; then it is mounted for this process alone. */
 static int open_image(const struct arguments *a, struct lower *l, struct ul_error *err)
 {
-	struct ul_image_check_options check = {.policy = {.mode = UL_VERIFY_USER}, .progress = cli_progress()};
+	struct ul_image_check_options check = {.demands = {.seal = {.mode = UL_VERIFY_USER}},
+					       .system_may_be_elsewhere = true,
+					       .progress = cli_progress()};
 	const struct ul_descriptor *d = &l->checked.seal.d;
 	int r = a->cert ? ul_trust_load_file(a->cert, &l->trust, err)
 			: ul_trust_load_dir(AT_FDCWD, UL_PATH_CERTS, &l->trust, err);
 
-	check.policy.trust = l->trust;
+	check.demands.seal.trust = l->trust;
 	if (r == 0)
 		r = ul_image_slots(a->lower, &l->slots, err);
 	if (r == 0 && l->slots.n != 1)
@@ -111,7 +113,7 @@ static void close_lower(struct lower *l)
 	ul_manifest_close(l->manifest);
 	if (l->mounted)
 		ul_lower_unmount(&l->view);
-	ul_seal_free(&l->checked.seal);
+	ul_image_check_result_free(&l->checked);
 	ul_slots_free(&l->slots);
 	ul_trust_free(l->trust);
 }

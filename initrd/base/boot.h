@@ -33,7 +33,6 @@
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
 #define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
-#define UL_TITLE_SIZE    160 /* bytes of a slot's or lower's title (titles.h), with the NUL */
 
 /* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
 struct ul_lower {
@@ -47,7 +46,7 @@ struct ul_lower {
 	const char *filesystem; /* "erofs"; NULL: not mounted */
 	const char *mount;      /* in the new root: "/nix/.ro" */
 	const char *store;      /* from the lower's root: "nix/store"; ".": all of it */
-	bool foreign;           /* not an image of ours: lower_foreign.h tells what then holds */
+	bool foreign;           /* not an image of ours: verity/lower/foreign.h tells what then holds */
 	struct ul_image_info info;
 	struct ul_manifest *manifest; /* NULL: foreign, and it does not register its paths */
 	struct ul_buffer made;        /* the manifest's bytes, where it was made at boot */

@@ -1,16 +1,13 @@
 #include "initrd/stages/database_mode.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/config.h"
 #include "common/paths.h"
 #include "common/version_number.h"
 #include "initrd/base/boot_paths.h"
+#include "verity/lower/judge.h"
 
 /* The local-overlay store came with Nix 2.22. */
 static bool nix_can_attach(const char *version)
@@ -47,28 +44,11 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 	snprintf(b->database_why, sizeof(b->database_why), "%s", why);
 }
 
-/* Nix opens a database read-only only if it is complete; to say so now is better than at the first nix-build. */
-static int check_attached(const struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
-{
-	static const char *const files[] = {UL_LOWER_DB "/db.sqlite", UL_LOWER_DB "/schema"};
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
-		ul_autoclose int fd = open(ul_lower_path(b, lower, files[i], path), O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			return ul_error_errno(err, UL_E_DATABASE, "attaching the image's database", path,
-					      "Build the image with a database, or set [database] "
-					      "mode = rebuild.",
-					      errno);
-	}
-	return 0;
-}
-
 int ul_database_decide(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
+	char path[PATH_MAX];
 
 	decide(b, lower);
-	return b->database == UL_DATABASE_ATTACH ? check_attached(b, lower, err) : 0;
+	return b->database == UL_DATABASE_ATTACH ? ul_judge_attached(ul_boot_path(b, lower->mount, path), err) : 0;
 }

@@ -22,6 +22,7 @@
 #include "initrd/stages/find_share.h"
 #include "initrd/stages/stages.h"
 #include "verity/format/partition_types.h"
+#include "verity/lower/judge.h"
 
 /* What the search has met: for the sentence when it ends without a slot. */
 struct search {
@@ -41,7 +42,7 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 	for (size_t i = first; i < all->n;) {
 		const struct ul_slot *slot = &all->at[i];
 
-		if (!name || !strcmp(name, slot->name)) {
+		if (ul_judge_label(slot, name)) {
 			i++;
 			continue;
 		}
@@ -165,8 +166,7 @@ static int explain(struct ul_boot *b, const struct search *s, struct ul_error *e
 				    "Check the disk, and that the initramfs has its driver.",
 				    "no disk appeared in %g s", seconds);
 	if (s->n_other > 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Install the image, or correct [image] name.",
-				    "there is only %s", s->other);
+		return ul_judge_no_label(wanted, s->other, err);
 	return ul_error_set(err, UL_E_NO_IMAGE, what, wanted, "Write the image to a disk of this machine.",
 			    b->files_found ? "none of the files (%zu) holds a signed image for this machine after %g s"
 					   : "none of the disks (%zu) has such a partition after %g s",

@@ -1,7 +1,7 @@
 /*
  * The stages of a boot, each in a file of its own that begins with its contract: what it finds, what it leaves. What
  * they leave for each other stands in struct ul_boot. A part that has a file of its own has its stage's name
- * in front, as database_mode.c has; system_path.h is for several of them.
+ * in front, as database_mode.c has. Whether an image may be started they ask verity/lower/judge.h, as others do.
  *
  * Each returns 0, -UL_E_..., or, where its file says so, UL_STAGE_BACK.
  */

@@ -22,7 +22,7 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/stages/stages.h"
-#include "initrd/stages/system_path.h"
+#include "verity/lower/system_path.h"
 
 #define PROFILES  UL_PATH_VAR "/nix/profiles"
 #define HOPS_MAX  4        /* links of the profile */

@@ -13,27 +13,10 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
 #include "initrd/base/titles.h"
+#include "initrd/policy/requirements.h"
 #include "initrd/stages/stages.h"
 #include "initrd/stages/verify.h"
 #include "verity/open/read_error.h"
-
-/* A label can be rewritten by whoever has the disk; the name in the descriptor is signed. */
-static int check_name(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
-{
-	const char *name = b->policy.name;
-	const struct ul_descriptor *d = &lower->seal.d;
-
-	/* No name where nobody vouches for one: the pinned root hash, or the kernel's check, says more. */
-	if (!d->name[0])
-		return 0;
-	if (name && strcmp(name, d->name) != 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->slot.data.device,
-				    "Install the image that this machine is meant to start.",
-				    "its label says %s, but the signed name is %s", name, d->name);
-	memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
-	memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
-	return 0;
-}
 
 static void tell(const struct ul_boot *b, const struct ul_lower *lower)
 {
@@ -76,14 +59,22 @@ static void warn_insecure(const struct ul_lower *lower)
 
 int ul_verify_decide(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
 {
-	struct ul_seal_policy policy = ul_policy_seal(&b->policy, b->trust);
-	int r = ul_seal_decide(&lower->slot, &policy, &lower->seal, err);
+	struct ul_requirements wanted = ul_policy_requirements(&b->policy, b->trust);
+	const struct ul_descriptor *d = &lower->seal.d;
+	int r = ul_judge_seal(&lower->slot, &wanted, &lower->seal, err);
 
 	if (r < 0)
 		return r;
 	lower->sealed = true;
 	r = ul_demands_meets_seal(b->policy.demands, &lower->slot, &lower->seal, err);
-	return r < 0 ? r : check_name(b, lower, err);
+	if (r < 0)
+		return r;
+	/* From here on it is called by its signed name, where it has one. */
+	if (d->name[0]) {
+		memcpy(lower->slot.name, d->name, sizeof(lower->slot.name));
+		memcpy(lower->slot.version, d->version, sizeof(lower->slot.version));
+	}
+	return 0;
 }
 
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)

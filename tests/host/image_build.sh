@@ -218,6 +218,17 @@ skeleton_there() {
 	done
 	[ -d "$tmp/mnt/nix/store/.links" ]
 }
+# The names layer: an empty file for each directory of the store, `.links` among them, and for nothing else.
+names_right() {
+	diff <(cd "$tmp/mnt/nix/store" && find . -mindepth 1 -maxdepth 1 -type d | sort) \
+		<(cd "$tmp/mnt/nix/.underlay/names" && find . -mindepth 1 -type f -size 0 | sort) &&
+		[ "$(ls -A "$tmp/mnt/nix/.underlay/names" | wc -l)" -eq 3 ] &&
+		[ "$(stat -c '%u %g %a %Y' "$tmp/mnt/nix/.underlay/names/.links")" = "0 0 444 1" ]
+}
+# What an upper might note of a sealed file's origin never leads anywhere; see verity/image/fs_image.h.
+no_uuid() {
+	! blkid -p -o value -s UUID "$data" | grep . && blkid -p -o value -s TYPE "$data" | grep .
+}
 look_inside() {
 	tap "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"
 	tap "$1: every path has Nix's hash, no other is there" contents_right
@@ -229,6 +240,8 @@ look_inside() {
 	tap "$1: image.json names the system" jq -e ".system == \"/nix/store/$system\" and
 		.paths == 4 and .database" "$tmp/mnt/nix/.underlay/image.json"
 	tap "$1: the manifest is in it" test -s "$tmp/mnt/nix/.underlay/manifest"
+	tap "$1: the names layer has the store's directories" names_right
+	tap "$1: the filesystem has no UUID" no_uuid
 	umount "$tmp/mnt"
 }
 look_inside erofs

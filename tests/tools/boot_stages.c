@@ -1,7 +1,8 @@
 /*
  * The boot's own stages without device-mapper and without PID 1: what stages find and verify would leave is put in
- * their place (the lower is a block device that the test gives, or what stage find finds where it is "find"; a
- * directory stands for one that a host shares), everything else is the code that boots.
+ * their place (the lower is a block device that the test gives, or what stage find finds where it is "find", and what
+ * is trusted of it where it is "seal"; a directory stands for one that a host shares), everything else is the code that
+ * boots.
  *
  *     boot_stages DEVICE ROOT RUN_DIR CONF_DIR CMDLINE
  *
@@ -23,6 +24,7 @@
 #include "initrd/boot/run.h"
 #include "initrd/report/state.h"
 #include "initrd/stages/stages.h"
+#include "initrd/stages/verify.h"
 
 static const char *device;
 
@@ -51,12 +53,16 @@ static int open_device(struct ul_boot *b, struct ul_error *err)
 	if (stat(device, &st) == 0 && S_ISDIR(st.st_mode))
 		return open_share(b, err);
 
-	if (strcmp(device, "find") == 0) {
+	if (strcmp(device, "find") == 0 || strcmp(device, "seal") == 0) {
 		int r = ul_stage_find(b, err);
 
 		if (r < 0)
 			return r;
 		lower = &b->lowers[b->n_lowers - 1];
+		if (strcmp(device, "seal") == 0)
+			r = ul_verify_decide(b, lower, err);
+		if (r < 0)
+			return r;
 		snprintf(lower->device, sizeof(lower->device), "%s", lower->slot.data.device);
 		return 0;
 	}

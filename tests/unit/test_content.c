@@ -10,13 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/database/db.h"
+#include "dbgen/layers/names.h"
 #include "dbgen/manifest/manifest.h"
 #include "dbgen/store/nar.h"
 #include "verity/format/image_info.h"
@@ -26,7 +29,10 @@
 #define DATA   "/nix/store/zyxwvsrqpnmlkjihgfdcba9876543210-data"
 
 static struct ul_lower_view lower;
-static struct ul_descriptor d;
+static struct ul_seal seal;
+static struct ul_slot slot;
+static struct ul_requirements demands;
+static bool system_may_be_elsewhere;
 static struct ul_image_info info;
 
 static void put(const char *path, const void *bytes, size_t len)
@@ -64,6 +70,16 @@ static void build_database(const struct ul_buffer *manifest)
 	close(db);
 }
 
+static void make_names(void)
+{
+	ul_autoclose int store = openat(lower.fd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY), names = -1;
+	uint64_t n;
+
+	assert_int_equal(ul_mkdir_parents(lower.fd, UL_LOWER_NAMES, 0755), 0);
+	names = openat(lower.fd, UL_LOWER_NAMES, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(ul_layer_names_make(store, names, "testing", &n, NULL), 0);
+}
+
 /* Everything anew, and right. */
 static int make_lower(void **state)
 {
@@ -79,7 +95,9 @@ static int make_lower(void **state)
 	assert_int_equal(ul_mkdir_parents(lower.fd, UL_LOWER_DB, 0755), 0);
 	assert_int_equal(ul_mkdir_parents(lower.fd, &SYSTEM[1], 0755), 0);
 	put(&(SYSTEM "/init")[1], "#!/bin/sh\n", 10);
+	assert_int_equal(fchmodat(lower.fd, &(SYSTEM "/init")[1], 0755, 0), 0);
 	put(&DATA[1], "data", 4);
+	make_names();
 
 	add(b, SYSTEM, DATA);
 	add(b, DATA, NULL);
@@ -88,8 +106,11 @@ static int make_lower(void **state)
 	put(UL_LOWER_MANIFEST, bytes.data, bytes.len);
 	build_database(&bytes);
 	assert_int_equal(ul_manifest_open_memory(bytes.data, bytes.len, &m, NULL), 0);
-	d = (struct ul_descriptor){.name = "demo", .version = "1.2", .has_manifest = 1};
-	ul_manifest_hash(m, d.manifest_hash);
+	slot = (struct ul_slot){.data.device = (char *)"image"};
+	demands = (struct ul_requirements){.manifest_required = true};
+	system_may_be_elsewhere = false;
+	seal = (struct ul_seal){.d = {.name = "demo", .version = "1.2", .has_manifest = 1}, .from_descriptor = true};
+	ul_manifest_hash(m, seal.d.manifest_hash);
 	ul_manifest_close(m);
 	ul_buffer_free(&bytes);
 	info = (struct ul_image_info){.name = (char *)"demo",
@@ -114,8 +135,25 @@ static int remove_lower(void **state)
 static int check(bool contents, struct ul_content_result *ret, struct ul_error *err)
 {
 	const struct ul_work two = {.threads = 2};
+	struct ul_content_question question = {
+		.lower = &lower,
+		.slot = &slot,
+		.seal = &seal,
+		.demands = &demands,
+		.system_may_be_elsewhere = system_may_be_elsewhere,
+		.contents = contents ? &two : NULL,
+	};
 
-	return ul_content_check(&lower, &d, contents ? &two : NULL, ret, err);
+	return ul_content_check(&question, ret, err);
+}
+
+/* What was found is not looked at. */
+static void assert_good(bool contents)
+{
+	struct ul_content_result result;
+
+	assert_int_equal(check(contents, &result, NULL), 0);
+	ul_judged_free(&result.judged);
 }
 
 static void assert_bad(bool contents, enum ul_code code, const char *words)
@@ -125,6 +163,8 @@ static void assert_bad(bool contents, enum ul_code code, const char *words)
 	char sentence[1200];
 	int r = check(contents, &result, &err);
 
+	if (r == 0)
+		ul_judged_free(&result.judged);
 	ul_error_sentence(&err, sentence, sizeof(sentence));
 	if (r != -(int)code || !strstr(sentence, words))
 		fail_msg("%s: \"%s\", wanted %s: \"%s\"", ul_code_name(err.code), sentence, ul_code_name(code), words);
@@ -136,18 +176,42 @@ static void good(void **state)
 
 	(void)state;
 	assert_int_equal(check(true, &result, NULL), 0);
-	assert_true(result.manifest);
+	assert_non_null(result.judged.manifest);
+	assert_false(result.judged.foreign);
 	assert_true(result.database);
-	assert_int_equal(result.paths, 2);
+	assert_true(result.names);
+	assert_string_equal(result.judged.system, SYSTEM);
+	assert_int_equal(result.judged.info.paths, 2);
 	assert_true(result.nar_bytes > 200);
-	assert_int_equal(ul_content_check(&lower, NULL, NULL, &result, NULL), 0);
-	assert_true(result.manifest);
-	info.system = NULL;
+	ul_judged_free(&result.judged);
+	/* Nobody vouches for a descriptor. */
+	seal.d.name[0] = '\0';
+	assert_good(false);
 	info.database = false;
 	put_info();
 	assert_int_equal(ul_remove_tree(lower.fd, UL_LOWER_DB), 0);
 	assert_int_equal(check(false, &result, NULL), 0);
 	assert_false(result.database);
+	ul_judged_free(&result.judged);
+}
+
+/* Only a policy that is known can name the system, or fail to. */
+static void no_system(void **state)
+{
+	struct ul_content_result result;
+
+	(void)state;
+	info.system = NULL;
+	put_info();
+	assert_bad(false, UL_E_NO_SYSTEM, "neither the image nor the policy names a system");
+	system_may_be_elsewhere = true;
+	assert_int_equal(check(false, &result, NULL), 0);
+	assert_null(result.judged.system);
+	ul_judged_free(&result.judged);
+	demands.system = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-other";
+	assert_bad(false, UL_E_NO_SYSTEM, "No such file");
+	demands.system = SYSTEM;
+	assert_good(false);
 }
 
 static void foreign(void **state)
@@ -156,19 +220,55 @@ static void foreign(void **state)
 
 	(void)state;
 	assert_int_equal(ul_remove_tree(lower.fd, "nix/.underlay"), 0);
-	assert_int_equal(ul_content_check(&lower, NULL, &(struct ul_work){0}, &result, NULL), 0);
-	assert_false(result.manifest);
-	/* Where a descriptor vouches for a manifest, its absence is no foreign image. */
-	assert_bad(false, UL_E_MANIFEST, UL_LOWER_MANIFEST);
+	/* Where a descriptor says that the image is ours, it is not a foreign one. */
+	assert_bad(false, UL_E_IMAGE_INFO, UL_LOWER_INFO);
+	seal.from_descriptor = false;
+	seal.d = (struct ul_descriptor){0};
+	assert_bad(false, UL_E_MANIFEST, "neither a manifest nor a registration");
+	demands.manifest_required = false;
+	demands.system = SYSTEM;
+	assert_int_equal(check(true, &result, NULL), 0);
+	assert_true(result.judged.foreign);
+	assert_null(result.judged.manifest);
+	assert_false(result.names);
+	ul_judged_free(&result.judged);
+	demands.name = "demo";
+	assert_bad(false, UL_E_NO_IMAGE, "nothing sealed in this image tells its name");
+	demands.pin_names_image = true;
+	assert_good(false);
+}
+
+static void names(void **state)
+{
+	static const char name[] = UL_LOWER_NAMES "/0123456789abcdfghijklmnpqrsvwxyz-system";
+	struct ul_content_result result;
+
+	(void)state;
+	assert_int_equal(unlinkat(lower.fd, name, 0), 0);
+	assert_bad(false, UL_E_CHECK, "the names layer lacks it");
+	put(name, "x", 1);
+	assert_bad(false, UL_E_CHECK, "it must be an empty file");
+	put(name, "", 0);
+	assert_good(false);
+	put(UL_LOWER_NAMES "/other", "", 0);
+	assert_bad(false, UL_E_CHECK, "the sealed store has no such directory");
+	assert_int_equal(ul_remove_tree(lower.fd, UL_LOWER_NAMES), 0);
+	put(UL_LOWER_NAMES, "", 0);
+	assert_bad(false, UL_E_CHECK, UL_LOWER_NAMES ": Not a directory");
+	/* An older image of ours. */
+	assert_int_equal(unlinkat(lower.fd, UL_LOWER_NAMES, 0), 0);
+	assert_int_equal(check(false, &result, NULL), 0);
+	assert_false(result.names);
+	ul_judged_free(&result.judged);
 }
 
 static void manifest(void **state)
 {
 	(void)state;
-	d.manifest_hash[5] ^= 1;
+	seal.d.manifest_hash[5] ^= 1;
 	assert_bad(false, UL_E_MANIFEST, "not the one of the signed descriptor");
-	d.manifest_hash[5] ^= 1;
-	d.has_manifest = 0;
+	seal.d.manifest_hash[5] ^= 1;
+	seal.d.has_manifest = 0;
 	assert_bad(false, UL_E_MANIFEST, "not the one of the signed descriptor");
 	put(UL_LOWER_MANIFEST, "nonsense", 8);
 	assert_bad(false, UL_E_MANIFEST, UL_LOWER_MANIFEST);
@@ -187,11 +287,15 @@ static void image_info(void **state)
 	info.paths = 2;
 	info.system = (char *)"/nix/store/0123456789abcdfghijklmnpqrsvwxyz-other";
 	put_info();
+	assert_bad(false, UL_E_NO_SYSTEM, "-other/init: No such file");
+	assert_int_equal(ul_mkdir_parents(lower.fd, &info.system[1], 0755), 0);
+	put("nix/store/0123456789abcdfghijklmnpqrsvwxyz-other/init", "", 0);
+	assert_int_equal(fchmodat(lower.fd, "nix/store/0123456789abcdfghijklmnpqrsvwxyz-other/init", 0755, 0), 0);
 	assert_bad(false, UL_E_NO_SYSTEM, "not in the manifest");
 	info.system = (char *)SYSTEM;
 	put_info();
 	assert_int_equal(ul_remove_tree(lower.fd, &SYSTEM[1]), 0);
-	assert_bad(false, UL_E_NO_SYSTEM, "not in the store");
+	assert_bad(false, UL_E_NO_SYSTEM, SYSTEM "/init: No such file");
 	put(UL_LOWER_INFO, "{}", 2);
 	assert_bad(false, UL_E_IMAGE_INFO, "");
 	assert_int_equal(unlinkat(lower.fd, UL_LOWER_INFO, 0), 0);
@@ -216,14 +320,12 @@ static void database(void **state)
 
 static void store(void **state)
 {
-	struct ul_content_result result;
-
 	(void)state;
 	put(&(SYSTEM "/init")[1], "#!/bin/no\n", 10);
-	assert_int_equal(check(false, &result, NULL), 0);
+	assert_good(false);
 	assert_bad(true, UL_E_CHECK, "its contents differ from the manifest");
 	put(&(SYSTEM "/init")[1], "#!/bin/sh\n", 10);
-	put(&(SYSTEM "x")[1], "", 0);
+	put(&(SYSTEM "x")[1], "", 0); /* a file, which needs no name in the names layer */
 	assert_bad(true, UL_E_CHECK, "it is in the store, but not in the manifest");
 	assert_int_equal(ul_remove_tree(lower.fd, &(SYSTEM "x")[1]), 0);
 	assert_int_equal(ul_remove_tree(lower.fd, &DATA[1]), 0);
@@ -234,7 +336,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(good, make_lower, remove_lower),
+		cmocka_unit_test_setup_teardown(no_system, make_lower, remove_lower),
 		cmocka_unit_test_setup_teardown(foreign, make_lower, remove_lower),
+		cmocka_unit_test_setup_teardown(names, make_lower, remove_lower),
 		cmocka_unit_test_setup_teardown(manifest, make_lower, remove_lower),
 		cmocka_unit_test_setup_teardown(image_info, make_lower, remove_lower),
 		cmocka_unit_test_setup_teardown(database, make_lower, remove_lower),

@@ -19,7 +19,8 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "initrd/base/log.h"
-#include "initrd/stages/lower_foreign.h"
+#include "initrd/policy/requirements.h"
+#include "verity/lower/foreign.h"
 #include "initrd/stages/verify.h"
 #include "tests/unit/make_gpt.h"
 #include "tests/unit/make_identity.h"
@@ -124,6 +125,9 @@ static int decide(const struct image *image, const char *policy, const char *cmd
 					  .data = {path, 0, HASH},
 					  .hash = {path, HASH, SIGNATURE - HASH},
 					  .sig = {image->by ? path : NULL, SIGNATURE, END - SIGNATURE}}};
+	struct ul_judged judged = {0};
+	struct ul_requirements wanted;
+	struct ul_lower_root root;
 	int r;
 
 	ul_policy_init(&b.policy);
@@ -134,8 +138,15 @@ static int decide(const struct image *image, const char *policy, const char *cmd
 		r = ul_policy_finish(&b.policy, 1, &err);
 	if (r == 0 && !image->share)
 		r = ul_verify_decide(&b, &lower, &err);
-	if (r == 0 && ul_lower_is_foreign(&lower, tree))
-		r = ul_lower_read_foreign(&b, &lower, tree, &err);
+	root = (struct ul_lower_root){.fd = tree,
+				      .device = "dev",
+				      .slot = &lower.slot,
+				      .seal = lower.sealed ? &lower.seal : NULL,
+				      .shared = lower.shared};
+	wanted = ul_policy_requirements(&b.policy, b.trust);
+	if (r == 0 && ul_lower_is_foreign(&root))
+		r = ul_lower_read_foreign(&root, &wanted, &judged, &err);
+	ul_judged_free(&judged);
 	ul_seal_free(&lower.seal);
 	ul_image_info_free(&lower.info);
 	ul_policy_free(&b.policy);

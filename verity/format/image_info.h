@@ -4,6 +4,9 @@
  *
  *     {"format": 1, "name": "demo", "version": "1.2", "system": "/nix/store/HASH-demo", "storeDir": "/nix/store",
  *      "paths": 1234, "narSize": 123456789, "manifestFormat": 1, "nixSchema": 10, "database": true}
+ *
+ * Members that are not known are passed over, so an older Underlay reads what a newer one adds. That an image has a
+ * names layer is not said here: nix/.underlay/names says it itself, and a second statement could only contradict it.
  */
 #pragma once
 

@@ -14,6 +14,7 @@
 #include "verity/format/fec_geometry.h"
 #include "verity/format/gpt.h"
 #include "verity/format/image_layout.h"
+#include "verity/format/partition_types.h"
 #include "verity/format/superblock.h"
 #include "verity/image/fec.h"
 #include "verity/image/hash_tree.h"
@@ -42,6 +43,19 @@ __attribute__((format(printf, 4, 5))) static void say(const struct check *c, enu
 	c->options->found(c->options->user, kind, step, safe);
 }
 
+static int list_slots(const struct check *c, struct ul_slot_list *ret, struct ul_error *err)
+{
+	const char *designator = c->options->designator;
+	int r = 0;
+
+	if (!designator)
+		return ul_image_slots(c->image, ret, err);
+	for (const struct ul_partition_types *t = ul_partition_types; r == 0 && t->architecture; t++)
+		if (!strcmp(t->designator, designator))
+			r = ul_slots_probe_types(c->image, NULL, t, ret, err);
+	return r;
+}
+
 static int check_table(struct check *c, struct ul_slot_list *list, struct ul_error *err)
 {
 	struct ul_gpt gpt;
@@ -58,19 +72,36 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
 	ul_gpt_free(&gpt);
 	if (r == 0)
-		r = ul_image_slots(c->image, list, err);
+		r = list_slots(c, list, err);
 	if (r == 0 && list->n == 0)
 		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
 				 "it holds no data partition with a hash partition beside it");
 	return r;
 }
 
+/* Leave the slots that the boot would look at, by their labels. */
+static int check_names(const struct check *c, struct ul_slot_list *list, struct ul_error *err)
+{
+	const char *name = c->options->demands.name;
+	char other[UL_TITLE_SIZE] = "";
+
+	for (size_t i = 0; i < list->n;) {
+		if (ul_judge_label(&list->at[i], name)) {
+			i++;
+			continue;
+		}
+		ul_slot_title(&list->at[i], other, sizeof(other));
+		say(c, UL_IMAGE_NOTE, "label", "%s: another image than %s, passed over", other, name);
+		ul_slots_remove(list, i);
+	}
+	return list->n > 0 ? 0 : ul_judge_no_label(c->image, other, err);
+}
+
 static int check_seal(struct check *c, struct ul_error *err)
 {
 	struct ul_seal *seal = &c->result.seal;
-	const struct ul_seal_policy *policy = &c->options->policy;
 	char hex[2 * UL_ROOT_HASH_MAX + 1];
-	int r = ul_seal_decide(c->slot, policy, seal, err);
+	int r = ul_judge_seal(c->slot, &c->options->demands, seal, err);
 
 	if (r < 0)
 		return r;
@@ -81,14 +112,15 @@ static int check_seal(struct check *c, struct ul_error *err)
 	else
 		say(c, UL_IMAGE_NOTE, "signature", "not checked: the root hash was given, and that is enough");
 	if (!seal->from_descriptor)
-		say(c, UL_IMAGE_NOTE, "descriptor", "the image is foreign: its unsigned superblock is used");
+		say(c, UL_IMAGE_NOTE, "descriptor", "there is none: the unsigned superblock is used");
 	else if (seal->d.name[0])
 		say(c, UL_IMAGE_OK, "descriptor", "%s %s, rollback index %" PRIu64, seal->d.name, seal->d.version,
 		    seal->d.rollback_index);
 	return 0;
 }
 
-static int check_uuids(struct check *c, struct ul_error *err)
+/* They help to find a slot's partitions, as labels do; what is trusted is the root hash. */
+static void check_uuids(const struct check *c)
 {
 	const struct ul_descriptor *d = &c->result.seal.d;
 	const char *which = NULL;
@@ -97,18 +129,11 @@ static int check_uuids(struct check *c, struct ul_error *err)
 		which = "data";
 	else if (!ul_uuid_is(c->slot->hash_uuid, d->root_hash + d->root_hash_len - 16))
 		which = "hash";
-	if (!which) {
+	if (!which)
 		say(c, UL_IMAGE_OK, "partition UUIDs", "those of the root hash");
-		return 0;
-	}
-	if (c->result.seal.from_descriptor)
-		return ul_error_set(err, UL_E_ROOT_HASH, "checking the partition UUIDs", c->image,
-				    "Write the image again.",
-				    "the %s partition's UUID is not the root hash's: the "
-				    "signature belongs to another image",
-				    which);
-	say(c, UL_IMAGE_NOTE, "partition UUIDs", "the %s partition's is not the root hash's", which);
-	return 0;
+	else
+		say(c, UL_IMAGE_NOTE, "partition UUIDs",
+		    "the %s partition's is not the root hash's, which only systemd needs", which);
 }
 
 static struct ul_image_fds fds_of(const struct check *c)
@@ -187,57 +212,102 @@ static void check_label(const struct check *c)
 		    d->name, d->version);
 }
 
+static int check_filesystem(const struct check *c, struct ul_error *err)
+{
+	const struct ul_extent *data = &c->slot->data;
+	const struct ul_judged_filesystem *type = NULL;
+	int r = ul_judge_filesystem(c->fd, data->offset, data->device, c->options->demands.filesystems, &type, err);
+
+	if (r == 0)
+		say(c, UL_IMAGE_OK, "file system", "%s", type->name);
+	return r;
+}
+
+static void tell_manifest(const struct check *c)
+{
+	const struct ul_judged *judged = &c->result.content.judged;
+
+	if (!judged->foreign) {
+		say(c, UL_IMAGE_OK, "manifest", "%" PRIu64 " store paths", judged->info.paths);
+		return;
+	}
+	say(c, UL_IMAGE_NOTE, "image", "of another maker, with its store at /%s",
+	    strcmp(judged->store, ".") ? judged->store : "");
+	if (judged->manifest)
+		say(c, UL_IMAGE_OK, "manifest", "made from %s", judged->registration);
+	else
+		say(c, UL_IMAGE_NOTE, "manifest", "there is none, and no registration to make it from");
+}
+
+static void tell_content(const struct check *c)
+{
+	const struct ul_content_result *content = &c->result.content;
+	const struct ul_judged *judged = &content->judged;
+
+	tell_manifest(c);
+	if (!judged->foreign && !c->result.seal.from_descriptor)
+		say(c, UL_IMAGE_NOTE, "descriptor", "the image was made with one, and it was taken away");
+	if (judged->system)
+		say(c, UL_IMAGE_OK, "system", "%s", judged->system);
+	else
+		say(c, UL_IMAGE_NOTE, "system",
+		    "the image does not name one: it starts where a policy does ([system] path)");
+	if (content->database)
+		say(c, UL_IMAGE_OK, "database", "agrees with the manifest");
+	if (content->names)
+		say(c, UL_IMAGE_OK, "names", "those of the store's directories");
+	else if (!judged->foreign)
+		say(c, UL_IMAGE_NOTE, "names", "there are none: the boot makes them");
+	if (c->options->contents && judged->manifest)
+		say(c, UL_IMAGE_OK, "store", "%" PRIu64 " bytes of NARs match the manifest", content->nar_bytes);
+}
+
 static int check_content(struct check *c, struct ul_error *err)
 {
-	const struct ul_image_check_options *o = c->options;
-	const struct ul_descriptor *d = &c->result.seal.d;
-	struct ul_content_result *content = &c->result.content;
 	struct ul_work work = work_of(c);
 	struct ul_lower_view lower;
+	struct ul_content_question question = {
+		.lower = &lower,
+		.slot = c->slot,
+		.seal = &c->result.seal,
+		.demands = &c->options->demands,
+		.system_may_be_elsewhere = c->options->system_may_be_elsewhere,
+		.contents = c->options->contents ? &work : NULL,
+	};
 	int r;
 
-	if (o->seal_only) {
+	if (c->options->seal_only) {
 		say(c, UL_IMAGE_NOTE, "content", "not checked (--seal-only)");
 		return 0;
 	}
 	r = ul_lower_mount(&c->slot->data, &lower, err);
 	if (r < 0)
 		return r;
-	/* Only a descriptor that was believed has a name. */
-	r = ul_content_check(&lower, d->name[0] ? d : NULL, o->contents ? &work : NULL, content, err);
+	r = ul_content_check(&question, &c->result.content, err);
 	ul_lower_unmount(&lower);
-	if (r < 0)
-		return r;
-	if (!content->manifest) {
-		say(c, UL_IMAGE_NOTE, "content", "no manifest: nothing to compare");
-		return 0;
-	}
-	say(c, UL_IMAGE_OK, "manifest", "%" PRIu64 " store paths", content->paths);
-	if (content->database)
-		say(c, UL_IMAGE_OK, "database", "agrees with the manifest");
-	if (o->contents)
-		say(c, UL_IMAGE_OK, "store", "%" PRIu64 " bytes of NARs match the manifest", content->nar_bytes);
-	return 0;
+	if (r == 0)
+		tell_content(c);
+	return r;
 }
 
 static int check_slot(struct check *c, struct ul_error *err)
 {
 	int r;
 
-	ul_seal_free(&c->result.seal);
-	c->result = (struct ul_image_check_result){0};
+	ul_image_check_result_free(&c->result);
 	r = check_seal(c, err);
-	if (r == 0)
-		r = check_uuids(c, err);
-	if (r == 0)
-		r = check_tree(c, err);
+	if (r < 0)
+		return r;
+	check_uuids(c);
+	r = check_tree(c, err);
 	if (r == 0)
 		r = check_fec(c, err);
 	if (r < 0)
 		return r;
 	check_superblock(c);
 	check_label(c);
-	return check_content(c, err);
+	r = check_filesystem(c, err);
+	return r < 0 ? r : check_content(c, err);
 }
 
 int ul_image_check(const char *image, const struct ul_image_check_options *options, struct ul_image_check_result *ret,
@@ -251,15 +321,24 @@ int ul_image_check(const char *image, const struct ul_image_check_options *optio
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_DEVICE, "verifying the image", image, NULL, errno);
 	r = check_table(&c, &list, err);
+	if (r == 0)
+		r = check_names(&c, &list, err);
 	for (size_t i = 0; r == 0 && i < list.n; i++) {
 		c.slot = &list.at[i];
 		r = check_slot(&c, err);
 	}
 	ul_slots_free(&list);
 	if (r < 0) {
-		ul_seal_free(&c.result.seal);
+		ul_image_check_result_free(&c.result);
 		return r;
 	}
 	*ret = c.result;
 	return 0;
+}
+
+void ul_image_check_result_free(struct ul_image_check_result *result)
+{
+	ul_seal_free(&result->seal);
+	ul_judged_free(&result->content.judged);
+	*result = (struct ul_image_check_result){0};
 }

@@ -177,12 +177,10 @@ int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 			       .offset = direct ? UL_IMAGE_ALIGN : 0,
 			       .store_group = job->o.store_group,
 			       .threads = job->o.threads};
-	uint8_t seed[UL_IMAGE_SEED_SIZE];
 	uint64_t size;
 	int r;
 
-	ul_image_seed(job, seed);
-	if (!file || ul_image_derive_uuid("filesystem", seed, sizeof(seed), fs.uuid) < 0)
+	if (!file)
 		return ul_error_nomem(err, WHAT);
 	r = run_maker(job, &fs, err);
 	if (r < 0)

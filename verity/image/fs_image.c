@@ -214,14 +214,11 @@ __attribute__((format(printf, 2, 3))) static void add_format(struct arguments *a
 
 static void erofs_arguments(const struct ul_fs_tool *tool, const struct ul_fs_job *job, struct arguments *a)
 {
-	char uuid[37];
-
-	ul_uuid_format(job->uuid, uuid);
 	add(a, "--quiet");
 	add(a, "-T1");
 	add(a, "-x-1");
 	add(a, "--all-root");
-	add_format(a, "-U%s", uuid);
+	add(a, "-U00000000-0000-0000-0000-000000000000"); /* why: fs_image.h */
 	if (tool->sets_block_size)
 		add_format(a, "-b%u", UL_IMAGE_BLOCK);
 	if (tool->splits_hard_links)

@@ -7,6 +7,13 @@
  * libraries with erofs-utils 1.5, which has one thread: 3.2 s and 501 MB; uncompressed 8.8 s and 1,108 MB).
  * lz4hc reads equally fast, makes 413 MB of it and takes 47 s: for what is shipped rather than tried.
  *
+ * The filesystem's UUID is null (erofs; squashfs has no UUID). Overlayfs notes in a file that it copies up where the
+ * file came from: the lower's UUID and a handle of its inode. In an upper that somebody else wrote the note may name
+ * any inode of the sealed store, and another file then stands for it. The order of the layers keeps sealed names out of
+ * an upper's reach; this is the second line: of a lower without a UUID no handle is ever decoded (without index,
+ * metacopy, redirect_dir and xino). It also cures the "Stale file handle" of files that an earlier image's lower is the
+ * origin of.
+ *
  * ext4 is not made. mke2fs -d of e2fsprogs 1.47.0 writes what readdir and stat say: the order of names, owners, and the
  * time of last change, which nobody can set. With E2FSPROGS_FAKE_TIME, a fixed UUID and hash seed two copies of one
  * tree still give two filesystems; the same tree out of a mounted erofs gives one, but mounting takes a loop device and
@@ -43,7 +50,6 @@ struct ul_fs_job {
 	const char *tree;     /* absolute path of the directory that becomes the root */
 	const char *output;   /* file; does not exist yet */
 	uint64_t offset;      /* bytes; 0 unless the tool writes_at_offset */
-	uint8_t uuid[16];     /* erofs only: squashfs has none */
 	uint32_t store_group; /* squashfs only: group of nix/store (erofs: see erofs_owner.h) */
 	unsigned int threads; /* 0: the tool's own choice; the bytes do not depend on it */
 };

@@ -1,222 +1,138 @@
-/* The content of a sealed image: mounted out of everybody's sight, and its documents compared. */
+/* The content of a sealed image: judged as at boot, and its documents compared. */
 #include "verity/image/lower_content.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "common/leftover.h"
 #include "common/paths.h"
 #include "dbgen/database/db.h"
+#include "dbgen/layers/names.h"
 #include "dbgen/manifest/check.h"
-#include "dbgen/manifest/manifest.h"
-#include "verity/format/image_info.h"
-#include "verity/locate/image_view.h"
-#include "verity/open/loop_device.h"
+#include "dbgen/store/store_path.h"
 
 static const char WHAT[] = "checking the content";
 
-static int mount_error(const char *what, const char *object, int errnum, struct ul_error *err)
-{
-	static const char todo[] = "Run as root, or check the seal alone (--seal-only).";
+/* ---- as the boot does it ---- */
 
-	if (errnum == EPERM || errnum == EACCES)
-		return ul_error_set(err, UL_E_SYSTEM, what, object, todo, "mounting the image read-only needs root");
-	return ul_error_errno(err, UL_E_SYSTEM, what, object, todo, errnum);
-}
-
-static int open_loop(const struct ul_extent *data, int *ret_fd, char path[UL_LOOP_PATH], struct ul_error *err)
+/* Where the store is not at nix/store: a root that has nothing but room for it, while the system is looked at. */
+static int judge_system_elsewhere(const struct ul_content_question *q, const struct ul_lower_root *root,
+				  struct ul_judged *judged, struct ul_error *err)
 {
-	ul_autoclose int image = open(data->device, O_RDONLY | O_CLOEXEC);
+	struct ul_lower_root beneath = *root;
+	const char *place = q->lower->path;
+	ul_autoclose int fd = -1;
+	char path[64];
 	int r;
 
-	if (image < 0)
-		return mount_error(WHAT, data->device, errno, err);
-	r = ul_loop_attach("/dev", image, data->offset, data->size, path, ret_fd);
-	return r < 0 ? mount_error(WHAT, path, -r, err) : 0;
-}
-
-static int mount_detached(const char *type, const char *device, int *ret_fd)
-{
-	ul_autoclose int fs = fsopen(type, FSOPEN_CLOEXEC);
-	int mnt;
-
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
-	    /* A read-only ext4 would still replay its journal. */
-	    (strcmp(type, "ext4") == 0 && fsconfig(fs, FSCONFIG_SET_FLAG, "noload", NULL, 0) < 0) ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -errno;
-	mnt = fsmount(fs, FSMOUNT_CLOEXEC,
-		      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-	if (mnt < 0)
-		return -errno;
-	*ret_fd = mnt;
-	return 0;
-}
-
-static const char *tmp_dir(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	return dir && strlen(dir) < 32 ? dir : "/tmp";
-}
-
-/* Hang the mount into a namespace that is ours alone. 0 or -errno. */
-static int attach(int mnt, char path[64], struct ul_leftover **ret_leftover)
-{
-	int errnum;
-
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
-	snprintf(path, 64, "%s/underlay-lower-XXXXXX", tmp_dir());
-	if (!mkdtemp(path))
-		return -errno;
-	*ret_leftover = ul_leftover_add(AT_FDCWD, path);
-	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
-		return 0;
-	errnum = errno;
-	rmdir(path);
-	ul_leftover_drop(*ret_leftover);
-	return -errnum;
-}
-
-int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, struct ul_error *err)
-{
-	ul_autoclose int loop = -1, mnt = -1;
-	struct ul_lower_view view;
-	char type[32], path[UL_LOOP_PATH];
-	int r = open_loop(data, &loop, path, err);
-
+	/* On top of the lower, in a mount namespace that is ours: the descriptor still leads to the lower. */
+	if (mount("place", place, "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "size=64k,mode=0755") < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, place, NULL, errno);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", root->fd);
+	beneath.path = path;
+	fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : ul_mkdir_parents(fd, UL_LOWER_STORE, 0755);
 	if (r < 0)
+		r = ul_error_errno(err, UL_E_SYSTEM, WHAT, place, NULL, -r);
+	else
+		r = ul_judge_system(&beneath, q->demands, place, judged, err);
+	if (umount2(place, MNT_DETACH) < 0 && r == 0)
+		r = ul_error_errno(err, UL_E_SYSTEM, WHAT, place, NULL, errno);
+	return r;
+}
+
+static int judge(const struct ul_content_question *q, struct ul_judged *judged, struct ul_error *err)
+{
+	struct ul_lower_root root = {
+		.fd = q->lower->fd,
+		.path = q->lower->path,
+		.device = q->slot->data.device,
+		.slot = q->slot,
+		.seal = q->seal,
+	};
+	int r = ul_judge_content(&root, q->demands, judged, err);
+
+	if (r == 0 && judged->manifest && q->demands->attach && !strcmp(judged->store, UL_LOWER_STORE))
+		r = ul_judge_attached(q->lower->path, err);
+	if (r < 0 || (q->system_may_be_elsewhere && !q->demands->system && !judged->info.system))
 		return r;
-	ul_filesystem_type(loop, 0, data->size, type);
-	if (!type[0])
-		return ul_error_set(err, UL_E_FILESYSTEM, WHAT, data->device, NULL,
-				    "the data partition holds neither erofs nor squashfs nor ext4");
-	r = mount_detached(type, path, &mnt);
-	if (r == -ENODEV)
-		return ul_error_set(err, UL_E_SYSTEM, WHAT, data->device,
-				    "Load its module, or check the seal alone (--seal-only).",
-				    "this machine's kernel has no %s", type);
-	if (r < 0 && r != -EPERM && r != -EACCES)
-		return ul_error_errno(err, UL_E_FILESYSTEM, WHAT, data->device, NULL, -r);
-	if (r == 0)
-		r = attach(mnt, view.path, &view.leftover);
-	if (r < 0)
-		return mount_error(WHAT, data->device, -r, err);
-	view.fd = ul_steal_fd(&mnt);
-	*ret = view;
-	return 0;
+	if (strcmp(judged->store, UL_LOWER_STORE) != 0)
+		return judge_system_elsewhere(q, &root, judged, err);
+	return ul_judge_system(&root, q->demands, NULL, judged, err);
 }
 
-void ul_lower_unmount(struct ul_lower_view *view)
-{
-	close(view->fd);
-	umount2(view->path, MNT_DETACH);
-	rmdir(view->path);
-	ul_leftover_drop(view->leftover);
-}
-
-/* ---- the documents ---- */
-
-struct content {
-	const struct ul_lower_view *lower;
-	int rootfd; /* the view's */
-	const struct ul_descriptor *d;
-	struct ul_manifest *manifest;
-	struct ul_image_info info;
-};
-
-static void content_free(struct content *c)
-{
-	if (c->manifest)
-		ul_manifest_close(c->manifest);
-	ul_image_info_free(&c->info);
-}
-
-static int check_manifest(struct content *c, struct ul_error *err)
-{
-	uint8_t hash[32];
-	int r = ul_manifest_open_file(c->rootfd, UL_LOWER_MANIFEST, &c->manifest, err);
-
-	if (r < 0)
-		return r;
-	ul_manifest_hash(c->manifest, hash);
-	if (c->d && (!c->d->has_manifest || memcmp(hash, c->d->manifest_hash, 32) != 0))
-		return ul_error_set(err, UL_E_MANIFEST, WHAT, UL_LOWER_MANIFEST, NULL,
-				    "its hash is not the one of the signed descriptor");
-	return 0;
-}
+/* ---- what the boot takes the signer's word for ---- */
 
 static int differs(const char *what, struct ul_error *err)
 {
 	return ul_error_set(err, UL_E_IMAGE_INFO, WHAT, UL_LOWER_INFO, NULL, "%s", what);
 }
 
-static int check_info(struct content *c, struct ul_error *err)
+static int check_manifest(const struct ul_descriptor *d, const struct ul_judged *judged, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	const struct ul_image_info *info = &c->info;
-	int r = ul_read_file(c->rootfd, UL_LOWER_INFO, UL_IMAGE_INFO_MAX, &text);
+	uint8_t hash[32];
 
-	if (r < 0)
-		return ul_error_errno(err, UL_E_IMAGE_INFO, WHAT, UL_LOWER_INFO, NULL, -r);
-	r = ul_image_info_parse((const char *)text.data, text.len, &c->info, err);
-	if (r < 0)
-		return r;
-	if (c->d && (strcmp(info->name, c->d->name) != 0 || strcmp(info->version, c->d->version) != 0))
-		return differs("its name and version are not those of the signed descriptor", err);
-	if (info->paths != ul_manifest_n_paths(c->manifest))
-		return differs("its number of paths is not the manifest's", err);
-	if (strcmp(info->store_dir, ul_manifest_store_dir(c->manifest)) != 0)
-		return differs("its store directory is not the manifest's", err);
+	ul_manifest_hash(judged->manifest, hash);
+	if (d && (!d->has_manifest || memcmp(hash, d->manifest_hash, 32) != 0))
+		return ul_error_set(err, UL_E_MANIFEST, WHAT, UL_LOWER_MANIFEST, NULL,
+				    "its hash is not the one of the signed descriptor");
 	return 0;
 }
 
-/* The system is a path of the manifest, and there. */
-static int check_system(struct content *c, struct ul_error *err)
+static int check_info(const struct ul_descriptor *d, const struct ul_judged *judged, struct ul_error *err)
 {
-	const char *system = c->info.system, *base;
-	size_t dir_len = strlen(c->info.store_dir);
-	ul_autofree char *path = NULL;
+	const struct ul_image_info *info = &judged->info;
 	uint32_t number;
-	struct stat st;
 	int r;
 
-	if (!system)
+	if (d && (strcmp(info->name, d->name) != 0 || strcmp(info->version, d->version) != 0))
+		return differs("its name and version are not those of the signed descriptor", err);
+	if (info->paths != ul_manifest_n_paths(judged->manifest))
+		return differs("its number of paths is not the manifest's", err);
+	if (!info->system)
 		return 0;
-	if (strncmp(system, c->info.store_dir, dir_len) != 0 || system[dir_len] != '/')
-		return differs("its system is not a path of the store", err);
-	base = system + dir_len + 1;
-	r = ul_manifest_find(c->manifest, base, &number, err);
+	/* The parser holds it against the store directory. */
+	r = ul_manifest_find(judged->manifest, ul_store_base_of(info->store_dir, info->system), &number, err);
 	if (r < 0)
 		return r;
-	path = ul_path_join(UL_LOWER_STORE, base);
-	if (!path)
-		return ul_error_nomem(err, WHAT);
-	if (r == 0 || fstatat(c->rootfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return ul_error_set(err, UL_E_NO_SYSTEM, WHAT, system, NULL, "it is not in the %s",
-				    r == 0 ? "manifest" : "store");
-	return 0;
+	return r ? 0 : ul_error_set(err, UL_E_NO_SYSTEM, WHAT, info->system, NULL, "it is not in the manifest");
 }
 
-static int check_database(struct content *c, struct ul_error *err)
+/* *ret false: an image of before, whose names are made at boot. */
+static int check_names(int root_fd, bool *ret, struct ul_error *err)
 {
-	struct stat st;
-	char path[128];
+	ul_autoclose int store = -1,
+			 names = openat(root_fd, UL_LOWER_NAMES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
-	if (fstatat(c->rootfd, UL_LOWER_DB "/db.sqlite", &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return ul_error_errno(err, UL_E_DATABASE, WHAT, UL_LOWER_DB "/db.sqlite", NULL, errno);
-	snprintf(path, sizeof(path), "%s/" UL_LOWER_DB "/db.sqlite", c->lower->path);
-	return ul_db_compare(c->manifest, path, err);
+	if (names < 0 && errno == ENOENT) {
+		*ret = false;
+		return 0;
+	}
+	if (names < 0)
+		return ul_error_errno(err, UL_E_CHECK, WHAT, UL_LOWER_NAMES, NULL, errno);
+	store = openat(root_fd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (store < 0)
+		return ul_error_errno(err, UL_E_CHECK, WHAT, UL_LOWER_STORE, NULL, errno);
+	r = ul_layer_names_check(store, names, WHAT, err);
+	if (r == 0)
+		*ret = true;
+	return r;
+}
+
+static int check_database(const struct ul_lower_view *lower, const struct ul_judged *judged, struct ul_error *err)
+{
+	char path[128];
+	int r = ul_judge_attached(lower->path, err);
+
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/" UL_LOWER_DB "/db.sqlite", lower->path);
+	return ul_db_compare(judged->manifest, path, err);
 }
 
 /* The first finding is the one that is told. */
@@ -238,7 +154,8 @@ static void found(void *user, enum ul_check_finding kind, const char *path, cons
 	snprintf(first->detail, sizeof(first->detail), "%s", detail ? detail : "");
 }
 
-static int check_store(struct content *c, const struct ul_work *work, uint64_t *ret_bytes, struct ul_error *err)
+static int check_store(const struct ul_content_question *q, const struct ul_judged *judged, uint64_t *ret_bytes,
+		       struct ul_error *err)
 {
 	static const char *const kinds[] = {
 		[UL_CHECK_BAD] = "its contents differ from the manifest",
@@ -247,14 +164,19 @@ static int check_store(struct content *c, const struct ul_work *work, uint64_t *
 	};
 	struct first_finding first = {0};
 	struct ul_check_options options = {
-		.threads = work->threads, .progress = work->progress, .found = found, .user = &first};
+		.threads = q->contents->threads,
+		.progress = q->contents->progress,
+		.ignore_extra = judged->foreign, /* the registration lies among the paths */
+		.found = found,
+		.user = &first,
+	};
 	struct ul_check_result result = {0};
-	ul_autoclose int store = openat(c->rootfd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int store = openat(q->lower->fd, judged->store, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
 	if (store < 0)
-		return ul_error_errno(err, UL_E_CHECK, WHAT, UL_LOWER_STORE, NULL, errno);
-	r = ul_store_check(c->manifest, store, &options, &result, err);
+		return ul_error_errno(err, UL_E_CHECK, WHAT, judged->store, NULL, errno);
+	r = ul_store_check(judged->manifest, store, &options, &result, err);
 	if (r < 0)
 		return r;
 	if (first.any)
@@ -264,32 +186,37 @@ static int check_store(struct content *c, const struct ul_work *work, uint64_t *
 	return 0;
 }
 
-int ul_content_check(const struct ul_lower_view *lower, const struct ul_descriptor *d, const struct ul_work *contents,
-		     struct ul_content_result *ret, struct ul_error *err)
+static int check_documents(const struct ul_content_question *q, struct ul_content_result *result, struct ul_error *err)
 {
-	UL_CLEANUP(content_free) struct content c = {.lower = lower, .rootfd = lower->fd, .d = d};
-	struct ul_content_result result = {0};
-	struct stat st;
-	int r;
+	/* Only a descriptor that was believed has a name. */
+	const struct ul_descriptor *d = q->seal->d.name[0] ? &q->seal->d : NULL;
+	const struct ul_judged *judged = &result->judged;
+	int r = check_manifest(d, judged, err);
 
-	if (!d && fstatat(lower->fd, UL_LOWER_MANIFEST, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
-		*ret = result;
-		return 0;
-	}
-	r = check_manifest(&c, err);
 	if (r == 0)
-		r = check_info(&c, err);
+		r = check_info(d, judged, err);
 	if (r == 0)
-		r = check_system(&c, err);
-	if (r == 0 && c.info.database)
-		r = check_database(&c, err);
-	if (r == 0 && contents)
-		r = check_store(&c, contents, &result.nar_bytes, err);
-	if (r < 0)
+		r = check_names(q->lower->fd, &result->names, err);
+	if (r == 0 && judged->info.database)
+		r = check_database(q->lower, judged, err);
+	if (r == 0)
+		result->database = judged->info.database;
+	return r;
+}
+
+int ul_content_check(const struct ul_content_question *question, struct ul_content_result *ret, struct ul_error *err)
+{
+	struct ul_content_result result = {0};
+	int r = judge(question, &result.judged, err);
+
+	if (r == 0 && !result.judged.foreign)
+		r = check_documents(question, &result, err);
+	if (r == 0 && question->contents && result.judged.manifest)
+		r = check_store(question, &result.judged, &result.nar_bytes, err);
+	if (r < 0) {
+		ul_judged_free(&result.judged);
 		return r;
-	result.manifest = true;
-	result.database = c.info.database;
-	result.paths = c.info.paths;
+	}
 	*ret = result;
 	return 0;
 }

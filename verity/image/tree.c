@@ -9,6 +9,7 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/database/db.h"
+#include "dbgen/layers/names.h"
 #include "dbgen/manifest/roots.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/image_info.h"
@@ -24,7 +25,8 @@ static const char WHAT[] = "laying out the tree";
  */
 static const char *const directories[] = {
 	"nix",
-	"nix/.underlay",
+	UL_LOWER_OWN,
+	UL_LOWER_NAMES,
 	UL_LOWER_STORE,
 	(UL_LOWER_STORE "/.links"),
 	"nix/var",
@@ -187,6 +189,21 @@ static int write_os_release(struct ul_image_job *job, int tree_fd, struct ul_err
 	return r < 0 ? tree_error(job, -r, err) : 0;
 }
 
+/*
+ * The names layer, over the store as it will be: what is still to be mounted has its mount point there, a directory for
+ * a directory.
+ */
+static int write_names(struct ul_image_job *job, int tree_fd, struct ul_error *err)
+{
+	ul_autoclose int store_fd = openat(tree_fd, UL_LOWER_STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int names_fd = openat(tree_fd, UL_LOWER_NAMES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t n;
+
+	if (store_fd < 0 || names_fd < 0)
+		return tree_error(job, errno, err);
+	return ul_layer_names_make(store_fd, names_fd, WHAT, &n, err);
+}
+
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 {
 	ul_autoclose int tree_fd = -1;
@@ -219,6 +236,8 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 		r = write_os_release(job, tree_fd, err);
 	if (r == 0)
 		r = ul_staging_populate(job->staging, store, err);
+	if (r == 0)
+		r = write_names(job, tree_fd, err);
 	/* As Nix wants it where builds run as users of a group; see erofs_owner.h. */
 	if (r == 0 && job->o.store_group && chmod(store, 01775) < 0)
 		r = tree_error(job, errno, err);

@@ -217,6 +217,15 @@ static void split_label(struct ul_slot *slot)
 		memcpy(slot->version, cut + 1, strlen(cut + 1));
 }
 
+void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s%s%s on %s", slot->name[0] ? slot->name : "an image",
+		 slot->version[0] ? " " : "", slot->version, slot->data.device ? slot->data.device : slot->disk);
+	ul_escape_text(buf, size, text);
+}
+
 void ul_slot_free(struct ul_slot *slot)
 {
 	free(slot->disk);

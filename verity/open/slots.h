@@ -58,5 +58,9 @@ void ul_slots_free(struct ul_slot_list *list);
 /* Free slot i of the list and take it out; those behind it keep their order. */
 void ul_slots_remove(struct ul_slot_list *list, size_t i);
 
+/* "demo 1.2 on /dev/vda1", for messages. UL_TITLE_SIZE bytes are enough for what a label may hold. */
+#define UL_TITLE_SIZE 160
+void ul_slot_title(const struct ul_slot *slot, char *buf, size_t size);
+
 /* Free what a slot owns, and empty it. */
 void ul_slot_free(struct ul_slot *slot);

@@ -1,4 +1,4 @@
-#include "initrd/stages/system_path.h"
+#include "verity/lower/system_path.h"
 
 #include <errno.h>
 #include <fcntl.h>

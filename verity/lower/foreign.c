@@ -1,4 +1,4 @@
-#include "initrd/stages/lower_foreign.h"
+#include "verity/lower/foreign.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,20 +14,19 @@
 #include "common/paths.h"
 #include "dbgen/exchange/import.h"
 #include "dbgen/store/store_path.h"
-#include "initrd/base/log.h"
 
 #define LOOKED_AT 1000 /* names of a directory: one store path among them makes it a store */
 
 static const char what[] = "looking into an image that is not ours";
 static const char reading[] = "reading the registration";
 
-bool ul_lower_is_foreign(const struct ul_lower *lower, int root_fd)
+bool ul_lower_is_foreign(const struct ul_lower_root *root)
 {
 	struct stat st;
 
-	if (lower->sealed && lower->seal.from_descriptor)
+	if (root->seal && root->seal->from_descriptor)
 		return false;
-	return fstatat(root_fd, UL_LOWER_OWN, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+	return fstatat(root->fd, UL_LOWER_OWN, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 /* ---- the store ---- */
@@ -48,28 +47,28 @@ static int is_store(int root_fd, const char *path)
 	return r < 0 ? r : 0;
 }
 
-static int find_store(struct ul_lower *lower, int root_fd, struct ul_error *err)
+static int find_store(const struct ul_lower_root *root, struct ul_judged *j, struct ul_error *err)
 {
 	/* The root last: a system that is complete has a store where Nix looks for it. */
 	static const char *const places[] = {UL_LOWER_STORE, "usr/nix/store", "."};
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(places); i++) {
-		int r = is_store(root_fd, places[i]);
+		int r = is_store(root->fd, places[i]);
 
 		if (r < 0)
 			return ul_error_errno_of_lower(err, UL_E_FILESYSTEM, what, places[i], NULL, -r);
 		if (r == 0)
 			continue;
-		lower->store = places[i];
+		j->store = places[i];
 		return 0;
 	}
-	return ul_error_set(err, UL_E_IMAGE_INFO, what, lower->device, "Write another image.",
+	return ul_error_set(err, UL_E_IMAGE_INFO, what, root->device, "Write another image.",
 			    "neither /nix/store nor /usr/nix/store nor its root holds store paths");
 }
 
 /* ---- the manifest ---- */
 
-static int import(struct ul_lower *lower, const struct ul_buffer *text, const char *name, struct ul_error *err)
+static int import(struct ul_judged *j, const struct ul_buffer *text, const char *name, struct ul_error *err)
 {
 	struct ul_builder *builder = ul_builder_new(UL_PATH_STORE);
 	struct ul_error why = {0};
@@ -77,10 +76,10 @@ static int import(struct ul_lower *lower, const struct ul_buffer *text, const ch
 			: ul_error_nomem(&why, reading);
 
 	if (r == 0)
-		r = ul_builder_finish(builder, &lower->made, &why);
+		r = ul_builder_finish(builder, &j->made, &why);
 	ul_builder_free(builder);
 	if (r == 0)
-		r = ul_manifest_open_memory(lower->made.data, lower->made.len, &lower->manifest, &why);
+		r = ul_manifest_open_memory(j->made.data, j->made.len, &j->manifest, &why);
 	/* What the importers tell is meant for who builds a manifest: here the image's maker is at fault. */
 	if (r == -UL_E_INPUT)
 		return ul_error_set(err, UL_E_MANIFEST, reading, name, "Write another image.", "%s: %s", why.object,
@@ -91,26 +90,28 @@ static int import(struct ul_lower *lower, const struct ul_buffer *text, const ch
 }
 
 /* 1: the manifest is made; 0: the image does not have this file. */
-static int take_registration(struct ul_lower *lower, int root_fd, const char *path, struct ul_error *err)
+static int take_registration(const struct ul_lower_root *root, struct ul_judged *j, const char *path,
+			     struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
-	int r = ul_read_file(root_fd, path, UL_REGISTRATION_MAX, &text);
+	int r = ul_read_file(root->fd, path, UL_REGISTRATION_MAX, &text);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
 		return ul_error_errno_of_lower(err, UL_E_MANIFEST, reading, path, NULL, -r);
-	r = import(lower, &text, path, err);
+	r = import(j, &text, path, err);
 	if (r < 0)
 		return r;
-	snprintf(lower->registration, sizeof(lower->registration), "%u paths registered by /%s",
-		 ul_manifest_n_paths(lower->manifest), path);
+	snprintf(j->registration, sizeof(j->registration), "%u paths registered by /%s",
+		 ul_manifest_n_paths(j->manifest), path);
 	return 1;
 }
 
-static int find_registration(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
+static int find_registration(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *j,
+			     struct ul_error *err)
 {
-	const char *asked = b->policy.registration, *base;
+	const char *asked = demands->registration, *base;
 	char in_store[PATH_MAX];
 	int r;
 
@@ -120,60 +121,56 @@ static int find_registration(const struct ul_boot *b, struct ul_lower *lower, in
 		/* What lies in a store path is there wherever the image has its store. */
 		base = ul_store_base_in(UL_LOWER_STORE, asked);
 		if (base) {
-			snprintf(in_store, sizeof(in_store), "%s/%s", lower->store, base);
+			snprintf(in_store, sizeof(in_store), "%s/%s", j->store, base);
 			asked = in_store;
 		}
-		r = take_registration(lower, root_fd, asked, err);
+		r = take_registration(root, j, asked, err);
 		if (r == 0)
 			return ul_error_set(err, UL_E_MANIFEST, reading, asked,
 					    "Correct [lower] registration, or unset it.", "the image does not have it");
 		return r < 0 ? r : 0;
 	}
-	snprintf(in_store, sizeof(in_store), "%s/.nix-path-registration", lower->store);
-	r = take_registration(lower, root_fd, "nix-path-registration", err);
+	snprintf(in_store, sizeof(in_store), "%s/.nix-path-registration", j->store);
+	r = take_registration(root, j, "nix-path-registration", err);
 	if (r == 0)
-		r = take_registration(lower, root_fd, in_store, err);
+		r = take_registration(root, j, in_store, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (b->policy.manifest == UL_REQUIRED)
-		return ul_error_set(err, UL_E_MANIFEST, what, lower->device,
+	if (demands->manifest_required)
+		return ul_error_set(err, UL_E_MANIFEST, what, root->device,
 				    "Put a registration into the image, or set [lower] manifest = optional.",
 				    "it has neither a manifest nor a registration of its paths");
-	ul_log(UL_LOG_WARNING,
-	       "lower: the image does not register its paths: Nix will not know them, and must not collect garbage");
 	return 0;
 }
 
 /* ---- the whole ---- */
 
-static int set_info(const struct ul_boot *b, struct ul_lower *lower, struct ul_error *err)
+static int set_info(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *j,
+		    struct ul_error *err)
 {
-	struct ul_image_info *info = &lower->info;
-	const char *name = b->policy.name;
+	struct ul_image_info *info = &j->info;
 
-	/*
-	 * A root hash that the policy pins names the image better than a name does. The command line's does not: what
-	 * it says is no reason to permit anything. Nothing vouches for a share's.
-	 */
-	if (name && b->policy.pinned_len == 0)
-		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", lower->device,
-				    lower->shared ? "Unset [image] name."
-						  : "Set [verify] root-hash, or unset [image] name.",
-				    "the policy wants %s, and nothing sealed in this image tells its name", name);
-	info->name = strdup(lower->slot.name);
-	info->version = strdup(lower->slot.version);
+	/* A root hash that is pinned names the image better than a name does; nothing vouches for a share's. */
+	if (demands->name && !demands->pin_names_image)
+		return ul_error_set(err, UL_E_NO_IMAGE, "checking the image's name", root->device,
+				    root->shared ? "Unset [image] name." : "Pin its root hash, or unset [image] name.",
+				    "the policy wants %s, and nothing sealed in this image tells its name",
+				    demands->name);
+	info->name = strdup(root->slot->name);
+	info->version = strdup(root->slot->version);
 	info->store_dir = strdup(UL_PATH_STORE);
 	if (!info->name || !info->version || !info->store_dir)
 		return ul_error_nomem(err, what);
-	info->paths = lower->manifest ? ul_manifest_n_paths(lower->manifest) : 0;
+	info->paths = j->manifest ? ul_manifest_n_paths(j->manifest) : 0;
 	return 0;
 }
 
-int ul_lower_read_foreign(const struct ul_boot *b, struct ul_lower *lower, int root_fd, struct ul_error *err)
+int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *judged,
+			  struct ul_error *err)
 {
-	int r = find_store(lower, root_fd, err);
+	int r = find_store(root, judged, err);
 
 	if (r == 0)
-		r = find_registration(b, lower, root_fd, err);
-	return r < 0 ? r : set_info(b, lower, err);
+		r = find_registration(root, demands, judged, err);
+	return r < 0 ? r : set_info(root, demands, judged, err);
 }
