@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #include "common/dir.h"
 #include "dbgen/layers/open.h"
@@ -75,14 +76,19 @@ static int last_number(int sessions, unsigned long *ret)
 static int new_name(int sessions, char ret[UL_SESSION_NAME_MAX])
 {
 	unsigned long last = 0;
+	struct timespec now;
 	uint64_t number;
 	int r = last_number(sessions, &last);
 
 	if (r < 0)
 		return r;
-	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number) &&
-	    getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		return -errno;
+	/* Kernels before 5.6 do not know the flag. The clocks will do: mkdir refuses a name that is there. */
+	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number)) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		number = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		number ^= (uint64_t)now.tv_nsec << 32;
+	}
 	snprintf(ret, UL_SESSION_NAME_MAX, "%0*lu-%0*" PRIx64, NUMBER_DIGITS, last < NUMBER_MAX ? last + 1 : last,
 		 RANDOM_DIGITS, number);
 	return 0;
