@@ -19,13 +19,13 @@
 #define UL_LOWER_NAMES    "nix/.underlay/names" /* the names layer; see dbgen/layers/names.h */
 
 /* In the running system. Written by underlay-init, read by Nix and by `underlay status`. */
-#define UL_PATH_LOWER       "/nix/.ro"       /* mount of the lower's filesystem */
-#define UL_PATH_UPPER       "/nix/.rw"       /* mount of the upper's filesystem */
-#define UL_PATH_UPPER_VAR   "/nix/.rw/var"   /* bound to /nix/var */
-#define UL_PATH_NAMES       "/nix/.names"    /* names layers of lowers without one: a tmpfs, made at boot */
-#define UL_PATH_STORE       "/nix/store"     /* the overlay */
-#define UL_PATH_VAR         "/nix/var"
-#define UL_PATH_RUN         "/run/underlay"
-#define UL_PATH_HOST        "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
-#define UL_PATH_STATE       "/run/underlay/state.json" /* what the boot did */
-#define UL_PATH_NIX_CONF    "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */
+#define UL_PATH_LOWER     "/nix/.ro"     /* mount of the lower's filesystem */
+#define UL_PATH_UPPER     "/nix/.rw"     /* mount of the upper's filesystem */
+#define UL_PATH_UPPER_VAR "/nix/.rw/var" /* bound to /nix/var */
+#define UL_PATH_NAMES     "/nix/.names"  /* names layers of lowers without one: a tmpfs, made at boot */
+#define UL_PATH_STORE     "/nix/store"   /* the overlay */
+#define UL_PATH_VAR       "/nix/var"
+#define UL_PATH_RUN       "/run/underlay"
+#define UL_PATH_HOST      "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
+#define UL_PATH_STATE     "/run/underlay/state.json" /* what the boot did */
+#define UL_PATH_NIX_CONF  "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */

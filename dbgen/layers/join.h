@@ -13,13 +13,13 @@
  *      mode, times and attributes are taken over (properties.h). Such a one is a kept directory that was copied up, not
  *      one that was made anew.
  *   4. Anything else: the kept entry goes, the session's is renamed into its place.
- *   5. But a directory that was copied up, and is not opaque, of which there is no kept one: thrown away. It has only what was
- *      changed of a directory that is gone: of a sealed one, when another image was booted since.
+ *   5. But a directory that was copied up, and is not opaque, of which there is no kept one: thrown away. It has only
+ *      what was changed of a directory that is gone: of a sealed one, when another image was booted since.
  * Then the filesystem is synced, and what is left of the session thrown away.
  *
- * What goes is renamed into the trash, so each step is one rename or one unlink, and each may be repeated: a cut anywhere
- * leaves a session that is joined again, to the same end. Cost follows what the session holds. Hard links between
- * entries stay, since nothing is copied.
+ * What goes is renamed into the trash, so each step is one rename or one unlink, and each may be repeated: a cut
+ * anywhere leaves a session that is joined again, to the same end. Cost follows what the session holds. Hard links
+ * between entries stay, since nothing is copied.
  *
  * The kept layer is never listed. What it has under a sealed name is never seen (names.h).
  */
@@ -39,7 +39,7 @@ struct ul_join {
 	int upper_fd;      /* root directory of the upper's filesystem */
 	const int *sealed; /* the sealed store directories, open */
 	size_t n_sealed;
-	bool userxattr; /* the sessions' overlays had that option: their marks are user.overlay.*, not trusted.overlay.* */
+	bool userxattr; /* the sessions' overlays had that option: marks are user.overlay.*, not trusted.overlay.* */
 };
 
 struct ul_join_report {
@@ -52,8 +52,8 @@ struct ul_join_report {
 };
 
 /*
- * Join all sessions. *ret is filled as far as it went, also on failure. Errors: -UL_E_UPPER naming the entry (no space, an
- * I/O error, a filesystem that is not sound): nothing is lost, the rest of the session stays and is joined when
+ * Join all sessions. *ret is filled as far as it went, also on failure. Errors: -UL_E_UPPER naming the entry (no space,
+ * an I/O error, a filesystem that is not sound): nothing is lost, the rest of the session stays and is joined when
  * that is mended; -UL_E_CORRUPT: the sealed directory cannot be read; -UL_E_MEMORY.
  */
 int ul_join_sessions(const struct ul_join *join, struct ul_join_report *ret, struct ul_error *err);

@@ -1,6 +1,6 @@
 /*
- * The directories below the upper's root that are Underlay's own, on a filesystem that somebody may have written while the
- * machine was off.
+ * The directories below the upper's root that are Underlay's own, on a filesystem that somebody may have written while
+ * the machine was off.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * What a directory is beside its entries: owner, mode, times and extended attributes. When overlayfs copies a directory of
- * the kept layer up, the session's has what was changed since, and the kept one takes it over when both are joined.
+ * What a directory is beside its entries: owner, mode, times and extended attributes. When overlayfs copies a directory
+ * of the kept layer up, the session's has what was changed since, and the kept one takes it over when both are joined.
  */
 #pragma once
 

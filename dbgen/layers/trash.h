@@ -1,6 +1,6 @@
 /*
- * trash/: what is to be deleted, and is not waited for. A whole tree goes there by one rename; a bounded number of files is
- * removed at each boot.
+ * trash/: what is to be deleted, and is not waited for. A whole tree goes there by one rename; a bounded number of
+ * files is removed at each boot.
  *
  * A directory in the trash is not descended into: the files that it holds are unlinked, and the directories that it
  * holds are renamed up into the trash themselves. So neither depth nor the number of open files follows what somebody
@@ -20,8 +20,8 @@ int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret);
 void ul_trash_close(struct ul_trash *t);
 
 /*
- * Rename dirfd/name into the trash, whatever it is. Flags that forbid it (immutable, append only) are taken off where that
- * is what it takes. 0 or -errno (-ENOENT: there is no such entry).
+ * Rename dirfd/name into the trash, whatever it is. Flags that forbid it (immutable, append only) are taken off where
+ * that is what it takes. 0 or -errno (-ENOENT: there is no such entry).
  */
 int ul_trash_move(struct ul_trash *t, int dirfd, const char *name);
 

@@ -1,8 +1,8 @@
 /*
  * The upper built a path, and then an image comes that has it sealed. The sealed one is served, whatever the kept layer
- * has (dbgen/layers/names.h); and the database's row of it takes this lower's word. Should the machine go on to an image
- * that does not have the path, the kept entry would be seen again, behind a row that speaks of other contents. So it goes,
- * before the row changes: a cut in between costs nothing that is not sealed.
+ * has (dbgen/layers/names.h); and the database's row of it takes this lower's word. Should the machine go on to an
+ * image that does not have the path, the kept entry would be seen again, behind a row that speaks of other contents. So
+ * it goes, before the row changes: a cut in between costs nothing that is not sealed.
  *
  * Only over another lower than the recorded one. Over the same one the join brings no sealed name into the kept layer.
  */

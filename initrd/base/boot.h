@@ -32,7 +32,7 @@
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
-#define UL_BOOT_LOADING  64  /* drivers that are loaded for devices */
+#define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
 
 /* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
 struct ul_lower {

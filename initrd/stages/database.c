@@ -61,7 +61,10 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	 */
 	if (r == 0 && b->upper.persistent)
 		r = ul_buffer_printf(&text, "sync-before-registering = true\n");
-	/* Nix's check of the mount wants the lower's store as the only layer beneath the upper one: see the overlay's layers. */
+	/*
+	 * Nix's check of the mount wants the lower's store as the only layer beneath the upper one: see the overlay's
+	 * layers.
+	 */
 	if (r == 0 && b->database == UL_DATABASE_ATTACH) {
 		r = ul_buffer_printf(&text,
 				     "extra-experimental-features = local-overlay-store "

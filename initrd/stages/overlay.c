@@ -1,8 +1,9 @@
 /*
- * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw with this boot's session. After:
- * /nix/store of the new root is the overlay: the session on top, which can add; beneath it the sealed store, which its
- * names layer keeps whole (dbgen/layers/names.h); beneath that what earlier sessions left. Or the kernel refused the upper of a disk, and a tmpfs has taken its place, as
- * the policy permits: that one wants a database, so the boot goes back.
+ * Stage overlay. Before: the lower lies at /nix/.ro of the new root, the upper at /nix/.rw with this boot's session.
+ * After: /nix/store of the new root is the overlay: the session on top, which can add; beneath it the sealed store,
+ * which its names layer keeps whole (dbgen/layers/names.h); beneath that what earlier sessions left. Or the kernel
+ * refused the upper of a disk, and a tmpfs has taken its place, as the policy permits: that one wants a database, so
+ * the boot goes back.
  *
  * The kernel shows the strings of mount time in /proc/mounts for ever, and Nix compares them with the paths
  * it knows: so the mount is made from inside the new root. It is the classic mount(2), source `overlay`, one
@@ -61,8 +62,7 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 
 	if (!u->persistent)
 		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
-	return ul_error_set(err, UL_E_OVERLAY, what, options,
-			    "The kernel's log says why; the disk itself is sound.",
+	return ul_error_set(err, UL_E_OVERLAY, what, options, "The kernel's log says why; the disk itself is sound.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
 

@@ -1,8 +1,8 @@
 /*
  * Stage reconcile. Before: lower and upper are mounted. After: Nix's database in the upper is right for this lower
- * (dbgen/reconcile/reconcile.h tells how, and in which order), what earlier sessions built is in the kept layer, and this
- * boot has a session of its own to write to. Where the policy says so, a lower that would cost the upper valid paths is
- * refused before anything was written: the next slot is tried.
+ * (dbgen/reconcile/reconcile.h tells how, and in which order), what earlier sessions built is in the kept layer, and
+ * this boot has a session of its own to write to. Where the policy says so, a lower that would cost the upper valid
+ * paths is refused before anything was written: the next slot is tried.
  *
  * The rows are judged first, over the sessions as they lie: should this lower be refused, or turn out to be damaged,
  * nothing was thrown away for its sake. An upper on tmpfs was made a moment ago: there is nothing to join or reconcile.

@@ -78,9 +78,10 @@ check "every setting in struct ul_policy has a row, and the other way round" \
 # ul_policy_apply and ul_policy_seal say what they mean.
 unread() {
 	local field readers by_p
-	# demands.c takes what is for the judge of images, and nothing else of the policy's folder reads for the boot.
+	# requirements.c takes what is for the judge of images, demands.c its own; nothing else of the policy's folder
+	# reads for the boot.
 	readers=$(git ls-files 'initrd/*.c' | grep -v '^initrd/policy/')
-	readers+=" initrd/policy/demands.c"
+	readers+=" initrd/policy/demands.c initrd/policy/requirements.c"
 	# shellcheck disable=SC2086
 	by_p=$(grep -lE 'struct ul_policy \*p\b' $readers)
 	while IFS=$'\t' read -r _ _ field _; do

@@ -227,7 +227,7 @@ names_right() {
 }
 # What an upper might note of a sealed file's origin never leads anywhere; see verity/image/fs_image.h.
 no_uuid() {
-	! blkid -p -o value -s UUID "$data" | grep . && blkid -p -o value -s TYPE "$data" | grep .
+	[ -n "$(blkid -p -o value -s TYPE "$data")" ] && [ -z "$(blkid -p -o value -s UUID "$data")" ]
 }
 look_inside() {
 	tap "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"

@@ -77,7 +77,8 @@ verify=("mode = pinned" "root-hash = $(printf '%064d' 1)")
 under=  # what runs the stages: strace, say
 
 # run SCRIPT [CMDLINE [POLICY-LINE...]]: the stages over $device, and when they succeed the script, in which $root
-# is the new root, $session the layer that this boot writes, and $run has nix.conf and state.json. Status: the stages' code, else the script's.
+# is the new root, $session the layer that this boot writes, and $run has nix.conf and state.json. Status: the stages'
+# code, else the script's.
 run() {
 	local script=$1 cmdline=${2:-}
 	shift $(($# < 2 ? $# : 2))

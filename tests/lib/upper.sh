@@ -5,7 +5,8 @@
 #   upper_format FILE [OPTION...]    an ext4 on that partition, as an administrator would make it, with mkfs' options
 #   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
 #   upper_umount DIR                 script's own, please (upper_namespace)
-#   upper_names DIR                  names in the mounted upper's store, as the overlay would show them: kept and sessions
+#   upper_names DIR                  names in the mounted upper's store, as the overlay would show them: kept and
+# sessions
 #   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
 #   guest_disk NAME PART... [NAME=VALUE...] [+FILE...]   print a disk whose scenario is the parts (of tests/guest), with
 #                                    variables set before; FILES and the underlay command are in /data of the guest

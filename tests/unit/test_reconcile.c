@@ -55,8 +55,10 @@ static void sealed_names(void **state)
 		upper_run(U, "touch var/nix/db/db.sqlite");
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_int_equal(number(f, QUARANTINED), 0);
-		upper_run(U, "test -s ../before -a ! -e quarantine; find kept -regex '.*-p[0-9].*' | grep -v -e '-p2[0-9]' >../after; "
-			     "test ! -s ../after");
+		upper_run(
+			U,
+			"test -s ../before -a ! -e quarantine; find kept -regex '.*-p[0-9].*' | grep -v -e '-p2[0-9]' >../after; "
+			"test ! -s ../after");
 	}
 }
 

@@ -106,15 +106,16 @@ static void filesystems(void **state)
 
 			snprintf(text, sizeof(text), "[lower]\nfilesystems = %s\n", all[k]);
 			read_policy(text, "");
-			r = ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems, &fs, NULL);
+			r = ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems, &fs,
+						NULL);
 			assert_int_equal(r, i == k ? 0 : -UL_E_FILESYSTEM);
 			ul_policy_free(&policy);
 		}
 		assert_string_equal(fs->name, all[i]);
 		/* Neither the policy's default nor the judge's own takes ext4. */
 		read_policy("", "");
-		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems, &fs,
-						     NULL),
+		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", ul_policy_requirements(&policy, NULL).filesystems,
+						     &fs, NULL),
 				 i == UL_LOWER_EXT4 ? -UL_E_FILESYSTEM : 0);
 		assert_int_equal(ul_judge_filesystem(fd, 4096, "x", NULL, &fs, NULL),
 				 i == UL_LOWER_EXT4 ? -UL_E_FILESYSTEM : 0);

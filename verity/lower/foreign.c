@@ -108,8 +108,8 @@ static int take_registration(const struct ul_lower_root *root, struct ul_judged 
 	return 1;
 }
 
-static int find_registration(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *j,
-			     struct ul_error *err)
+static int find_registration(const struct ul_lower_root *root, const struct ul_requirements *demands,
+			     struct ul_judged *j, struct ul_error *err)
 {
 	const char *asked = demands->registration, *base;
 	char in_store[PATH_MAX];
@@ -165,8 +165,8 @@ static int set_info(const struct ul_lower_root *root, const struct ul_requiremen
 	return 0;
 }
 
-int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *judged,
-			  struct ul_error *err)
+int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands,
+			  struct ul_judged *judged, struct ul_error *err)
 {
 	int r = find_store(root, judged, err);
 

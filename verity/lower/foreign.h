@@ -26,5 +26,5 @@ bool ul_lower_is_foreign(const struct ul_lower_root *root);
  * -UL_E_NO_IMAGE: a name is demanded, and nothing sealed has one; -UL_E_MANIFEST: no registration where one is
  * required, or a wrong one. On failure what was filled stays: free it.
  */
-int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands, struct ul_judged *judged,
-			  struct ul_error *err);
+int ul_lower_read_foreign(const struct ul_lower_root *root, const struct ul_requirements *demands,
+			  struct ul_judged *judged, struct ul_error *err);

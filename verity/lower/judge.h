@@ -25,8 +25,8 @@
 #include "verity/open/open.h"
 
 /*
- * What is demanded of an image. Made of a policy (initrd/policy/requirements.h), or of options. Texts are the caller's; NULL
- * is not set, and an empty text does not occur.
+ * What is demanded of an image. Made of a policy (initrd/policy/requirements.h), or of options. Texts are the caller's;
+ * NULL is not set, and an empty text does not occur.
  */
 struct ul_requirements {
 	struct ul_seal_policy seal; /* descriptor_required does not count where mode is pinned */
