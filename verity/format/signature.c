@@ -18,7 +18,7 @@
 #define JSON_MAX (256 * 1024)
 
 static const char WHAT[] = "reading the signature partition";
-static const char TODO[] = "Sign the image again.";
+static const char advice[] = "Sign the image again.";
 
 static const char *decode(const char *text, size_t max, struct ul_buffer *ret)
 {
@@ -88,21 +88,21 @@ int ul_signature_parse(const void *data, size_t len, struct ul_signature_blob *r
 	const char *why;
 
 	if (text_len == 0 && ul_all_zero(data, len))
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO,
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, advice,
 				    "the partition is empty: the image was never signed, or its signature was erased");
 	if (len > UL_SIGNATURE_PARTITION_MAX || text_len > JSON_MAX)
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "the signature is longer than %d bytes",
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, advice, "the signature is longer than %d bytes",
 				    JSON_MAX);
 	if (!ul_all_zero((const uint8_t *)data + text_len, len - text_len))
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO,
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, advice,
 				    "other bytes than zeros follow the signature");
 	json = ul_json_parse(data, text_len, &why);
 	if (!json)
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "it is not JSON: %s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, advice, "it is not JSON: %s", why);
 	why = read_members(json, &blob);
 	if (why) {
 		ul_signature_free(&blob);
-		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, TODO, "%s", why);
+		return ul_error_set(err, UL_E_SIGNATURE, WHAT, NULL, advice, "%s", why);
 	}
 	*ret = blob;
 	return 0;
