@@ -53,6 +53,9 @@ for mode in attach rebuild; do
 		jq -e ".reconcile.clean and (.reconcile.lowerChanged | not) and (.reconcile.counts | add) == 0 and .database.kept" "$run/state.json"
 		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 1 ]
 		# The last session is joined, and this one is new.
+		jq -e ".upper.joined.sessions == 1 and .upper.joined.entries == 1 and .upper.joined.removed == 0" "$run/state.json"
+		jq -e ".upper.session | test(\"^sessions/[0-9]{8}-[0-9a-f]{16}$\")" "$run/state.json"
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -qx "  joined   1 entries of 1 session; 0 older ones went"
 		[ "$(cat "$root/nix/store/$own")" = own ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		[ -z "$(ls "$session")" ]
@@ -91,6 +94,7 @@ for mode in attach rebuild; do
 		"$underlay" mark-clean --upper "$root/nix/.rw"'
 	tap "$mode: image 2 again: what no row names is swept" boot "$two" 'set -e
 		jq -e ".reconcile.counts.swept == 2 and (.reconcile.counts.invalidated == 0)" "$run/state.json"
+		"$underlay" status --file "$run/state.json" | grep -q "^reconcile  the same image, shut down cleanly; .*, 2 swept$"
 		[ ! -e "$root/nix/store/$own" ]
 		[ ! -e "$root/nix/store/deleted" ]
 		[ "$(ls "$root/nix/.rw/kept")" = "$library" ]'
@@ -117,4 +121,57 @@ for mode in attach rebuild; do
 		echo new >"$root/nix/store/new"
 		[ "$(findmnt -no FSTYPE "$root/nix/.rw") $(findmnt -no FSTYPE "$root/nix/var")" = "tmpfs tmpfs" ]' "check = always" "[upper]" "on-missing = tmpfs"
 done
+
+# ---- by hand -------------------------------------------------------------------------------------
+
+mode=attach
+truncate -s 64M "$tmp/hand.disk"
+attach_device "$tmp/hand.disk"
+disk=$device
+tap "status: who else may enter the upper is told, with exit status 1" boot "$one" '
+	set -e
+	mount -t tmpfs none /run
+	mkdir /run/underlay
+	jq ".upper.mount = \"$root/nix/.rw\"" "$run/state.json" >/run/underlay/state.json
+	"$underlay" status >"$run/said"
+	lacks EXPOSED "$run/said"
+	for mode in 0710 0701 0704; do
+		chmod $mode "$root/nix/.rw"
+		fails 1 "^  EXPOSED  others than root may enter $root/nix/.rw: chown 0:0 and chmod 0700 it" "$underlay" status
+		fails 1 "\"exposed\": *true" "$underlay" status --json
+	done
+	chmod 0700 "$root/nix/.rw"
+	"$underlay" status >/dev/null
+	chown 7 "$root/nix/.rw"
+	fails 1 EXPOSED "$underlay" status
+	# Of another machine'"'"'s nothing is asked.
+	"$underlay" status --file "$run/state.json" >/dev/null'
+tap "db reconcile: it does not join, and tells of the session" boot "$one" '
+	set -e
+	echo own >"$root/nix/store/$own"
+	umount "$root/nix/store"
+	"$underlay" db reconcile --upper "$root/nix/.rw" --lower "$root/nix/.ro/nix/.underlay/manifest" >"$run/said"
+	grep -qx "the next boot joins 1 session" "$run/said"
+	[ -e "$session/$own" ]
+	[ ! -e "$root/nix/.rw/kept/$own" ]'
+older() {
+	rm -rf "$tmp/older" && mkdir -p "$tmp/older"/{store,work,var/nix/db} && echo own >"$tmp/older/store/$own"
+	"$underlay" db build "$tmp/one/nix/.underlay/manifest" -o "$tmp/older/var/nix/db" >/dev/null
+	sqlite3 "$tmp/older/var/nix/db/db.sqlite" "insert into ValidPaths (path, hash, registrationTime) values ('/nix/store/$own', 'sha256:$(printf %064d 5)', 7)"
+	echo '{"format": 1, "identity": "other", "database": "attach", "checkedId": 1000}' >"$tmp/older/lower.json"
+}
+by_hand() {
+	"$underlay" db reconcile --upper "$tmp/older" --lower "$tmp/one/nix/.underlay/manifest" --mode rebuild "$@"
+}
+export -f fails
+older
+for option in --dry-run --refuse; do
+	tap "db reconcile $option: not over what an older Underlay laid out" fails 3 \
+		"older: an older Underlay laid it out, and it has to be laid out anew first. Boot it once, or leave --dry-run and --refuse out" \
+		"$underlay" db reconcile --upper "$tmp/older" --lower "$tmp/one/nix/.underlay/manifest" $option
+done
+tap_is "    nothing is done to it" "$(ls "$tmp/older" | xargs)" "lock lower.json store var work"
+tap "db reconcile: that is laid out anew, and no row is lost" by_hand
+tap_is "    its store is kept" "$(cat "$tmp/older/kept/$own"), $(ls "$tmp/older" | grep -cE '^(store|work)$')" "own, 0"
+tap_is "    its row is there" "$(sqlite3 "$tmp/older/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = '/nix/store/$own'")" 1
 tap_end
