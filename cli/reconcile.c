@@ -37,7 +37,7 @@ struct lower {
 
 static const struct cli_option options[] = {
 	{"upper", 0, "DIR", CLI_DIRECTORY, AT(upper), CLI_NEEDED,
-	 .help = "the root of the upper's filesystem, which holds store and var"},
+	 .help = "the root of the upper's filesystem, which holds kept, sessions and var"},
 	{"lower", 0, "MANIFEST|IMAGE", CLI_FILE, AT(lower), CLI_NEEDED | CLI_ONCE,
 	 .help = "what the upper is to agree with; an image is verified first, all of it"},
 	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0,
@@ -127,10 +127,14 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 
 	for (size_t i = 0; i < n; i++)
 		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), items[i].name, items[i].why);
-	printf("%s: %s lower, %llu quarantined, %llu invalidated, %llu updated, %llu checked\n",
+	printf("%s: %s lower, %llu quarantined, %llu swept, %llu invalidated, %llu updated, %llu checked\n",
 	       dry_run ? "would be done" : "done", r->lower_changed ? "another" : "the same",
-	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
-	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked);
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_SWEPT],
+	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED], (unsigned long long)r->n[UL_RECONCILE_UPDATED],
+	       (unsigned long long)r->checked);
+	if (r->sessions > 0)
+		printf("the next boot joins %llu session%s\n", (unsigned long long)r->sessions,
+		       r->sessions == 1 ? "" : "s");
 }
 
 static int print_json(const struct arguments *a, const struct ul_reconcile_report *r)
@@ -149,6 +153,19 @@ static int open_upper(const char *path, int *ret, struct ul_error *err)
 	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno) : 0;
 }
 
+/* What an older Underlay left is laid out anew first, as the boot does it: its entries would not be found. */
+static int take_over(const struct arguments *a, int fd, struct ul_error *err)
+{
+	if (faccessat(fd, "store", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    faccessat(fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	if (a->o.dry_run || a->o.refuse)
+		return ul_error_set(err, UL_E_UPPER, "opening the upper", a->upper,
+				    "Boot it once, or leave --dry-run and --refuse out.",
+				    "an older Underlay laid it out, and it has to be laid out anew first");
+	return ul_upper_take_over(fd, err);
+}
+
 static int run(void *arguments)
 {
 	struct arguments *a = arguments;
@@ -162,6 +179,8 @@ static int run(void *arguments)
 	r = open_upper(a->upper, &fd, &err);
 	if (r == 0 && !a->o.dry_run)
 		r = ul_upper_lock(fd, &lock, &err);
+	if (r == 0)
+		r = take_over(a, fd, &err);
 	if (r == 0)
 		r = open_lower(a, &lower, &err);
 	a->o.upper_fd = fd;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -120,6 +121,38 @@ static void print_lower(struct json_object *lower)
 	printf("  system   %s\n", text_of(lower, "system"));
 }
 
+static uint64_t count_of(struct json_object *counts, const char *key)
+{
+	uint64_t n = 0;
+
+	(void)ul_json_uint(counts, key, &n);
+	return n;
+}
+
+/* What the sessions of earlier boots left, and this boot joined. */
+static void print_joined(struct json_object *joined)
+{
+	uint64_t sessions = count_of(joined, "sessions"), removed = count_of(joined, "removed");
+	uint64_t gone = count_of(joined, "sealed") + count_of(joined, "orphans");
+
+	if (sessions == 0)
+		return;
+	printf("  joined   %llu entries of %llu session%s; %llu older ones went",
+	       (unsigned long long)count_of(joined, "entries"), (unsigned long long)sessions, sessions == 1 ? "" : "s",
+	       (unsigned long long)removed);
+	if (gone > 0)
+		printf(", %llu were the image's to have", (unsigned long long)gone);
+	putchar('\n');
+}
+
+/* Others than root could enter it, and change what lies beneath the mounted store. */
+static bool is_exposed(struct json_object *upper)
+{
+	struct stat st;
+
+	return stat(text_of(upper, "mount"), &st) == 0 && (st.st_uid != 0 || (st.st_mode & 077) != 0);
+}
+
 static void print_upper(struct json_object *upper)
 {
 	const char *mount = text_of(upper, "mount"), *device = ul_json_string(upper, "device");
@@ -140,6 +173,9 @@ static void print_upper(struct json_object *upper)
 	if (mended)
 		printf("  mended   %llu things on it that were not what they must be: see the log\n",
 		       (unsigned long long)mended);
+	print_joined(member(upper, "joined"));
+	if (member(upper, "exposed"))
+		printf("  EXPOSED  others than root may enter %s: chown 0:0 and chmod 0700 it\n", mount);
 	if (statvfs(mount, &fs) < 0 || fs.f_blocks == 0)
 		return;
 	printf("  used     %.1f of %.1f MB", (double)(fs.f_blocks - fs.f_bfree) * (double)fs.f_frsize / 1e6,
@@ -157,14 +193,6 @@ static void print_root(struct json_object *root)
 	for (size_t i = 0; i < length(list); i++)
 		printf("root       unsealed: %s, as it was mounted: whoever can write it decides what runs here\n",
 		       json_object_get_string(json_object_array_get_idx(list, i)));
-}
-
-static uint64_t count_of(struct json_object *counts, const char *key)
-{
-	uint64_t n = 0;
-
-	(void)ul_json_uint(counts, key, &n);
-	return n;
 }
 
 static void print_names(struct json_object *reconcile, const char *key, const char *title)
@@ -190,10 +218,10 @@ static void print_reconcile(struct json_object *reconcile)
 
 	(void)ul_json_bool(reconcile, "lowerChanged", &changed);
 	(void)ul_json_bool(reconcile, "clean", &clean);
-	printf("reconcile  %s image, %s; %llu quarantined, %llu invalidated, %llu checked\n",
+	printf("reconcile  %s image, %s; %llu quarantined, %llu invalidated, %llu checked, %llu swept\n",
 	       changed ? "another" : "the same", clean ? "shut down cleanly" : "not shut down cleanly",
 	       (unsigned long long)count_of(counts, "quarantined"), (unsigned long long)count_of(counts, "invalidated"),
-	       (unsigned long long)count_of(reconcile, "checked"));
+	       (unsigned long long)count_of(reconcile, "checked"), (unsigned long long)count_of(counts, "swept"));
 	print_names(reconcile, "quarantined", "quarantined");
 	print_names(reconcile, "invalidated", "invalidated");
 	print_names(reconcile, "dangling", "dangling");
@@ -300,10 +328,21 @@ static void print_timeline(struct json_object *state)
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
 
-/* The boot failed, has not the upper that the policy wants, or verified nothing. */
+/* The boot failed, has not the upper that the policy wants, or others may write to it, or it verified nothing. */
 static bool is_bad(struct json_object *state)
 {
-	return member(state, "failure") || member(member(state, "upper"), "fallback") || any_insecure(state);
+	struct json_object *upper = member(state, "upper");
+
+	return member(state, "failure") || member(upper, "fallback") || member(upper, "exposed") || any_insecure(state);
+}
+
+/* The kernel knows what it found since, of this machine's own boot; nobody knows of another's. false: no memory. */
+static bool ask_kernel(struct json_object *state)
+{
+	struct json_object *upper = member(state, "upper");
+
+	return ul_json_add(state, "damage", cli_damage_ask(member(state, "lowers"))) &&
+	       (!upper || !is_exposed(upper) || ul_json_add_bool(upper, "exposed", true));
 }
 
 /* part: the member that --json prints; NULL: all of it. */
@@ -316,9 +355,7 @@ static int run(const struct status_options *o, void (*print)(struct json_object 
 
 	if (load(o, &text, &state, &err) < 0)
 		return cli_fail(&err);
-	/* The kernel knows what it found since, of this machine's own boot; nobody knows of another's. */
-	if (!part && !strcmp(o->file, UL_PATH_STATE) &&
-	    !ul_json_add(state, "damage", cli_damage_ask(member(state, "lowers")))) {
+	if (!part && !strcmp(o->file, UL_PATH_STATE) && !ask_kernel(state)) {
 		ul_error_nomem(&err, "asking for damage");
 		return cli_fail(&err);
 	}

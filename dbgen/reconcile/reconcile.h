@@ -106,6 +106,7 @@ struct ul_reconcile_report {
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
 	uint64_t checked;     /* paths whose NAR hash was computed */
 	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards */
+	uint64_t sessions;    /* layers of earlier boots that are not joined yet (dbgen/layers/join.h) */
 	uint64_t emptied;     /* quarantines that were removed for good */
 	uint64_t database_us; /* time that the database took */
 	uint64_t lost;        /* of those that were invalidated: because of what they refer to */

@@ -2,7 +2,7 @@
  * The report: what a run did, in memory and as JSON.
  *
  *     {"lower": {"identity", "name", "version"}, "lowerChanged": true, "first": false, "clean": true,
- *      "databaseKept": false, "checked": 0, "emptied": 0,
+ *      "databaseKept": false, "checked": 0, "emptied": 0, "sessions": 1,
  *      "counts": {"quarantined": 1, "swept": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
  *      "quarantined": [{"name", "why"}], "invalidated": [...], ...}
  *
@@ -161,7 +161,7 @@ struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r
 		  ul_json_add_bool(obj, "clean", r->was_clean) &&
 		  ul_json_add_bool(obj, "databaseKept", r->database_kept) &&
 		  ul_json_add_uint(obj, "checked", r->checked) && ul_json_add_uint(obj, "emptied", r->emptied) &&
-		  put(obj, "counts", counts_json(r));
+		  ul_json_add_uint(obj, "sessions", r->sessions) && put(obj, "counts", counts_json(r));
 
 	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)
 		if (r->n[i] > 0)

@@ -1,7 +1,8 @@
 /*
  * The reserve: a file of the upper that holds the room for its next database. Builds fill a disk to its last block; the
  * boot that follows may have to write the database anew, for another image or after a power cut, and must not fail for
- * want of room. It is given up when that happens, and made again as soon as there is plenty.
+ * want of room. It is given up when that happens, and made again as soon as there is plenty. Every boot makes directories
+ * (a session, the collector's roots): for these a disk that is full to its last block gets a part of it back.
  */
 #include "dbgen/reconcile/reserve.h"
 
@@ -16,6 +17,7 @@
 
 #define RESERVE "reserve"
 #define SLACK   (UINT64_C(4) << 20) /* bytes beside a database that has grown by a quarter */
+#define ROOM    (1 << 20)           /* bytes that a boot must find free */
 #define PLENTY  8                   /* times the reserve is free before it is made */
 
 /* The bytes that are really allocated to it; 0: there is no such file. */
@@ -33,6 +35,16 @@ bool ul_reserve_release(struct ul_upper_dir *u)
 	return size_of_reserve(u) > 0 && unlinkat(u->fd, RESERVE, 0) == 0 && syncfs(u->fd) == 0;
 }
 
+static void give_room(const struct ul_upper_dir *u)
+{
+	ul_autoclose int fd = openat(u->fd, RESERVE, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > ROOM &&
+	    ftruncate(fd, st.st_size - ROOM) == 0)
+		(void)syncfs(fd);
+}
+
 void ul_reserve_keep(struct ul_upper_dir *u, uint64_t database)
 {
 	ul_autoclose int fd = -1;
@@ -40,8 +52,11 @@ void ul_reserve_keep(struct ul_upper_dir *u, uint64_t database)
 	struct statvfs fs;
 	struct stat st;
 
-	if (size_of_reserve(u) >= wanted || fstatvfs(u->fd, &fs) < 0 ||
-	    (uint64_t)fs.f_bavail * fs.f_frsize / PLENTY < wanted)
+	if (fstatvfs(u->fd, &fs) < 0)
+		return;
+	if ((uint64_t)fs.f_bavail * fs.f_frsize < ROOM)
+		give_room(u);
+	if (size_of_reserve(u) >= wanted || (uint64_t)fs.f_bavail * fs.f_frsize / PLENTY < wanted)
 		return;
 	/* It has another size, or something else has its name. */
 	if (fstatat(u->fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 && ul_upper_dir_discard(u, u->fd, RESERVE) < 0)

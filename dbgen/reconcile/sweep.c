@@ -93,20 +93,26 @@ static int discard(struct ul_agreement *a, const char *name)
 	return r;
 }
 
+/* The machine does not need it done now: what cannot be thrown away stays, and on a full disk the rest as well. */
 static int throw_away(struct ul_agreement *a, const struct ul_names *garbage)
 {
+	struct ul_upper_dir *u = &a->upper;
+	bool full = false;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < garbage->n; i++) {
-		r = discard(a, garbage->at[i]);
-		if (r == 0)
-			r = ul_upper_dir_report(&a->upper, UL_RECONCILE_SWEPT, garbage->at[i], "no row names it");
+	for (size_t i = 0; r == 0 && i < garbage->n && !full; i++) {
+		const char *name = garbage->at[i];
+
+		if (discard(a, name) == 0)
+			r = ul_upper_dir_report(u, UL_RECONCILE_SWEPT, name, "no row names it");
+		else if (u->err->errnum == ENOSPC)
+			full = true;
+		else
+			r = ul_upper_dir_report(u, UL_RECONCILE_NOTE, name, "it cannot be thrown away: %s",
+						strerror(u->err->errnum));
 	}
-	if (r == 0 || a->upper.err->errnum != ENOSPC)
-		return r;
-	/* The machine does not need it done now. */
-	a->unswept = true;
-	return 0;
+	a->unswept |= full;
+	return r;
 }
 
 int ul_sweep(struct ul_agreement *a)

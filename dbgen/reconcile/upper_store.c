@@ -11,6 +11,7 @@ int ul_upper_store_open(struct ul_upper_store *s, struct ul_upper_dir *u)
 {
 	int r = ul_entries_open(u->fd, &s->entries);
 
+	u->report->sessions = s->entries.sessions.n;
 	if (r == -ENOMEM)
 		return ul_upper_dir_nomem(u);
 	return r < 0 ? ul_upper_dir_fail(u, "kept", -r) : 0;

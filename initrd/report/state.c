@@ -175,6 +175,18 @@ static struct json_object *root_json(const struct ul_boot *b)
 	return checked(obj, put(obj, "unsealed", list));
 }
 
+static struct json_object *joined_json(const struct ul_join_report *j)
+{
+	struct json_object *obj = json_object_new_object();
+
+	return checked(obj, obj && ul_json_add_uint(obj, "sessions", j->sessions) &&
+				    ul_json_add_uint(obj, "entries", j->joined) &&
+				    ul_json_add_uint(obj, "removed", j->removed) &&
+				    ul_json_add_uint(obj, "sealed", j->sealed) &&
+				    ul_json_add_uint(obj, "orphans", j->orphans) &&
+				    ul_json_add_uint(obj, "mended", j->mended));
+}
+
 static struct json_object *upper_json(const struct ul_upper *u)
 {
 	struct json_object *obj = json_object_new_object();
@@ -187,6 +199,10 @@ static struct json_object *upper_json(const struct ul_upper *u)
 
 	if (ok && u->device[0])
 		ok = ul_json_add_string(obj, "device", u->device);
+	if (ok && u->session[0])
+		ok = ul_json_add_string(obj, "session", u->session);
+	if (ok && u->persistent)
+		ok = put(obj, "joined", joined_json(&u->joined));
 	if (ok && u->fallback)
 		ok = ul_json_add_string(obj, "fallback", ul_error_sentence(&u->why, sentence, sizeof(sentence)));
 	return checked(obj, ok);

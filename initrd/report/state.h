@@ -14,6 +14,9 @@
  *               for it: ["/ (ext4, /dev/sda2)"]},
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "mended": how many things on it were not what they must be, "device",
+ *                "session": this boot's layer, from the mount, "joined": of a persistent one: what earlier sessions
+ *                left: {"sessions", "entries" that were kept, "removed": kept ones that went for them, "sealed":
+ *                thrown away for their names, "orphans": for want of what they were copied from, "mended"},
  *                "fallback": why it is not the one that the policy wants},
  *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
  *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": for a persistent upper only},
@@ -25,7 +28,8 @@
  *      "lastFailure": {"from": "efi" | "pstore", "stage", "code", "name", "sentence", "when" (seconds since 1970),
  *                      "underlay"}}, of an earlier boot
  *
- * What was not reached is left out. `underlay status --json` adds "damage" (cli/status_damage.h).
+ * What was not reached is left out. `underlay status --json` adds "damage" (cli/status_damage.h), and to "upper"
+ * "exposed": true where others than root may enter it.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
- * bench_reconcile DIR [ROUNDS]: what reconcile costs in attach mode, with an upper of 1,000 paths, against lowers of
- * 10,000, 100,000 and 1,000,000 paths; and the no-shadow pass over an upper of 10,000 entries. DIR: where lowers and
- * uppers are written; on a tmpfs, so that the disk is not what is measured. Prints JSON; the times are medians.
+ * bench_reconcile DIR [ROUNDS]: what reconcile costs in attach mode, with a kept layer of 0, 1,000 and 10,000 paths, against
+ * lowers of 10,000, 100,000 and 1,000,000 paths: with another lower, with the same one and a database that nobody wrote
+ * to, with one that somebody wrote to, and after a collection that took every second path. DIR: where lowers and uppers
+ * are written; on a tmpfs, so that the disk is not what is measured. Prints JSON; the times are medians.
  *
  * Each path of the upper refers to others of the upper and to the same 200 paths that every lower has; a reconcile
  * with a lower that is new to it writes its database anew.
@@ -14,15 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbgen/database/db.h"
 #include "dbgen/reconcile/reconcile.h"
 #include "tests/unit/random_store.h"
 
-#define UPPER      1000
 #define SHARED     200 /* paths of each lower that the upper refers to */
-#define ENTRIES    10000
 #define MAX_ROUNDS 99
 
 static void check(int r, const struct ul_error *err)
@@ -118,7 +119,7 @@ static struct ul_manifest *make_lower(size_t n, struct ul_buffer *bytes)
 	return m;
 }
 
-static void make_upper(unsigned int n_entries, bool database)
+static void make_upper(unsigned int n)
 {
 	ul_autobuffer struct ul_buffer bytes = {0};
 	struct ul_builder *b = ul_builder_new("/nix/store");
@@ -127,35 +128,58 @@ static void make_upper(unsigned int n_entries, bool database)
 
 	done(ul_remove_tree(AT_FDCWD, "upper"), "upper");
 	done(ul_mkdir_parents(AT_FDCWD, "upper/var/nix/db", 0755), "upper");
-	done(mkdir("upper/store", 0755), "upper/store");
-	done(mkdir("upper/work", 0755), "upper/work");
-	for (unsigned int i = 0; i < n_entries; i++) {
+	done(mkdir("upper/kept", 0755), "upper/kept");
+	for (unsigned int i = 0; i < n; i++) {
 		char name[120];
 
-		snprintf(name, sizeof(name), "upper/store/%s", path_of('u', i) + strlen("/nix/store/"));
+		snprintf(name, sizeof(name), "upper/kept/%s", path_of('u', i) + strlen("/nix/store/"));
 		done(mkdir(name, 0755), name);
 	}
 	for (unsigned int i = 0; i < SHARED; i++)
 		add(b, path_of('s', i), NULL, 0);
-	for (unsigned int i = 0; i < UPPER; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		const char *refs[] = {path_of('s', i % SHARED), path_of('s', i * 7 % SHARED), path_of('u', i / 2)};
 
+		/* The second half is what is collected: nothing refers to it. */
+		if (i >= n / 2)
+			refs[2] = path_of('u', i - n / 2);
 		add(b, path_of('u', i), refs, 3);
 	}
 	m = finish(b, &bytes);
-	if (database)
-		check(ul_db_build(m, AT_FDCWD, "upper/var/nix/db", NULL, &err), &err);
+	check(ul_db_build(m, AT_FDCWD, "upper/var/nix/db", NULL, &err), &err);
 	ul_manifest_close(m);
 }
 
-static double reconcile(struct ul_manifest *lower, const char *identity, uint64_t wanted_updates)
+static void collect(unsigned int n)
+{
+	sqlite3 *db = NULL;
+	char sql[400] = "begin; delete from Refs where referrer in (select id from temp.gone);"
+			" delete from ValidPaths where id in (select id from temp.gone); commit";
+	char text[120];
+
+	if (sqlite3_open("upper/var/nix/db/db.sqlite", &db) != SQLITE_OK ||
+	    sqlite3_exec(db, "create temp table gone (id integer primary key)", NULL, NULL, NULL) != SQLITE_OK)
+		exit(3);
+	sqlite3_exec(db, "begin", NULL, NULL, NULL);
+	for (unsigned int i = n / 2; i < n; i++) {
+		snprintf(text, sizeof(text), "insert into temp.gone select id from ValidPaths where path = '%s'",
+			 path_of('u', i));
+		if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
+			exit(3);
+	}
+	sqlite3_exec(db, "commit", NULL, NULL, NULL);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK || sqlite3_close(db) != SQLITE_OK)
+		exit(3);
+}
+
+static double reconcile(struct ul_manifest *lower, uint64_t wanted_updates, uint64_t wanted_swept)
 {
 	ul_autoclose int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct ul_reconcile_options o = {
 		.upper_fd = fd,
 		.upper_path = "upper",
 		.mode = UL_RECONCILE_ATTACH,
-		.lower = {.manifest = lower, .database = "lower/db.sqlite", .identity = identity}};
+		.lower = {.manifest = lower, .database = "lower/db.sqlite", .identity = "this"}};
 	struct ul_reconcile_report report;
 	double start = now_ms(), took;
 	struct ul_error err;
@@ -163,7 +187,7 @@ static double reconcile(struct ul_manifest *lower, const char *identity, uint64_
 	check(ul_reconcile(&o, &report, &err), &err);
 	took = now_ms() - start;
 	if (report.n[UL_RECONCILE_INVALIDATED] > 0 || report.n[UL_RECONCILE_QUARANTINED] > 0 ||
-	    report.n[UL_RECONCILE_UPDATED] != wanted_updates) {
+	    report.n[UL_RECONCILE_UPDATED] != wanted_updates || report.n[UL_RECONCILE_SWEPT] != wanted_swept) {
 		fputs("bench_reconcile: it did not do what was to be measured\n", stderr);
 		exit(3);
 	}
@@ -189,36 +213,41 @@ static void forget(void)
 	done(ul_write_file(AT_FDCWD, "upper/lower.json", 0644, text, strlen(text)), "lower.json");
 }
 
-static void measure(size_t n, int rounds)
+static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, int rounds)
 {
-	ul_autobuffer struct ul_buffer bytes = {0};
-	struct ul_manifest *lower = make_lower(n, &bytes);
-	double changed[MAX_ROUNDS], same[MAX_ROUNDS];
+	double changed[MAX_ROUNDS], same[MAX_ROUNDS], written[MAX_ROUNDS], collected[MAX_ROUNDS];
 
 	for (int i = 0; i < rounds; i++) {
-		make_upper(UPPER, true);
+		make_upper(kept);
 		forget();
 		/* All shared paths but the first refer to others in the lower, and did not before. */
-		changed[i] = reconcile(lower, "this", SHARED - 1);
+		changed[i] = reconcile(lower, SHARED - 1, 0);
 		mark();
-		same[i] = reconcile(lower, "this", 0);
+		same[i] = reconcile(lower, 0, 0);
+		mark();
+		done(utimensat(AT_FDCWD, "upper/var/nix/db/db.sqlite", NULL, 0), "db.sqlite");
+		written[i] = reconcile(lower, 0, 0);
+		collect(kept);
+		mark();
+		collected[i] = reconcile(lower, 0, kept - kept / 2);
 	}
-	printf("  {\"lower\": %zu, \"upper\": %d, \"changed_ms\": %.2f, \"unchanged_ms\": %.2f},\n", n, UPPER,
-	       median(changed, rounds), median(same, rounds));
+	printf("  {\"lower\": %zu, \"kept\": %u, \"another_ms\": %.2f, \"unchanged_ms\": %.2f, \"written_ms\": %.2f, "
+	       "\"collected_ms\": %.2f}",
+	       n, kept, median(changed, rounds), median(same, rounds), median(written, rounds),
+	       median(collected, rounds));
 	fflush(stdout);
-	ul_manifest_close(lower);
 }
 
-static void measure_shadow(int rounds)
+static void measure_lower(size_t n, int rounds)
 {
+	static const unsigned int kept[] = {0, 1000, 10000};
 	ul_autobuffer struct ul_buffer bytes = {0};
-	struct ul_manifest *lower = make_lower(100000, &bytes);
-	double times[MAX_ROUNDS];
+	struct ul_manifest *lower = make_lower(n, &bytes);
 
-	make_upper(ENTRIES, false);
-	for (int i = 0; i < rounds; i++)
-		times[i] = reconcile(lower, "this", 0);
-	printf("  {\"lower\": 100000, \"entries\": %d, \"no_shadow_ms\": %.2f}\n", ENTRIES, median(times, rounds));
+	for (size_t i = 0; i < UL_ARRAY_SIZE(kept); i++) {
+		measure(lower, n, kept[i], rounds);
+		puts(n == 1000000 && i + 1 == UL_ARRAY_SIZE(kept) ? "" : ",");
+	}
 	ul_manifest_close(lower);
 }
 
@@ -232,10 +261,9 @@ int main(int argc, char **argv)
 	}
 	done(chdir(argv[1]), argv[1]);
 	puts("[");
-	measure(10000, rounds);
-	measure(100000, rounds);
-	measure(1000000, rounds);
-	measure_shadow(rounds);
+	measure_lower(10000, rounds);
+	measure_lower(100000, rounds);
+	measure_lower(1000000, rounds);
 	puts("]");
 	return 0;
 }

@@ -124,6 +124,46 @@ tap "but where the policy trusts the parameter" run true "usrhash=$hash" "${syst
 verify=("${signed[@]}")
 before=
 
+# ---- an upper on a disk --------------------------------------------------------------------------
+
+# What others made has no names layer, and mostly no directory of hard links: the boot makes both.
+overlay_layers='set -e
+	shown=$(findmnt -no OPTIONS "$root/nix/store" | tr , "\n" | sed -n "s/^lowerdir=//p")
+	[ "$shown" = "$layers" ] || { echo "$shown" >&2 && exit 1; }
+	cmp "$root/nix/store/$library/file" <(echo library)
+	cmp "$root/nix/store/$other" <(echo other)
+	[ "$(ls -A "$root/nix/store/$library")" = file ]
+	[ -d "$root/nix/store/.links" ] && [ -z "$(ls -A "$root/nix/store/.links")" ]
+	mkdir "$root/nix/store/.links/mine"
+	findmnt -no OPTIONS "$root/nix/.names" | grep -q "^ro,nosuid,nodev,noexec"
+	[ "$(stat -c %s "$root/nix/.names/0/names/$library")" = 0 ]
+	[ ! -e "$root/nix/.names/0/names/$other" ]'
+export layers
+for kind in with without; do
+	foreign disk-$kind . nix-path-registration
+	[ $kind = without ] || { mkdir -p "$tmp/disk-$kind/.links" && lower disk-$kind; }
+	lower=$device
+	truncate -s 64M "$tmp/$kind.disk"
+	attach_device "$tmp/$kind.disk"
+	disk=$device device=$lower
+	policy=("${system_line[@]}" "[upper]" "type = disk" "device = $disk" "prepare = format")
+	layers=/nix/.ro/.:/nix/.names/0/names:/nix/.rw/kept
+	[ $kind = with ] || layers=/nix/.ro/.:/nix/.names/0/links:/nix/.names/0/names:/nix/.rw/kept
+	tap "an upper on a disk, $kind .links: the layers" run "$overlay_layers"'
+		echo built >"$root/nix/store/33333333333333333333333333333333-built"
+		db=$root/nix/var/nix/db/db.sqlite
+		sqlite3 "$db" "insert into ValidPaths (path, hash, registrationTime) values (\"/nix/store/33333333333333333333333333333333-built\", \"sha256:$(printf %064d 5)\", 7)"
+		"$underlay" mark-clean --upper "$root/nix/.rw"
+		# What somebody puts beneath the sealed names while the machine is off.
+		mkdir -p "$root/nix/.rw/kept/$library" "$root/nix/.rw/kept/.links/evil"
+		echo evil | tee "$root/nix/.rw/kept/$library/file" "$root/nix/.rw/kept/$library/more" >"$root/nix/.rw/kept/$other"' "" "${policy[@]}"
+	tap "an upper on a disk, $kind .links: what was built is there, what hides beneath sealed names is not" run "$overlay_layers"'
+		[ "$(cat "$root/nix/store/33333333333333333333333333333333-built")" = built ]
+		[ ! -e "$session/33333333333333333333333333333333-built" ]
+		[ -e "$root/nix/.rw/kept/33333333333333333333333333333333-built" ]
+		[ "$(ls "$root/nix/.rw/sessions" | wc -l)" = 1 ]' "" "${policy[@]}"
+done
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 spoil() { # NAME SENTENCE: what is at the registration's place comes from standard input

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 # Loop devices, overlays and binds are of this test alone.
 [ -n "${UL_RECONCILE_NS:-}" ] || UL_RECONCILE_NS=1 exec unshare --mount --propagation private bash "$0" "$@"
 underlay=$(realpath "${BUILD:-build}/underlay")
+layers=$(realpath "${BUILD:-build}/tests/tools/layers")
 # shellcheck source=tests/lib/cache.sh
 . tests/lib/cache.sh
 # shellcheck source=tests/lib/tap.sh
@@ -74,6 +75,7 @@ END
 		"$underlay" db build "$lower/nix/.underlay/manifest" -o "$lower/nix/var/nix/db" || return 1
 	grep ^/nix/store "$dir/lower$n.txt" | sort -u >"$dir/paths$n"
 	while read -r path; do cp -a "$made/${path#/nix/}" "$lower/nix/store/"; done <"$dir/paths$n"
+	mkdir "$lower/nix/.underlay/names" && "$layers" names "$lower/nix/store" "$lower/nix/.underlay/names" >/dev/null
 }
 
 # ---- the upper -----------------------------------------------------------------------------------
@@ -83,14 +85,17 @@ make_upper() {
 	mkdir -p "$dir/upper" "$dir"/nix/{.ro,.rw,store,var}
 	truncate -s 64M "$dir/upper.img"
 	mkfs.ext4 -qF "$dir/upper.img" && mount -o loop,nosuid,nodev "$dir/upper.img" "$dir/upper" &&
-		mkdir -p "$dir"/upper/{store,work,var/nix/db}
+		mkdir -p "$dir"/upper/{kept,sessions,var/nix/db}
 }
 
-# on LOWER SCRIPT: with /nix as the boot lays it out. The roots of the lower stand as the boot sets them.
+# on LOWER SCRIPT: with /nix as the boot lays it out, what the last session left joined and a new one made. The roots of
+# the lower stand as the boot sets them.
 on() {
-	local n=$1 conf=
+	local n=$1 conf='' session
+	"$layers" join "$dir/upper" "$dir/lower$n/nix/store" >/dev/null || return
+	session=/nix/.rw/sessions/$("$layers" session "$dir/upper" 1775) || return
 	[ $mode = rebuild ] || conf='extra-experimental-features = local-overlay-store read-only-local-store
-store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&upper-layer=/nix/.rw/store'
+store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&check-mount=false&upper-layer='$session/up
 	rm -rf "$dir/upper/var/nix/gcroots/underlay"
 	mkdir -p "$dir/upper/var/nix/gcroots/underlay"
 	while read -r path; do ln -s "$path" "$dir/upper/var/nix/gcroots/underlay/"; done <"$dir/paths$n"
@@ -98,9 +103,9 @@ store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&
 	cp "$dir/paths1" "$dir/upper/paths1"
 	in_tree -b "$dir/nix:/nix" -b "$dir/lower$n:/nix/.ro" -b "$dir/upper:/nix/.rw" "$tree" bash -c "
 		busybox mount -o remount,bind,ro /nix/.ro
-		busybox mount -t overlay overlay -o lowerdir=/nix/.ro/nix/store,upperdir=/nix/.rw/store,workdir=/nix/.rw/work,index=off,metacopy=off,redirect_dir=nofollow /nix/store
+		busybox mount -t overlay overlay -o lowerdir=/nix/.ro/nix/store:/nix/.ro/nix/.underlay/names:/nix/.rw/kept,upperdir=$session/up,workdir=$session/work,index=off,metacopy=off,redirect_dir=nofollow,xino=off /nix/store
 		busybox mount -o bind /nix/.rw/var /nix/var
-		conf='$conf'; $prelude $2"
+		session=$session conf='$conf'; $prelude $2"
 }
 
 agree() { # LOWER [OPTION...]
@@ -122,17 +127,17 @@ check_all='nix-store --verify --check-contents >/tmp/verify 2>&1 || { cat /tmp/v
 upgrade() {
 	tap "$title: builds on image 1, on paths of the image" on 1 '
 		cd /tmp; nix-build /nix/.rw/world.nix -A own1 -A own3 -A early --no-out-link
-		ls -i /nix/.rw/store >/nix/.rw/built' || return
+		ls -i $session/up >/nix/.rw/built' || return
 	"$underlay" mark-clean --upper "$dir/upper"
 	tap "$title: image 2 would cost own2 and own3: refused, nothing written" bash -c '
-		before=$(find "$3/store" "$3/var" -type f  | sort | xargs sha256sum)
+		before=$(find "$3/kept" "$3/sessions" "$3/var" -type f | sort | xargs sha256sum)
 		said=$("$1" db reconcile --upper "$3" --lower "$2" --mode "$4" --refuse 2>&1); status=$?
 		echo "$said"
-		[ $status = 3 ] && grep -q "own[23]: .* refer to paths that this lower does not have" <<<"$said" && [ "$before" = "$(find "$3/store" "$3/var" -type f  | sort | xargs sha256sum)" ]' \
+		[ $status = 3 ] && grep -q "own[23]: .* refer to paths that this lower does not have" <<<"$said" && [ "$before" = "$(find "$3/kept" "$3/sessions" "$3/var" -type f | sort | xargs sha256sum)" ]' \
 		_ "$underlay" "$dir/lower2/nix/.underlay/manifest" "$dir/upper" $mode
 	agree 2 >"$dir/report"
 	tap_is "$title: upgrade: these are invalidated, and no more" "$(invalidated)" "gone own2 own3"
-	tap_is "$title: what image 2 has itself is moved away" "$(jq -r '.quarantined[]?.name' "$dir/report" | names)" "early"
+	tap "$title: what image 2 has itself is left where it is" jq -e '.counts.quarantined == 0' "$dir/report"
 	tap "$title: image 2: all contents are right" on 2 "$check_all"
 	tap "$title: image 2: its paths and the upper's are valid" on 2 "names='lib app same new early own1'; $valid_names"
 	tap "$title: image 2: what went is not valid" on 2 '
@@ -147,14 +152,19 @@ upgrade() {
 		cd /tmp; nix-build /nix/.rw/world.nix -A own1 --no-out-link >log 2>&1
 		if grep ^building log; then exit 1; fi
 		grep -q own1$ log
-		line=$(ls -i /nix/.rw/store/ | grep own1$)
+		line=$(ls -i /nix/.rw/kept/ | grep own1$)
 		grep -qxF "$line" /nix/.rw/built
 		nix-build /nix/.rw/world.nix -A own3 --no-out-link'
 	tap "$title: image 2: the collector takes nothing that is sealed" on 2 '
 		nix-store --gc >/tmp/gc 2>&1; cat /tmp/gc
 		for path in $(ls /nix/.ro/nix/store); do [ -e /nix/store/$path ]; done
-		[ -z "$(find /nix/.rw/store -maxdepth 1 -type c)" ]
+		for path in $(find $session/up -maxdepth 1 -type c); do [ ! -e "/nix/.ro/nix/store/${path##*/}" ]; done
 		nix-store --query --hash $(ls -d /nix/.ro/nix/store/* | sed s,/nix/.ro,,) >/dev/null'
+	"$underlay" mark-clean --upper "$dir/upper"
+	tap "$title: image 2 again: what was collected is swept" bash -o pipefail -c '
+		"$1" db reconcile --upper "$3" --lower "$2" --mode "$4" --json | tee /dev/stderr |
+		jq -e ".clean and .databaseKept and (.lowerChanged | not) and .counts.swept > 0 and (.counts | del(.swept) | add) == 0"' \
+		_ "$underlay" "$dir/lower2/nix/.underlay/manifest" "$dir/upper" $mode
 	"$underlay" mark-clean --upper "$dir/upper"
 	tap "$title: image 2 again: nothing is done" bash -o pipefail -c '
 		"$1" db reconcile --upper "$3" --lower "$2" --mode "$4" --json | tee /dev/stderr |
@@ -201,21 +211,24 @@ done
 mode=attach
 make_upper
 sealed=$(ls "$dir/lower2/nix/store" | head -n 1)
-setfattr -n trusted.overlay.opaque -v y "$dir/upper/store"
-mkdir "$dir/upper/store/$sealed" "$dir/upper/store/alias"
-setfattr -n trusted.overlay.opaque -v y "$dir/upper/store/$sealed"
-setfattr -n trusted.overlay.redirect -v "/$sealed" "$dir/upper/store/alias"
-chattr +i "$dir/upper/store/$sealed"
-tap "attributes and flags that hide or hold" agree 2
-tap "the opaque mark is gone from store/, the shadow from its place" bash -c '
-	fails 1 "No such attribute" getfattr -n trusted.overlay.opaque "$1/store" && [ ! -e "$1/store/$2" ] && [ -d "$1"/quarantine/*/"$2" ]' \
-	_ "$dir/upper" "$sealed"
-tap "the sealed path is served" on 2 "cmp -s /nix/.ro/nix/store/$sealed/text /nix/store/$sealed/text"
-# A flag on what cannot be opened: nothing but moving all of store/ away helps.
-ln -s / "$dir/upper/store/$sealed"
+mkdir "$dir/upper/kept/$sealed" "$dir/upper/kept/alias"
+echo evil | tee "$dir/upper/kept/$sealed/text" >"$dir/upper/kept/$sealed/more"
+setfattr -n trusted.overlay.opaque -v y "$dir/upper/kept"
+setfattr -n trusted.overlay.opaque -v y "$dir/upper/kept/$sealed"
+setfattr -n trusted.overlay.redirect -v "/$sealed" "$dir/upper/kept/alias"
+chattr +i "$dir/upper/kept/$sealed"
+tap "attributes and flags that would hide or hold" agree 2
+tap "the sealed path is served, and nothing beside it" on 2 "
+	cmp -s /nix/.ro/nix/store/$sealed/text /nix/store/$sealed/text
+	[ \"\$(ls /nix/store/$sealed)\" = text ]
+	[ -z \"\$(ls /nix/store/alias)\" ]"
+# A flag on what cannot be opened, so that nobody can take it off.
+ln -s / "$dir/upper/kept/garbage"
 umount "$dir/upper"
-debugfs -w -R "set_inode_field store/$sealed flags 0x10" "$dir/upper.img" 2>"$dir/log"
+debugfs -w -R "set_inode_field kept/garbage flags 0x10" "$dir/upper.img" 2>"$dir/log"
 mount -o loop,nosuid,nodev "$dir/upper.img" "$dir/upper"
-tap "an entry that cannot be moved" agree 2
-tap "the sealed path is served all the same" on 2 "[ -f /nix/store/$sealed/text ]"
+cp -a "$dir"/lower2/nix/var/nix/db/* "$dir/upper/var/nix/db/" && chmod -R u+w "$dir/upper/var/nix/db"
+tap "garbage that cannot be moved is named, and no reason to fail" bash -o pipefail -c '
+	"$1" db reconcile --upper "$2" --lower "$3" --json | jq -e ".notes[0].name == \"garbage\" and .counts.swept == 1"' \
+	_ "$underlay" "$dir/upper" "$dir/lower2/nix/.underlay/manifest"
 tap_end

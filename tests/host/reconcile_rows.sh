@@ -44,8 +44,7 @@ def manifest(name, *bases):
 def outcome(title, sql, mode, lower, database):
     upper = f"{top}/upper"
     shutil.rmtree(upper, ignore_errors=True)
-    os.makedirs(f"{upper}/store")
-    os.makedirs(f"{upper}/work")
+    os.makedirs(f"{upper}/kept")
     shutil.copytree(database, f"{upper}/var/nix/db")
     db = sqlite3.connect(f"{upper}/var/nix/db/db.sqlite")
     this = db.execute("select id from ValidPaths where path = ?", (store + base,)).fetchone()[0]
@@ -58,7 +57,7 @@ def outcome(title, sql, mode, lower, database):
     if not title.startswith("no entry"):
         entry = path.split("\0")[0].rsplit("/", 1)[-1]
         if entry and len(entry) < 256:
-            with open(f"{upper}/store/{entry}", "w") as f:
+            with open(f"{upper}/kept/{entry}", "w") as f:
                 f.write(base)
     report = json.loads(run("db", "reconcile", "--upper", upper, "--lower", lower, "--mode", mode, "--json"))
     db = sqlite3.connect(f"{upper}/var/nix/db/db.sqlite")

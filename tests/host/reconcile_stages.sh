@@ -52,9 +52,17 @@ for mode in attach rebuild; do
 		set -e
 		jq -e ".reconcile.clean and (.reconcile.lowerChanged | not) and (.reconcile.counts | add) == 0 and .database.kept" "$run/state.json"
 		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 1 ]
-		# What will hide the sealed library: Nix knows nothing of it.
+		# The last session is joined, and this one is new.
+		jq -e ".upper.joined.sessions == 1 and .upper.joined.entries == 1 and .upper.joined.removed == 0" "$run/state.json"
+		jq -e ".upper.session | test(\"^sessions/[0-9]{8}-[0-9a-f]{16}$\")" "$run/state.json"
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -qx "  joined   1 entries of 1 session; 0 older ones went"
+		[ "$(cat "$root/nix/store/$own")" = own ]
+		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
+		[ -z "$(ls "$session")" ]
+		# What would hide the sealed library, and a path that somebody deletes in this session.
 		"$underlay" mark-clean --upper "$root/nix/.rw"
-		rm -rf "$root/nix/.rw/store/$library"; mkdir -p "$root/nix/.rw/store/$library"; echo evil >"$root/nix/.rw/store/$library/file"'
+		echo new >"$root/nix/store/deleted"
+		mkdir -p "$root/nix/.rw/kept/$library"; echo evil >"$root/nix/.rw/kept/$library/file"'
 	refuse() {
 		boot "$two" true "[reconcile]" "vanished = refuse" >"$tmp/refused" 2>&1
 		local status=$?
@@ -62,25 +70,43 @@ for mode in attach rebuild; do
 		[ $status = 28 ] && grep -q "reconcile: .*$own: it refers to a path that this lower does not have" "$tmp/refused"
 	}
 	tap "$mode: image 2 is refused where the policy says so" refuse
-	tap "$mode: image 2: what hid the library is moved away, the path that lost its reference is not valid" boot "$two" '
+	not_joined() {
+		mkdir -p "$tmp/mnt" && mount -o ro "$disk" "$tmp/mnt" || return
+		[ "$(ls "$tmp/mnt"/sessions/*/up)" = deleted ] && [ ! -e "$tmp/mnt/kept/deleted" ]
+		local status=$?
+		umount "$tmp/mnt" && return $status
+	}
+	tap "$mode:     and the last session lies as it was" not_joined
+	tap "$mode: image 2: nothing hides the library, the path that lost its reference is not valid" boot "$two" '
 		set -e
 		cmp "$root/nix/store/$library/file" <(echo library)
-		jq -e ".reconcile.counts.quarantined == 1 and .reconcile.counts.invalidated == 2" "$run/state.json"
+		jq -e ".reconcile.counts.quarantined == 0 and .reconcile.counts.invalidated == 2" "$run/state.json"
 		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 0 ]
-		grep -q evil "$root"/nix/.rw/quarantine/*/"$library/file"
+		# It is not seen, and stays; so does what has no row: another image may give it one.
+		[ "$(cat "$root/nix/.rw/kept/$library/file")" = evil ]
+		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0")" = "$system" ]
-		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
-		"$underlay" status --file "$run/state.json" | grep -q "quarantined $library: a directory over a path of the lower"
-		jq -e ".quarantined[0].name == \"$library\"" "$root/nix/.rw/report.json"'
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 0 quarantined, 2 invalidated"
+		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that is not valid"
+		jq -e "[.invalidated[].name] | contains([\"$own\"])" "$root/nix/.rw/report.json"
+		# A collection, as the running system does it.
+		db=$root/nix/var/nix/db/db.sqlite; [ ! -e "$db" ] || sqlite3 "$db" "update ValidPaths set registrationTime = registrationTime + 1"
+		"$underlay" mark-clean --upper "$root/nix/.rw"'
+	tap "$mode: image 2 again: what no row names is swept" boot "$two" 'set -e
+		jq -e ".reconcile.counts.swept == 2 and (.reconcile.counts.invalidated == 0)" "$run/state.json"
+		"$underlay" status --file "$run/state.json" | grep -q "^reconcile  the same image, shut down cleanly; .*, 2 swept$"
+		[ ! -e "$root/nix/store/$own" ]
+		[ ! -e "$root/nix/store/deleted" ]
+		[ "$(ls "$root/nix/.rw/kept")" = "$library" ]'
 	# The last boot left room for the next database: builds fill the disk, and another image comes.
-	fill='head -c 1G /dev/zero >"$root/nix/.rw/store/fill" 2>/dev/null; sync
-		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/.rw/store/more\""'
+	fill='head -c 1G /dev/zero >"$root/nix/var/fill" 2>/dev/null; sync
+		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/var/more\""'
 	tap "$mode: the disk is filled" boot "$two" "$fill"
 	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '
 		set -e
 		jq -e ".upper.persistent and .reconcile.lowerChanged" "$run/state.json"
 		[ "$(stat -f -c %a "$root/nix/.rw")" -lt 8192 ]'
-	tap "$mode: without the room that was kept" boot "$one" 'rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"; head -c 1G /dev/zero >>"$root/nix/.rw/store/fill"; true'
+	tap "$mode: without the room that was kept" boot "$one" 'rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"; head -c 1G /dev/zero >>"$root/nix/var/fill"; true'
 	no_room() {
 		boot "$two" true "[database]" "check = always" >"$tmp/full" 2>&1
 		local status=$?
@@ -95,4 +121,57 @@ for mode in attach rebuild; do
 		echo new >"$root/nix/store/new"
 		[ "$(findmnt -no FSTYPE "$root/nix/.rw") $(findmnt -no FSTYPE "$root/nix/var")" = "tmpfs tmpfs" ]' "check = always" "[upper]" "on-missing = tmpfs"
 done
+
+# ---- by hand -------------------------------------------------------------------------------------
+
+mode=attach
+truncate -s 64M "$tmp/hand.disk"
+attach_device "$tmp/hand.disk"
+disk=$device
+tap "status: who else may enter the upper is told, with exit status 1" boot "$one" '
+	set -e
+	mount -t tmpfs none /run
+	mkdir /run/underlay
+	jq ".upper.mount = \"$root/nix/.rw\"" "$run/state.json" >/run/underlay/state.json
+	"$underlay" status >"$run/said"
+	lacks EXPOSED "$run/said"
+	for mode in 0710 0701 0704; do
+		chmod $mode "$root/nix/.rw"
+		fails 1 "^  EXPOSED  others than root may enter $root/nix/.rw: chown 0:0 and chmod 0700 it" "$underlay" status
+		fails 1 "\"exposed\": *true" "$underlay" status --json
+	done
+	chmod 0700 "$root/nix/.rw"
+	"$underlay" status >/dev/null
+	chown 7 "$root/nix/.rw"
+	fails 1 EXPOSED "$underlay" status
+	# Of another machine'"'"'s nothing is asked.
+	"$underlay" status --file "$run/state.json" >/dev/null'
+tap "db reconcile: it does not join, and tells of the session" boot "$one" '
+	set -e
+	echo own >"$root/nix/store/$own"
+	umount "$root/nix/store"
+	"$underlay" db reconcile --upper "$root/nix/.rw" --lower "$root/nix/.ro/nix/.underlay/manifest" >"$run/said"
+	grep -qx "the next boot joins 1 session" "$run/said"
+	[ -e "$session/$own" ]
+	[ ! -e "$root/nix/.rw/kept/$own" ]'
+older() {
+	rm -rf "$tmp/older" && mkdir -p "$tmp/older"/{store,work,var/nix/db} && echo own >"$tmp/older/store/$own"
+	"$underlay" db build "$tmp/one/nix/.underlay/manifest" -o "$tmp/older/var/nix/db" >/dev/null
+	sqlite3 "$tmp/older/var/nix/db/db.sqlite" "insert into ValidPaths (path, hash, registrationTime) values ('/nix/store/$own', 'sha256:$(printf %064d 5)', 7)"
+	echo '{"format": 1, "identity": "other", "database": "attach", "checkedId": 1000}' >"$tmp/older/lower.json"
+}
+by_hand() {
+	"$underlay" db reconcile --upper "$tmp/older" --lower "$tmp/one/nix/.underlay/manifest" --mode rebuild "$@"
+}
+export -f fails
+older
+for option in --dry-run --refuse; do
+	tap "db reconcile $option: not over what an older Underlay laid out" fails 3 \
+		"older: an older Underlay laid it out, and it has to be laid out anew first. Boot it once, or leave --dry-run and --refuse out" \
+		"$underlay" db reconcile --upper "$tmp/older" --lower "$tmp/one/nix/.underlay/manifest" $option
+done
+tap_is "    nothing is done to it" "$(ls "$tmp/older" | xargs)" "lock lower.json store var work"
+tap "db reconcile: that is laid out anew, and no row is lost" by_hand
+tap_is "    its store is kept" "$(cat "$tmp/older/kept/$own"), $(ls "$tmp/older" | grep -cE '^(store|work)$')" "own, 0"
+tap_is "    its row is there" "$(sqlite3 "$tmp/older/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = '/nix/store/$own'")" 1
 tap_end

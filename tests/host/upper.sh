@@ -272,23 +272,38 @@ hostile() {
 	(cd "$tmp/mnt" && victim=$tmp/victim eval "$2")
 	umount "$tmp/mnt"
 	tap "hostile: $1" booted "set -e
-		for d in store work var var/nix var/nix/db; do
+		for d in kept sessions trash var var/nix var/nix/db; do
 			[ -d \"\$root/nix/.rw/\$d\" ]
 			[ ! -L \"\$root/nix/.rw/\$d\" ]
 		done
 		cmp \"\$root/nix/store/\$library/file\" <(echo library)
+		[ \"\$(ls \"\$root/nix/.rw/sessions\" | wc -l)\" = 1 ]
 		$3
 		echo new >\"\$root/nix/store/new\""
 	tap_none "    nothing elsewhere is touched" ls "$tmp/victim"
 }
 mended='jq -e ".upper.mended > 0" "$run/state.json"'
-hostile "store is a symlink" 'rmdir store; ln -s "$victim" store' "$mended"'; [ -L "$root/nix/.rw/store.bad-1" ]'
-hostile "store is a pipe" 'rmdir store; mkfifo store' "$mended"
-hostile "store is a file" 'rmdir store; echo x >store' "$mended"'; [ "$(cat "$root/nix/.rw/store.bad-1")" = x ]'
-hostile "work is a symlink" 'rm -rf work; ln -s "$victim" work' "$mended"
-hostile "work is a device" 'rm -rf work; mknod work c 1 3' "$mended"
-hostile "work holds a tree and a symlink" 'mkdir -p work/work/a/b; ln -s "$victim" work/x; mknod work/work/y p' '[ ! -e "$root/nix/.rw/work/x" ]'
-hostile "work holds a chain of 1900 directories" 'mkdir -p "work/$(printf "d/%.0s" {1..1900})"' true
+for dir in kept sessions trash; do
+	export dir
+	hostile "$dir is a symlink" "rm -r $dir; ln -s \"\$victim\" $dir" '[ -L "$root/nix/.rw/$dir.bad-1" ]'
+	hostile "$dir is a pipe" "rm -r $dir; mkfifo $dir" '[ -p "$root/nix/.rw/$dir.bad-1" ]'
+	hostile "$dir is a device" "rm -r $dir; mknod $dir c 1 3" '[ -c "$root/nix/.rw/$dir.bad-1" ]'
+	hostile "$dir is a file" "rm -r $dir; echo x >$dir" '[ "$(cat "$root/nix/.rw/$dir.bad-1")" = x ]'
+	[ $dir = trash ] || hostile "    and that is counted" "rm -r $dir; echo x >$dir" "$mended"
+done
+session=sessions/00000009-0123456789abcdef
+hostile "kept holds links, pipes and a whiteout" 'ln -s "$victim" kept/x; mkfifo kept/p; mknod kept/stale c 0 0; mkdir -p kept/.links/evil' \
+	'[ -L "$root/nix/store/x" ]; [ -p "$root/nix/store/p" ]; [ ! -e "$root/nix/store/stale" ]; [ -z "$(ls "$root/nix/store/.links")" ]'
+hostile "kept has something under each sealed name" 'mkdir kept/$library kept/$system kept/$other; echo evil | tee kept/$library/{file,more} kept/$system/init' \
+	'[ "$(ls "$root/nix/store/$library")" = file ]; cmp "$root/nix/store/$other" <(echo other); [ "$(cat "$root/nix/.rw/kept/$library/more")" = evil ]'
+hostile "a session that is a symlink" "ln -s \"\$victim\" $session" true
+hostile "    or whose layer is" "mkdir $session; ln -s \"\$victim\" $session/up" true
+hostile "    or that has neither layer nor work" "mkdir $session" true
+hostile "what is no session" 'mkdir -p sessions/x/up sessions/00000001; echo x >sessions/x/up/x; ln -s "$victim" sessions/1; mkfifo sessions/2' '[ ! -e "$root/nix/store/x" ]'
+hostile "a session of sealed names, links and a whiteout" "rm -r sessions/*; mkdir -p $session/up/\$library; echo evil >$session/up/\$library/file; mknod $session/up/\$other c 0 0
+	ln -s \"\$victim\" $session/up/x; echo kept >kept/w; mknod $session/up/w c 0 0" '[ -L "$root/nix/store/x" ]; [ -f "$root/nix/store/$other" ]; [ ! -e "$root/nix/.rw/kept/w" ]'
+hostile "trash holds a tree, links and pipes" 'mkdir -p trash/1/a/b trash/x; ln -s "$victim" trash/2; ln -s "$victim" trash/1/a/b/v; mkfifo trash/3' '[ -z "$(ls "$root/nix/.rw/trash/x" 2>/dev/null)" ]'
+hostile "trash holds a chain of 1900 directories" 'mkdir -p "trash/$(printf "d/%.0s" {1..1900})"' true
 hostile "var is a symlink" 'mv var v; ln -s v var' "$mended"
 hostile "var/nix is a symlink" 'mv var/nix var/x; ln -s "$victim" var/nix' "$mended"
 hostile "var/nix/db is a symlink" 'rm -rf var/nix/db; ln -s "$victim" var/nix/db' "$mended"
@@ -297,17 +312,44 @@ hostile "lock is a pipe" 'rm lock; mkfifo lock' '[ -f "$root/nix/.rw/lock" ]'
 hostile "lock is a symlink" 'rm lock; ln -s "$victim/made" lock' '[ -f "$root/nix/.rw/lock" ]'
 hostile "lock is a directory" 'rm lock; mkdir lock' '[ -f "$root/nix/.rw/lock" ]'
 hostile "lock is a device" 'rm lock; mknod lock b 7 0' '[ -f "$root/nix/.rw/lock" ]'
-hostile "the upper's own root is opaque" 'setfattr -n trusted.overlay.opaque -v y store; setfattr -n user.overlay.opaque -v y store' \
-	"$mended"'; getfattr -d -m overlay "$root/nix/.rw/store" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks opaque "$run/attributes"'
-hostile "redirects and origins on the roots" 'for a in redirect origin metacopy impure nlink uuid; do setfattr -n trusted.overlay.$a -v x store; setfattr -n trusted.overlay.$a -v x work; done' "$mended"
-hostile "anybody's store" 'chown 1000:1000 store .; chmod 0777 store .; chmod 0777 var' \
-	'[ "$(stat -c "%a %u:%g" "$root/nix/store" "$root/nix/.rw" "$root/nix/var" | tr "\n" " ")" = "1775 0:30000 755 0:0 755 0:0 " ]'
-hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx store' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ]
-	getfattr -m - "$root/nix/.rw/store/new" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks acl "$run/attributes"'
-hostile "immutable directories" 'chattr +i store var .; chattr +a work' true
-hostile "our own probe's name" 'mkdir -p store/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/store/.underlay-probe" ]'
-hostile "NAME.bad-1 is taken" 'rmdir store; ln -s x store; ln -s "$victim" store.bad-1' '[ -L "$root/nix/.rw/store.bad-2" ]'
-hostile "a full disk" 'head -c 100M /dev/zero >var/full 2>/dev/null; sync; [ -s var/full ]' 'rm "$root/nix/var/full"' "[database]" "mode = attach"
+hostile "layers are opaque" 'for d in kept sessions .; do setfattr -n trusted.overlay.opaque -v y $d; setfattr -n user.overlay.opaque -v y $d; done' \
+	"$mended"'; getfattr -d -m overlay "$root/nix/.rw/kept" "$root/nix/.rw/sessions" "$session" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks opaque "$run/attributes"'
+hostile "redirects and origins on the roots" 'for a in redirect origin metacopy impure nlink uuid; do setfattr -n trusted.overlay.$a -v x kept; setfattr -n trusted.overlay.$a -v x sessions; done' "$mended"
+hostile "anybody's layers" 'chown 1000:1000 kept sessions trash .; chmod 0777 kept sessions trash .; chmod 0777 var' \
+	'[ "$(cd "$root/nix" && stat -c "%a %u:%g" store .rw .rw/kept .rw/sessions .rw/trash var | tr "\n" " ")" = "1775 0:30000 700 0:0 700 0:0 700 0:0 700 0:0 755 0:0 " ]'
+hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx sessions .; chmod g+s sessions' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ]
+	getfattr -m - "$session/new" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks acl "$run/attributes"'
+hostile "immutable directories" 'mkdir kept/x; chattr +i kept/x kept var .; chattr +a sessions trash' true
+hostile "our own probe's name" 'mkdir -p kept/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/kept/.underlay-probe" ]'
+hostile "NAME.bad-1 is taken" 'rmdir kept; ln -s x kept; ln -s "$victim" kept.bad-1' '[ -L "$root/nix/.rw/kept.bad-2" ]'
+mkfs.ext4 -q -F "$disk"
+policy "[database]" "mode = attach"
+tap "hostile: a full disk: it is filled" booted 'echo own >"$root/nix/store/own"
+	head -c 100M /dev/zero >"$root/nix/var/full" 2>/dev/null; sync; [ -s "$root/nix/var/full" ]'
+tap "    the next boot shows the store, and lets its owner tidy up" booted 'set -e
+	cmp "$root/nix/store/$library/file" <(echo library)
+	[ "$(cat "$root/nix/store/own")" = own ]
+	rm "$root/nix/var/full"'
+tap "    after which the store takes something again" booted 'echo new >"$root/nix/store/new"; [ "$(cat "$root/nix/store/new" "$root/nix/store/own" | tr "\n" " ")" = "new own " ]'
+
+# What an older Underlay left: store/, the overlay's upper directory, and work/.
+older='rmdir kept; rm -r sessions trash; mkdir -p store/own work/work/a; echo own >store/own/file; ln -s "$victim" work/x'
+is_own='[ "$(cat "$root/nix/store/own/file")" = own ]; [ "$(cat "$root/nix/.rw/kept/own/file")" = own ]; [ ! -e "$session/own" ]'
+gone='[ ! -e "$root/nix/.rw/store" ]; [ ! -e "$root/nix/.rw/work" ]'
+hostile "older: its store is kept, its work is thrown away" "$older" "$is_own; $gone"
+hostile "older: what hid sealed paths does not" "$older"'; mkdir store/$library; echo evil >store/$library/file; mknod store/$other c 0 0' \
+	"$is_own; $gone"'; [ -f "$root/nix/store/$other" ]; [ -d "$root/nix/.rw/kept/$library" ]'
+hostile "older: attributes and flags on its store" "$older"'; setfattr -n trusted.overlay.opaque -v y store; chattr +i work/work; chattr +a work' "$is_own; $gone"
+hostile "older: an empty one" "rmdir kept; rm -r sessions trash; mkdir store work" "$gone"
+hostile "older: its store is a symlink" 'ln -s "$victim" store; mkdir work' "$gone"'; [ -L "$root/nix/.rw/store.bad-1" ]'
+hostile "older: its store is a file" 'echo x >store' "$gone"'; [ "$(cat "$root/nix/.rw/store.bad-1")" = x ]'
+hostile "older: its work is a symlink" 'ln -s "$victim" work' "$gone"
+hostile "older: its work is a pipe, and holds nothing" 'mkfifo work' "$gone"
+hostile "older: its work holds a chain of 1900 directories" 'mkdir -p "work/$(printf "d/%.0s" {1..1900})"' "$gone"
+# It was started once more over an upper of a newer one.
+hostile "older: both store and kept: what the store has is joined" 'mkdir -p kept/own kept/gone store/own work; echo older >kept/own/file; echo own >store/own/file; mknod store/gone c 0 0
+	setfattr -n trusted.overlay.opaque -v y store/own; mkdir -p store/$library; echo evil >store/$library/file' "$is_own; $gone"'; [ ! -e "$root/nix/.rw/kept/gone" ]; [ ! -e "$root/nix/.rw/kept/$library" ]'
+hostile "older: both, and what this boot cannot join is next" 'mkdir -p store/own kept/x; echo own >store/own/file; rm -r sessions; mkdir sessions; mkdir sessions/00000000-0000000000000000' "$is_own; $gone"
 
 # Subvolumes: no rename leaves one, so the overlay could make nothing in the store.
 blank subvolume 400M
@@ -321,15 +363,29 @@ subvolume() {
 	btrfs -q subvolume create "$tmp/mnt/$1" && cp -a "$tmp/mnt/before/." "$tmp/mnt/$1"
 	umount "$tmp/mnt"
 }
-subvolume work
-tap "subvolume: one in the place of work is put aside" booted "$mended"'
-	[ -d "$root/nix/.rw/work.bad-1" ] && mkdir "$root/nix/store/new"'
+for dir in sessions trash; do
+	subvolume $dir
+	tap "subvolume: one in the place of $dir is put aside" booted "$mended"'
+		[ -d "$root/nix/.rw/$dir.bad-1" ] && mkdir "$root/nix/store/new"'
+done
 subvolume var
 tap "subvolume: Nix's state may be one" booted '[ "$(jq .upper.mended "$run/state.json")" = 0 ] &&
 	mkdir "$root/nix/store/new" "$root/nix/var/new"'
-subvolume store
-refused "subvolume: the store may not" 27 \
-	"upper: preparing the upper.s directories: /nix/.rw/store: it is a subvolume, .* Make it a plain directory" "" "${policy[@]}"
+subvolume kept
+refused "subvolume: the kept layer may not" 27 \
+	"upper: preparing the upper.s directories: /nix/.rw/kept: it is a subvolume, .* Make it a plain directory" "" "${policy[@]}"
+mkfs.btrfs -q -f "$disk" >/dev/null
+policy "filesystem = btrfs"
+mount "$disk" "$tmp/mnt"
+btrfs -q subvolume create "$tmp/mnt/store"
+umount "$tmp/mnt"
+refused "subvolume: nor may the store of an older Underlay" 27 \
+	"upper: taking over the upper of an older Underlay: /nix/.rw/store: it is a subvolume, .* Make it a plain directory" "" "${policy[@]}"
+mount "$disk" "$tmp/mnt"
+btrfs -q subvolume delete "$tmp/mnt/store" && mkdir -p "$tmp/mnt/store/own" && btrfs -q subvolume create "$tmp/mnt/work"
+umount "$tmp/mnt"
+tap "subvolume: its work may" booted '[ -d "$root/nix/store/own" ] && [ ! -e "$root/nix/.rw/work" ]'
+subvolume kept
 policy "filesystem = btrfs" "on-missing = tmpfs"
 tap "subvolume:     a tmpfs where the policy says so" booted 'set -e
 	mkdir "$root/nix/store/new"
@@ -387,7 +443,7 @@ remounted='set -e
 	store=$root/nix/store
 	echo mine >"$store/$library/file"
 	[ "$(cat "$store/$library/file")" = mine ]
-	rm -rf "$root/nix/.rw/store/$library"
+	rm -rf "$session/$library"
 	$remount "$store"
 	[ "$(cat "$store/$library/file")" = library ]
 	ls "$store" >/dev/null'

@@ -1,7 +1,7 @@
 /*
- * Reconcile over the layers of an upper: entries of sessions that are not joined yet, a database that nobody wrote to,
- * and the sweep of the kept layer. Failures of the disk, and what SQLite reads, are made and counted here: what this
- * program defines takes the place of libc's functions.
+ * Reconcile over the layers of an upper: entries of sessions that are not joined yet, and a database that nobody wrote to.
+ * Failures of the disk, and what SQLite reads, are made and counted here: what this program defines takes the place of
+ * libc's functions.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,6 @@
 #define BOTH_MODES                (enum ul_reconcile_mode mode = UL_RECONCILE_ATTACH; mode <= UL_RECONCILE_REBUILD; mode++)
 
 static const char *unreadable; /* looking at an entry of this name fails */
-static const char *full;       /* renaming an entry of this name fails */
 static unsigned int reads;     /* from files at an offset: SQLite's */
 
 int fstatat(int fd, const char *path, struct stat *st, int flags)
@@ -45,15 +44,6 @@ int plain_fstatat(int fd, const char *path, struct stat *st, int flags) __asm__(
 int plain_fstatat(int fd, const char *path, struct stat *st, int flags)
 {
 	return fstatat(fd, path, st, flags);
-}
-
-int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
-{
-	if (full && !strcmp(from, full)) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
 ssize_t pread(int fd, void *buf, size_t n, off_t offset)
@@ -345,249 +335,13 @@ static void cost_is_constant(void **state)
 		}
 }
 
-/* ---- the sweep ---- */
-
-static const char garbage[] =
-	"cd kept; mkdir -p .links/a $p24/deep/er 'a b'; echo >$p25; echo >$p20.lock; mkfifo pipe; mknod null c 1 3; "
-	"mknod stale c 0 0; ln -s / root; ln -s ../victim link; echo >$p25-x; echo >\"$(printf '\\377')\"; "
-	"mkdir -p $p23.chroot/nix/store; chmod 0 $p23.chroot; cd ..; " TOUCH;
-#define GARBAGE 13 /* entries of it */
-
-static void swept(void **state)
-{
-	struct upper_fixture *f = *state;
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			upper_run("", "rm -rf victim && mkdir victim && echo >victim/file");
-			run_named("find kept | sort >../before");
-			run_named(garbage);
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), GARBAGE);
-			assert_int_equal(number(f, INVALIDATED) + number(f, QUARANTINED), 0);
-			assert_int_equal(reported(f, SWEPT, upper_base(24)), 1);
-			assert_int_equal(reported(f, SWEPT, "\\xff"), 1);
-			run_named("find kept | sort | cmp - ../before && test -z \"$(ls trash)\" -a -e ../victim/file");
-			upper_run(U, "grep -q '\"swept\":13' report.json");
-			/* Paths of rows stay, of the collected ones none. */
-			upper_exec(
-				"delete from Refs where referrer = (select id from ValidPaths where path like '%-p21'); "
-				"delete from ValidPaths where path like '%-p21'");
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 1);
-			assert_int_equal(reported(f, SWEPT, upper_base(21)), 1);
-			run_named("test -e kept/$p20 -a ! -e kept/$p21 -a -e kept/$p22 -a -e kept/$p23");
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_false(ul_reconcile_did_something(&f->report));
-		}
-}
-
-/* An entry of the kept layer that a session hides goes like others; one of a session stays. */
-static void sessions_are_not_swept(void **state)
-{
-	struct upper_fixture *f = *state;
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			run_named("mkdir -p " S1 "; echo >" S1 "/$p24; echo >kept/$p24; mknod " S1
-				  "/$p25 c 0 0; echo >kept/$p25; " TOUCH);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 2);
-			run_named("test -e " S1 "/$p24 -a -c " S1 "/$p25 -a \"$(ls kept | wc -l)\" = 4");
-		}
-}
-
-/* What may have lost its row by another's fault is not swept. */
-static void not_swept(void **state)
-{
-	static const struct {
-		const char *command; /* after which the database is not the last one */
-		bool other;          /* another lower */
-	} cases[] = {
-		{"true", true},
-		{"rm lower.json", false},
-		{"rm var/nix/db/db.sqlite", false},
-		{"echo garbage >var/nix/db/db.sqlite", false},
-		{": >var/nix/db/db.sqlite", false},
-		{"rm var/nix/db/schema", false},
-		/* Pages are gone. */
-		{"dd if=/dev/zero of=var/nix/db/db.sqlite bs=4096 count=12 seek=1 conv=notrunc 2>/dev/null", false},
-		{"truncate -s 30000 var/nix/db/db.sqlite", false},
-		{"rm kept/$p22", false},
-	};
-	struct upper_fixture *f = *state;
-
-	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++)
-		for
-			BOTH_MODES
-			{
-				upper_make(U);
-				upper_fill(f, mode);
-				run_named(garbage);
-				run_named(cases[i].command);
-				run_named("rm -f clean; ls -A kept >../before");
-				upper_agree(f, cases[i].other ? f->other : f->lower, mode);
-				if (number(f, SWEPT) > 0)
-					fail_msg("mode %d, %s", (int)mode, cases[i].command);
-				run_named("ls -A kept | cmp - ../before");
-			}
-}
-
-/* An index that lacks a path is not asked: the path keeps its files. */
-static void index_without_a_row(void **state)
-{
-	struct upper_fixture *f = *state;
-	char command[300], root[20], whole[40];
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			run_named(garbage);
-			/* The index by path, as it is without p21: on its page, the only one that it has. */
-			snprintf(
-				root, sizeof(root), "%s",
-				upper_query(
-					"select rootpage from sqlite_schema where name = 'sqlite_autoindex_ValidPaths_1'"));
-			snprintf(whole, sizeof(whole), "cp var/nix/db/db.sqlite ../whole");
-			upper_run(U, whole);
-			upper_exec(
-				"delete from Refs where referrer = (select id from ValidPaths where path like '%-p21'); "
-				"delete from ValidPaths where path like '%-p21'");
-			snprintf(
-				command, sizeof(command),
-				"dd if=var/nix/db/db.sqlite of=../whole bs=4096 count=1 skip=%d seek=%d conv=notrunc 2>/dev/null"
-				" && cp ../whole var/nix/db/db.sqlite",
-				atoi(root) - 1, atoi(root) - 1);
-			upper_run(U, command);
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(reported(f, SWEPT, upper_base(21)), 0);
-			run_named("test -e kept/$p21");
-		}
-}
-
-/* Many are swept in more than one boot, whether or not the database is written to in between. */
-static void many(void **state)
-{
-	struct upper_fixture *f = *state;
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			upper_run(U, "cd kept && seq -f garbage%.0f 20100 | xargs touch; cd .. && " TOUCH);
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 20000);
-			assert_true(f->report.database_kept);
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 100);
-			upper_run(U, "test $(ls kept | wc -l) = 4");
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 0);
-			/* 10,000 of the trash go at each boot. */
-			upper_shut_down(U);
-			upper_agree(f, f->lower, mode);
-			upper_run(U, "test -z \"$(ls trash)\"");
-		}
-}
-
-/* A full disk that has no room to throw anything away is no reason to fail. */
-static void full_disk(void **state)
-{
-	struct upper_fixture *f = *state;
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			upper_run(U, "mkdir -p trash/a; echo >trash/a/b; echo >kept/garbage; echo >kept/other; " TOUCH);
-			full = "garbage";
-			upper_agree(f, f->lower, mode);
-			full = NULL;
-			upper_run(U, "test -e kept/garbage -a -z \"$(ls trash)\"");
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(reported(f, SWEPT, "garbage"), 1);
-			upper_run(U, "test \"$(ls kept | wc -l)\" = 4");
-		}
-}
-
-/* A dry run tells what a real one does, also where rows are in the log only, and writes nothing. */
-static void dry(void **state)
-{
-	static const char list[] = "{ find . | sort; find . -type f -exec sha256sum {} + | sort; }";
-	const struct ul_reconcile_options o = {.dry_run = true};
-	struct upper_fixture *f = *state;
-	struct ul_error err = {0};
-	char command[300];
-	sqlite3 *db;
-
-	for
-		BOTH_MODES
-		{
-			upper_make(U);
-			upper_fill(f, mode);
-			upper_add(U, 24, 0);
-			upper_add(U, 25, 0);
-			db = db_help_open(upper_db(U));
-			sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-			snprintf(
-				command, sizeof(command),
-				"pragma journal_mode = wal; insert into ValidPaths (path, hash, registrationTime) select '%s', "
-				"hash, 5 from ValidPaths where path like '%%-p20'",
-				upper_full(24));
-			db_help_exec(db, command);
-			sqlite3_close(db);
-			/* So that the hash is not looked at, which is another's. */
-			upper_run(U, "sed -i 's/\"checkedId\":[0-9 ]*/\"checkedId\":1000/' lower.json; rm clean");
-			snprintf(command, sizeof(command), "%s >../before", list);
-			upper_run(U, command);
-			ul_reconcile_report_free(&f->report);
-			assert_int_equal(upper_reconcile(U, f->lower, mode, &o, &f->report, &err), 0);
-			snprintf(command, sizeof(command), "%s | diff - ../before", list);
-			upper_run(U, command);
-			assert_int_equal(number(f, SWEPT), 1);
-			assert_int_equal(reported(f, SWEPT, upper_base(25)), 1);
-			upper_agree(f, f->lower, mode);
-			assert_int_equal(number(f, SWEPT), 1);
-			assert_int_equal(reported(f, SWEPT, upper_base(25)), 1);
-		}
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, upper_setup, upper_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(entries_of_sessions),
-		TEST(broken_in_a_session),
-		TEST(unreadable_entry),
-		TEST(unchanged),
-		TEST(not_unchanged),
-		TEST(always),
-		TEST(log_is_a_change),
-		TEST(cost_is_constant),
-		TEST(swept),
-		TEST(sessions_are_not_swept),
-		TEST(not_swept),
-		TEST(index_without_a_row),
-		TEST(many),
-		TEST(full_disk),
-		TEST(dry),
+		TEST(entries_of_sessions), TEST(broken_in_a_session), TEST(unreadable_entry),
+		TEST(unchanged),           TEST(not_unchanged),       TEST(always),
+		TEST(log_is_a_change),     TEST(cost_is_constant),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
