@@ -11,26 +11,36 @@ const struct ul_upper_fs ul_upper_filesystems[] = {
 	[UL_UPPER_EXT4] = {.name = "ext4",
 			   .mkfs = "mkfs.ext4",
 			   .fsck = "e2fsck",
-			   .fsck_flag = "-p",
-			   .options = "errors=remount-ro",
+			   .fsck_flags = "-fp",
+			   .whole = true,
+			   /* Its own superblock may ask for other options: the later one holds. */
+			   .options = "errors=remount-ro,block_validity",
 			   .label_max = 16,
 			   .package = "e2fsprogs",
-			   .features_at = 1024 + 96,
-			   .casefold = 0x20000},
+			   .features = ul_upper_ext4_features},
 	/* The mount replays its log; nobody advises to run xfs_repair unasked. */
-	[UL_UPPER_XFS] = {.name = "xfs", .mkfs = "mkfs.xfs", .options = "", .label_max = 12, .package = "xfsprogs"},
+	[UL_UPPER_XFS] = {.name = "xfs",
+			  .mkfs = "mkfs.xfs",
+			  .options = "",
+			  .label_max = 12,
+			  .package = "xfsprogs",
+			  .features = ul_upper_xfs_features},
 	/* Its developers advise against repairing unasked too. */
-	[UL_UPPER_BTRFS] =
-		{.name = "btrfs", .mkfs = "mkfs.btrfs", .options = "", .label_max = 255, .package = "btrfs-progs"},
+	[UL_UPPER_BTRFS] = {.name = "btrfs",
+			    .mkfs = "mkfs.btrfs",
+			    .options = "",
+			    .label_max = 255,
+			    .package = "btrfs-progs",
+			    .features = ul_upper_btrfs_features},
 	[UL_UPPER_F2FS] = {.name = "f2fs",
 			   .mkfs = "mkfs.f2fs",
 			   .fsck = "fsck.f2fs",
-			   .fsck_flag = "-a",
+			   /* It reads all only where the filesystem calls itself unclean. */
+			   .fsck_flags = "-a",
 			   .options = "",
 			   .label_max = 255,
 			   .package = "f2fs-tools",
-			   .features_at = 1024 + 2180,
-			   .casefold = 0x1000},
+			   .features = ul_upper_f2fs_features},
 	{.name = NULL},
 };
 
@@ -65,8 +75,8 @@ void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const
 		const char *words[UL_UPPER_ARGS];
 	} commands[] = {
 		{"ext4",
-		 {"-F", "-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", "-L", "LABEL", "-U", "UUID",
-		  "DEVICE", "SIZE"}},
+		 {"-F", "-q", "-O", "metadata_csum", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", "-L",
+		  "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},
 		{"xfs", {"-f", "-q", "-K", "-L", "LABEL", "-m", "UUID", "-d", "SIZE", "DEVICE"}},
 		{"btrfs", {"-f", "-q", "-K", "-L", "LABEL", "-U", "UUID", "-b", "SIZE", "DEVICE"}},
 		{"f2fs", {"-f", "-q", "-t", "0", "-l", "LABEL", "-U", "UUID", "DEVICE", "SIZE"}},

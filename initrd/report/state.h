@@ -12,7 +12,9 @@
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot
  *                is on it, "mended": how many things on it were not what they must be, "device",
- *                "fallback": why it is not the one that the policy wants},
+ *                "fallback": why it is not the one that the policy wants, "guard": of a disk's, what keeps its old
+ *                contents out of the session: "new" (made in this boot) | "checked" | "anew" | "none",
+ *                "checkUs", "anewUs": what fsck and making var anew took, where they were done},
  *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
  *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": for a persistent upper only},
  *      "system": {"path": what is started, "from": "image" | "profile",

@@ -133,7 +133,7 @@ static void test_empty(void **state)
 static void test_mkfs_words(void **state)
 {
 	static const char *const wanted[] = {
-		"/sbin/mkfs.ext4 -F -q -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L l -U u /dev/x "
+		"/sbin/mkfs.ext4 -F -q -O metadata_csum -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L l -U u /dev/x "
 		"1024k",
 		"/sbin/mkfs.xfs -f -q -K -L l -m uuid=u -d size=1048576 /dev/x",
 		"/sbin/mkfs.btrfs -f -q -K -L l -U u -b 1048576 /dev/x",
