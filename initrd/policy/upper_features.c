@@ -33,7 +33,7 @@ const struct ul_upper_feature ul_upper_ext4_features[] = {
 };
 
 const struct ul_upper_feature ul_upper_xfs_features[] = {
-	/* XFS_SB_VERSION_BORGBIT, in versions 4 and 5. The kernel's name cache does not know of it, so overlayfs does not. */
+	/* XFS_SB_VERSION_BORGBIT, in versions 4 and 5. The kernel's name cache does not know of it, nor overlayfs. */
 	{.at = 100,
 	 BE(2),
 	 .mask = 0x4000,

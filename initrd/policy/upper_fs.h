@@ -19,7 +19,7 @@ struct ul_upper_feature {
 	uint64_t mask;
 	struct {
 		uint32_t at,
-			mask; /* little-endian, 4 bytes: the row counts where one of these bits is set; mask 0: always */
+			mask; /* little-endian, 4 bytes: counts where a bit is set; mask 0: always */
 	} where;
 	const char *says; /* after "its ext4" */
 	const char *todo;

@@ -1,13 +1,14 @@
 /*
- * Making var/ anew, for a filesystem that nobody checked whole. Before: what earlier sessions left is joined, the database
- * is reconciled, and nothing more is thrown away in this boot. After: var/, and the files beside it that this boot or the
- * running system will replace, are new inodes with the same contents; the old ones lie in the trash; /nix/var is bound to
- * the new var/.
+ * Making var/ anew, for a filesystem that nobody checked whole. Before: what earlier sessions left is joined, the
+ * database is reconciled, and nothing more is thrown away in this boot. After: var/, and the files beside it that
+ * this boot or the running system will replace, are new inodes with the same contents; the old ones lie in the
+ * trash; /nix/var is bound to the new var/.
  *
- * On a crafted filesystem an inode may own blocks that the bitmap calls free. They are taken by what is made next: by the
- * copies, or by the session. So an old inode must neither be written afterwards nor be freed: to free it would free
- * the blocks of whatever has them now, a second time. Hence the order: what there is to free is freed; then the copies are
- * made; then the session is. The old var/ is freed by the next boot, before that one makes its copies.
+ * On a crafted filesystem an inode may own blocks that the bitmap calls free. They are taken by what is made next:
+ * by the copies, or by the session. So an old inode must neither be written afterwards nor be freed: to free it
+ * would free the blocks of whatever has them now, a second time. Hence the order: what there is to free is freed;
+ * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
+ * copies.
  *
  * A cut: var/ is whole at any instant, the old one or the new one, for they change places by one exchange after a sync.
  */

@@ -1,7 +1,7 @@
 /*
  * Copies of what somebody may have written while the machine was off, to inodes of their own: directories, files and
- * symlinks with owner, mode, times to the nanosecond, and extended attributes but overlayfs' own. Holes stay holes. Nothing is
- * followed; sockets, pipes and devices are left out; files with several links become several files.
+ * symlinks with owner, mode, times to the nanosecond, and extended attributes but overlayfs' own. Holes stay holes.
+ * Nothing is followed; sockets, pipes and devices are left out; files with several links become several files.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
  * What keeps the disk's old contents out of the layer that this boot writes. Before: a filesystem that the policy
  * permits, not mounted. After: it was checked as the policy says, and b->upper.guarded tells what may be relied upon.
  *
- * The session is made in this boot, but on a filesystem that somebody may have written while the machine was off. There
- * a file of var/ can own the very block that the next mkdir takes, free in the bitmap; the first program that writes that
- * file writes the session's directory, and so puts names over sealed ones. Two things end that:
+ * The session is made in this boot, but on a filesystem that somebody may have written while the machine was off.
+ * There a file of var/ can own the very block that the next mkdir takes, free in the bitmap; the first program that
+ * writes that file writes the session's directory, and so puts names over sealed ones. Two things end that:
  *
  *     checked   fsck reads all of the filesystem's structure: no block has two owners, none that is owned is free
  *     anew      nothing that the disk held before is written or freed once the session's blocks are taken: anew.c

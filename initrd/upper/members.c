@@ -1,7 +1,7 @@
 /*
- * Whether a device is a part of something else: of an array, a volume group, a pool, a cache; or encrypted, or swap. Many
- * of these have their mark at the device's end, so that a filesystem shows at its start; writing to it would make the
- * parts differ, silently. libblkid knows the marks.
+ * Whether a device is a part of something else: of an array, a volume group, a pool, a cache; or encrypted, or swap.
+ * Many of these have their mark at the device's end, so that a filesystem shows at its start; writing to it would
+ * make the parts differ, silently. libblkid knows the marks.
  */
 #include <blkid/blkid.h>
 #include <errno.h>

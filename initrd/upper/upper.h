@@ -128,7 +128,7 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err);
  */
 int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err);
 
-/* What a cut in the middle of that left goes, whatever the policy says now: it may fill the disk. root_fd: the upper's. */
+/* What a cut in the middle of that left goes, whatever the policy says now: it may fill the disk. */
 int ul_upper_clear_anew(int root_fd, struct ul_error *err);
 
 /* Make this boot's session, where there is none yet: b->upper.session. Its store has the lower's mode and group. */

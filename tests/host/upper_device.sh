@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The device of a persistent upper, as somebody may have made it: a filesystem without what an upper must have, a part of
+# The device of a persistent upper, as somebody may have made it: a filesystem without what an upper must have, part of
 # an array, an ext4 whose structure lies; and what keeps such a disk's old contents out of the layer that a boot writes.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
