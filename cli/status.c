@@ -153,6 +153,27 @@ static bool is_exposed(struct json_object *upper)
 	return stat(text_of(upper, "mount"), &st) == 0 && (st.st_uid != 0 || (st.st_mode & 077) != 0);
 }
 
+/* What keeps a disk's old contents out of this boot's session. */
+static void print_guard(struct json_object *upper)
+{
+	static const struct {
+		const char *word, *told;
+	} guards[] = {
+		{"checked", "checked: the filesystem was checked whole"},
+		{"anew", "anew: /nix/var was made anew"},
+		{"none", "none: whatever wrote the disk may change this boot's layer"},
+	};
+	const char *word = text_of(upper, "guard");
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(guards); i++)
+		if (!strcmp(word, guards[i].word))
+			printf("  guard    %s\n", guards[i].told);
+	if (member(upper, "checkUs"))
+		printf("  fsck     in %.1f ms\n", ms_of(upper, "checkUs"));
+	if (member(upper, "anewUs"))
+		printf("  anew     in %.1f ms\n", ms_of(upper, "anewUs"));
+}
+
 static void print_upper(struct json_object *upper)
 {
 	const char *mount = text_of(upper, "mount"), *device = ul_json_string(upper, "device");
@@ -170,6 +191,7 @@ static void print_upper(struct json_object *upper)
 			   : "persistent");
 	if (fallback)
 		printf("  INSTEAD  of the disk's, because of %s\n", fallback);
+	print_guard(upper);
 	if (mended)
 		printf("  mended   %llu things on it that were not what they must be: see the log\n",
 		       (unsigned long long)mended);

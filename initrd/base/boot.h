@@ -64,18 +64,29 @@ struct ul_refusal {
 	struct ul_error err;
 };
 
+/* What keeps this boot's session apart from what the disk held before: initrd/upper/guard.c. */
+enum ul_guarded {
+	UL_GUARDED_NOT,
+	UL_GUARDED_NEW,     /* the filesystem was made in this boot */
+	UL_GUARDED_CHECKED, /* it was checked whole */
+	UL_GUARDED_ANEW,    /* var/ is made anew, before the session is */
+};
+
 /* The writable layer. Whatever lies on a persistent one is hostile: the disk may have been written elsewhere. */
 struct ul_upper {
-	bool persistent;              /* false: a tmpfs, lost at the next boot */
-	bool fresh;                   /* prepared in this boot: nothing of an earlier one is on it */
-	bool fallback;                /* the policy wants a persistent one; `why` tells what became of it */
-	bool mounted;                 /* stage upper ran: it has nothing to do when the next slot runs it again */
-	uint32_t n_mended;            /* directories, attributes and files that were not what they must be */
-	bool was_clean;               /* the last shutdown left the clean mark (stage reconcile fills it) */
-	char device[128];             /* "/dev/vdb1"; empty: tmpfs */
-	char filesystem[16];          /* "tmpfs", "ext4"; empty: not mounted */
-	int fd;                       /* root directory of the upper's filesystem; -1: none */
-	int lock_fd;                  /* held from here until the system's init is started; -1: none */
+	bool persistent;     /* false: a tmpfs, lost at the next boot */
+	bool fresh;          /* prepared in this boot: nothing of an earlier one is on it */
+	bool fallback;       /* the policy wants a persistent one; `why` tells what became of it */
+	bool mounted;        /* stage upper ran: it has nothing to do when the next slot runs it again */
+	uint32_t n_mended;   /* directories, attributes and files that were not what they must be */
+	bool was_clean;      /* the last shutdown left the clean mark (stage reconcile fills it) */
+	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
+	char filesystem[16]; /* "tmpfs", "ext4"; empty: not mounted */
+	int fd;              /* root directory of the upper's filesystem; -1: none */
+	int lock_fd;         /* held from here until the system's init is started; -1: none */
+	enum ul_guarded guarded;
+	uint64_t check_us;            /* that fsck took; 0: none ran */
+	uint64_t anew_us;             /* that making var/ anew took; 0: it was not made anew */
 	struct ul_error why;          /* fallback: what was wrong */
 	struct ul_join_report joined; /* what earlier sessions left */
 	char session[64];             /* this boot's, from the upper's root; empty: not made yet */

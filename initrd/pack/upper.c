@@ -55,6 +55,10 @@ int ul_pack_upper(struct ul_cpio *c, const struct ul_policy *policy, struct ul_n
 			continue;
 		if (ul_find_program(fs->fsck, from))
 			r = add_program(c, fs->fsck, from, err);
+		else if (policy->upper_guard == UL_UPPER_GUARD_CHECKED && fs->whole)
+			r = ul_error_set(err, UL_E_SYSTEM, what, fs->fsck, "Install it, or set [upper] guard = auto.",
+					 "the policy wants the upper checked whole, and this machine does not have the "
+					 "program");
 		else if (ul_names_add_new(missing, fs->fsck) < 0)
 			r = ul_error_nomem(err, what);
 	}

@@ -58,6 +58,13 @@
 	X(UL_UPPER_PREPARE_NO, "no") \
 	X(UL_UPPER_PREPARE_FORMAT, "format")
 
+/* [upper] guard: what keeps the disk's old contents out of the session. See initrd/upper/guard.c. */
+#define UL_UPPER_GUARD_LIST(X)               \
+	X(UL_UPPER_GUARD_AUTO, "auto")       \
+	X(UL_UPPER_GUARD_CHECKED, "checked") \
+	X(UL_UPPER_GUARD_ANEW, "anew")       \
+	X(UL_UPPER_GUARD_NONE, "none")
+
 /* [upper] on-missing: what becomes of a boot whose disk upper is missing or damaged. */
 #define UL_UPPER_MISSING_LIST(X)         \
 	X(UL_UPPER_MISSING_FAIL, "fail") \
@@ -104,6 +111,7 @@ enum ul_root_from { UL_ROOT_FROM_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_type { UL_UPPER_TYPE_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_filesystem { UL_UPPER_FILESYSTEM_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_prepare { UL_UPPER_PREPARE_LIST(UL_CHOICE_CONSTANT) };
+enum ul_upper_guard { UL_UPPER_GUARD_LIST(UL_CHOICE_CONSTANT) };
 enum ul_upper_missing { UL_UPPER_MISSING_LIST(UL_CHOICE_CONSTANT) };
 enum ul_database_mode {
 	UL_DATABASE_MODE_LIST(UL_CHOICE_CONSTANT)

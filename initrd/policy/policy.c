@@ -43,6 +43,16 @@ static bool parse_hash(const char *hex, uint8_t out[UL_ROOT_HASH_MAX], size_t *r
 	return ul_hex_decode(hex, strlen(hex), out, len);
 }
 
+static bool permits_whole(const struct ul_policy *p)
+{
+	const struct ul_upper_fs *fs;
+
+	for (size_t i = 0; (fs = ul_upper_fs_permitted(p, i)); i++)
+		if (fs->whole)
+			return true;
+	return false;
+}
+
 /* A disk's upper needs to be named; what is named must make sense. */
 static int check_upper(const struct ul_policy *p, const char *name, struct ul_error *err)
 {
@@ -58,6 +68,10 @@ static int check_upper(const struct ul_policy *p, const char *name, struct ul_er
 		return ul_error_set(err, UL_E_CONFIG, what, name,
 				    "Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
 				    "device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
+	if (p->upper_guard == UL_UPPER_GUARD_CHECKED && (!p->upper_check || !permits_whole(p)))
+		return ul_error_set(
+			err, UL_E_CONFIG, what, name, "Set [upper] guard = auto.", "guard = checked, but %s",
+			p->upper_check ? "none of the filesystems has a check that reads all of it" : "check = no");
 	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
 		return 0;
 	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)

@@ -50,7 +50,8 @@ struct ul_policy {
 	enum ul_upper_prepare upper_prepare;
 	char *upper_label; /* of what is made */
 	enum ul_upper_missing upper_missing;
-	bool upper_check;          /* run fsck */
+	bool upper_check; /* run fsck */
+	enum ul_upper_guard upper_guard;
 	uint64_t upper_timeout_us; /* for its device to appear */
 	enum ul_database_mode database;
 	enum ul_database_check database_check;

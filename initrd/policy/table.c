@@ -21,6 +21,7 @@ static const char *const ul_policy_corruption_words[] = {UL_POLICY_CORRUPTION_LI
 static const char *const ul_demand_words[] = {UL_DEMAND_LIST(WORD) NULL};
 static const char *const ul_upper_type_words[] = {UL_UPPER_TYPE_LIST(WORD) NULL};
 static const char *const ul_upper_prepare_words[] = {UL_UPPER_PREPARE_LIST(WORD) NULL};
+static const char *const ul_upper_guard_words[] = {UL_UPPER_GUARD_LIST(WORD) NULL};
 static const char *const ul_upper_missing_words[] = {UL_UPPER_MISSING_LIST(WORD) NULL};
 static const char *const ul_database_check_words[] = {UL_DATABASE_CHECK_LIST(WORD) NULL};
 static const char *const ul_vanished_words[] = {UL_VANISHED_LIST(WORD) NULL};
@@ -139,6 +140,9 @@ const struct ul_config_key ul_policy_keys[] = {
 	 .why = "label of a filesystem that is made"},
 	{"upper", "check", BOOL(upper_check), .def = "yes", .needs = {A_DISK},
 	 .why = "run the filesystem's fsck before it is mounted"},
+	{"upper", "guard", ENUM(upper_guard, ul_upper_guard), .def = "auto", .needs = {A_DISK},
+	 .why = "what keeps the disk's old contents out of the layer that this boot writes: a filesystem that "
+		"was checked whole, /nix/var made anew, or none; auto: checked where that can be, else anew"},
 	{"upper", "timeout", DURATION(upper_timeout_us), .def = "30s", .min = 1, .max = HOUR, .needs = {A_DISK},
 	 .why = "how long to wait for the device to appear"},
 	{"upper", "on-missing", ENUM(upper_missing, ul_upper_missing), .def = "fail", .needs = {A_DISK},

@@ -187,6 +187,20 @@ static struct json_object *joined_json(const struct ul_join_report *j)
 				    ul_json_add_uint(obj, "mended", j->mended));
 }
 
+static bool add_guard(const struct ul_upper *u, struct json_object *obj)
+{
+	static const char *const words[] = {
+		[UL_GUARDED_NOT] = "none",
+		[UL_GUARDED_NEW] = "new",
+		[UL_GUARDED_CHECKED] = "checked",
+		[UL_GUARDED_ANEW] = "anew",
+	};
+
+	return !u->persistent || (ul_json_add_string(obj, "guard", words[u->guarded]) &&
+				  (!u->check_us || ul_json_add_uint(obj, "checkUs", u->check_us)) &&
+				  (!u->anew_us || ul_json_add_uint(obj, "anewUs", u->anew_us)));
+}
+
 static struct json_object *upper_json(const struct ul_upper *u)
 {
 	struct json_object *obj = json_object_new_object();
@@ -195,7 +209,7 @@ static struct json_object *upper_json(const struct ul_upper *u)
 		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
 		  ul_json_add_bool(obj, "persistent", u->persistent) &&
 		  ul_json_add_string(obj, "filesystem", u->filesystem) && ul_json_add_bool(obj, "fresh", u->fresh) &&
-		  ul_json_add_uint(obj, "mended", u->n_mended);
+		  ul_json_add_uint(obj, "mended", u->n_mended) && add_guard(u, obj);
 
 	if (ok && u->device[0])
 		ok = ul_json_add_string(obj, "device", u->device);

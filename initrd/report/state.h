@@ -17,7 +17,9 @@
  *                "session": this boot's layer, from the mount, "joined": of a persistent one: what earlier sessions
  *                left: {"sessions", "entries" that were kept, "removed": kept ones that went for them, "sealed":
  *                thrown away for their names, "orphans": for want of what they were copied from, "mended"},
- *                "fallback": why it is not the one that the policy wants},
+ *                "fallback": why it is not the one that the policy wants, "guard": of a disk's, what keeps its old
+ *                contents out of the session: "new" (made in this boot) | "checked" | "anew" | "none",
+ *                "checkUs", "anewUs": what fsck and making var anew took, where they were done},
  *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
  *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": for a persistent upper only},
  *      "system": {"path": what is started, "from": "image" | "profile",

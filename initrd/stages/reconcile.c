@@ -104,6 +104,8 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	r = ul_reconcile(&o, &b->reconcile, err);
 	if (r == 0)
 		r = ul_upper_join(b, err);
+	if (r == 0)
+		r = ul_upper_new_session(b, err);
 	/* Full, or failing: the machine starts without it, and says so, where the policy wants that. */
 	if (r == -UL_E_UPPER && ul_upper_give_up(b, err) == 0)
 		return 0;
@@ -113,5 +115,5 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return r;
 	tell(&b->reconcile);
-	return ul_upper_new_session(b, err);
+	return 0;
 }

@@ -2,7 +2,7 @@
  * Stage upper. Before: the new root has its directories; the lower is mounted. After: a writable filesystem lies at
  * /nix/.rw with the directories that initrd/upper/layout.c tells of, b->upper describes it, its lock is held, and var/
  * is bound to /nix/var. It is a tmpfs, gone at the next boot, or the filesystem on the device that the policy names:
- * found, made where the policy says so and nothing is there, checked, mounted nosuid,nodev.
+ * found, made where the policy says so and nothing is there, checked (initrd/upper/guard.c), mounted nosuid,nodev.
  *
  * Where that fails the policy decides: the boot fails, or a tmpfs takes its place, and then the log, state.json and the
  * exit status of `underlay status` say so. Running again, for the next slot, it finds its work done.
@@ -29,14 +29,14 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 	static const char what[] = "preparing the upper";
 	bool format = b->policy.upper_prepare == UL_UPPER_PREPARE_FORMAT;
 
-	if (found->content == UL_UPPER_FILESYSTEM && found->casefold)
-		return ul_error_set(err, UL_E_UPPER, what, device,
-				    "Take the feature off (ext4: tune2fs -O ^casefold, where no directory uses it), "
-				    "or make the filesystem anew.",
-				    "its %s has the feature casefold, and the kernel refuses to lay an overlay over it",
-				    found->fs->name);
 	if (found->content == UL_UPPER_FILESYSTEM)
 		return 0;
+	if (found->content == UL_UPPER_MEMBER)
+		return ul_error_set(
+			err, UL_E_UPPER, what, device,
+			"Name the device that is made of it, or another one. If nothing is: take the mark off "
+			"(wipefs -t, on another machine).",
+			"%s, and is never written by itself", found->holds);
 	if (found->content == UL_UPPER_FOREIGN)
 		return ul_error_set(err, UL_E_UPPER, what, device,
 				    format ? "Only an empty device is formatted: wipe it "
@@ -92,8 +92,8 @@ static int open_disk(struct ul_boot *b, struct ul_error *err)
 		r = ul_upper_probe(fd, u->device, &b->policy, &found, err);
 	if (r == 0)
 		r = prepare(b, fd, u->device, &found, err);
-	if (r == 0 && b->policy.upper_check && !u->fresh)
-		r = ul_upper_check(u->device, found.fs, err);
+	if (r == 0)
+		r = ul_upper_guard(b, fd, found.fs, err);
 	if (r == 0)
 		r = ul_upper_mount(b, u->device, found.fs, err);
 	if (r != 0)

@@ -1,6 +1,7 @@
 /*
  * Checking the upper's filesystem. Before: it is not mounted, and may be damaged. After: its own fsck found it sound,
- * or repaired what is safe to repair unasked; or the initramfs does not have that fsck, and nothing was done.
+ * or repaired what is safe to repair unasked; or the initramfs does not have that fsck, and nothing was done. e2fsck
+ * reads the whole filesystem at each boot, also where the superblock says clean: whoever wrote the disk says that.
  *
  * e2fsck leaves one repair to a user, whom an appliance does not have. ext4's superblock has 1024 bytes, and a disk
  * that loses power promises no more than whole sectors of 512. Where only one of the two was written, the superblock's
@@ -21,9 +22,8 @@
 
 static const char what[] = "checking the upper";
 
-/* fsck's exit status is a sum; the first two mean that all is well now. */
+/* fsck's exit status is a sum; with more than the first all is not well. */
 #define FSCK_CORRECTED 1
-#define FSCK_REBOOT    2 /* wanted after repairs of a mounted root: ours is not mounted */
 #define FSCK_FAILED    8 /* it could not work at all: no superblock that it believes, say */
 
 /* ext4's superblock: Documentation/filesystems/ext4/super.rst. */
@@ -70,7 +70,7 @@ static int check_from_copy(const char *program, const char *device, const struct
 			   struct ul_error *err)
 {
 	char block[16], size[16];
-	const char *args[] = {program, fs->fsck_flag, "-b", block, "-B", size, device, NULL};
+	const char *args[] = {program, fs->fsck_flags, "-b", block, "-B", size, device, NULL};
 
 	if (!find_copy(device, block, size))
 		return 0;
@@ -79,16 +79,17 @@ static int check_from_copy(const char *program, const char *device, const struct
 	return ul_run(args, what, NULL, status, err);
 }
 
-int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err)
+int ul_upper_check(const char *device, const struct ul_upper_fs *fs, bool *ret_ran, struct ul_error *err)
 {
 	char program[PATH_MAX];
-	const char *args[] = {program, fs->fsck_flag, device, NULL};
+	const char *args[] = {program, fs->fsck_flags, device, NULL};
 	int status = 0, r;
 
+	*ret_ran = false;
 	if (!fs->fsck)
 		return 0;
 	if (!ul_find_program(fs->fsck, program)) {
-		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is mounted unchecked", fs->fsck, device);
+		ul_log(UL_LOG_DEBUG, "upper: %s is not in the initramfs; %s is not checked", fs->fsck, device);
 		return 0;
 	}
 	r = ul_run(args, what, NULL, &status, err);
@@ -99,10 +100,11 @@ int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_e
 			err->code = UL_E_UPPER;
 		return -UL_E_UPPER;
 	}
-	if (status & ~(FSCK_CORRECTED | FSCK_REBOOT))
+	if (status & ~FSCK_CORRECTED)
 		return ul_error_set(err, UL_E_UPPER, what, device, "Repair it on another machine, or make it anew.",
 				    "%s cannot repair it unasked (its status is %d)", fs->fsck, status);
 	if (status)
 		ul_log(UL_LOG_WARNING, "upper: %s repaired %s on %s", fs->fsck, fs->name, device);
+	*ret_ran = true;
 	return 0;
 }

@@ -257,6 +257,8 @@ int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
 	r = ul_upper_lock(u->fd, &u->lock_fd, err);
 	if (r == 0)
 		r = ul_upper_take_over(u->fd, err);
+	if (r == 0)
+		r = ul_upper_clear_anew(u->fd, err);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
 		r = make_dir(b, &dirs[i], err);
 	return r;

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "initrd/upper/upper.h"
 #include "initrd/upper/marker.h"
+#include "initrd/upper/members.h"
 
 static const char what[] = "reading the upper's device";
 
@@ -56,17 +57,6 @@ static int probe_superblocks(blkid_probe pr, int fd, const char *const *only)
 	return blkid_do_safeprobe(pr);
 }
 
-/* A filesystem that folds case: overlayfs cannot compare its names, and refuses it. */
-static int read_casefold(int fd, struct ul_upper_probe *found)
-{
-	const struct ul_upper_fs *fs = found->fs;
-	uint8_t features[4] = {0};
-	int r = fs->casefold ? ul_pread_full(fd, features, sizeof(features), fs->features_at) : 0;
-
-	found->casefold = ul_get_le32(features) & fs->casefold;
-	return r;
-}
-
 /* The permitted filesystem that stands there, if it is one. */
 static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_probe *found)
 {
@@ -89,12 +79,10 @@ static int probe_permitted(int fd, const struct ul_policy *p, struct ul_upper_pr
 	copy_uuid(pr, found);
 	copy_value(pr, "LABEL", found->label, sizeof(found->label));
 	found->fs = ul_upper_fs_find(type);
-	found->content = UL_UPPER_FILESYSTEM;
 	if (!found->fs)
 		return 1;
-	r = read_casefold(fd, found);
-	errno = -r;
-	return r < 0 ? -1 : 0;
+	found->content = UL_UPPER_FILESYSTEM;
+	return 0;
 }
 
 /* Anything at all: found->holds says what. A filesystem's UUID is kept. */
@@ -196,6 +184,21 @@ static int probe_for_format(int fd, struct ul_upper_probe *found, int permitted)
 	return r == 1 ? probe_nothing(fd, found) : 0;
 }
 
+/* A part of something else, whatever filesystem shows. 1: it is one, and nothing further of it matters. */
+static int probe_member(int fd, struct ul_upper_probe *found)
+{
+	char type[64], escaped[80];
+	int r = ul_upper_find_member(fd, found->fs, type, sizeof(type));
+
+	if (r <= 0)
+		return r;
+	ul_escape_text(escaped, sizeof(escaped), type);
+	found->content = UL_UPPER_MEMBER;
+	found->fs = NULL;
+	snprintf(found->holds, sizeof(found->holds), "it holds %s", escaped);
+	return 1;
+}
+
 int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct ul_upper_probe *ret,
 		   struct ul_error *err)
 {
@@ -211,6 +214,13 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct
 	permitted = probe_permitted(fd, p, &found);
 	if (permitted == -1)
 		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", errno ? errno : EIO);
+	r = probe_member(fd, &found);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r);
+	if (r == 1) {
+		*ret = found;
+		return 0;
+	}
 	if (permitted == -2) {
 		found.content = UL_UPPER_FOREIGN;
 		snprintf(found.holds, sizeof(found.holds), "it holds signatures of two kinds");

@@ -71,6 +71,14 @@ int ul_upper_new_session(struct ul_boot *b, struct ul_error *err)
 
 	if (*b->upper.session)
 		return 0;
+	/* What is still to be written of older files may lie where a new directory's block is taken. */
+	if (b->upper.persistent && syncfs(b->upper.fd) < 0)
+		return ul_error_errno(err, UL_E_UPPER, "writing the upper to its disk", UL_PATH_UPPER, NULL, errno);
+	if (b->upper.guarded == UL_GUARDED_ANEW) {
+		r = ul_upper_make_anew(b, err);
+		if (r < 0)
+			return r;
+	}
 	fd = open_store(b, lower);
 	if (fd < 0)
 		return refuse_store(lower, -fd, err);

@@ -40,6 +40,7 @@ enum ul_upper_content {
 	UL_UPPER_EMPTY,      /* no signature of any kind, and both edges are blank */
 	UL_UPPER_HALF,       /* the marker: our own mkfs was interrupted */
 	UL_UPPER_FILESYSTEM, /* one that the policy permits */
+	UL_UPPER_MEMBER,     /* a part of something else, encrypted, or swap: whatever shows beside it */
 	UL_UPPER_FOREIGN,    /* anything else */
 };
 
@@ -48,14 +49,14 @@ struct ul_upper_probe {
 	const struct ul_upper_fs *fs; /* UL_UPPER_FILESYSTEM */
 	char uuid[UL_UPPER_UUID];     /* of the filesystem, or the half made one's; in lower case */
 	char label[256];              /* of the filesystem */
-	char holds[160];              /* UL_UPPER_FOREIGN: "it holds crypto_LUKS" */
-	bool casefold;                /* UL_UPPER_FILESYSTEM: it has that feature */
+	char holds[160];              /* UL_UPPER_FOREIGN, UL_UPPER_MEMBER: "it holds crypto_LUKS" */
 	uint64_t size;                /* bytes of the device */
 };
 
 /*
- * Look at fd (a block device or, in tests, a file). Only the permitted filesystems' superblocks are parsed, unless
- * p->upper_prepare wants to know that there is nothing at all: then every prober of libblkid looks. -UL_E_UPPER: it
+ * Look at fd (a block device or, in tests, a file). Only the superblocks of the permitted filesystems are parsed, and
+ * those of what has parts (arrays, volume groups), unless p->upper_prepare wants to know that there is nothing at all:
+ * then every prober of libblkid looks. -UL_E_UPPER: it
  * cannot be read.
  */
 int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct ul_upper_probe *ret,
@@ -67,10 +68,18 @@ int ul_upper_probe(int fd, const char *device, const struct ul_policy *p, struct
 int ul_upper_format(int fd, const char *device, const struct ul_policy *p, const struct ul_upper_probe *found,
 		    struct ul_error *err);
 
+/* -UL_E_UPPER: its superblock has not what an upper must have (initrd/policy/upper_features.c). */
+int ul_upper_features(int fd, const char *device, const struct ul_upper_fs *fs, enum ul_upper_guard guard,
+		      struct ul_error *err);
+
 /*
- * Run fsck where the initramfs has it; see check.c. -UL_E_UPPER: damaged beyond what it repairs unasked.
+ * Run fsck where the initramfs has it; see check.c. *ret_ran: it has, and found all well or repaired it. -UL_E_UPPER:
+ * damaged beyond what it repairs unasked.
  */
-int ul_upper_check(const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
+int ul_upper_check(const char *device, const struct ul_upper_fs *fs, bool *ret_ran, struct ul_error *err);
+
+/* The two above as the policy wants them, for the filesystem on b->upper.device; see guard.c. Sets b->upper.guarded. */
+int ul_upper_guard(struct ul_boot *b, int fd, const struct ul_upper_fs *fs, struct ul_error *err);
 
 /* Mount it nosuid,nodev and writable, or not at all. */
 int ul_upper_mount(struct ul_boot *b, const char *device, const struct ul_upper_fs *fs, struct ul_error *err);
@@ -112,6 +121,15 @@ int ul_upper_take_over(int root_fd, struct ul_error *err);
  * upper on a tmpfs has neither.
  */
 int ul_upper_join(struct ul_boot *b, struct ul_error *err);
+
+/*
+ * Make var/ and all else that the disk held before, and that this boot will write, anew; see anew.c. After the join,
+ * before the session. -UL_E_UPPER.
+ */
+int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err);
+
+/* What a cut in the middle of that left goes, whatever the policy says now: it may fill the disk. */
+int ul_upper_clear_anew(int root_fd, struct ul_error *err);
 
 /* Make this boot's session, where there is none yet: b->upper.session. Its store has the lower's mode and group. */
 int ul_upper_new_session(struct ul_boot *b, struct ul_error *err);

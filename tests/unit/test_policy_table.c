@@ -32,6 +32,7 @@ static const struct {
 	{"lower", "filesystems", "erofs"},
 	{"lower", "share", NULL},
 	{"upper", "device", "PARTLABEL=x"},
+	{"upper", "guard", "anew"}, /* checked wants check = yes */
 	{"failure", "action", "poweroff"},
 	{"cmdline", "allow", NULL},
 };

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "initrd/upper/upper.h"
@@ -133,7 +134,7 @@ static void test_empty(void **state)
 static void test_mkfs_words(void **state)
 {
 	static const char *const wanted[] = {
-		"/sbin/mkfs.ext4 -F -q -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L l -U u /dev/x "
+		"/sbin/mkfs.ext4 -F -q -O metadata_csum -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L l -U u /dev/x "
 		"1024k",
 		"/sbin/mkfs.xfs -f -q -K -L l -m uuid=u -d size=1048576 /dev/x",
 		"/sbin/mkfs.btrfs -f -q -K -L l -U u -b 1048576 /dev/x",
@@ -156,6 +157,42 @@ static void test_mkfs_words(void **state)
 	}
 	assert_int_equal(ul_upper_marker_offset(20 * MIB), 19 * MIB);
 	assert_int_equal(ul_upper_marker_offset(21 * MIB - 1), 19 * MIB);
+}
+
+/* Each row by itself: without it a filesystem of zeros is as it should be, or has what is wanted. */
+static void test_features(void **state)
+{
+	(void)state;
+	for (const struct ul_upper_fs *fs = ul_upper_filesystems; fs->name; fs++)
+		for (const struct ul_upper_feature *f = fs->features; f->width; f++) {
+			const struct ul_upper_feature one[] = {*f, {.width = 0}};
+			const struct ul_upper_fs only = {.name = fs->name, .features = one};
+			ul_autoclose int fd = device("features", MIB);
+			uint8_t bytes[8] = {0};
+			struct ul_error err;
+
+			assert_true(f->mask != 0 && f->says && f->todo);
+			if (f->where.mask) {
+				assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_AUTO, &err), 0);
+				ul_put_le32(bytes, f->where.mask);
+				put(fd, bytes, 4, f->where.at);
+			}
+			assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_AUTO, &err),
+					 f->wanted ? -UL_E_UPPER : 0);
+			for (uint8_t i = 0; i < f->width; i++)
+				bytes[i] = (uint8_t)(f->mask >> 8 * (f->big_endian ? f->width - 1 - i : i));
+			put(fd, bytes, f->width, f->at);
+			assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_CHECKED, &err),
+					 f->wanted ? 0 : -UL_E_UPPER);
+			if (!f->wanted)
+				assert_non_null(strstr(err.why, f->says));
+			assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_NONE, &err),
+					 f->wanted ? 0 : -UL_E_UPPER);
+			assert_int_equal(ftruncate(fd, 512), 0);
+			if (f->at >= 512)
+				assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_AUTO, &err),
+						 -UL_E_UPPER);
+		}
 }
 
 static void test_permitted(void **state)
@@ -196,6 +233,11 @@ static void test_policy(void **state)
 		{"type = disk\ndevice = /dev/x\nprepare = format\nfilesystem = ext4\n"
 		 "label = thirteenbytes",
 		 true},
+		{"type = disk\ndevice = /dev/x\nguard = checked", true},
+		{"type = disk\ndevice = /dev/x\nguard = checked\nfilesystem = xfs ext4", true},
+		{"type = disk\ndevice = /dev/x\nguard = checked\nfilesystem = xfs", false},
+		{"type = disk\ndevice = /dev/x\nguard = checked\ncheck = no", false},
+		{"type = disk\ndevice = /dev/x\nguard = anew\ncheck = no", true},
 		{"filesystem = nonsense", false},
 		{"device = nonsense", true}, /* of no meaning for a tmpfs */
 	};
@@ -262,9 +304,9 @@ static void test_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),     cmocka_unit_test(test_empty),  cmocka_unit_test(test_mkfs_words),
-		cmocka_unit_test(test_permitted), cmocka_unit_test(test_policy), cmocka_unit_test(test_move_aside),
-		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),    cmocka_unit_test(test_mkfs_words),
+		cmocka_unit_test(test_permitted),  cmocka_unit_test(test_features), cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_move_aside), cmocka_unit_test(test_lock),
 	};
 
 	return cmocka_run_group_tests(tests, in_own_directory, remove_directory);

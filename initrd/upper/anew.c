@@ -1,0 +1,187 @@
+/*
+ * Making var/ anew, for a filesystem that nobody checked whole. Before: what earlier sessions left is joined, the
+ * database is reconciled, and nothing more is thrown away in this boot. After: var/, and the files beside it that
+ * this boot or the running system will replace, are new inodes with the same contents; the old ones lie in the
+ * trash; /nix/var is bound to the new var/.
+ *
+ * On a crafted filesystem an inode may own blocks that the bitmap calls free. They are taken by what is made next:
+ * by the copies, or by the session. So an old inode must neither be written afterwards nor be freed: to free it
+ * would free the blocks of whatever has them now, a second time. Hence the order: what there is to free is freed;
+ * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
+ * copies.
+ *
+ * A cut: var/ is whole at any instant, the old one or the new one, for they change places by one exchange after a sync.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/paths.h"
+#include "dbgen/layers/join.h"
+#include "dbgen/layers/session.h"
+#include "dbgen/layers/trash.h"
+#include "initrd/base/boot_paths.h"
+#include "initrd/base/log.h"
+#include "initrd/upper/copy.h"
+#include "initrd/upper/upper.h"
+
+#define VAR       "var"
+#define VAR_NEW   VAR ".new"
+#define RESERVE   "reserve" /* dbgen/reconcile/reserve.h */
+#define FILE_MAX  (1 << 20) /* bytes: what is larger is none of ours */
+#define TRASH_MAX 4000000   /* files that are freed */
+
+static const char what[] = "making /nix/var anew";
+static const char room[] = "Make room on the upper, or set [upper] guard = checked with ext4.";
+
+/* Files that are replaced in a boot, at a shutdown. */
+static const char *const files[] = {"machine-id", "clean", "lower.json", "report.json"};
+
+static int fail(const char *name, int error, struct ul_error *err)
+{
+	return ul_error_errno(err, UL_E_UPPER, what, name, error == ENOSPC ? room : "Check the disk.", error);
+}
+
+static int throw_away(struct ul_trash *t, int root, const char *name, const char *suffix, struct ul_error *err)
+{
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "%s%s", name, suffix);
+	r = ul_trash_move(t, root, path);
+	return r < 0 && r != -ENOENT ? fail(path, -r, err) : 0;
+}
+
+/* All that is to be freed. */
+static int clear(struct ul_trash *t, int root, struct ul_error *err)
+{
+	bool empty = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(files); i++) {
+		r = throw_away(t, root, files[i], ".new", err);
+		if (r == 0)
+			r = throw_away(t, root, files[i], ".tmp", err);
+	}
+	if (r < 0)
+		return r;
+	r = ul_trash_empty(t, TRASH_MAX, &empty);
+	if (r == 0 && syncfs(root) < 0)
+		r = -errno;
+	return r < 0 ? fail(UL_TRASH, -r, err) : 0;
+}
+
+/* What is no file of ours stays, and will not be read. */
+static bool is_file(int root, const char *name)
+{
+	struct stat st;
+
+	return fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size <= FILE_MAX;
+}
+
+static int exchange(struct ul_trash *t, int root, const char *name, struct ul_error *err)
+{
+	char made[64];
+
+	snprintf(made, sizeof(made), "%s.new", name);
+	if (renameat2(root, made, root, name, RENAME_EXCHANGE) < 0)
+		return fail(name, errno, err);
+	return throw_away(t, root, made, "", err);
+}
+
+/* What was made so far is in the way of everybody; on a full disk the reserve is given up, and it is tried again. */
+static int copy_var(int root, struct ul_copy *c)
+{
+	int r = ul_copy_tree(c, root, VAR, VAR_NEW);
+
+	if (r < 0)
+		(void)ul_remove_tree(root, VAR_NEW);
+	if (r == 0 || c->err->errnum != ENOSPC || unlinkat(root, RESERVE, 0) < 0 || syncfs(root) < 0)
+		return r;
+	c->entries = 0;
+	c->bytes = 0;
+	r = ul_copy_tree(c, root, VAR, VAR_NEW);
+	if (r < 0)
+		(void)ul_remove_tree(root, VAR_NEW);
+	return r;
+}
+
+static int replace(struct ul_trash *t, int root, struct ul_copy *c)
+{
+	bool is_there[UL_ARRAY_SIZE(files)];
+	int r = copy_var(root, c);
+
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(files); i++) {
+		char made[64];
+
+		snprintf(made, sizeof(made), "%s.new", files[i]);
+		is_there[i] = is_file(root, files[i]);
+		if (is_there[i])
+			r = ul_copy_file(c, root, files[i], made);
+		else
+			r = throw_away(t, root, files[i], "", c->err);
+	}
+	if (r == 0 && syncfs(root) < 0)
+		r = fail(VAR, errno, c->err);
+	if (r == 0)
+		r = exchange(t, root, VAR, c->err);
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(files); i++)
+		if (is_there[i])
+			r = exchange(t, root, files[i], c->err);
+	/* The session's is made anew, too. */
+	if (r == 0)
+		r = throw_away(t, root, UL_SESSIONS, "", c->err);
+	if (r == 0 && fsync(root) < 0)
+		r = fail(VAR, errno, c->err);
+	return r;
+}
+
+int ul_upper_clear_anew(int root, struct ul_error *err)
+{
+	struct ul_trash trash = {.fd = -1};
+	bool empty = false;
+	struct stat st;
+	int r;
+
+	if (fstatat(root, VAR_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(VAR_NEW, errno, err);
+	r = ul_trash_open(root, UL_TRASH, &trash);
+	if (r >= 0)
+		r = ul_trash_move(&trash, root, VAR_NEW);
+	if (r == 0)
+		r = ul_trash_empty(&trash, TRASH_MAX, &empty);
+	ul_trash_close(&trash);
+	return r < 0 ? fail(VAR_NEW, -r, err) : 0;
+}
+
+int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err)
+{
+	struct ul_copy copy = {.what = what, .room = room, .err = err};
+	struct ul_trash trash = {.fd = -1};
+	uint64_t begin = ul_now_us();
+	char target[PATH_MAX];
+	int root = b->upper.fd, r = ul_trash_open(root, UL_TRASH, &trash);
+
+	if (r < 0)
+		return fail(UL_TRASH, -r, err);
+	r = clear(&trash, root, err);
+	if (r == 0)
+		r = replace(&trash, root, &copy);
+	ul_trash_close(&trash);
+	if (r == 0 && umount2(ul_boot_path(b, UL_PATH_VAR, target), MNT_DETACH) < 0)
+		r = fail(target, errno, err);
+	if (r == 0)
+		r = ul_upper_bind_state(b, err);
+	if (r < 0)
+		return r;
+	b->upper.anew_us = ul_now_us() - begin;
+	ul_log(UL_LOG_INFO, "upper: /nix/var was made anew: %u entries, %.1f MB, in %.1f ms",
+	       (unsigned int)copy.entries, (double)copy.bytes / 1e6, (double)b->upper.anew_us / 1000);
+	return 0;
+}

@@ -1,0 +1,271 @@
+#!/usr/bin/env bash
+# The device of a persistent upper, as somebody may have made it: a filesystem without what an upper must have, part of
+# an array, an ext4 whose structure lies; and what keeps such a disk's old contents out of the layer that a boot writes.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# A mount of ours, copied into another program's new namespace, would keep its device in use.
+[ -n "${UPPER_NAMESPACE:-}" ] || UPPER_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+export TMPDIR=/dev/shm
+. tests/lib/tap.sh
+. tests/lib/stages.sh
+PATH=$PATH:/usr/sbin:/sbin
+
+make_tree "$tmp/good" || { echo "not ok - the lower is made" && exit 1; }
+lower good
+lower=$device
+mkdir -p "$tmp/mnt"
+
+# blank NAME SIZE [OPTION...]: an empty device, in $disk; its file is $tmp/NAME.disk.
+blank() {
+	rm -f "$tmp/$1.disk"
+	truncate -s "$2" "$tmp/$1.disk"
+	attach_device "$tmp/$1.disk" "${@:3}"
+	disk=$device device=$lower
+	export disk
+}
+
+# policy [LINE...]: [upper] for $disk, in the array $policy.
+policy() {
+	policy=("[upper]" "type = disk" "device = $disk" "timeout = 1s" "$@")
+}
+
+booted() {
+	run "$1" "" "${policy[@]}"
+}
+
+# denied NAME SENTENCE [POLICY-LINE...]: the boot fails with that sentence, and not a byte of $disk is written.
+denied() {
+	local was
+	policy "${@:3}"
+	blockdev --flushbufs "$disk"
+	was=$(sha256sum <"$disk")
+	refused "$1" 27 "upper: [a-z ]*: /dev/loop[0-9p]+: $2" "" "${policy[@]}"
+	blockdev --flushbufs "$disk"
+	tap_is "    and not a byte of it is written" "$(sha256sum <"$disk")" "$was"
+}
+
+upper_is() {
+	jq -e "[.upper.guard, .upper.filesystem] == [\"$1\", \"$2\"]" "$run/state.json"
+}
+export -f upper_is
+
+# ---- what the filesystem must have ---------------------------------------------------------------
+
+blank plain 64M && mkfs.ext4 -q -O ^metadata_csum "$disk"
+denied "an ext4 without metadata_csum" 'its ext4 has no checksums of its metadata .metadata_csum.*tune2fs -O metadata_csum'
+denied "    where guard = checked, too" 'its ext4 has no checksums' "guard = checked"
+policy "on-missing = tmpfs"
+tap "    a tmpfs where the policy says so" booted 'jq -e "(.upper.fallback | contains(\"metadata_csum\")) and (.upper | has(\"guard\") | not)" "$run/state.json"'
+policy "guard = anew"
+tap "    it is used where the policy says that, with a var made anew" booted 'upper_is anew ext4'
+policy "guard = none"
+tap "    or that nothing is wanted" booted 'upper_is none ext4'
+e2fsck -fp "$disk" >/dev/null
+tune2fs -O metadata_csum "$disk" >/dev/null 2>&1
+policy
+tap "    and what the sentence advises mends it" booted 'upper_is checked ext4'
+blank made 64M && policy "prepare = format" "guard = checked"
+tap "what is made here has it" booted 'upper_is new ext4'
+tap "    and asks for it itself" bash -c 'dumpe2fs -h "$1" 2>/dev/null | grep -w metadata_csum' _ "$disk"
+tap "    and is checked by the next boot" booted 'upper_is checked ext4'
+
+blank casefold 64M && mkfs.ext4 -q -O casefold "$disk"
+denied "an ext4 that folds case" 'its ext4 has the feature casefold.*tune2fs -O \^casefold'
+blank journal 64M && mke2fs -q -F -O journal_dev "$disk"
+journal=$disk
+denied "a journal by itself" 'it holds jbd, and is never written by itself'
+blank external 64M && mkfs.ext4 -q -J "device=$journal" "$disk"
+denied "an ext4 whose journal is elsewhere" 'its ext4 keeps its journal on another device'
+denied "    whatever the guard" 'its ext4 keeps its journal on another device' "guard = none"
+blank inode 64M && mkfs.ext4 -q "$disk" && debugfs -w -R "ssv journal_inum 0" "$disk" 2>/dev/null
+denied "an ext4 whose journal has no inode" 'its ext4 keeps its journal on another device'
+blank journal-dev 64M && mkfs.ext4 -q "$disk" && debugfs -w -R "ssv journal_dev 0x700" "$disk" 2>/dev/null
+denied "an ext4 that names another device for it" 'its ext4 keeps its journal on another device'
+
+blank ci 400M && mkfs.xfs -q -n version=ci "$disk"
+denied "an xfs that folds case" 'its xfs folds case' "filesystem = xfs"
+blank ci4 400M && mkfs.xfs -q -m crc=0 -n version=ci "$disk" 2>/dev/null
+denied "    in format 4" 'its xfs folds case' "filesystem = xfs"
+blank log 64M
+log=$disk
+blank xfs-log 400M && mkfs.xfs -q -l "logdev=$log" "$disk"
+denied "an xfs whose log is elsewhere" 'its xfs keeps its log on another device' "filesystem = xfs"
+
+blank casefold-f2fs 128M && mkfs.f2fs -q -O casefold -C utf8 "$disk"
+denied "an f2fs that folds case" 'its f2fs has the feature casefold' "filesystem = f2fs"
+dd if=/dev/zero of="$disk" bs=1 seek=1024 count=2 conv=notrunc status=none
+blank second 128M && mkfs.f2fs -q "$disk"
+printf '\000\020' | dd of="$disk" bs=1 seek=$((5120 + 2180)) conv=notrunc status=none
+denied "    by the second superblock" 'its f2fs has the feature casefold' "filesystem = f2fs"
+blank devices 128M && mkfs.f2fs -q "$disk"
+printf /dev/vda | dd of="$disk" bs=1 seek=$((1024 + 2201)) conv=notrunc status=none
+denied "an f2fs that names other devices" 'its f2fs names other devices' "filesystem = f2fs"
+
+blank two-a 200M
+one=$disk
+blank two-b 200M && mkfs.btrfs -q "$disk" "$one"
+denied "a btrfs of two devices" 'its btrfs lies on several devices' "filesystem = btrfs"
+blank seed 200M && mkfs.btrfs -q "$disk" && btrfstune -S 1 "$disk"
+denied "a btrfs that is a seed" 'its btrfs is a seed' "filesystem = btrfs"
+
+# ---- parts of something else ---------------------------------------------------------------------
+
+# member NAME TYPE COMMAND: an ext4 of 60 MB on the first part of the device, to which the command adds a mark.
+member() {
+	blank "$1" 64M && mkfs.ext4 -q "$disk" 60M
+	disk=$disk bash -c "$3" >"$tmp/member.log" 2>&1 || cat "$tmp/member.log"
+	denied "$1" "it holds $2, and is never written by itself"
+}
+member "md 1.0" linux_raid_member 'python3 tests/tools/raid_marks.py md-1.0 "$disk"'
+member "md 0.90" linux_raid_member 'python3 tests/tools/raid_marks.py md-0.90 "$disk"'
+member "md 1.1" linux_raid_member 'python3 tests/tools/raid_marks.py md-1.1 "$disk"'
+member "Intel's array" isw_raid_member 'python3 tests/tools/raid_marks.py isw "$disk"'
+member "DDF" ddf_raid_member 'python3 tests/tools/raid_marks.py ddf "$disk"'
+member "a volume group" LVM2_member 'python3 tests/tools/raid_marks.py lvm "$disk"'
+member "a cache" bcache 'python3 tests/tools/raid_marks.py bcache "$disk"'
+member "swap" swap 'mkswap -f "$disk"'
+denied "    with leave to format" 'it holds swap, and is never written by itself' "prepare = format"
+policy "on-missing = tmpfs"
+tap "    a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"it holds swap\")" "$run/state.json"'
+# Whoever may fill the disk could else keep the machine from its upper.
+blank contents 64M && mkfs.ext4 -q "$disk" && python3 tests/tools/raid_marks.py md-1.0 "$disk"
+tap_is "a mark in the place of a file's contents: blkid takes it for one" "$(blkid -p -o value -s TYPE "$disk")" linux_raid_member
+policy
+tap "    the boot does not" booted 'upper_is checked ext4'
+
+# ---- the whole check -----------------------------------------------------------------------------
+
+blank sound 64M && mkfs.ext4 -q "$disk"
+policy
+tap "ext4: a filesystem that calls itself clean is checked, whole, and the time is told" booted 'upper_is checked ext4 && jq -e ".upper.checkUs > 0 and (.upper | has(\"anewUs\") | not)" "$run/state.json"'
+tap "    by underlay status, too" booted '"$underlay" status --file "$run/state.json" >"$run/status"; grep "^  guard    checked: " "$run/status" && grep "^  fsck     in [0-9.]* ms" "$run/status"'
+
+# crafted KIND: an ext4 whose kept/ has an index that lies; the sealed name $library is in it.
+crafted() {
+	blank "$1" 64M && mkfs.ext4 -q -b 1024 -O ^metadata_csum -E hash_seed=01234567-89ab-cdef-0123-456789abcdef "$disk"
+	mount "$disk" "$tmp/mnt" && mkdir -p "$tmp/mnt/kept/$library" || return
+	for i in $(seq 300); do : >"$tmp/mnt/kept/$(printf '%032d' "$i")-fill"; done
+	ls -U "$tmp/mnt/kept" | grep fill | tail -n +4 | sed "s|^|$tmp/mnt/kept/|" | xargs rm && umount "$tmp/mnt" &&
+		python3 tests/tools/craft_ext4_index.py "$tmp/$1.disk" /kept "$library" "$1"
+	blockdev --flushbufs "$disk"
+}
+listed='ls -A "$root/nix/.rw/kept" >"$run/kept"; echo end >>"$run/kept"'
+for kind in hide bomb; do
+	tap "$kind: made" crafted $kind
+	policy "guard = none" "check = no"
+	tap "$kind: what nobody checks stays hidden" booted "$listed; lacks -x \"\$library\" \"\$run/kept\""
+	policy "guard = anew"
+	tap "$kind: the whole check brings it to light" booted "$listed; grep -x \"\$library\" \"\$run/kept\" && jq -e '.upper.checkUs > 0' \"\$run/state.json\""
+	tap "$kind:     and the sealed path is as it was" booted 'cmp "$root/nix/store/$library/file" <(echo library)'
+done
+
+# ---- guard ---------------------------------------------------------------------------------------
+
+blank guard 64M && mkfs.ext4 -q "$disk"
+policy "check = no"
+tap "guard: without a check var is made anew" booted 'upper_is anew ext4 && jq -e ".upper.anewUs > 0" "$run/state.json"'
+tap "    says underlay status" booted '"$underlay" status --file "$run/state.json" | grep "^  guard    anew: /nix/var was made anew"'
+blank xfs 400M && mkfs.xfs -q "$disk"
+policy "filesystem = xfs ext4" "guard = checked"
+refused "guard: checked, where there is no whole check" 27 'upper: checking the upper: /dev/loop[0-9]+: \[upper\] guard = checked wants a whole check, and there is no whole check of its xfs' "" "${policy[@]}"
+policy "filesystem = xfs" "guard = checked"
+refused "guard: checked, where none could ever be" 10 'policy: reading \[upper\]: .*guard = checked, but none of the filesystems' "" "${policy[@]}"
+policy "check = no" "guard = checked"
+refused "guard: checked, and no check" 10 'policy: reading \[upper\]: .*guard = checked, but check = no' "" "${policy[@]}"
+
+# What is in var, but for what each boot makes: names, kinds, owners, modes, times, links, bytes.
+export tell='(cd "$root/nix/var" && find . -path ./nix/gcroots/underlay -prune -o -path "./nix/db/*" -prune -o -type f -printf "%p f %U:%G %m %T@ %s " -exec sha256sum {} \; \
+	-o -type l -printf "%p l %U:%G %l %T@\n" -o -type d -printf "%p d %U:%G %m\n" | sort)'
+for fs in ext4 xfs btrfs; do
+	blank "anew-$fs" 400M && "mkfs.$fs" -q "$disk"
+	policy "filesystem = $fs" "guard = anew" "[database]" "mode = rebuild"
+	tap "anew, $fs: a first boot" booted 'set -e
+		mkdir -p "$root/nix/var/deep/er"
+		chown 1000:100 "$root/nix/var/deep"
+		chmod 2750 "$root/nix/var/deep"
+		echo kept >"$root/nix/var/deep/er/file"
+		chown 7:8 "$root/nix/var/deep/er/file"
+		chmod 640 "$root/nix/var/deep/er/file"
+		touch -d "2001-02-03 04:05:06.123456789" "$root/nix/var/deep/er/file" "$root/nix/var/deep/er"
+		ln -s /nowhere "$root/nix/var/deep/link"
+		touch -h -d 2002-03-04 "$root/nix/var/deep/link"
+		chown -h 9:9 "$root/nix/var/deep/link"
+		truncate -s 1G "$root/nix/var/deep/hole"
+		printf end | dd of="$root/nix/var/deep/hole" bs=1 seek=500000000 conv=notrunc status=none
+		setfattr -n user.mine -v yes "$root/nix/var/deep/er/file"
+		mkfifo "$root/nix/var/deep/pipe"
+		stat -c %i "$root/nix/var/deep/er/file" >"$root/nix/var/inode"
+		eval "$tell" >"$root/nix/.rw/told"'
+	tap "anew, $fs: all that was in var is there, in new inodes" booted 'set -e
+		eval "$tell" >"$run/told"
+		same "$run/told" "$root/nix/.rw/told"
+		[ "$(stat -c %i "$root/nix/var/deep/er/file")" != "$(cat "$root/nix/var/inode")" ]
+		[ "$(getfattr --only-values -n user.mine "$root/nix/var/deep/er/file")" = yes ]
+		[ "$(stat -c %b "$root/nix/var/deep/hole")" -lt 100000 ]
+		[ ! -e "$root/nix/var/deep/pipe" ]
+		[ ! -e "$root/nix/.rw/var.new" ]
+		[ "$(stat -c %i "$root/nix/var")" = "$(stat -c %i "$root/nix/.rw/var")" ]
+		upper_is anew '$fs''
+	tap "anew, $fs: the old ones go with the next boot" booted 'set -e
+		[ "$(ls "$root/nix/.rw/trash" | wc -l)" -lt 8 ]
+		find "$root/nix/.rw/trash" -name inode >"$run/old" && [ "$(wc -l <"$run/old")" = 1 ]'
+done
+blank cuts 64M && mkfs.ext4 -q "$disk"
+policy "guard = anew"
+tap "anew: a boot before the cuts" booted 'mkdir "$root/nix/var/mine"; for i in 1 2 3; do echo $i >"$root/nix/var/mine/$i"; done'
+cuts=0
+for ((n = 1; n < 60; n++)); do
+	under="strace -qqq -o /dev/null -e trace=renameat2,syncfs,fsync,symlinkat,mkdirat -e inject=renameat2,syncfs,fsync,symlinkat,mkdirat:signal=KILL:when=$n"
+	run true "" "${policy[@]}" >"$tmp/cut.log" 2>&1 && break
+	under=
+	cuts=$((cuts + 1))
+	run '[ "$(cat "$root"/nix/var/mine/*)" = "$(printf "1\n2\n3")" ]' "" "${policy[@]}" >"$tmp/again.log" 2>&1 ||
+		{ echo "# cut $n" && cat "$tmp/cut.log" "$tmp/again.log" && touch "$tap_dir/failed"; }
+done
+under=
+tap "anew: $cuts cuts, and var is whole after each" test "$cuts" -gt 15
+blank full 64M && mkfs.ext4 -q "$disk"
+policy "guard = anew"
+tap "anew: a disk with half its room in var" booted 'head -c 35M /dev/urandom >"$root/nix/var/big"'
+refused "anew: no room for it twice" 27 'reconcile: making /nix/var anew: big: No space left on device.*Make room' "" "${policy[@]}"
+policy "guard = anew" "on-missing = tmpfs"
+tap "    a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"anew\")" "$run/state.json" && mkdir "$root/nix/store/new"'
+policy "guard = checked"
+tap "    and nothing of it is lost, nor in the way" booted '[ "$(stat -c %s "$root/nix/var/big")" = $((35 << 20)) ]'
+
+# ---- a database that writes the session's directory ----------------------------------------------
+
+# hot SPARE GUARD-LINE...: a new ext4, on which 6600 pages of a database lie in blocks that are called free, and besides
+# these SPARE MB are; then what a program that opens and closes the database leaves in the session's directory.
+hot() {
+	rm -f "$tmp/hot.disk"
+	blank hot 96M && mkfs.ext4 -q -b 1024 -m 0 -O ^metadata_csum,^uninit_bg,^64bit,^flex_bg "$disk"
+	mount "$disk" "$tmp/mnt" && mkdir "$tmp/mnt/var" &&
+		pages=$(python3 tests/tools/craft_hot_wal.py "$tmp/mnt/var/hot.sqlite" "$library" 2 6600) || return
+	# What ext4 keeps back for itself is room, too.
+	echo 0 >"/sys/fs/ext4/${disk#/dev/}/reserved_clusters"
+	head -c "$1M" /dev/zero >"$tmp/mnt/spare" && sync -f "$tmp/mnt"
+	head -c 100M /dev/zero >"$tmp/mnt/filler" 2>/dev/null
+	dd if=/dev/zero of="$tmp/mnt/rest" bs=1k status=none 2>/dev/null
+	rm "$tmp/mnt/spare" && umount "$tmp/mnt"
+	python3 tests/tools/craft_ext4_free.py "$tmp/hot.disk" /var/hot.sqlite <<<"$pages" | grep -x 6600 || return
+	blockdev --flushbufs "$disk"
+	policy "${@:2}" "[database]" "mode = attach"
+	booted 'sync -f "$root/nix/.rw"
+		inode=$(stat -c %i "$session")
+		sqlite3 "$root/nix/var/hot.sqlite" "select count(*) from t" | grep -x 6600 || exit
+		sync -f "$root/nix/.rw"
+		debugfs -R "ls <$inode>" "$tmp/hot.disk" 2>&1; echo end'
+}
+export tmp library
+hot 0 "guard = none" "check = no" >"$tmp/hot.said" 2>&1
+tap "hot: without a guard the sealed name is written into the session" bash -c 'cat "$1"; grep -q "$library" "$1"' _ "$tmp/hot.said"
+hot 0 "guard = anew" "check = no" >"$tmp/hot.said" 2>&1
+tap "hot: anew: var has no room, so there is no session" bash -c 'cat "$1"; grep "making /nix/var anew: .*No space" "$1" && lacks "$library" "$1"' _ "$tmp/hot.said"
+hot 30 "guard = anew" "check = no" >"$tmp/hot.said" 2>&1
+tap "hot: anew: nor is it written where there is" bash -c 'cat "$1"; grep -x end "$1" && lacks "$library" "$1"' _ "$tmp/hot.said"
+hot 0 "guard = anew" >"$tmp/hot.said" 2>&1
+tap "hot: the whole check finds the pages" bash -c 'cat "$1"; grep "^underlay: upper: e2fsck repaired" "$1" && lacks "$library" "$1"' _ "$tmp/hot.said"
+hot 30 "guard = anew" >"$tmp/hot.said" 2>&1
+tap "    and nothing is written into the session" bash -c 'cat "$1"; grep -x end "$1" && lacks "$library" "$1"' _ "$tmp/hot.said"
+tap_end
