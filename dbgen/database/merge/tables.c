@@ -107,7 +107,8 @@ static bool finish_text(struct text *t, struct ul_text_column *ret)
 	/* An allocation even where all texts are empty: the column has a base to point into. */
 	if (ul_vector_push(&t->off, (uint32_t)t->bytes.len) < 0 || ul_buffer_reserve(&t->bytes, 1) < 0)
 		return false;
-	*ret = (struct ul_text_column){ul_steal(t->off.at), (char *)ul_steal(t->bytes.data)};
+	ret->off = ul_steal(t->off.at);
+	ret->bytes = (char *)ul_steal(t->bytes.data);
 	return true;
 }
 
