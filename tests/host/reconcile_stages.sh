@@ -99,15 +99,15 @@ for mode in attach rebuild; do
 		[ ! -e "$root/nix/store/deleted" ]
 		[ -z "$(ls "$root/nix/.rw/kept")" ]'
 	# The last boot left room for the next database: builds fill the disk, and another image comes.
-	# What was set aside for a file that is written comes back when it is synced.
-	fill='for i in 1 2 3; do head -c 1G /dev/zero >"$root/nix/var/fill$i" 2>/dev/null; sync; done
+	# In large pieces, then to the last block.
+	fill='for size in 64k 512 512; do dd if=/dev/zero of="$root/nix/var/fill$size" bs=$size oflag=append conv=notrunc 2>/dev/null; sync; done
 		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/var/more\""'
 	tap "$mode: the disk is filled" boot "$two" "$fill"
 	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '
 		set -e
 		jq -e ".upper.persistent and .reconcile.lowerChanged" "$run/state.json"
 		[ "$(stat -f -c %a "$root/nix/.rw")" -lt 8192 ]'
-	tap "$mode: without the room that was kept" boot "$one" 'rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"; for i in 4 5 6; do head -c 1G /dev/zero >"$root/nix/var/fill$i"; sync; done; true'
+	tap "$mode: without the room that was kept" boot "$one" 'rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"; for size in 63k 512; do dd if=/dev/zero of="$root/nix/var/fill$size" bs=$size oflag=append conv=notrunc 2>/dev/null; sync; done; true'
 	no_room() {
 		boot "$two" true "[database]" "check = always" >"$tmp/full" 2>&1
 		local status=$?
