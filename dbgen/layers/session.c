@@ -69,8 +69,8 @@ static int last_number(int sessions, unsigned long *ret)
 }
 
 /*
- * The name need not be a secret, only none that was there before this boot. So early the pool may not be ready: what the
- * kernel has is taken, as systemd does for such names.
+ * The name need not be a secret, only none that was there before this boot. So early the pool may not be ready: what
+ * the kernel has is taken, as systemd does for such names.
  */
 static int new_name(int sessions, char ret[UL_SESSION_NAME_MAX])
 {

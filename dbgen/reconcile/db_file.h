@@ -39,8 +39,8 @@ int ul_db_file_shut(struct ul_db_file *f);
 int ul_db_file_quarantine(struct ul_db_file *f, const char *why);
 
 /*
- * Another connection, to read what is there when this one is closed; in a dry run, what the log adds as well. 0, -ENOMEM,
- * or -EIO. *ret is the caller's to close.
+ * Another connection, to read what is there when this one is closed; in a dry run, what the log adds as well. 0,
+ * -ENOMEM, or -EIO. *ret is the caller's to close.
  */
 int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret);
 

@@ -46,15 +46,6 @@ static int begin(struct ul_agreement *a)
 	return r;
 }
 
-bool ul_agree_unchanged(const struct ul_agreement *a)
-{
-	struct ul_db_print now;
-
-	ul_db_file_print(&a->db, &now);
-	return a->db.intact && !a->upper.report->lower_changed && !a->o->check_always && now.size > 0 &&
-	       now.size == a->marks.print.size && now.time == a->marks.print.time;
-}
-
 static int agree_in_mode(struct ul_agreement *a)
 {
 	int r = a->o->mode == UL_RECONCILE_ATTACH ? ul_agree_attached(a) : ul_agree_rebuilt(a);

@@ -1,4 +1,4 @@
-/* What earlier sessions left in the upper's store: which paths are there, and whether their files are those registered. */
+/* What earlier sessions left in the upper's store: which paths are there, and whether their files are the right ones. */
 #pragma once
 
 #include "dbgen/layers/entries.h"
@@ -17,8 +17,8 @@ int ul_upper_store_open(struct ul_upper_store *s, struct ul_upper_dir *u);
 void ul_upper_store_close(struct ul_upper_store *s);
 
 /*
- * Whether there is a store path of this base name: a directory, a file or a symlink. One that cannot be looked at counts as
- * there: no row is lost to a disk that fails to read.
+ * Whether there is a store path of this base name: a directory, a file or a symlink. One that cannot be looked at
+ * counts as there: no row is lost to a disk that fails to read.
  */
 bool ul_upper_store_has(const struct ul_upper_store *s, const char *base);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The list of odd rows (tests/lib/odd_rows.tsv) through `underlay db reconcile` in both modes: the verdict of the list, the
-# same name and the same reason in both.
+# The list of odd rows (tests/lib/odd_rows.tsv) through `underlay db reconcile` in both modes: the verdict of the
+# list, the same name and the same reason in both.
 set -u
 cd "$(dirname "$0")/../.." || exit 3
 underlay=$(realpath "${BUILD:-build}/underlay")

@@ -1,6 +1,6 @@
 /*
- * What is told of an entry before the join is what there is after it: random layers of every kind of entry, of which each
- * name is asked, then the join itself, then the kept layer.
+ * What is told of an entry before the join is what there is after it: random layers of every kind of entry, of which
+ * each name is asked, then the join itself, then the kept layer.
  */
 #include <fcntl.h>
 #include <setjmp.h>

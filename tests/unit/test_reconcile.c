@@ -55,7 +55,9 @@ static void sealed_names(void **state)
 		upper_run(U, "touch var/nix/db/db.sqlite");
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_int_equal(number(f, QUARANTINED), 0);
-		upper_run(U, "find kept -regex '.*-p[0-9].*' | grep -v -e '-p2[0-9]' | cmp - ../before && test ! -e quarantine");
+		upper_run(
+			U,
+			"find kept -regex '.*-p[0-9].*' | grep -v -e '-p2[0-9]' | cmp - ../before && test ! -e quarantine");
 	}
 }
 

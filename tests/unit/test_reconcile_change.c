@@ -63,10 +63,8 @@ static void dry_run(void **state)
 	for (int mode = 0; mode < 2; mode++) {
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(
-			command, sizeof(command),
-			"echo >kept/%s; mknod kept/x c 0 0; echo >trash/x; rm clean; mkdir clean",
-			upper_base(8));
+		snprintf(command, sizeof(command),
+			 "echo >kept/%s; mknod kept/x c 0 0; echo >trash/x; rm clean; mkdir clean", upper_base(8));
 		upper_run(U, command);
 		upper_run(U, "find . | sort >../before; sha256sum var/nix/db/db.sqlite >>../before");
 		ul_reconcile_report_free(&f->report);
@@ -148,13 +146,15 @@ static void half_written(void **state)
 		/* 20 is spoilt: it was there at the last mark, so nobody looks. */
 		upper_make(U);
 		upper_fill(f, (enum ul_reconcile_mode)mode);
-		snprintf(command, sizeof(command), "echo spoilt >kept/%s; rm clean; touch var/nix/db/db.sqlite", upper_base(20));
+		snprintf(command, sizeof(command), "echo spoilt >kept/%s; rm clean; touch var/nix/db/db.sqlite",
+			 upper_base(20));
 		upper_run(U, command);
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_false(f->report.was_clean);
 		assert_int_equal(f->report.checked, 0);
 		/* Nothing was there at the last mark: all are looked at, and 21 goes with 20. */
-		upper_run(U, "sed -i 's/\"checkedId\":[0-9 ]*/\"checkedId\":0/' lower.json; touch var/nix/db/db.sqlite");
+		upper_run(U,
+			  "sed -i 's/\"checkedId\":[0-9 ]*/\"checkedId\":0/' lower.json; touch var/nix/db/db.sqlite");
 		upper_agree(f, f->lower, (enum ul_reconcile_mode)mode);
 		assert_int_equal(f->report.checked, 4);
 		assert_int_equal(number(f, INVALIDATED), 2);

@@ -275,8 +275,8 @@ static void make_template(enum ul_reconcile_mode mode)
 }
 
 /*
- * An upper of the same lower, whose last system collected p21 and p23, after a build that was cut: there is garbage, and
- * the quarantine and the trash are full.
+ * An upper of the same lower, whose last system collected p21 and p23, after a build that was cut: there is garbage,
+ * and the quarantine and the trash are full.
  */
 static void make_garbage(enum ul_reconcile_mode mode)
 {

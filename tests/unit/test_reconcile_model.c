@@ -1,7 +1,8 @@
 /*
- * Reconcile against a model of a few lines: random lowers, an upper with entries in its kept layer and in a session, some
- * missing and some of sealed names, and a database; afterwards the database and the kept layer hold exactly what the model
- * says, in both modes, forwards and backwards, also when paths were collected, and a run over the result changes nothing.
+ * Reconcile against a model of a few lines: random lowers, an upper with entries in its kept layer and in a session,
+ * some missing and some of sealed names, and a database; afterwards the database and the kept layer hold exactly what
+ * the model says, in both modes, forwards and backwards, also when paths were collected, and a run over the result
+ * changes nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
