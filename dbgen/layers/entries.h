@@ -1,6 +1,6 @@
 /*
- * What the upper will have when it is joined (join.h), before it is: the sessions of earlier boots over the kept layer.
- * For whoever asks for a few names; nothing is listed.
+ * What the upper will have when it is joined (join.h), before it is: the sessions of earlier boots over the kept
+ * layer. For whoever asks for a few names; nothing is listed.
  */
 #pragma once
 
@@ -22,7 +22,7 @@ void ul_entries_close(struct ul_entries *e);
 struct ul_entry {
 	mode_t mode;  /* type and permissions */
 	int dirfd;    /* of the layer; borrowed */
-	bool partial; /* a session's directory that shows a lower layer's contents too: not whole where it lies */
+	bool partial; /* a directory of a session that shows a lower layer's as well: not whole where it lies */
 };
 
 /*

@@ -64,10 +64,7 @@ static int remove_kept(struct job *j, int kept, const char *name)
 	return r < 0 ? r : 0;
 }
 
-/*
- * 1: a sealed layer has this name, or it is the directory of Nix's hard links, which is every session's own; 0; or
- * -code.
- */
+/* 1: a sealed layer has this name, or it is that of Nix's hard links, which is every session's own; 0; or -code. */
 static int is_sealed(struct job *j, const char *name)
 {
 	struct stat st;

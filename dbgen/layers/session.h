@@ -21,15 +21,13 @@
 /* Whether this is a session's name, and its number. */
 bool ul_session_parse(const char *name, unsigned long *ret_number);
 
-/*
- * Open the layer of a session, `up`. Neither it nor the session's own directory is followed. The descriptor, or -errno.
- */
+/* Open the layer of a session, `up`. Neither it nor the session's directory is followed. The descriptor, or -errno. */
 int ul_session_open(int sessions, const char *name);
 
 /*
  * Make a session below upper_fd, the root directory of the upper's filesystem, which nobody but root can enter. mode
- * and gid: of `up`, which the overlay shows as those of the store. Both directories are opened by descriptor, get owner
- * and mode, lose the ACL that a parent's default may have given them, and are then demanded to be empty, without
- * attributes and without another link. *ret_name: where. -UL_E_UPPER, -UL_E_MEMORY.
+ * and gid: of `up`, which the overlay shows as those of the store. Both directories are opened by descriptor, get
+ * owner and mode, lose the ACL that a parent's default may have given them, and are then demanded to be empty,
+ * without attributes and without another link. *ret_name: where. -UL_E_UPPER, -UL_E_MEMORY.
  */
 int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSION_NAME_MAX], struct ul_error *err);

@@ -4,8 +4,8 @@
  * everything that it refers to, whenever it is asked whether a path of the lower is valid).
  *
  * While the lower is the recorded one and nobody wrote to the database, it stays as it is, at a cost that follows
- * nothing, unless check_always. Else each copy is compared with the lower. Where all is right, the database stays too.
- * Else a new one is written from the rows that stand and from the lower's own word for its paths.
+ * nothing, unless check_always. Else each copy is compared with the lower. Where all is right, the database stays
+ * too. Else a new one is written from the rows that stand and from the lower's own word for its paths.
  */
 #include <fcntl.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /*
- * The reserve: a file of the upper that holds the room for its next database. Builds fill a disk to its last block; the
- * boot that follows may have to write the database anew, for another image or after a power cut, and must not fail for
- * want of room. It is given up when that happens, and made again as soon as there is plenty. Every boot makes directories
- * (a session, the collector's roots): for these a disk that is full to its last block gets a part of it back.
+ * The reserve: a file of the upper that holds the room for its next database. Builds fill a disk to its last block;
+ * the boot that follows may have to write the database anew, for another image or after a power cut, and must not
+ * fail for want of room. It is given up when that happens, and made again as soon as there is plenty. Every boot
+ * makes directories (a session, the collector's roots): for these a disk that is full to its last block gets a part
+ * of it back.
  */
 #include "dbgen/reconcile/reserve.h"
 

@@ -1,8 +1,8 @@
 /*
  * The sweep: how space comes back. Nix's collector cannot delete a path of the kept layer: where the lower's database
- * is attached it removes the row and leaves the files, for it deletes in its upper layer only. At the next boot nobody
- * looks at the kept layer yet, so what has no row is renamed into the trash. So is what an interrupted build left
- * behind: locks, temporary directories.
+ * is attached it removes the row and leaves the files, for it deletes in its upper layer only. At the next boot
+ * nobody looks at the kept layer yet, so what has no row is renamed into the trash. So is what an interrupted build
+ * left behind: locks, temporary directories.
  *
  * Only where the database was written to since the last boot; a bounded number of entries, the rest at the next one.
  * What a sealed name hides stays: another slot, to which the machine may go back, has it as the upper's own.

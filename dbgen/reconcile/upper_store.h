@@ -1,6 +1,4 @@
-/*
- * What earlier sessions left in the upper's store: which paths are there, and whether their files are those registered.
- */
+/* What earlier sessions left in the upper's store: which paths are there, and whether their files are the right ones. */
 #pragma once
 
 #include "dbgen/layers/entries.h"

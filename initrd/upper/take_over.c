@@ -14,13 +14,14 @@
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/open.h"
 #include "dbgen/layers/session.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
 #define OLD_STORE   "store"
 #define OLD_WORK    "work"
-#define OLD_SESSION UL_SESSIONS "/00000000-0000000000000000"
+#define OLD_NUMBERS 1000 /* sessions of that kind that wait to be joined */
 
 static const char what[] = "taking over the upper of an older Underlay";
 
@@ -46,6 +47,31 @@ static int refuse_subvolume(int root, const struct stat *store, struct ul_error 
 			    "it is a subvolume, into and out of which nothing can be renamed");
 }
 
+/*
+ * The store as the upper layer of a session, the first to be joined. One that was not joined yet may lie there: the new
+ * Underlay's image was refused, the old one started once more.
+ */
+static int make_session(int root, struct ul_error *err)
+{
+	char session[64], up[72];
+
+	if (mkdirat(root, UL_SESSIONS, 0700) < 0 && errno != EEXIST)
+		return fail(UL_SESSIONS, errno, err);
+	for (unsigned int i = 0; i < OLD_NUMBERS; i++) {
+		snprintf(session, sizeof(session), UL_SESSIONS "/00000000-%016x", i);
+		snprintf(up, sizeof(up), "%s/up", session);
+		if (mkdirat(root, session, 0700) < 0 && errno != EEXIST)
+			return fail(session, errno, err);
+		if (renameat2(root, OLD_STORE, root, up, RENAME_NOREPLACE) == 0) {
+			ul_log(UL_LOG_INFO, "upper: what an older Underlay left in " OLD_STORE "/ is joined");
+			return 0;
+		}
+		if (errno != EEXIST)
+			return fail(OLD_STORE, errno, err);
+	}
+	return fail(OLD_STORE, EEXIST, err);
+}
+
 static int take_store(int root, struct ul_error *err)
 {
 	struct stat st;
@@ -60,18 +86,14 @@ static int take_store(int root, struct ul_error *err)
 	r = refuse_subvolume(root, &st, err);
 	if (r < 0)
 		return r;
+	/* A flag on it, or on what it lies in, that forbids even root to rename it. */
+	(void)ul_take_flags_off(root, OLD_STORE);
+	(void)ul_take_flags_off(root, ".");
 	if (renameat2(root, OLD_STORE, root, UL_KEPT, RENAME_NOREPLACE) == 0) {
 		ul_log(UL_LOG_INFO, "upper: what an older Underlay kept in " OLD_STORE "/ is in " UL_KEPT "/ now");
 		return 0;
 	}
-	if (errno != EEXIST)
-		return fail(OLD_STORE, errno, err);
-	if ((mkdirat(root, UL_SESSIONS, 0700) < 0 && errno != EEXIST) ||
-	    (mkdirat(root, OLD_SESSION, 0700) < 0 && errno != EEXIST) ||
-	    renameat2(root, OLD_STORE, root, OLD_SESSION "/up", RENAME_NOREPLACE) < 0)
-		return fail(OLD_STORE, errno, err);
-	ul_log(UL_LOG_INFO, "upper: what an older Underlay left in " OLD_STORE "/ is joined");
-	return 0;
+	return errno == EEXIST ? make_session(root, err) : fail(OLD_STORE, errno, err);
 }
 
 int ul_upper_take_over(int root_fd, struct ul_error *err)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What reconcile costs: kept layers of 0 to 10,000 paths under lowers of 10,000 to 1,000,000, attached; and, in a column of its
-# own, what the check of an ext4 with such a kept layer costs before it (e2fsck -f -p; each path has four files). All in
-# memory. Prints a table, and writes build/bench-reconcile.json.
+# What reconcile costs: kept layers of 0 to 10,000 paths under lowers of 10,000 to 1,000,000, attached; and, in a
+# column of its own, what the check of an ext4 with such a kept layer costs before it (e2fsck -f -p; each path has
+# four files). All in memory. Prints a table, and writes build/bench-reconcile.json.
 #
 #   tests/bench/reconcile.sh [ROUNDS]
 set -u

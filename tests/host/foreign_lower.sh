@@ -133,7 +133,8 @@ overlay_layers='set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
 	cmp "$root/nix/store/$other" <(echo other)
 	[ "$(ls -A "$root/nix/store/$library")" = file ]
-	[ -d "$root/nix/store/.links" ] && [ -z "$(ls -A "$root/nix/store/.links")" ]
+	[ -d "$root/nix/store/.links" ]
+	[ -z "$(ls -A "$root/nix/store/.links")" ]
 	mkdir "$root/nix/store/.links/mine"
 	findmnt -no OPTIONS "$root/nix/.names" | grep -q "^ro,nosuid,nodev,noexec"
 	[ "$(stat -c %s "$root/nix/.names/0/names/$library")" = 0 ]

@@ -98,9 +98,21 @@ for mode in attach rebuild; do
 		[ ! -e "$root/nix/store/$own" ]
 		[ ! -e "$root/nix/store/deleted" ]
 		[ -z "$(ls "$root/nix/.rw/kept")" ]'
+	# What was thrown away, and waits to be removed, fills the disk.
+	tap "$mode: the trash is filled, and no room is kept" boot "$two" '
+		rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"
+		head -c 1G /dev/zero >"$root/nix/.rw/trash/fill" 2>/dev/null; sync; [ -s "$root/nix/.rw/trash/fill" ]'
+	tap "$mode: the database is written in its place" boot "$two" '
+		set -e
+		jq -e ".upper.persistent and .reconcile.lowerChanged" "$run/state.json"
+		[ ! -e "$root/nix/.rw/trash/fill" ]'
 	# The last boot left room for the next database: builds fill the disk, and another image comes.
-	# In large pieces, then to the last block.
-	fill='for size in 64k 512 512; do dd if=/dev/zero of="$root/nix/var/fill$size" bs=$size oflag=append conv=notrunc 2>/dev/null; sync; done
+	fill='head -c 1G /dev/zero >"$root/nix/var/fill" 2>/dev/null; sync
+		# What the last boot removed comes free with the journal, block by block.
+		for i in 1 2 3; do
+			while head -c 1k /dev/zero >>"$root/nix/var/fill"; do :; done 2>/dev/null
+			sync
+		done
 		fails 1 "No space left on device" bash -c "echo more >\"\$root/nix/var/more\""'
 	tap "$mode: the disk is filled" boot "$two" "$fill"
 	tap "$mode: image 1 over a full disk: the database is written" boot "$one" '

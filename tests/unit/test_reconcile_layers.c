@@ -1,7 +1,7 @@
 /*
- * Reconcile over the layers of an upper: entries of sessions that are not joined yet, and a database that nobody wrote to.
- * Failures of the disk, and what SQLite reads, are made and counted here: what this program defines takes the place of
- * libc's functions.
+ * Reconcile over the layers of an upper: entries of sessions that are not joined yet, and a database that nobody
+ * wrote to. Failures of the disk, and what SQLite reads, are made and counted here: what this program defines takes
+ * the place of libc's functions.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * The sweep of the kept layer: what goes, what stays, and what must not be taken for garbage. A disk that cannot rename is
- * made here: what this program defines takes the place of libc's function.
+ * The sweep of the kept layer: what goes, what stays, and what must not be taken for garbage. A disk that cannot
+ * rename is made here: what this program defines takes the place of libc's function.
  */
 #include <setjmp.h>
 #include <stdarg.h>
