@@ -27,7 +27,7 @@ static const char what[] = "taking over the upper of an older Underlay";
 
 static int fail(const char *name, int error, struct ul_error *err)
 {
-	char path[64];
+	char path[128];
 
 	snprintf(path, sizeof(path), UL_PATH_UPPER "/%s", name);
 	return ul_error_errno(err, UL_E_UPPER, what, path, error == ENOSPC ? "Make room on the upper." : NULL, error);
