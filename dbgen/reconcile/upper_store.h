@@ -1,4 +1,4 @@
-/* What earlier sessions left in the upper's store: which paths are there, and whether their files are the right ones. */
+/* What earlier sessions left in the upper: which paths are there, and whether their files are those registered. */
 #pragma once
 
 #include "dbgen/layers/entries.h"
