@@ -14,10 +14,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "common/clock.h"
@@ -26,7 +24,6 @@
 #include "dbgen/layers/join.h"
 #include "dbgen/layers/session.h"
 #include "dbgen/layers/trash.h"
-#include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/copy.h"
 #include "initrd/upper/upper.h"
@@ -165,7 +162,6 @@ int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err)
 	struct ul_copy copy = {.what = what, .room = room, .err = err};
 	struct ul_trash trash = {.fd = -1};
 	uint64_t begin = ul_now_us();
-	char target[PATH_MAX];
 	int root = b->upper.fd, r = ul_trash_open(root, UL_TRASH, &trash);
 
 	if (r < 0)
@@ -174,8 +170,8 @@ int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err)
 	if (r == 0)
 		r = replace(&trash, root, &copy);
 	ul_trash_close(&trash);
-	if (r == 0 && umount2(ul_boot_path(b, UL_PATH_VAR, target), MNT_DETACH) < 0)
-		r = fail(target, errno, err);
+	if (r == 0)
+		r = ul_upper_unbind_state(b, err);
 	if (r == 0)
 		r = ul_upper_bind_state(b, err);
 	if (r < 0)

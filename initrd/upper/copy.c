@@ -61,7 +61,7 @@ static int copy_file(struct ul_copy *c, const struct pair *at, const char *name,
 {
 	ul_autoclose int in = openat(at->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 	ul_autoclose int out = -1;
-	struct ul_properties p;
+	struct ul_properties p = {0};
 	int r = in < 0 ? -errno : ul_properties_read(in, &p);
 
 	if (r == 0) {
@@ -112,7 +112,7 @@ static int copy_dir(struct ul_copy *c, const struct pair *at, const char *name, 
 	ul_autodir DIR *dir = NULL;
 	ul_autoclose int fd = -1;
 	struct dirent *entry;
-	struct ul_properties p;
+	struct ul_properties p = {0};
 	struct pair below;
 	int r;
 

@@ -59,26 +59,14 @@ int ul_upper_fall_back(struct ul_boot *b, struct ul_error *err)
 	return ul_upper_open_tmpfs(b, 0, err);
 }
 
-int ul_upper_bind_state(struct ul_boot *b, struct ul_error *err)
-{
-	char path[PATH_MAX], target[PATH_MAX];
-
-	ul_boot_path(b, UL_PATH_UPPER_VAR, path);
-	ul_boot_path(b, UL_PATH_VAR, target);
-	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "binding Nix's state", target, NULL, errno);
-	return 0;
-}
-
 int ul_upper_give_up(struct ul_boot *b, struct ul_error *err)
 {
-	char path[PATH_MAX];
 	int r;
 
 	if (!b->upper.persistent || b->policy.upper_missing != UL_UPPER_MISSING_TMPFS)
 		return -(int)err->code;
-	if (umount2(ul_boot_path(b, UL_PATH_VAR, path), MNT_DETACH) < 0)
-		return ul_error_errno(err, UL_E_UPPER, "unmounting Nix's state", path, NULL, errno);
+	if (ul_upper_unbind_state(b, err) < 0)
+		return -UL_E_UPPER;
 	r = ul_upper_fall_back(b, err);
 	if (r == 0)
 		r = ul_upper_bind_state(b, err);

@@ -92,8 +92,9 @@ int ul_upper_open_root(struct ul_boot *b, struct ul_error *err);
 /* Mount a tmpfs there, of at most size bytes (0: half of the memory), and open it. */
 int ul_upper_open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err);
 
-/* Bind the upper's var/ to UL_PATH_VAR. */
+/* Bind the upper's var/ to UL_PATH_VAR; and take it away from there (bind.c). */
 int ul_upper_bind_state(struct ul_boot *b, struct ul_error *err);
+int ul_upper_unbind_state(struct ul_boot *b, struct ul_error *err);
 
 /* Put a tmpfs in the place of a disk's upper, for the reason *err, which b->upper.why then keeps. */
 int ul_upper_fall_back(struct ul_boot *b, struct ul_error *err);
