@@ -59,9 +59,11 @@ cat >of-nixos.service <<'END'
 DefaultDependencies=no
 RequiresMountsFor=/sysroot
 Before=underlay.service
+IgnoreOnIsolate=yes
 [Service]
 Type=oneshot
-ExecStart=touch /sysroot/of-nixos
+RemainAfterExit=yes
+ExecStart=/bin/sh -c ': >/sysroot/of-nixos'
 END
 cat >sysroot-run.mount <<'END'
 [Unit]

@@ -54,7 +54,7 @@ boot() {
 	(
 		qemu_memory=1536
 		qemu_take_slot
-		qemu_run "$name" 240 "$image" "$work/guest.erofs"
+		qemu_run "$name" 300 "$image" "$work/guest.erofs"
 	)
 	rm -f "$esp" "$disk" "$work/$name.efi" "$work/$name.vars"
 }
