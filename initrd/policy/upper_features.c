@@ -1,6 +1,6 @@
 /*
  * What the superblocks of the permitted filesystems must say: data only, a row for each. Offsets are those of the
- * kernel's own structures (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h, fs/btrfs' tree.h, linux/f2fs_fs.h).
+ * kernel's own structures (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h, fs/btrfs/tree.h, linux/f2fs_fs.h).
  */
 #include "initrd/policy/upper_fs.h"
 
