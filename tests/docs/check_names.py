@@ -18,6 +18,8 @@ FOREIGN = {
     "doc/xxhash_spec.md": "xxHash",
     "drivers/md/dm-verity-fec.c": "Linux",
     "fs/erofs/data.c": "Linux",
+    "fs/ext4/ext4.h": "Linux",
+    "fs/xfs/libxfs/xfs_format.h": "Linux",
     "fs/btrfs/tree.h": "Linux",
     "fs/erofs/erofs_fs.h": "Linux",
     "fs/overlayfs/namei.c": "Linux",
