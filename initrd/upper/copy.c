@@ -128,7 +128,7 @@ static int copy_dir(struct ul_copy *c, const struct pair *at, const char *name, 
 	if (r == 0)
 		fd = openat(at->to, to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r < 0 || fd < 0)
-		return r == -EEXIST ? 0 : fail(c, name, r < 0 ? -r : errno);
+		return r == -EEXIST && depth > 0 ? 0 : fail(c, name, r < 0 ? -r : errno);
 	below = (struct pair){.from = dirfd(dir), .to = fd};
 	while ((r = ul_dir_next(dir, &entry)) > 0) {
 		r = copy_entry(c, &below, entry->d_name, depth);
