@@ -7,11 +7,11 @@ sha256sum -c /data/sealed 2>&1 | grep -v ': OK$' >/tmp/wrong
 check "every sealed file has its content" test ! -s /tmp/wrong -a -s /data/sealed
 sed 's/^/say wrong /' /tmp/wrong | head -n 20 >&3
 list() {
-	(cd "$1" && xargs -0 sh -c 'find "$@" -type l -printf "%p %l\n" -o -printf "%p %y %m %s\n"' find </data/sealed.names) | sort
+	(cd "$1" && xargs -0 sh -c 'find "$@" -exec stat -c "%N %F %a %s" {} +' find </data/sealed.names) | sort
 }
 # A directory's size is its filesystem's own; everything else of it counts.
-list /nix/store | sed 's/ d \([0-7]*\) [0-9]*$/ d \1/' >/tmp/seen
-list /nix/.ro/nix/store | sed 's/ d \([0-7]*\) [0-9]*$/ d \1/' >/tmp/sealed
+list /nix/store | sed 's/ directory \([0-7]*\) [0-9]*$/ directory \1/' >/tmp/seen
+list /nix/.ro/nix/store | sed 's/ directory \([0-7]*\) [0-9]*$/ directory \1/' >/tmp/sealed
 check "there are sealed paths" test -s /tmp/sealed
 check "every sealed path has its files, their types, modes and targets, and no others" cmp /tmp/seen /tmp/sealed
 diff /tmp/seen /tmp/sealed | grep '^[<>]' | head -n 20 | sed 's/^/say differs /' >&3
