@@ -2,17 +2,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "dbgen/database/db.h"
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+#include "tests/bench/measure.h"
 
 int main(int argc, char **argv)
 {
@@ -28,7 +20,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	options.threads = (unsigned int)strtoul(argv[3], NULL, 10);
-	start = now();
+	start = measure_seconds(CLOCK_MONOTONIC);
 	r = ul_manifest_open_file(AT_FDCWD, argv[1], &m, &err);
 	if (r == 0) {
 		r = ul_db_build(m, AT_FDCWD, argv[2], &options, &err);
@@ -38,6 +30,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_build: %s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 		return 3;
 	}
-	printf("%.6f\n", now() - start);
+	printf("%.6f\n", measure_seconds(CLOCK_MONOTONIC) - start);
 	return 0;
 }

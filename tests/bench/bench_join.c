@@ -11,63 +11,34 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbgen/layers/join.h"
+#include "tests/bench/measure.h"
 
 #define NEW        1000
 #define SEALED     10000
 #define MAX_ROUNDS 99
 #define UP         "sessions/00000001-0000000000000000/up"
 
-static void done(int r, const char *what)
-{
-	if (r >= 0)
-		return;
-	perror(what);
-	exit(3);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *times, unsigned int n)
-{
-	qsort(times, n, sizeof(*times), compare);
-	return times[n / 2];
-}
-
 static void make_paths(const char *dir, unsigned int first, unsigned int n, unsigned int files)
 {
 	char path[256];
 
-	done(ul_mkdir_parents(AT_FDCWD, dir, 0755), dir);
+	measure_done(ul_mkdir_parents(AT_FDCWD, dir, 0755), dir);
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		done(-1, dir);
+		measure_done(-1, dir);
 	for (unsigned int i = first; i < first + n; i++) {
 		/* As hashes are: in no order. */
 		snprintf(path, sizeof(path), "%s/%08x%024u-some-package-1.2.3", dir, i * 2654435761U, i);
-		done(mkdir(path, 0555), path);
+		measure_done(mkdir(path, 0555), path);
 		for (unsigned int k = 0; k < files; k++) {
 			char file[300];
 
 			snprintf(file, sizeof(file), "%s/file-%u", path, k);
-			done(ul_write_file(AT_FDCWD, file, 0444, file, strlen(file)), file);
+			measure_done(ul_write_file(AT_FDCWD, file, 0444, file, strlen(file)), file);
 		}
 	}
 }
@@ -91,23 +62,23 @@ static double join(void)
 	struct ul_join_report report;
 	struct ul_error err = {0};
 	char sentence[1200];
-	double start = now_ms(), cpu = cpu_ms();
+	double start = measure_ms(CLOCK_MONOTONIC), cpu = cpu_ms();
 
 	if (ul_join_sessions(&what, &report, &err) < 0) {
 		fprintf(stderr, "bench_join: %s\n", ul_error_sentence(&err, sentence, sizeof(sentence)));
 		exit(3);
 	}
 	join_cpu = cpu_ms() - cpu;
-	return now_ms() - start;
+	return measure_ms(CLOCK_MONOTONIC) - start;
 }
 
 static double run(const char *command)
 {
-	double start = now_ms();
+	double start = measure_ms(CLOCK_MONOTONIC);
 
 	if (system(command) != 0)
-		done(-1, command);
-	return now_ms() - start;
+		measure_done(-1, command);
+	return measure_ms(CLOCK_MONOTONIC) - start;
 }
 
 static double by_mv(void)
@@ -125,17 +96,18 @@ static double measure(double (*by)(void), unsigned int kept, unsigned int rounds
 	double times[MAX_ROUNDS], cpu[MAX_ROUNDS];
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		done(system("chmod -R u+w kept sessions trash 2>/dev/null; rm -rf kept sessions trash") < 0 ? -1 : 0,
-		     "rm");
+		measure_done(system("chmod -R u+w kept sessions trash 2>/dev/null; rm -rf kept sessions trash") < 0 ? -1
+														    : 0,
+			     "rm");
 		make_paths("kept", SEALED, kept, 3);
 		make_paths(UP, SEALED + kept, NEW, 3);
-		done(system("sync -f ."), "sync");
+		measure_done(system("sync -f ."), "sync");
 		times[i] = by();
 		cpu[i] = join_cpu;
 	}
 	if (ret_cpu)
-		*ret_cpu = median(cpu, rounds);
-	return median(times, rounds);
+		*ret_cpu = measure_median(cpu, rounds);
+	return measure_median(times, rounds);
 }
 
 static double measure_nothing(unsigned int rounds)
@@ -144,7 +116,7 @@ static double measure_nothing(unsigned int rounds)
 
 	for (unsigned int i = 0; i < rounds; i++)
 		times[i] = join();
-	return median(times, rounds);
+	return measure_median(times, rounds);
 }
 
 int main(int argc, char **argv)

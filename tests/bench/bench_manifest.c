@@ -3,29 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "dbgen/manifest/manifest.h"
 #include "dbgen/store/store_path.h"
+#include "tests/bench/measure.h"
 #include "tests/unit/random_store.h"
 
 #define ROUNDS 7
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static int decode(struct ul_manifest *m, unsigned int columns, double *ret)
 {
@@ -33,7 +18,7 @@ static int decode(struct ul_manifest *m, unsigned int columns, double *ret)
 
 	for (int round = 0; round < ROUNDS; round++) {
 		struct ul_batch_reader *r = ul_batch_reader_new(m);
-		double start = now();
+		double start = measure_seconds(CLOCK_THREAD_CPUTIME_ID);
 		struct ul_batch b;
 		struct ul_error err = {0};
 
@@ -42,10 +27,10 @@ static int decode(struct ul_manifest *m, unsigned int columns, double *ret)
 				fprintf(stderr, "%s: %s\n", err.object, err.why);
 				return -1;
 			}
-		times[round] = now() - start;
+		times[round] = measure_seconds(CLOCK_THREAD_CPUTIME_ID) - start;
 		ul_batch_reader_free(r);
 	}
-	qsort(times, ROUNDS, sizeof(times[0]), compare);
+	qsort(times, ROUNDS, sizeof(times[0]), measure_compare);
 	*ret = times[0];
 	return 0;
 }
@@ -57,7 +42,7 @@ static double find_absent(struct ul_manifest *m, unsigned int n)
 	uint8_t digest[UL_DIGEST_SIZE];
 	uint64_t state = 1;
 	uint32_t number;
-	double start = now();
+	double start = measure_seconds(CLOCK_THREAD_CPUTIME_ID);
 
 	memcpy(base + UL_HASH_DIGITS, "-x", 3);
 	for (unsigned int i = 0; i < n; i++) {
@@ -66,7 +51,7 @@ static double find_absent(struct ul_manifest *m, unsigned int n)
 		ul_store_digest_text(digest, base);
 		(void)ul_manifest_find(m, base, &number, NULL);
 	}
-	return (now() - start) / n;
+	return (measure_seconds(CLOCK_THREAD_CPUTIME_ID) - start) / n;
 }
 
 int main(int argc, char **argv)
@@ -78,14 +63,14 @@ int main(int argc, char **argv)
 		    {"refs", UL_COL_REFS}, {"all", UL_COL_ALL}};
 	struct ul_error err = {0};
 	struct ul_manifest *m;
-	double start = now();
+	double start = measure_seconds(CLOCK_THREAD_CPUTIME_ID);
 
 	if (argc != 2 || ul_manifest_open_file(AT_FDCWD, argv[1], &m, &err) < 0) {
 		fprintf(stderr, "usage: bench_manifest MANIFEST (%s: %s)\n", err.object, err.why);
 		return 2;
 	}
 	printf("%u paths, %llu references; opened in %.0f us\n", ul_manifest_n_paths(m),
-	       (unsigned long long)ul_manifest_n_refs(m), (now() - start) * 1e6);
+	       (unsigned long long)ul_manifest_n_refs(m), (measure_seconds(CLOCK_THREAD_CPUTIME_ID) - start) * 1e6);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
 		double t;
 

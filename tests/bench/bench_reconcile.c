@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -22,6 +21,7 @@
 #include "common/file.h"
 #include "dbgen/database/db.h"
 #include "dbgen/reconcile/reconcile.h"
+#include "tests/bench/measure.h"
 #include "tests/unit/random_store.h"
 
 #define SHARED     200 /* paths of each lower that the upper refers to */
@@ -35,35 +35,6 @@ static void check(int r, const struct ul_error *err)
 		return;
 	fprintf(stderr, "bench_reconcile: %s\n", ul_error_sentence(err, sentence, sizeof(sentence)));
 	exit(3);
-}
-
-static void done(int r, const char *what)
-{
-	if (r >= 0)
-		return;
-	perror(what);
-	exit(3);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *times, int n)
-{
-	qsort(times, (size_t)n, sizeof(*times), compare);
-	return times[n / 2];
 }
 
 /* Paths of the world that all lowers share: "s" and a number; the upper's: "u". */
@@ -114,8 +85,8 @@ static struct ul_manifest *make_lower(size_t n, struct ul_buffer *bytes)
 		add(b, path_of('s', i), &ref, i > 0);
 	}
 	m = finish(b, bytes);
-	done(ul_remove_tree(AT_FDCWD, "lower"), "lower");
-	done(mkdir("lower", 0755), "lower");
+	measure_done(ul_remove_tree(AT_FDCWD, "lower"), "lower");
+	measure_done(mkdir("lower", 0755), "lower");
 	check(ul_db_build(m, AT_FDCWD, "lower", NULL, &err), &err);
 	return m;
 }
@@ -127,14 +98,14 @@ static void make_upper(unsigned int n)
 	struct ul_manifest *m;
 	struct ul_error err;
 
-	done(ul_remove_tree(AT_FDCWD, "upper"), "upper");
-	done(ul_mkdir_parents(AT_FDCWD, "upper/var/nix/db", 0755), "upper");
-	done(mkdir("upper/kept", 0755), "upper/kept");
+	measure_done(ul_remove_tree(AT_FDCWD, "upper"), "upper");
+	measure_done(ul_mkdir_parents(AT_FDCWD, "upper/var/nix/db", 0755), "upper");
+	measure_done(mkdir("upper/kept", 0755), "upper/kept");
 	for (unsigned int i = 0; i < n; i++) {
 		char name[120];
 
 		snprintf(name, sizeof(name), "upper/kept/%s", path_of('u', i) + strlen("/nix/store/"));
-		done(mkdir(name, 0755), name);
+		measure_done(mkdir(name, 0755), name);
 	}
 	for (unsigned int i = 0; i < SHARED; i++)
 		add(b, path_of('s', i), NULL, 0);
@@ -182,11 +153,11 @@ static double reconcile(struct ul_manifest *lower, uint64_t wanted_updates, uint
 		.mode = UL_RECONCILE_ATTACH,
 		.lower = {.manifest = lower, .database = "lower/db.sqlite", .identity = "this"}};
 	struct ul_reconcile_report report;
-	double start = now_ms(), took;
+	double start = measure_ms(CLOCK_MONOTONIC), took;
 	struct ul_error err;
 
 	check(ul_reconcile(&o, &report, &err), &err);
-	took = now_ms() - start;
+	took = measure_ms(CLOCK_MONOTONIC) - start;
 	if (report.n[UL_RECONCILE_INVALIDATED] > 0 || report.n[UL_RECONCILE_QUARANTINED] > 0 ||
 	    report.n[UL_RECONCILE_UPDATED] != wanted_updates || report.n[UL_RECONCILE_SWEPT] != wanted_swept) {
 		fputs("bench_reconcile: it did not do what was to be measured\n", stderr);
@@ -211,14 +182,14 @@ static void forget(void)
 	static const char text[] = "{\"format\": 1, \"identity\": \"other\", \"database\": \"attach\", "
 				   "\"checkedId\": 1000000}";
 
-	done(ul_write_file(AT_FDCWD, "upper/lower.json", 0644, text, strlen(text)), "lower.json");
+	measure_done(ul_write_file(AT_FDCWD, "upper/lower.json", 0644, text, strlen(text)), "lower.json");
 }
 
-static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, int rounds)
+static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, unsigned int rounds)
 {
 	double changed[MAX_ROUNDS], same[MAX_ROUNDS], written[MAX_ROUNDS], collected[MAX_ROUNDS];
 
-	for (int i = 0; i < rounds; i++) {
+	for (unsigned int i = 0; i < rounds; i++) {
 		make_upper(kept);
 		forget();
 		/* All shared paths but the first refer to others in the lower, and did not before. */
@@ -226,7 +197,7 @@ static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, int 
 		mark();
 		same[i] = reconcile(lower, 0, 0);
 		mark();
-		done(utimensat(AT_FDCWD, "upper/var/nix/db/db.sqlite", NULL, 0), "db.sqlite");
+		measure_done(utimensat(AT_FDCWD, "upper/var/nix/db/db.sqlite", NULL, 0), "db.sqlite");
 		written[i] = reconcile(lower, 0, 0);
 		collect(kept);
 		mark();
@@ -234,12 +205,12 @@ static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, int 
 	}
 	printf("  {\"lower\": %zu, \"kept\": %u, \"another_ms\": %.2f, \"unchanged_ms\": %.2f, \"written_ms\": %.2f, "
 	       "\"collected_ms\": %.2f}",
-	       n, kept, median(changed, rounds), median(same, rounds), median(written, rounds),
-	       median(collected, rounds));
+	       n, kept, measure_median(changed, rounds), measure_median(same, rounds), measure_median(written, rounds),
+	       measure_median(collected, rounds));
 	fflush(stdout);
 }
 
-static void measure_lower(size_t n, int rounds)
+static void measure_lower(size_t n, unsigned int rounds)
 {
 	static const unsigned int kept[] = {0, 1000, 10000};
 	ul_autobuffer struct ul_buffer bytes = {0};
@@ -254,13 +225,13 @@ static void measure_lower(size_t n, int rounds)
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 2 ? atoi(argv[2]) : 7;
+	unsigned int rounds = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 10) : 7;
 
 	if (argc < 2 || rounds < 1 || rounds > MAX_ROUNDS) {
 		fputs("usage: bench_reconcile DIR [ROUNDS]\n", stderr);
 		return 2;
 	}
-	done(chdir(argv[1]), argv[1]);
+	measure_done(chdir(argv[1]), argv[1]);
 	puts("[");
 	measure_lower(10000, rounds);
 	measure_lower(100000, rounds);
