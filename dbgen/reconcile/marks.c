@@ -69,16 +69,7 @@ static int read_json(struct ul_upper_dir *u, const char *name, struct json_objec
 
 static int write_json(struct ul_upper_dir *u, const char *name, struct json_object *obj)
 {
-	const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY);
-	int r;
-
-	if (!text)
-		return ul_upper_dir_nomem(u);
-	r = ul_upper_dir_make_way(u, u->fd, name);
-	if (r < 0)
-		return r;
-	r = ul_write_file_atomic(u->fd, name, 0644, text, strlen(text));
-	return r < 0 ? ul_upper_dir_fail(u, name, -r) : 0;
+	return ul_upper_dir_write(u, name, json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY));
 }
 
 static int read_lower(struct ul_upper_dir *u, struct ul_marks *marks)

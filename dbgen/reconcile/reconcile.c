@@ -128,19 +128,12 @@ static int write_report(struct ul_agreement *a)
 	time_t now = time(NULL);
 	char stamp[32] = "";
 	struct tm tm;
-	int r;
 
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "time", stamp))
 		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!text)
-		return ul_upper_dir_nomem(u);
-	r = ul_upper_dir_make_way(u, u->fd, REPORT_JSON);
-	if (r < 0)
-		return r;
-	r = ul_write_file_atomic(u->fd, REPORT_JSON, 0644, text, strlen(text));
-	return r < 0 ? ul_upper_dir_fail(u, REPORT_JSON, -r) : 0;
+	return ul_upper_dir_write(u, REPORT_JSON, text);
 }
 
 static void keep_reserve(struct ul_agreement *a)

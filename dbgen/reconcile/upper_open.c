@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "dbgen/reconcile/quarantine.h"
 
 static int move_away(struct ul_upper_dir *u, int dirfd, const char *name, const char *why)
@@ -44,6 +46,19 @@ int ul_upper_dir_make_way(struct ul_upper_dir *u, int dirfd, const char *name)
 			r = move_away(u, dirfd, names[i], "it must be a file");
 	}
 	return r;
+}
+
+int ul_upper_dir_write(struct ul_upper_dir *u, const char *name, const char *text)
+{
+	int r;
+
+	if (!text)
+		return ul_upper_dir_nomem(u);
+	r = ul_upper_dir_make_way(u, u->fd, name);
+	if (r < 0)
+		return r;
+	r = ul_write_file_atomic(u->fd, name, 0644, text, strlen(text));
+	return r < 0 ? ul_upper_dir_fail(u, name, -r) : 0;
 }
 
 int ul_upper_dir_open(struct ul_upper_dir *u, int dirfd, const char *name, int *ret_fd)

@@ -6,6 +6,9 @@
 /* Move away what stands in the way of a file of this name, or of its temporary one, and is not a file. */
 int ul_upper_dir_make_way(struct ul_upper_dir *u, int dirfd, const char *name);
 
+/* Write a file of the upper's own folder whole, or leave the old one. text: NULL where there was no memory for it. */
+int ul_upper_dir_write(struct ul_upper_dir *u, const char *name, const char *text);
+
 /* Whether name is a file. *ret_size: its bytes; -1: it is not there. Anything else of that name is moved away. */
 int ul_upper_dir_check_file(struct ul_upper_dir *u, int dirfd, const char *name, int64_t *ret_size);
 
