@@ -1,10 +1,11 @@
 /* Writing libkmod's index files. */
 #include "initrd/pack/kmod_index.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/bytes.h"
 
 #define MAGIC           0xB007F457u
 #define VERSION         0x00020001u
@@ -26,8 +27,10 @@ static int compare(const void *a, const void *b)
 
 static int put_be32(struct ul_buffer *b, uint32_t v)
 {
-	v = htobe32(v);
-	return ul_buffer_append(b, &v, sizeof(v));
+	uint8_t bytes[sizeof(v)];
+
+	ul_put_be32(bytes, v);
+	return ul_buffer_append(b, bytes, sizeof(bytes));
 }
 
 /* The characters from depth on that all keys of the sorted range share. */
@@ -125,8 +128,7 @@ int ul_kmod_index_write(struct ul_kmod_pair *pairs, size_t count, struct ul_buff
 	if (r == 0 && count > 0)
 		r = write_node(pairs, count, 0, &b, &root);
 	if (r == 0) {
-		root = htobe32(root);
-		memcpy(b.data + 8, &root, sizeof(root));
+		ul_put_be32(b.data + 8, root);
 		r = ul_buffer_append(ret, b.data, b.len);
 	}
 	ul_buffer_free(&b);

@@ -42,21 +42,13 @@ static inline void put_digits8(const char pairs[1024][2], uint64_t v, char *out)
 	memcpy(out + 6, pairs[v & 1023], 2);
 }
 
-static inline uint64_t get_be64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return be64toh(v);
-}
-
 /* A digest as manifests keep it is the number that its digits write, highest byte first. */
 static inline void put_digest(const char pairs[1024][2], const uint8_t *digest, char *out)
 {
-	put_digits8(pairs, get_be64(digest) >> 24, out);
-	put_digits8(pairs, get_be64(digest + 2), out + 8);
-	put_digits8(pairs, get_be64(digest + 7), out + 16);
-	put_digits8(pairs, get_be64(digest + 12), out + 24);
+	put_digits8(pairs, ul_get_be64(digest) >> 24, out);
+	put_digits8(pairs, ul_get_be64(digest + 2), out + 8);
+	put_digits8(pairs, ul_get_be64(digest + 7), out + 16);
+	put_digits8(pairs, ul_get_be64(digest + 12), out + 24);
 }
 
 /* Sixteen bytes at once; compilers make vector instructions of it where there are any. */

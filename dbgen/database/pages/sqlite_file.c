@@ -84,15 +84,10 @@ int ul_sqlite_overflow_pages(struct ul_buffer *pages, const uint8_t *bytes, size
 	return 0;
 }
 
-static uint32_t get_be32(const uint8_t *p)
-{
-	return (uint32_t)ul_get_be16(p) << 16 | ul_get_be16(p + 2);
-}
-
 void ul_sqlite_overflow_place(struct ul_buffer *pages, uint32_t first)
 {
 	for (size_t at = 0; at < pages->len; at += UL_SQLITE_PAGE) {
-		uint32_t next = get_be32(pages->data + at);
+		uint32_t next = ul_get_be32(pages->data + at);
 
 		if (next > 0)
 			ul_put_be32(pages->data + at, ul_sqlite_page_number(first + next - 1));

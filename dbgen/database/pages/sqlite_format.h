@@ -36,10 +36,10 @@
  */
 #pragma once
 
-#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "common/bytes.h"
 
 #define UL_SQLITE_PAGE      4096U /* bytes: Nix's, and SQLite's default */
 #define UL_SQLITE_HEADER    100U
@@ -56,26 +56,6 @@ enum ul_sqlite_kind {
 #define UL_SQLITE_MAX_LOCAL_TABLE (UL_SQLITE_PAGE - 35)
 #define UL_SQLITE_MAX_LOCAL_INDEX ((UL_SQLITE_PAGE - 12) * 64 / 255 - 23)
 #define UL_SQLITE_MIN_LOCAL       ((UL_SQLITE_PAGE - 12) * 32 / 255 - 23)
-
-static inline void ul_put_be16(uint8_t *p, uint16_t v)
-{
-	v = htobe16(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static inline void ul_put_be32(uint8_t *p, uint32_t v)
-{
-	v = htobe32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static inline uint16_t ul_get_be16(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return be16toh(v);
-}
 
 static inline size_t ul_varint_size(uint64_t v)
 {
