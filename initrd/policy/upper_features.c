@@ -8,7 +8,7 @@
 #define BE(n) .width = (n), .big_endian = true
 #define ANY   UINT64_MAX
 
-#define EXT4(offset) .at = 1024 + (offset)
+#define EXT4(offset) .at = (1024 + (offset))
 #define EXTERNAL_JOURNAL                                                                                    \
 	.says = "keeps its journal on another device, whose contents it would take over",                   \
 	.todo = "Take the journal back into it (tune2fs -O ^has_journal, tune2fs -j, on another machine), " \
@@ -48,7 +48,7 @@ const struct ul_upper_feature ul_upper_xfs_features[] = {
 	{.width = 0},
 };
 
-#define BTRFS(offset) .at = 65536 + (offset)
+#define BTRFS(offset) .at = (65536 + (offset))
 
 const struct ul_upper_feature ul_upper_btrfs_features[] = {
 	{BTRFS(0x88), LE(8), .mask = ~UINT64_C(1), .says = "lies on several devices, of which only this one was named",
