@@ -18,7 +18,7 @@ check "the daemon builds, as another user" setpriv --reuid 65534 --regid 65534 -
 check "the daemon knows every sealed path" bash -c \
 	'for p in /nix/.ro/nix/store/*; do nix-store --check-validity /nix/store/${p##*/} || exit 1; done'
 check "garbage collection deletes nothing sealed" bash -c \
-	'before=$(ls /nix/store | sort); nix-store --gc; for p in /nix/.ro/nix/store/*; do test -e /nix/store/${p##*/} || exit 1; done'
+	'nix-store --gc && for p in /nix/.ro/nix/store/*; do test -e "/nix/store/${p##*/}" || exit 1; done'
 check "the upper is marked clean at the end" systemctl is-active underlay-mark-clean.service
 echo "end scenario 0" >&3
 systemctl poweroff

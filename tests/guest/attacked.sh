@@ -3,8 +3,10 @@
 # lower's own.
 tell_boot
 cd /nix/store
-sha256sum -c /data/sealed 2>&1 | grep -v ': OK$' >/tmp/wrong
-check "every sealed file has its content" test ! -s /tmp/wrong -a -s /data/sealed
+sha256sum -c /data/sealed >/tmp/sums 2>&1
+grep -v ': OK$' /tmp/sums >/tmp/wrong
+check "every sealed file has its content" \
+	test ! -s /tmp/wrong -a -s /data/sealed -a "$(wc -l </tmp/sums)" = "$(wc -l </data/sealed)"
 sed 's/^/say wrong /' /tmp/wrong | head -n 20 >&3
 list() {
 	(cd "$1" && xargs -0 sh -c 'find "$@" -exec stat -c "%N %F %a %s" {} +' find </data/sealed.names) | sort
@@ -23,7 +25,9 @@ check "nothing of the upper is a device or runs as another user" \
 	grep -Eq '^[^ ]+ /nix/store overlay rw,nosuid,nodev' /proc/mounts
 # Nothing that this boot made has a sealed name; what earlier ones left may have any.
 check "nobody but root reaches the layers" test "$(stat -c '%a %u %g' /nix/.rw)" = "700 0 0"
-cd /nix/.rw/sessions/*/up
+set -- /nix/.rw/sessions/*/up
+check "there is one session" test $# = 1 -a -d "$1"
+check "its names are looked at" cd "$1"
 for name in * .[!.]*; do
 	[ -e "/nix/.ro/nix/store/$name" ] && [ -e "$name" -o -L "$name" ] && say shadows "$name"
 done

@@ -7,13 +7,19 @@ sed 's/^/say lost /' /tmp/lost >&3
 broken=0
 upper=$(ls /nix/.rw/kept /nix/.rw/sessions/*/up | sort -u | sed -n '/^[0-9a-z]\{32\}-.*/s|^|/nix/store/|p' | grep -v '\.lock$')
 if [ -n "$upper" ]; then
-	nix-store --check-validity --print-invalid $upper >/tmp/invalid
+	# Busybox' grep takes an empty file for a pattern that every line has.
+	echo none >/tmp/invalid
+	nix-store --check-validity --print-invalid $upper >>/tmp/invalid
 	valid=$(echo "$upper" | grep -vxFf /tmp/invalid)
 	say upper "$(echo "$upper" | wc -l), valid $(echo "$valid" | grep -c .)"
 	if [ -n "$valid" ] && ! nix-store --verify-path $valid >/tmp/verify.log 2>&1; then
 		sed 's/^/say broken /' /tmp/verify.log >&3
 		broken=$(grep -c . /tmp/verify.log)
 	fi
+fi
+if [ -n "$expected" ] && [ -z "${valid:-}" ]; then
+	say broken "nothing of the upper was verified"
+	broken=$((broken + 1))
 fi
 if ! verify_all >/tmp/verify.out; then
 	grep -vE '^(reading|checking)' /tmp/verify.out | sed 's/^/say broken /' >&3

@@ -45,12 +45,6 @@ refused "an ext4 with a feature of tomorrow: the kernel's own words" 23 \
 
 # ---- layouts -------------------------------------------------------------------------------------
 
-registration() {
-	record $system $system $library
-	record $library
-	record $other
-}
-
 # foreign NAME STORE [REGISTRATION]: our lower's store at another place, and nothing else of it.
 foreign() {
 	local name=$1 place=$2 file=${3:-}

@@ -41,7 +41,6 @@ mkdir -p "$tmp/GOOD/images"
 mv "$tmp"/demo_*.img "$tmp/GOOD/images/"
 echo noise >"$tmp/GOOD/images/notes.img"
 host GOOD
-good=$device
 version=1.3
 policy /images/demo_1.3.img
 tap "one file" go "$booted"

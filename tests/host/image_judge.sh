@@ -11,11 +11,9 @@ dir=$tmp
 
 make_store && identity trusted && identity stranger ||
 	{ echo "not ok - a store and two signers are made" && exit 1; }
-system_path=$system
 signed=(--key "$dir/trusted.key" --cert "$dir/trusted.crt")
 build "$tmp/image" 1.2 "${signed[@]}" --rollback-index 5 && build "$tmp/plain" 1.2 ||
 	{ cat "$tmp/out" && echo "not ok - the images are made" && exit 1; }
-data_at=$(start_of "$tmp/image" data)
 sig_at=$(start_of "$tmp/image" verity-sig)
 
 # ---- the two judges ------------------------------------------------------------------------------
@@ -254,11 +252,6 @@ same "attach without a whole database" 'schema: No such file .*Build the image w
 
 # ---- images of other makers ----------------------------------------------------------------------
 
-registration() {
-	record $system $system $library
-	record $library
-	record $other
-}
 registration >"$tmp/registered"
 foreign() { # PLACE [REGISTRATION]: our tree's store at another place, and nothing else of it
 	rm -rf "$tmp/changed"

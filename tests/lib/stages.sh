@@ -33,6 +33,13 @@ record() {
 	[ $# -eq 0 ] || printf '/nix/store/%s\n' "$@"
 }
 
+# What Nix knows of the tree's paths.
+registration() {
+	record $system $system $library
+	record $library
+	record $other
+}
+
 make_tree() {
 	local tree=$1
 	mkdir -p "$tree"/nix/store/{$system,$library} "$tree"/nix/{.underlay,var/nix/db}
@@ -42,11 +49,7 @@ make_tree() {
 	ln -s "/nix/store/$system/real-init" "$tree/nix/store/$system/init"
 	echo library >"$tree/nix/store/$library/file"
 	echo other >"$tree/nix/store/$other"
-	"$underlay" manifest create -o "$tree/nix/.underlay/manifest" --registration <(
-		record $system $system $library
-		record $library
-		record $other
-	) >/dev/null &&
+	"$underlay" manifest create -o "$tree/nix/.underlay/manifest" --registration <(registration) >/dev/null &&
 		"$underlay" db build "$tree/nix/.underlay/manifest" -o "$tree/nix/var/nix/db" >/dev/null &&
 		cat >"$tree/nix/.underlay/image.json" <<-END
 			{"format": 1, "name": "demo", "version": "1", "system": "/nix/store/$system", "storeDir": "/nix/store",

@@ -45,7 +45,7 @@ upper_umount() {
 }
 
 upper_names() {
-	local session whiteout
+	local session
 	{
 		ls -A "$1/kept" 2>/dev/null
 		for session in "$1"/sessions/*/up; do ls -A "$session" 2>/dev/null; done

@@ -63,7 +63,7 @@ own_system() {
 	boot own-system-gone "$1" 2 "$(guest_disk own-system-gone release=2 lib valid)" "$disk" -- "[system]" "from = profile"
 	guest_checks own-system-gone disk
 	tap "own-system-gone: the log says why it is the image's" \
-		grep -q 'underlay: system: ' "$qemu_dir/own-system-gone.console"
+		grep -q "underlay: system: following the system's profile: .*does not call it valid" "$qemu_dir/own-system-gone.console"
 }
 
 missing_fails() {
@@ -117,7 +117,7 @@ vanished() {
 	guest_checks vanished-refuse disk
 	tap_is "vanished-refuse: it is release 1 that runs" "$(state vanished-refuse '.lowers[0].version')" 1.0
 	tap "vanished-refuse: the log says why" \
-		grep -q 'underlay: reconcile: .*' "$qemu_dir/vanished-refuse.console"
+		grep -q 'underlay: reconcile: .* refer to paths that this lower does not have' "$qemu_dir/vanished-refuse.console"
 	boot vanished-invalidate "$1" "1 2" "$(guest_disk vanished-invalidate release=2 lib valid)" "$disk"
 	guest_checks vanished-invalidate disk
 	tap_is "vanished-invalidate: it is release 2 that runs" "$(state vanished-invalidate '.lowers[0].version')" 2.0
