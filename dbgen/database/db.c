@@ -71,8 +71,7 @@ static int write_database(const struct ul_db_source *s, int dirfd, const char *d
 	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fail_errno(err, dir, name, errno);
-	r = options->use_sqlite ? ul_db_write_sqlite(s, dirfd, name, options, err)
-				: ul_db_write_bulk(s, fd, name, options, err);
+	r = options->use_sqlite ? ul_db_write_sqlite(s, dirfd, name, err) : ul_db_write_bulk(s, fd, name, options, err);
 	if (r == 0 && options->durable && fsync(fd) < 0)
 		r = fail_errno(err, dir, name, errno);
 	return r;

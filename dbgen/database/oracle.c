@@ -207,13 +207,11 @@ static int write_all(struct oracle *o)
 	return r;
 }
 
-int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name, const struct ul_db_options *options,
-		       struct ul_error *err)
+int ul_db_write_sqlite(const struct ul_db_source *s, int dirfd, const char *name, struct ul_error *err)
 {
 	struct oracle o = {.source = s, .name = name, .err = err};
 	int r;
 
-	(void)options;
 	o.reader = ul_batch_reader_new(s->manifest);
 	if (!o.reader)
 		return ul_error_nomem(err, what);

@@ -61,19 +61,15 @@ static int fail_row(const struct source *s, const char *object, const char *why)
 
 /* ---- opening ---- */
 
-static bool has_content(const char *path, const char *suffix, bool *ret_exists)
+static bool has_content(const char *path, const char *suffix)
 {
 	char *name = NULL;
 	struct stat st;
-	bool content = false;
+	bool content;
 
-	*ret_exists = false;
 	if (asprintf(&name, "%s%s", path, suffix) < 0)
 		return false;
-	if (stat(name, &st) == 0) {
-		*ret_exists = true;
-		content = st.st_size > 0;
-	}
+	content = stat(name, &st) == 0 && st.st_size > 0;
 	free(name);
 	return content;
 }
@@ -171,16 +167,15 @@ static int open_copy(struct source *s)
 
 static int open_source(struct source *s)
 {
-	bool wal_exists, shm_exists, journal_exists;
-	bool wal = has_content(s->path, "-wal", &wal_exists);
-	bool shm = has_content(s->path, "-shm", &shm_exists);
+	bool wal = has_content(s->path, "-wal");
+	bool shm = has_content(s->path, "-shm");
 	struct stat st;
 
 	if (stat(s->path, &st) < 0)
 		return ul_error_errno(s->err, UL_E_DATABASE, what, s->path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
 		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, NULL, "it is not a regular file");
-	if (has_content(s->path, "-journal", &journal_exists))
+	if (has_content(s->path, "-journal"))
 		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first.",
 				    "a transaction was interrupted and is not undone yet");
 	if (!wal)

@@ -44,17 +44,10 @@ static const uint8_t *take_text(struct ul_cursor *c, size_t len)
 static char *put_store_path(struct texts *t, const char *store_dir, const uint8_t *digest, const uint8_t *name,
 			    size_t name_len)
 {
-	char path[UL_STORE_PATH_SIZE], *at = path;
-	size_t dir_len = strlen(store_dir);
+	char path[UL_STORE_PATH_SIZE];
 
-	memcpy(at, store_dir, dir_len);
-	at += dir_len;
-	*at++ = '/';
-	ul_store_digest_text(digest, at);
-	at += UL_HASH_DIGITS;
-	*at++ = '-';
-	memcpy(at, name, name_len);
-	return put_text(t, path, (size_t)(at - path) + name_len);
+	ul_store_path_print(store_dir, digest, (const char *)name, name_len, path);
+	return put_text(t, path, strlen(path));
 }
 
 /* The key of the record before: records ascend by (derivation, id). */

@@ -10,6 +10,7 @@
 /* All that a run works with. reconcile.c opens and closes it. */
 struct ul_agreement {
 	const struct ul_reconcile_options *o;
+	bool asking; /* a dry run that only finds out what another lower than before would cost */
 	const char *store_dir;
 	struct ul_upper_dir upper;
 	struct ul_marks marks; /* as the last run left them */

@@ -88,13 +88,6 @@ static bool names_another(struct ul_db_file *f, int64_t size)
 		!memcmp(end, magic, sizeof(magic)));
 }
 
-static int move_file(struct ul_db_file *f, const char *name, const char *why)
-{
-	int r = ul_upper_dir_report(f->upper, UL_RECONCILE_QUARANTINED, name, "%s", why);
-
-	return r < 0 ? r : ul_quarantine_move(f->upper, f->dir_fd, name);
-}
-
 /* The files that are there, before SQLite looks. */
 struct found {
 	bool database; /* one that SQLite may open */
@@ -117,9 +110,9 @@ static int check_files(struct ul_db_file *f, struct found *ret)
 	if (size[2] >= 0 && !f->upper->dry_run && unlinkat(f->dir_fd, SHM, 0) < 0)
 		return ul_upper_dir_fail(f->upper, SHM, errno);
 	if (size[3] > 0 && names_another(f, size[3]))
-		r = move_file(f, JOURNAL, "it leads to a journal elsewhere");
+		r = ul_upper_dir_move_away(f->upper, f->dir_fd, JOURNAL, "it leads to a journal elsewhere");
 	if (r == 0 && size[0] < 0 && size[1] > 0)
-		r = move_file(f, WAL, "the database that it belongs to is not there");
+		r = ul_upper_dir_move_away(f->upper, f->dir_fd, WAL, "the database that it belongs to is not there");
 	*ret = (struct found){.database = size[0] >= 0, .log = size[1] > 0};
 	return r;
 }

@@ -152,7 +152,7 @@ static int write_lower(struct ul_agreement *a)
 			       .checked_id = a->db.max_id,
 			       .upper_paths = a->upper.report->upper_paths};
 
-	ul_marks_identity(&a->o->lower, now.identity, sizeof(now.identity));
+	snprintf(now.identity, sizeof(now.identity), "%s", a->upper.report->identity);
 	/* Where there is more to sweep, the next boot judges again, and goes on. */
 	if (!a->unswept)
 		ul_db_file_print(&a->db, &now.print);
@@ -200,6 +200,8 @@ static int run_parts(struct ul_agreement *a)
 	bool emptied = false;
 	int r = begin(a);
 
+	if (r == 0 && a->asking && (a->upper.report->first || !a->upper.report->lower_changed))
+		return 0;
 	if (r == 0 && !a->upper.dry_run)
 		r = ul_marks_remove_clean(&a->upper);
 	if (r == 0)
@@ -213,9 +215,11 @@ static int run_parts(struct ul_agreement *a)
 	return r < 0 ? r : finish(a, emptied);
 }
 
-static int run(const struct ul_reconcile_options *o, struct ul_reconcile_report *report, struct ul_error *err)
+static int run(const struct ul_reconcile_options *o, bool asking, struct ul_reconcile_report *report,
+	       struct ul_error *err)
 {
 	struct ul_agreement a = {.o = o,
+				 .asking = asking,
 				 .store_dir = ul_manifest_store_dir(o->lower.manifest),
 				 .store = UL_UPPER_STORE_NONE,
 				 .db = {.dir_fd = -1}};
@@ -251,8 +255,8 @@ static int ask_first(const struct ul_reconcile_options *o, struct ul_error *err)
 	int r;
 
 	dry.dry_run = true;
-	r = run(&dry, &report, err);
-	if (r == 0 && !report.first && report.lower_changed && report.lost > 0)
+	r = run(&dry, true, &report, err);
+	if (r == 0 && report.lost > 0)
 		r = refuse(&report, err);
 	ul_reconcile_report_free(&report);
 	return r;
@@ -267,7 +271,7 @@ int ul_reconcile(const struct ul_reconcile_options *o, struct ul_reconcile_repor
 	if (!err)
 		err = &ignored;
 	r = o->refuse && !o->dry_run ? ask_first(o, err) : 0;
-	return r < 0 ? r : run(o, ret, err);
+	return r < 0 ? r : run(o, false, ret, err);
 }
 
 /* ---- the clean mark ---- */

@@ -88,22 +88,12 @@ bool ul_reconcile_did_something(const struct ul_reconcile_report *r)
 
 /* ---- as JSON ---- */
 
-static bool put(struct json_object *to, const char *key, struct json_object *value)
-{
-	if (to && value && json_object_object_add(to, key, value) == 0)
-		return true;
-	json_object_put(value);
-	return false;
-}
-
 static struct json_object *item_json(const struct ul_reconcile_item *item)
 {
 	struct json_object *obj = json_object_new_object();
 
-	if (obj && ul_json_add_string(obj, "name", item->name) && ul_json_add_string(obj, "why", item->why))
-		return obj;
-	json_object_put(obj);
-	return NULL;
+	return ul_json_if(
+		obj && ul_json_add_string(obj, "name", item->name) && ul_json_add_string(obj, "why", item->why), obj);
 }
 
 static bool add_list(const struct ul_reconcile_report *r, struct json_object *obj, enum ul_reconcile_action action,
@@ -115,17 +105,12 @@ static bool add_list(const struct ul_reconcile_report *r, struct json_object *ob
 	bool ok = list;
 
 	for (size_t i = 0; ok && i < n && taken < most; i++) {
-		struct json_object *item;
-
 		if (items[i].action != action)
 			continue;
-		item = item_json(&items[i]);
-		ok = item && json_object_array_add(list, item) == 0;
-		if (!ok)
-			json_object_put(item);
+		ok = ul_json_append(list, item_json(&items[i]));
 		taken++;
 	}
-	return put(obj, action_names[action], list) && ok;
+	return ul_json_add(obj, action_names[action], list) && ok;
 }
 
 static struct json_object *counts_json(const struct ul_reconcile_report *r)
@@ -135,39 +120,31 @@ static struct json_object *counts_json(const struct ul_reconcile_report *r)
 
 	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)
 		ok = ul_json_add_uint(obj, action_names[i], r->n[i]);
-	if (ok)
-		return obj;
-	json_object_put(obj);
-	return NULL;
+	return ul_json_if(ok, obj);
 }
 
 static struct json_object *lower_json(const char *identity, const char *name, const char *version)
 {
 	struct json_object *obj = json_object_new_object();
 
-	if (obj && ul_json_add_string(obj, "identity", identity) && ul_json_add_string(obj, "name", name) &&
-	    ul_json_add_string(obj, "version", version))
-		return obj;
-	json_object_put(obj);
-	return NULL;
+	return ul_json_if(obj && ul_json_add_string(obj, "identity", identity) &&
+				  ul_json_add_string(obj, "name", name) && ul_json_add_string(obj, "version", version),
+			  obj);
 }
 
 struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r, const char *name, const char *version,
 					     size_t most)
 {
 	struct json_object *obj = json_object_new_object();
-	bool ok = obj && put(obj, "lower", lower_json(r->identity, name, version)) &&
+	bool ok = obj && ul_json_add(obj, "lower", lower_json(r->identity, name, version)) &&
 		  ul_json_add_bool(obj, "lowerChanged", r->lower_changed) && ul_json_add_bool(obj, "first", r->first) &&
 		  ul_json_add_bool(obj, "clean", r->was_clean) &&
 		  ul_json_add_bool(obj, "databaseKept", r->database_kept) &&
 		  ul_json_add_uint(obj, "checked", r->checked) && ul_json_add_uint(obj, "emptied", r->emptied) &&
-		  ul_json_add_uint(obj, "sessions", r->sessions) && put(obj, "counts", counts_json(r));
+		  ul_json_add_uint(obj, "sessions", r->sessions) && ul_json_add(obj, "counts", counts_json(r));
 
 	for (int i = 0; ok && i < UL_RECONCILE_N_ACTIONS; i++)
 		if (r->n[i] > 0)
 			ok = add_list(r, obj, (enum ul_reconcile_action)i, most);
-	if (ok)
-		return obj;
-	json_object_put(obj);
-	return NULL;
+	return ul_json_if(ok, obj);
 }

@@ -12,7 +12,7 @@
 #include "common/file.h"
 #include "dbgen/reconcile/quarantine.h"
 
-static int move_away(struct ul_upper_dir *u, int dirfd, const char *name, const char *why)
+int ul_upper_dir_move_away(struct ul_upper_dir *u, int dirfd, const char *name, const char *why)
 {
 	int r = ul_upper_dir_report(u, UL_RECONCILE_QUARANTINED, name, "%s", why);
 
@@ -27,7 +27,7 @@ int ul_upper_dir_check_file(struct ul_upper_dir *u, int dirfd, const char *name,
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : ul_upper_dir_fail(u, name, errno);
 	if (!S_ISREG(st.st_mode))
-		return move_away(u, dirfd, name, "it must be a file");
+		return ul_upper_dir_move_away(u, dirfd, name, "it must be a file");
 	*ret_size = st.st_size;
 	return 0;
 }
@@ -43,7 +43,7 @@ int ul_upper_dir_make_way(struct ul_upper_dir *u, int dirfd, const char *name)
 		struct stat st;
 
 		if (fstatat(dirfd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
-			r = move_away(u, dirfd, names[i], "it must be a file");
+			r = ul_upper_dir_move_away(u, dirfd, names[i], "it must be a file");
 	}
 	return r;
 }
@@ -68,5 +68,5 @@ int ul_upper_dir_open(struct ul_upper_dir *u, int dirfd, const char *name, int *
 		return 0;
 	if (errno != ENOTDIR && errno != ELOOP)
 		return ul_upper_dir_fail(u, name, errno);
-	return move_away(u, dirfd, name, "it must be a directory");
+	return ul_upper_dir_move_away(u, dirfd, name, "it must be a directory");
 }

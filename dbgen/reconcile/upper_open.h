@@ -3,6 +3,9 @@
 
 #include "dbgen/reconcile/upper_dir.h"
 
+/* Move an entry of dirfd into the quarantine, and report why. */
+int ul_upper_dir_move_away(struct ul_upper_dir *u, int dirfd, const char *name, const char *why);
+
 /* Move away what stands in the way of a file of this name, or of its temporary one, and is not a file. */
 int ul_upper_dir_make_way(struct ul_upper_dir *u, int dirfd, const char *name);
 

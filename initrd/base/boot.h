@@ -79,7 +79,6 @@ struct ul_upper {
 	bool fallback;       /* the policy wants a persistent one; `why` tells what became of it */
 	bool mounted;        /* stage upper ran: it has nothing to do when the next slot runs it again */
 	uint32_t n_mended;   /* directories, attributes and files that were not what they must be */
-	bool was_clean;      /* the last shutdown left the clean mark (stage reconcile fills it) */
 	char device[128];    /* "/dev/vdb1"; empty: tmpfs */
 	char filesystem[16]; /* "tmpfs", "ext4"; empty: not mounted */
 	int fd;              /* root directory of the upper's filesystem; -1: none */

@@ -364,19 +364,6 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 	return 0;
 }
 
-struct ul_seal_policy ul_policy_seal(const struct ul_policy *p, const struct ul_trust *trust)
-{
-	return (struct ul_seal_policy){
-		.mode = (enum ul_verify_mode)p->verify_mode,
-		.trust = trust,
-		.pinned_root_hash = p->pinned_len ? p->pinned : NULL,
-		.pinned_root_hash_len = p->pinned_len,
-		/* A pinned image needs no signature, and a descriptor without one says nothing. */
-		.descriptor_required = p->descriptor == UL_REQUIRED && p->verify_mode != UL_POLICY_PINNED,
-		.rollback_min = p->rollback_min,
-	};
-}
-
 /* Whether the policy lets the command line set this setting. */
 static bool is_open(const struct ul_policy *p, const char *section, const char *key)
 {

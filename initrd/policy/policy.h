@@ -131,12 +131,6 @@ int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_e
 int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err);
 
 /*
- * What the policy alone demands of an image's seal, in a mode that verifies. It borrows from p and trust. Who has it
- * decided asks p->demands after that.
- */
-struct ul_seal_policy ul_policy_seal(const struct ul_policy *p, const struct ul_trust *trust);
-
-/*
  * Settings that differ from their default although nothing looks at them, because a setting that they need has another
  * value: a sentence for each is appended to ret. They are no failure: a policy is often one text with its [upper] type
  * switched to and fro, and one that booted yesterday boots after an update. What would look like a demand that holds

@@ -18,8 +18,7 @@ struct ul_upper_feature {
 	bool checksums;  /* asked for only where the policy's guard relies on the filesystem's structure */
 	uint64_t mask;
 	struct {
-		uint32_t at,
-			mask; /* little-endian, 4 bytes: counts where a bit is set; mask 0: always */
+		uint32_t at, mask; /* little-endian, 4 bytes: counts where a bit is set; mask 0: always */
 	} where;
 	const char *says; /* after "its ext4" */
 	const char *todo;

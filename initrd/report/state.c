@@ -18,54 +18,33 @@ static const char what[] = "writing the state";
  * json-c fails only for want of memory: the builders below give NULL then, which poisons whatever they
  * were to be put into, so that one check at the end is enough.
  */
-static bool put(struct json_object *to, const char *key, struct json_object *value)
-{
-	if (to && value && json_object_object_add(to, key, value) == 0)
-		return true;
-	json_object_put(value);
-	return false;
-}
-
-static bool push(struct json_object *list, struct json_object *value)
-{
-	if (list && value && json_object_array_add(list, value) == 0)
-		return true;
-	json_object_put(value);
-	return false;
-}
-
-/* Give the object where all went well; else free it. */
-static struct json_object *checked(struct json_object *obj, bool ok)
-{
-	if (ok)
-		return obj;
-	json_object_put(obj);
-	return NULL;
-}
 
 static struct json_object *signer_json(const struct ul_signer_name *by)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj, obj && ul_json_add_string(obj, "subject", by->subject) &&
-				    ul_json_add_string(obj, "fingerprint", by->fingerprint));
+	return ul_json_if(obj && ul_json_add_string(obj, "subject", by->subject) &&
+				  ul_json_add_string(obj, "fingerprint", by->fingerprint),
+			  obj);
 }
 
 static struct json_object *kernel_signer_json(const struct ul_signer_claim *by)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj, obj && ul_json_add_string(obj, "issuer", by->issuer) &&
-				    ul_json_add_string(obj, "serial", by->serial));
+	return ul_json_if(obj && ul_json_add_string(obj, "issuer", by->issuer) &&
+				  ul_json_add_string(obj, "serial", by->serial),
+			  obj);
 }
 
 static struct json_object *fec_json(const struct ul_lower *l)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj, obj && ul_json_add_uint(obj, "roots", l->seal.d.fec_roots) &&
-				    ul_json_add_uint(obj, "mended", l->mended) &&
-				    ul_json_add_bool(obj, "exact", l->mended_exact));
+	return ul_json_if(obj && ul_json_add_uint(obj, "roots", l->seal.d.fec_roots) &&
+				  ul_json_add_uint(obj, "mended", l->mended) &&
+				  ul_json_add_bool(obj, "exact", l->mended_exact),
+			  obj);
 }
 
 static struct json_object *lower_json(const struct ul_boot *b, const struct ul_lower *l)
@@ -86,9 +65,9 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 		     ul_json_add_bool(obj, "descriptor", l->seal.from_descriptor) &&
 		     ul_json_add_uint(obj, "rollbackIndex", l->seal.d.rollback_index);
 		if (ok && l->seal.by.fingerprint[0])
-			ok = put(obj, "signer", signer_json(&l->seal.by));
+			ok = ul_json_add(obj, "signer", signer_json(&l->seal.by));
 		if (ok && l->seal.kernel_by.serial[0])
-			ok = put(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
+			ok = ul_json_add(obj, "kernelSigner", kernel_signer_json(&l->seal.kernel_by));
 	}
 	if (ok && l->shared)
 		ok = ul_json_add_string(obj, "share", l->device) &&
@@ -99,12 +78,12 @@ static struct json_object *lower_json(const struct ul_boot *b, const struct ul_l
 		ok = ul_json_add_string(obj, "filesystem", l->filesystem) &&
 		     ul_json_add_string(obj, "mount", l->mount) && ul_json_add_string(obj, "store", l->store);
 	if (ok && l->sealed && l->seal.d.fec_roots)
-		ok = put(obj, "fec", fec_json(l));
+		ok = ul_json_add(obj, "fec", fec_json(l));
 	if (ok && l->mapping[0])
 		ok = ul_json_add_string(obj, "mapping", l->mapping);
 	if (ok && l->manifest)
 		ok = ul_json_add_uint(obj, "paths", ul_manifest_n_paths(l->manifest));
-	return checked(obj, ok && ul_json_add_string(obj, "system", l->system));
+	return ul_json_if(ok && ul_json_add_string(obj, "system", l->system), obj);
 }
 
 static struct json_object *error_json(const char *stage, const struct ul_error *e)
@@ -112,11 +91,11 @@ static struct json_object *error_json(const char *stage, const struct ul_error *
 	struct json_object *obj = json_object_new_object();
 	char sentence[1200];
 
-	return checked(obj,
-		       obj && ul_json_add_string(obj, "stage", stage) &&
-			       ul_json_add_uint(obj, "code", (uint64_t)e->code) &&
-			       ul_json_add_string(obj, "name", ul_code_name(e->code)) &&
-			       ul_json_add_string(obj, "sentence", ul_error_sentence(e, sentence, sizeof(sentence))));
+	return ul_json_if(obj && ul_json_add_string(obj, "stage", stage) &&
+				  ul_json_add_uint(obj, "code", (uint64_t)e->code) &&
+				  ul_json_add_string(obj, "name", ul_code_name(e->code)) &&
+				  ul_json_add_string(obj, "sentence", ul_error_sentence(e, sentence, sizeof(sentence))),
+			  obj);
 }
 
 static struct json_object *lowers_json(const struct ul_boot *b)
@@ -125,8 +104,8 @@ static struct json_object *lowers_json(const struct ul_boot *b)
 	bool ok = list != NULL;
 
 	for (size_t i = 0; ok && i < b->n_lowers; i++)
-		ok = push(list, lower_json(b, &b->lowers[i]));
-	return checked(list, ok);
+		ok = ul_json_append(list, lower_json(b, &b->lowers[i]));
+	return ul_json_if(ok, list);
 }
 
 static struct json_object *refused_json(const struct ul_boot *b)
@@ -138,9 +117,9 @@ static struct json_object *refused_json(const struct ul_boot *b)
 		struct json_object *obj = error_json(b->refusals[i].stage, &b->refusals[i].err);
 
 		ok = obj && ul_json_add_string(obj, "slot", b->refusals[i].slot);
-		ok = push(list, checked(obj, ok));
+		ok = ul_json_append(list, ul_json_if(ok, obj));
 	}
-	return checked(list, ok);
+	return ul_json_if(ok, list);
 }
 
 static struct json_object *timeline_json(const struct ul_boot *b)
@@ -156,10 +135,10 @@ static struct json_object *timeline_json(const struct ul_boot *b)
 
 		ok = row && ul_json_add_string(row, "name", t->name) && ul_json_add_uint(row, "startUs", t->start_us) &&
 		     ul_json_add_uint(row, "us", t->took_us);
-		ok = push(list, checked(row, ok));
+		ok = ul_json_append(list, ul_json_if(ok, row));
 	}
-	list = checked(list, ok);
-	return checked(obj, put(obj, "stages", list));
+	list = ul_json_if(ok, list);
+	return ul_json_if(ul_json_add(obj, "stages", list), obj);
 }
 
 /* What it is made from, and what of it nobody vouches for. */
@@ -170,21 +149,20 @@ static struct json_object *root_json(const struct ul_boot *b)
 	bool ok = obj && list && ul_json_add_string(obj, "from", ul_root_from_words[b->policy.root_from]);
 
 	for (size_t i = 0; ok && i < b->root_unsealed.n; i++)
-		ok = push(list, json_object_new_string(b->root_unsealed.at[i]));
-	list = checked(list, ok);
-	return checked(obj, put(obj, "unsealed", list));
+		ok = ul_json_append(list, json_object_new_string(b->root_unsealed.at[i]));
+	list = ul_json_if(ok, list);
+	return ul_json_if(ul_json_add(obj, "unsealed", list), obj);
 }
 
 static struct json_object *joined_json(const struct ul_join_report *j)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj, obj && ul_json_add_uint(obj, "sessions", j->sessions) &&
-				    ul_json_add_uint(obj, "entries", j->joined) &&
-				    ul_json_add_uint(obj, "removed", j->removed) &&
-				    ul_json_add_uint(obj, "sealed", j->sealed) &&
-				    ul_json_add_uint(obj, "orphans", j->orphans) &&
-				    ul_json_add_uint(obj, "mended", j->mended));
+	return ul_json_if(
+		obj && ul_json_add_uint(obj, "sessions", j->sessions) && ul_json_add_uint(obj, "entries", j->joined) &&
+			ul_json_add_uint(obj, "removed", j->removed) && ul_json_add_uint(obj, "sealed", j->sealed) &&
+			ul_json_add_uint(obj, "orphans", j->orphans) && ul_json_add_uint(obj, "mended", j->mended),
+		obj);
 }
 
 static bool add_guard(const struct ul_upper *u, struct json_object *obj)
@@ -216,10 +194,10 @@ static struct json_object *upper_json(const struct ul_upper *u)
 	if (ok && u->session[0])
 		ok = ul_json_add_string(obj, "session", u->session);
 	if (ok && u->persistent)
-		ok = put(obj, "joined", joined_json(&u->joined));
+		ok = ul_json_add(obj, "joined", joined_json(&u->joined));
 	if (ok && u->fallback)
 		ok = ul_json_add_string(obj, "fallback", ul_error_sentence(&u->why, sentence, sizeof(sentence)));
-	return checked(obj, ok);
+	return ul_json_if(ok, obj);
 }
 
 /* The stages that come after the upper: known when the database's mode is. */
@@ -238,10 +216,11 @@ static bool add_writable(const struct ul_boot *b, struct json_object *obj)
 		const struct ul_lower *l = &b->lowers[b->n_lowers - 1];
 
 		ok = ul_json_add_bool(db, "kept", b->reconcile.database_kept) &&
-		     put(obj, "reconcile",
-			 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version, RECONCILED_NAMES));
+		     ul_json_add(obj, "reconcile",
+				 ul_reconcile_report_json(&b->reconcile, l->info.name, l->info.version,
+							  RECONCILED_NAMES));
 	}
-	return put(obj, "database", checked(db, ok)) && ok;
+	return ul_json_add(obj, "database", ul_json_if(ok, db)) && ok;
 }
 
 /* What is started, once it is decided: after stage database. */
@@ -254,7 +233,7 @@ static bool add_system(const struct ul_boot *b, struct json_object *obj)
 
 	if (ok && b->profile_why.code)
 		ok = ul_json_add_string(system, "why", ul_error_sentence(&b->profile_why, sentence, sizeof(sentence)));
-	return put(obj, "system", checked(system, ok));
+	return ul_json_add(obj, "system", ul_json_if(ok, system));
 }
 
 static bool add_failure(const struct ul_boot *b, struct json_object *obj)
@@ -265,19 +244,19 @@ static bool add_failure(const struct ul_boot *b, struct json_object *obj)
 		  ul_json_add_string(failure, "why", b->failure.why) &&
 		  ul_json_add_string(failure, "todo", b->failure.todo);
 
-	return put(obj, "failure", checked(failure, ok));
+	return ul_json_add(obj, "failure", ul_json_if(ok, failure));
 }
 
 static struct json_object *last_failure_json(const struct ul_last_failure *f)
 {
 	struct json_object *obj = json_object_new_object();
 
-	return checked(obj,
-		       obj && ul_json_add_string(obj, "from", f->from) && ul_json_add_string(obj, "stage", f->stage) &&
-			       ul_json_add_uint(obj, "code", f->code) && ul_json_add_string(obj, "name", f->name) &&
-			       ul_json_add_string(obj, "sentence", f->sentence) &&
-			       ul_json_add_uint(obj, "when", f->when) &&
-			       ul_json_add_string(obj, "underlay", f->underlay));
+	return ul_json_if(
+		obj && ul_json_add_string(obj, "from", f->from) && ul_json_add_string(obj, "stage", f->stage) &&
+			ul_json_add_uint(obj, "code", f->code) && ul_json_add_string(obj, "name", f->name) &&
+			ul_json_add_string(obj, "sentence", f->sentence) && ul_json_add_uint(obj, "when", f->when) &&
+			ul_json_add_string(obj, "underlay", f->underlay),
+		obj);
 }
 
 int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffer *ret, struct ul_error *err)
@@ -285,19 +264,19 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	ul_autojson struct json_object *obj = ul_json_document(1);
 	const char *text = NULL;
 	bool ok = obj && ul_json_add_string(obj, "underlay", UL_VERSION) && ul_json_add_string(obj, "result", result) &&
-		  put(obj, "lowers", lowers_json(b)) && put(obj, "refused", refused_json(b));
+		  ul_json_add(obj, "lowers", lowers_json(b)) && ul_json_add(obj, "refused", refused_json(b));
 
 	if (ok && b->root_known)
-		ok = put(obj, "root", root_json(b));
+		ok = ul_json_add(obj, "root", root_json(b));
 	if (ok && b->upper.mounted)
-		ok = put(obj, "upper", upper_json(&b->upper));
+		ok = ul_json_add(obj, "upper", upper_json(&b->upper));
 	if (ok && b->database_why[0])
 		ok = add_writable(b, obj) && add_system(b, obj);
-	ok = ok && put(obj, "timeline", timeline_json(b));
+	ok = ok && ul_json_add(obj, "timeline", timeline_json(b));
 	if (ok && b->failed_stage)
 		ok = add_failure(b, obj);
 	if (ok && b->last_failure.from)
-		ok = put(obj, "lastFailure", last_failure_json(&b->last_failure));
+		ok = ul_json_add(obj, "lastFailure", last_failure_json(&b->last_failure));
 	if (ok)
 		text = ul_json_text(obj);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0 || ul_buffer_append(ret, "\n", 1) < 0)

@@ -153,11 +153,10 @@ static bool is_machine_id(const struct ul_buffer *text)
 {
 	const char *id = (const char *)text->data;
 	uint8_t raw[MACHINE_ID_LEN / 2];
-	static const uint8_t zero[sizeof(raw)];
 
 	return text->len == MACHINE_ID_LEN + 1 && id[MACHINE_ID_LEN] == '\n' &&
 	       strspn(id, "0123456789abcdef") == MACHINE_ID_LEN &&
-	       ul_hex_decode(id, MACHINE_ID_LEN, raw, sizeof(raw)) && memcmp(raw, zero, sizeof(raw)) != 0;
+	       ul_hex_decode(id, MACHINE_ID_LEN, raw, sizeof(raw)) && !ul_all_zero(raw, sizeof(raw));
 }
 
 /*

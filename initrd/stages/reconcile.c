@@ -111,7 +111,6 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 		return 0;
 	b->reconciled = r == 0;
 	b->database_us = b->reconcile.database_us;
-	b->upper.was_clean = b->reconcile.was_clean;
 	if (r < 0)
 		return r;
 	tell(&b->reconcile);

@@ -111,7 +111,7 @@ static int copy_var(int root, struct ul_copy *c)
 
 static int replace(struct ul_trash *t, int root, struct ul_copy *c)
 {
-	bool is_there[UL_ARRAY_SIZE(files)];
+	bool is_there[UL_ARRAY_SIZE(files)] = {0};
 	int r = copy_var(root, c);
 
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(files); i++) {

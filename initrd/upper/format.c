@@ -17,6 +17,7 @@
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 #include "initrd/upper/marker.h"
+#include "verity/format/image_layout.h"
 
 static const char what[] = "preparing the upper";
 
@@ -29,8 +30,7 @@ static int make_uuid(char uuid[UL_UPPER_UUID])
 		return -errno;
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	snprintf(uuid, UL_UPPER_UUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-		 b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	ul_uuid_format(b, uuid);
 	return 0;
 }
 

@@ -76,8 +76,8 @@ static uint64_t end_of(int fd, const struct ul_upper_fs *fs)
 		size = UINT64_C(1024) << (ul_get_le32(b + 0x18) & 7);
 		break;
 	case UL_UPPER_XFS:
-		size = __builtin_bswap32(ul_get_le32(b + 0x04));
-		blocks = __builtin_bswap64(ul_get_le64(b + 0x08));
+		size = ul_get_be32(b + 0x04);
+		blocks = ul_get_be64(b + 0x08);
 		break;
 	case UL_UPPER_BTRFS:
 		size = 1;

@@ -74,8 +74,8 @@ check "every setting in struct ul_policy has a row, and the other way round" \
 	"$(awk '/^struct ul_policy \{/ { on = 1; next } /What ul_policy_apply and/ { exit } on { sub(/;.*/, ""); print $NF }' \
 		initrd/policy/policy.h | tr -d '*' | grep -v '^$' | sort)" "$("$rows" settings | cut -f3 | sort)"
 
-# Whoever reads a field says policy.FIELD, or p->FIELD where p is the policy. Four are for the policy's own code:
-# ul_policy_apply and ul_policy_seal say what they mean.
+# Whoever reads a field says policy.FIELD, or p->FIELD where p is the policy. Three are for the policy's own code:
+# ul_policy_apply says what they mean.
 unread() {
 	local field readers by_p
 	# requirements.c takes what is for the judge of images, demands.c its own; nothing else of the policy's folder
@@ -87,7 +87,7 @@ unread() {
 	while IFS=$'\t' read -r _ _ field _; do
 		# shellcheck disable=SC2086
 		case $field in
-		root_hash | allow | descriptor | rollback_min) grep -qE "\bp->$field\b" initrd/policy/policy.c ;;
+		root_hash | allow | rollback_min) grep -qE "\bp->$field\b" initrd/policy/policy.c ;;
 		*) grep -qE "\bpolicy(\.|->)$field\b" $readers || grep -qE "\bp->$field\b" $by_p ;;
 		esac || echo "$field"
 	done < <("$rows" settings)

@@ -151,6 +151,25 @@ static void sizes(void **state)
 	assert_int_equal(ul_fec_size(&d), 0);
 }
 
+/* A partition that is just as long as the builder makes it holds the area, whatever the number of blocks is. */
+static void fits_exactly(void **state)
+{
+	struct ul_descriptor d = {.data_block_size = 4096,
+				  .hash_block_size = 4096,
+				  .hash_start = 4096,
+				  .fec_roots = 2,
+				  .fec_start = 4 * 4096};
+
+	(void)state;
+	for (d.data_blocks = 1; d.data_blocks < 1000; d.data_blocks++) {
+		uint64_t size = d.fec_start + ul_fec_size(&d);
+
+		assert_true(ul_fec_fits(&d, d.fec_start, size));
+		assert_false(ul_fec_fits(&d, d.fec_start, size - 1));
+		assert_false(ul_fec_fits(&d, d.fec_start + 1, size));
+	}
+}
+
 static void flip(int fd, uint64_t at)
 {
 	uint8_t byte;
@@ -192,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_word_is_of_the_code),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(fits_exactly),
 		cmocka_unit_test(a_check_finds_any_damage),
 	};
 

@@ -15,3 +15,13 @@ uint64_t ul_fec_size(const struct ul_descriptor *d)
 
 	return d->fec_roots ? ul_fec_rounds(d, &blocks) * d->fec_roots * d->hash_block_size : 0;
 }
+
+bool ul_fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t size)
+{
+	uint64_t end, block = d->data_block_size;
+
+	if (d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX || d->hash_block_size != block ||
+	    d->fec_start % block != 0 || d->fec_start < tree_end)
+		return false;
+	return !__builtin_add_overflow(d->fec_start, ul_fec_size(d), &end) && end <= size;
+}

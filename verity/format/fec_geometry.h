@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "verity/format/descriptor.h"
@@ -26,3 +27,9 @@ uint64_t ul_fec_rounds(const struct ul_descriptor *d, uint64_t *ret_blocks);
 
 /* Bytes of the area of d, whose fec_start, hash_start and geometry are valid; 0: no FEC. */
 uint64_t ul_fec_size(const struct ul_descriptor *d);
+
+/*
+ * Whether the area of d, which has FEC and a hash tree that ends at tree_end, is possible and lies in a partition of
+ * size bytes. Its other geometry is valid.
+ */
+bool ul_fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t size);

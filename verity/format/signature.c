@@ -131,11 +131,7 @@ static bool add_underlay(struct json_object *json, const struct ul_signature_blo
 {
 	struct json_object *ours = json_object_new_object();
 
-	if (!ours || json_object_object_add(json, "underlay", ours) != 0) {
-		json_object_put(ours);
-		return false;
-	}
-	return add_base64(ours, "descriptor", &blob->descriptor) &&
+	return ul_json_add(json, "underlay", ours) && add_base64(ours, "descriptor", &blob->descriptor) &&
 	       add_base64(ours, "signature", &blob->descriptor_signature);
 }
 

@@ -296,20 +296,6 @@ static int decide_parameters(struct decision *k, struct ul_error *err)
 	return 0;
 }
 
-/* The Reed-Solomon area: `roots` parity blocks for each 255 - roots blocks of data and metadata. */
-static bool fec_fits(const struct ul_descriptor *d, uint64_t tree_end, uint64_t size)
-{
-	uint64_t covered, parity, end, block = d->data_block_size;
-
-	if (d->fec_roots < UL_FEC_ROOTS_MIN || d->fec_roots > UL_FEC_ROOTS_MAX || d->hash_block_size != block ||
-	    d->fec_start % block != 0 || d->fec_start < tree_end)
-		return false;
-	covered = d->data_blocks + d->fec_start / block;
-	parity = ((covered - 1) / (UL_FEC_CODE_LENGTH - d->fec_roots) + 1) * d->fec_roots;
-	return !__builtin_mul_overflow(parity, block, &parity) && !__builtin_add_overflow(d->fec_start, parity, &end) &&
-	       end <= size;
-}
-
 static int too_small(const struct ul_extent *e, const char *which, uint64_t want, struct ul_error *err)
 {
 	return ul_error_set(err, UL_E_PARTITIONS, "checking the geometry", e->device, TODO_WRITE,
@@ -353,7 +339,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 				    "the hash tree's place or size is impossible");
 	if (tree_end > hash->size)
 		return too_small(hash, "hash", tree_end, err);
-	if (d->fec_roots != 0 && !fec_fits(d, tree_end, hash->size))
+	if (d->fec_roots != 0 && !ul_fec_fits(d, tree_end, hash->size))
 		return ul_error_set(err, code, "checking the geometry", k->slot->disk, TODO_WRITE,
 				    "the FEC area does not fit the hash partition");
 	return 0;
