@@ -68,7 +68,6 @@ _Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
 #define A_TMPFS    NEED("upper", "type", IS(UPPER_TMPFS))
 #define A_DISK     NEED("upper", "type", IS(UPPER_DISK))
 #define FORMATTED  NEED("upper", "prepare", IS(UPPER_PREPARE_FORMAT))
-#define REBUILT    NEED("database", "mode", IS(DATABASE_AUTO) | IS(DATABASE_REBUILD))
 #define ATTACHED   NEED("database", "mode", IS(DATABASE_AUTO) | IS(DATABASE_ATTACH))
 
 const struct ul_config_key ul_policy_keys[] = {
@@ -155,9 +154,9 @@ const struct ul_config_key ul_policy_keys[] = {
 	{"database", "remount-hook", STRING(remount_hook), .needs = {ATTACHED},
 	 .why = "program of the image that Nix calls to have the overlay remounted; not set: the system's own "
 		"underlay-remount, where it has one"},
-	{"database", "check", ENUM(database_check, ul_database_check), .def = "trust", .needs = {A_DISK, REBUILT},
-	 .why = "rebuilt database of a persistent upper, while the image is the same and the last shutdown was "
-		"clean: trust keeps it, always writes it anew"},
+	{"database", "check", ENUM(database_check, ul_database_check), .def = "trust", .needs = {A_DISK},
+	 .why = "database of a persistent upper, while the image is the same and the last shutdown was clean: trust "
+		"keeps it; always compares an attached one with the image, and writes a rebuilt one anew"},
 	{"reconcile", "vanished", ENUM(vanished, ul_vanished), .def = "invalidate", .needs = {A_DISK},
 	 .why = "paths of a persistent upper that refer to what a new image no longer has: invalidate them, or "
 		"refuse the image and try the next one"},

@@ -21,6 +21,7 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/log.h"
 #include "initrd/stages/stages.h"
+#include "initrd/upper/members.h"
 #include "initrd/upper/upper.h"
 
 /* What was found decides: 0: there is a filesystem to mount. */
@@ -79,6 +80,22 @@ static int open_device(const char *device, int *ret_fd, struct ul_error *err)
 	return 0;
 }
 
+/* A partition of half an array shows a whole filesystem, too. */
+static void look_at_disk(const struct ul_boot *b, int fd, struct ul_upper_probe *found)
+{
+	struct stat st;
+	int r = fstat(fd, &st);
+
+	if (r == 0)
+		r = ul_upper_find_disk_member(b->sys_dir, b->dev_dir, st.st_rdev, found->holds, sizeof(found->holds));
+	if (r == 1)
+		found->content = UL_UPPER_MEMBER;
+	else if (r < 0)
+		ul_log(UL_LOG_WARNING,
+		       "upper: whether the disk under %s is part of an array is not known: it cannot be read",
+		       b->upper.device);
+}
+
 static int open_disk(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
@@ -90,6 +107,8 @@ static int open_disk(struct ul_boot *b, struct ul_error *err)
 		r = open_device(u->device, &fd, err);
 	if (r == 0)
 		r = ul_upper_probe(fd, u->device, &b->policy, &found, err);
+	if (r == 0)
+		look_at_disk(b, fd, &found);
 	if (r == 0)
 		r = prepare(b, fd, u->device, &found, err);
 	if (r == 0)

@@ -5,6 +5,7 @@
  */
 #include <blkid/blkid.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +14,11 @@
 #include "common/config.h"
 #include "common/file.h"
 #include "initrd/upper/members.h"
+#include "verity/format/gpt.h"
+#include "verity/open/partition_device.h"
 
-#define FRONT (1u << 20) /* bytes: a mark before this, and a filesystem beside it, are told apart by nobody */
+#define FRONT        (1u << 20)  /* bytes: a mark before this, and a filesystem beside it, are told apart by nobody */
+#define RESERVED_MAX (64u << 20) /* bytes between an array's end and its mark: DDF keeps 32 MiB, others less */
 
 static void cleanup_probe(blkid_probe *pr)
 {
@@ -28,19 +32,44 @@ static const char *value_of(blkid_probe pr, const char *name)
 	return blkid_probe_lookup_value(pr, name, &value, NULL) == 0 ? value : NULL;
 }
 
+/* Which marks are none, by where they lie on the device. */
+struct place {
+	bool (*is_contents)(const struct place *place, uint64_t offset);
+	uint64_t fs_end; /* bytes; in_filesystem */
+	const char *sysfs;
+	dev_t disk; /* behind_table */
+	uint64_t table_end;
+};
+
 /*
  * A mark within the filesystem, away from its start, is the contents of some file: whoever may fill the disk could
  * write one. An array's own lies behind what it offers.
  */
-static bool is_contents(blkid_probe pr, uint64_t fs_end)
+static bool in_filesystem(const struct place *place, uint64_t offset)
+{
+	return offset >= FRONT && offset < place->fs_end;
+}
+
+/*
+ * An array's table ends just before the array's mark. What lies in a partition is its contents; what lies before the
+ * table's end, or far behind it, was there before the table: an image was written to a disk that had another life.
+ */
+static bool not_of_this_table(const struct place *place, uint64_t offset)
+{
+	if (place->table_end && (offset < place->table_end || offset - place->table_end > RESERVED_MAX))
+		return true;
+	return offset < FRONT || ul_partition_covers(place->sysfs, place->disk, offset);
+}
+
+static bool is_contents(blkid_probe pr, const struct place *place)
 {
 	const char *text = value_of(pr, "SBMAGIC_OFFSET");
 	uint64_t offset;
 
-	return text && ul_parse_number(text, &offset) && offset >= FRONT && offset < fs_end;
+	return text && ul_parse_number(text, &offset) && place->is_contents(place, offset);
 }
 
-static int find_mark(blkid_probe pr, uint64_t fs_end, char *ret, size_t size)
+static int find_mark(blkid_probe pr, const struct place *place, char *ret, size_t size)
 {
 	int r;
 
@@ -48,7 +77,7 @@ static int find_mark(blkid_probe pr, uint64_t fs_end, char *ret, size_t size)
 	while ((r = blkid_do_probe(pr)) == 0) {
 		const char *type = value_of(pr, "TYPE");
 
-		if (!type || is_contents(pr, fs_end))
+		if (!type || is_contents(pr, place))
 			continue;
 		snprintf(ret, size, "%s", type);
 		return 1;
@@ -91,12 +120,11 @@ static uint64_t end_of(int fd, const struct ul_upper_fs *fs)
 	return __builtin_mul_overflow(blocks, size, &end) ? 0 : end;
 }
 
-int ul_upper_find_member(int fd, const struct ul_upper_fs *fs, char *ret, size_t size)
+static int probe_marks(int fd, const struct place *place, char *ret, size_t size)
 {
 	/* To libblkid a filesystem. */
 	static char zfs[] = "zfs_member";
 	char *const named[] = {zfs, NULL};
-	uint64_t fs_end = end_of(fd, fs);
 	int r = 0;
 
 	for (int round = 0; r == 0 && round < 2; round++) {
@@ -113,7 +141,39 @@ int ul_upper_find_member(int fd, const struct ul_upper_fs *fs, char *ret, size_t
 				       pr, BLKID_FLTR_ONLYIN, BLKID_USAGE_RAID | BLKID_USAGE_CRYPTO | BLKID_USAGE_OTHER)
 			     : blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)named)) < 0)
 			return errno ? -errno : -EIO;
-		r = find_mark(pr, fs_end, ret, size);
+		r = find_mark(pr, place, ret, size);
 	}
+	return r;
+}
+
+int ul_upper_find_member(int fd, const struct ul_upper_fs *fs, char *ret, size_t size)
+{
+	struct place place = {.is_contents = in_filesystem, .fs_end = end_of(fd, fs)};
+
+	return probe_marks(fd, &place, ret, size);
+}
+
+int ul_upper_find_disk_member(const char *sysfs, const char *dev_dir, dev_t device, char *ret, size_t size)
+{
+	struct place place = {.is_contents = not_of_this_table, .sysfs = sysfs};
+	ul_autofree char *disk = NULL;
+	ul_autoclose int fd = -1;
+	struct ul_gpt gpt = {0};
+	struct ul_error err;
+	char type[64];
+	int r = ul_partition_disk(sysfs, dev_dir, device, &disk, &place.disk);
+
+	if (r < 0)
+		return r == -ENXIO ? 0 : r;
+	fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* No GPT, or a damaged one: then only the partitions tell what is contents. */
+	if (ul_gpt_read(fd, disk, &gpt, &err) == 0)
+		place.table_end = gpt.end;
+	ul_gpt_free(&gpt);
+	r = probe_marks(fd, &place, type, sizeof(type));
+	if (r == 1)
+		snprintf(ret, size, "the disk that it lies on, %s, holds %s", disk, type);
 	return r;
 }

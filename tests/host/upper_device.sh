@@ -127,6 +127,44 @@ member "swap" swap 'mkswap -f "$disk"'
 denied "    with leave to format" 'it holds swap, and is never written by itself' "prepare = format"
 policy "on-missing = tmpfs"
 tap "    a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"it holds swap\")" "$run/state.json"'
+# An array of whole disks has its partition table within, and the kernel finds that on each half of a mirror.
+# half NAME MIB MARK: a table on so much of a device of 192 MiB, an ext4 in its partition, and the mark at the very end.
+half() {
+	rm -f "$tmp/half.disk" "$tmp/half.array"
+	truncate -s "$2M" "$tmp/half.array"
+	printf 'label: gpt\nstart=2048, size=96M, type=linux, name=upper\n' | sfdisk -q "$tmp/half.array" && mkfs.ext4 -q -E offset=1048576 "$tmp/half.array" 96M &&
+		cp --sparse=always "$tmp/half.array" "$tmp/half.disk" && truncate -s 192M "$tmp/half.disk" &&
+		{ [ -z "$3" ] || python3 tests/tools/raid_marks.py "$3" "$tmp/half.disk"; } || { echo "not ok - $1: made" && touch "$tap_dir/failed"; }
+	# By hand: not every kernel that tests run on parses a GPT.
+	attach_device "$tmp/half.disk"
+	addpart "$device" 1 2048 $((96 << 11)) || { echo "not ok - $1: the partition's device is made" && touch "$tap_dir/failed"; }
+	disk=${device}p1 device=$lower
+}
+for mark in md-1.0 md-0.90 isw ddf; do
+	half "half of a mirror of whole disks ($mark)" 190 $mark
+	denied "half of a mirror of whole disks ($mark)" 'the disk that it lies on, /dev/loop[0-9]+, holds [a-z_]*_raid_member, and is never written by itself'
+done
+half "no array" 190 ""
+policy
+tap "without the mark it is taken" booted 'upper_is checked ext4'
+half "another life's mark" 100 md-1.0
+policy
+tap "a mark of another life, far behind the table that is there now, is nobody's" booted 'upper_is checked ext4'
+half "a table's own disk" 192 ""
+dd if="$tmp/half.array" of="$tmp/half.disk" conv=notrunc bs=1M status=none
+python3 - "$tmp/half.disk" <<'PY'
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("marks", "tests/tools/raid_marks.py")
+marks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(marks)
+with open(sys.argv[1], "r+b") as f:
+    f.seek(((192 << 11 & ~127) - 128) * 512)
+    f.write(marks.md_0())
+PY
+blockdev --flushbufs "${disk%p1}"
+tap_is "a mark before the table's end: blkid takes it for one" "$(blkid -p -o value -s TYPE "${disk%p1}")" linux_raid_member
+policy
+tap "    the boot does not: the table was made after it" booted 'upper_is checked ext4'
 # Whoever may fill the disk could else keep the machine from its upper.
 blank contents 64M && mkfs.ext4 -q "$disk" && python3 tests/tools/raid_marks.py md-1.0 "$disk"
 tap_is "a mark in the place of a file's contents: blkid takes it for one" "$(blkid -p -o value -s TYPE "$disk")" linux_raid_member

@@ -58,4 +58,5 @@ def main():
         f.write(block)
 
 
-main()
+if __name__ == "__main__":
+    main()

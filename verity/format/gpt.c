@@ -295,6 +295,8 @@ static int read_table(int fd, const char *disk, struct ul_gpt *gpt, struct ul_er
 		r = read_header(fd, gpt, sectors - 1, &backup);
 	if (r < 0)
 		return io_error(-r, disk, err);
+	if (!primary.bad && primary.other_lba < sectors)
+		gpt->end = (primary.other_lba + 1) * gpt->sector_size;
 	/* A backup header alone is not a GPT: a disk that was formatted anew still has one at its end. */
 	if (!mbr && !primary.named)
 		return 0;

@@ -33,6 +33,7 @@ struct ul_gpt {
 	bool present;     /* false: the disk has no GPT, and n is 0 */
 	bool from_backup; /* the primary copy is damaged */
 	uint64_t disk_size;
+	uint64_t end;         /* bytes: behind the backup, where the primary copy has it; 0: there is no primary copy */
 	uint32_t sector_size; /* bytes, the table's unit */
 };
 

@@ -119,3 +119,41 @@ size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 	}
 	return n;
 }
+
+int ul_partition_disk(const char *sysfs, const char *dev_dir, dev_t partition, char **ret, dev_t *ret_disk)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, partition, path);
+	unsigned int major_of, minor_of;
+	uint64_t number;
+	char *device;
+
+	/* Beside a partition's own attributes, "..", are those of its disk. */
+	if (!dir || !read_number(dirfd(dir), ".", "partition", &number) ||
+	    ul_read_file(dirfd(dir), "../dev", ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) ||
+	    sscanf((char *)text.data, "%u:%u", &major_of, &minor_of) != 2)
+		return -ENXIO;
+	device = device_path(dirfd(dir), "..", dev_dir);
+	if (!device)
+		return -ENXIO;
+	*ret = device;
+	*ret_disk = makedev(major_of, minor_of);
+	return 0;
+}
+
+bool ul_partition_covers(const char *sysfs, dev_t disk, uint64_t offset)
+{
+	char path[PATH_MAX];
+	ul_autodir DIR *dir = open_disk(sysfs, disk, path);
+	struct dirent *entry;
+	uint64_t number, start, size;
+
+	while (dir && ul_dir_next(dir, &entry) > 0)
+		if (read_number(dirfd(dir), entry->d_name, "partition", &number) &&
+		    read_number(dirfd(dir), entry->d_name, "start", &start) &&
+		    read_number(dirfd(dir), entry->d_name, "size", &size) && offset / 512 >= start &&
+		    offset / 512 - start < size)
+			return true;
+	return false;
+}

@@ -19,3 +19,12 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, cons
  */
 size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 			    void (*fn)(void *context, const char *device), void *context);
+
+/*
+ * The device of the whole disk that a partition is on, and its number. 0: *ret (owned by the caller) and *ret_disk are
+ * set; -ENXIO: the device is no partition, or sysfs does not tell; -ENOMEM.
+ */
+int ul_partition_disk(const char *sysfs, const char *dev_dir, dev_t partition, char **ret, dev_t *ret_disk);
+
+/* Whether this byte of the disk lies in a partition that the kernel has made of it. */
+bool ul_partition_covers(const char *sysfs, dev_t disk, uint64_t offset);
