@@ -8,6 +8,7 @@
  *
  * For each entry of a session's top level:
  *   1. The name is sealed, which the sealed directory itself is asked, never a list: thrown away. (`.links` always is.)
+ *      What the machine made itself has gone to the quarantine before (dbgen/reconcile/supersede.c).
  *   2. A whiteout (character device 0:0): the kept entry goes, then the whiteout.
  *   3. A directory that is not opaque, over a kept directory: its contents by the same rules but the first, then owner,
  *      mode, times and attributes are taken over (properties.h). Such a one is a kept directory that was copied up, not

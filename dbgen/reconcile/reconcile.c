@@ -206,7 +206,7 @@ static int run_parts(struct ul_agreement *a)
 		r = ul_marks_remove_clean(&a->upper);
 	if (r == 0)
 		r = ul_upper_store_open(&a->store, &a->upper);
-	if (r == 0 && a->upper.report->lower_changed)
+	if (r == 0)
 		r = ul_supersede(a);
 	if (r == 0)
 		r = make_room(a, agree_on_database(a), &emptied);

@@ -2,14 +2,28 @@
  * The upper built a path, and then an image comes that has it sealed. The sealed one is served, whatever the kept layer
  * has (dbgen/layers/names.h); and the database's row of it takes this lower's word. Should the machine go on to an
  * image that does not have the path, the kept entry would be seen again, behind a row that speaks of other contents. So
- * it goes, before the row changes: a cut in between costs nothing that is not sealed.
+ * it goes, before the row changes: a cut in between costs nothing that is not sealed. It goes to the quarantine, since
+ * this machine made it, and the image before may be the one that it comes back to.
  *
- * Only over another lower than the recorded one. Over the same one the join brings no sealed name into the kept layer.
+ * The kept layer is looked at only over another lower than the recorded one: over the same one nothing sealed comes into
+ * it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is somebody's
+ * work, too. Whiteouts are nobody's work. What the manifest does not know the join throws away (dbgen/layers/join.h).
  */
 #include "dbgen/reconcile/supersede.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "common/dir.h"
 #include "common/names.h"
+#include "dbgen/reconcile/quarantine.h"
+
+static bool is_whiteout(int layer, const char *name)
+{
+	struct stat st;
+
+	return fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0;
+}
 
 /* Names are taken down first: entries leave the directory that is read. */
 static int find(struct ul_agreement *a, int layer, struct ul_names *ret)
@@ -31,23 +45,31 @@ static int find(struct ul_agreement *a, int layer, struct ul_names *ret)
 	return r < 0 ? ul_upper_dir_fail(&a->upper, "kept", -r) : 0;
 }
 
+static int set_aside(struct ul_agreement *a, int layer, const char *name)
+{
+	bool whiteout = is_whiteout(layer, name);
+	int r = ul_upper_dir_report(&a->upper, whiteout ? UL_RECONCILE_SWEPT : UL_RECONCILE_QUARANTINED, name,
+				    "this lower has it");
+
+	if (r < 0)
+		return r;
+	return whiteout ? ul_upper_dir_discard(&a->upper, layer, name) : ul_quarantine_move(&a->upper, layer, name);
+}
+
 static int supersede_in(struct ul_agreement *a, int layer)
 {
 	ul_autonames struct ul_names names = {0};
 	int r = find(a, layer, &names);
 
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		r = ul_upper_dir_report(&a->upper, UL_RECONCILE_SWEPT, names.at[i], "this lower has it");
-		if (r == 0)
-			r = ul_upper_dir_discard(&a->upper, layer, names.at[i]);
-	}
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		r = set_aside(a, layer, names.at[i]);
 	return r;
 }
 
 int ul_supersede(struct ul_agreement *a)
 {
 	const struct ul_entries *e = &a->store.entries;
-	int r = e->kept < 0 ? 0 : supersede_in(a, e->kept);
+	int r = e->kept < 0 || !a->upper.report->lower_changed ? 0 : supersede_in(a, e->kept);
 
 	for (size_t i = 0; r == 0 && i < e->sessions.n; i++)
 		r = supersede_in(a, e->sessions.at[i]);

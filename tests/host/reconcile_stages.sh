@@ -80,13 +80,14 @@ for mode in attach rebuild; do
 	tap "$mode: image 2: nothing hides the library, the path that lost its reference is not valid" boot "$two" '
 		set -e
 		cmp "$root/nix/store/$library/file" <(echo library)
-		jq -e ".reconcile.counts.quarantined == 0 and .reconcile.counts.invalidated == 2" "$run/state.json"
+		jq -e ".reconcile.counts.quarantined == 1 and .reconcile.counts.invalidated == 2" "$run/state.json"
 		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 0 ]
-		# What this image seals goes; what only lost its row stays: another image may give it one.
+		# What this image seals hides nothing, and is not lost; what only lost its row stays: another image may give it one.
 		[ ! -e "$root/nix/.rw/kept/$library" ]
+		[ "$(cat "$root/nix/.rw/quarantine"/*/"$library/file")" = evil ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0")" = "$system" ]
-		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 0 quarantined, 2 invalidated"
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
 		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that is not valid"
 		jq -e "[.invalidated[].name] | contains([\"$own\"])" "$root/nix/.rw/report.json"
 		# A collection, as the running system does it.

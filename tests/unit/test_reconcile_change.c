@@ -72,7 +72,7 @@ static void dry_run(void **state)
 		ul_reconcile_report_free(&f->report);
 		assert_int_equal(upper_reconcile(U, f->other, (enum ul_reconcile_mode)mode, &o, &f->report, &err), 0);
 		assert_int_equal(number(f, INVALIDATED), 5);
-		assert_int_equal(number(f, QUARANTINED), 1);
+		assert_int_equal(number(f, QUARANTINED), 2);
 		upper_run(U, "{ find . | sort; sha256sum var/nix/db/db.sqlite; } | cmp - ../before");
 	}
 }
