@@ -3,9 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zstd.h>
@@ -20,6 +17,7 @@
 #include "initrd/policy/share.h"
 #include "initrd/policy/upper_fs.h"
 #include "initrd/layout/start.h"
+#include "verity/format/pkcs7.h"
 
 static const char reading[] = "reading for the initramfs", compressing[] = "compressing the initramfs";
 static const char packing_init[] = "packing the init", packing_cert[] = "packing a certificate";
@@ -123,19 +121,16 @@ static int add_config(struct ul_cpio *c, const char *path, struct ul_policy *pol
 		c, &(struct ul_cpio_file){UL_PATH_CONF, 0644, bytes.data, bytes.len, UL_CPIO_CONFIG, path}, err);
 }
 
-/* A typing error here would show at the first boot only, as "unknown signer". */
+/* By the boot's own judgement: what it would refuse would show at the first boot only. */
 static int check_certificate(const struct ul_buffer *bytes, const char *path, struct ul_error *err)
 {
-	BIO *bio = BIO_new_mem_buf(bytes->data, (int)bytes->len);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	int r = 0;
+	ul_autox509 X509 *cert = NULL;
+	char buf[80];
+	int r = ul_certificate_parse(bytes, path, UL_E_INPUT, packing_cert, &cert, err);
+	const char *defect = r == 0 ? ul_key_defect(X509_get0_pubkey(cert), buf, sizeof(buf)) : NULL;
 
-	if (!cert)
-		r = ul_error_set(err, UL_E_INPUT, packing_cert, path, "Give an X.509 certificate in PEM form.",
-				 "it does not hold one");
-	X509_free(cert);
-	BIO_free(bio);
-	ERR_clear_error();
+	if (defect)
+		r = ul_error_set(err, UL_E_INPUT, packing_cert, path, "Sign with a stronger key.", "%s", defect);
 	return r;
 }
 

@@ -176,7 +176,11 @@ refused "filesystem of the upper absent" 3 "f2fs: .*needed because the policy's 
 	--modules-dir "$modules" --config "$work/wants.conf"
 printf '[modules]\nlaod = loop\n' >"$work/bad.conf"
 refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting' --no-modules --config "$work/bad.conf"
-refused "certificate is a key" 1 'test.key: it does not hold one' --no-modules --cert "$work/test.key"
+refused "certificate is a key" 1 'test.key: it is not a certificate in PEM' --no-modules --cert "$work/test.key"
+cat "$work/test.pem" "$work/test.pem" >"$work/two.crt"
+refused "two certificates in one file, which the boot refuses" 1 'two.crt: it holds more than one certificate' --no-modules --cert "$work/two.crt"
+openssl req -x509 -newkey rsa:1024 -nodes -keyout "$work/weak.key" -out "$work/weak.crt" -subj /CN=weak 2>/dev/null
+refused "a certificate whose signatures no boot takes" 1 'weak.crt: the RSA key has 1024 bits' --no-modules --cert "$work/weak.crt"
 refused "no tree of modules" 1 'modules.builtin' --modules-dir "$work/bare"
 refused "two files at one path" 3 '/etc/underlay/underlay.conf is taken by' --no-modules --config "$work/underlay.conf" \
 	--add "$work/list:/etc/underlay/underlay.conf"

@@ -27,19 +27,12 @@ static int no_passphrase(char *buf, int size, int writing, void *user)
 	return -1;
 }
 
-int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
-			struct ul_error *err)
+int ul_certificate_parse(const struct ul_buffer *text, const char *path, enum ul_code code, const char *what,
+			 X509 **ret, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
 	ul_autox509 X509 *cert = NULL, *second = NULL;
-	ul_autobio BIO *bio = NULL;
-	int r = ul_read_file(dirfd, path, UL_PKCS7_MAX, &text);
+	ul_autobio BIO *bio = BIO_new_mem_buf(text->data, (int)text->len);
 
-	if (r == -ENOMEM)
-		return ul_error_nomem(err, what);
-	if (r < 0)
-		return ul_error_errno(err, r == -EFBIG ? code : UL_E_SYSTEM, what, path, NULL, -r);
-	bio = BIO_new_mem_buf(text.data, (int)text.len);
 	if (!bio)
 		return ul_error_nomem(err, what);
 	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
@@ -54,6 +47,19 @@ int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const ch
 				    "it holds more than one certificate");
 	*ret = ul_steal(cert);
 	return 0;
+}
+
+int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
+			struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	int r = ul_read_file(dirfd, path, UL_PKCS7_MAX, &text);
+
+	if (r == -ENOMEM)
+		return ul_error_nomem(err, what);
+	if (r < 0)
+		return ul_error_errno(err, r == -EFBIG ? code : UL_E_SYSTEM, what, path, NULL, -r);
+	return ul_certificate_parse(&text, path, code, what, ret, err);
 }
 
 const char *ul_key_defect(EVP_PKEY *key, char *buf, size_t size)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 
@@ -23,6 +24,10 @@ const char *ul_crypto_reason(const char *otherwise);
  */
 int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
 			struct ul_error *err);
+
+/* The same of the file's text; path is for messages. */
+int ul_certificate_parse(const struct ul_buffer *text, const char *path, enum ul_code code, const char *what,
+			 X509 **ret, struct ul_error *err);
 
 /* Why a key is not accepted for signatures (kind, size); NULL: it is. buf holds the text. */
 const char *ul_key_defect(EVP_PKEY *key, char *buf, size_t size);
