@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "initrd/base/boot_paths.h"
 #include "initrd/base/modules.h"
 #include "initrd/stages/layers.h"
 #include "initrd/stages/stages.h"
@@ -55,6 +57,23 @@ static int mount_inside(const struct ul_boot *b, const char *options)
 	return r;
 }
 
+/*
+ * Where the kernel can make nothing in workdir (a full disk, no inode left) it mounts the overlay all the same, read-only,
+ * and says so in its log alone (fs/overlayfs/super.c, ovl_make_workdir). Such a store takes nothing: it is taken down.
+ */
+static int demand_writable(const struct ul_boot *b)
+{
+	char path[PATH_MAX];
+	struct statvfs st;
+
+	ul_boot_path(b, UL_PATH_STORE, path);
+	if (statvfs(path, &st) < 0)
+		return -errno;
+	if (!(st.f_flag & ST_RDONLY))
+		return 0;
+	return umount2(path, MNT_DETACH) < 0 ? -errno : -EROFS;
+}
+
 /* The kernel's word is EINVAL for most; which of the layers it means is in its log only. */
 static int explain(const struct ul_boot *b, const char *options, int error, struct ul_error *err)
 {
@@ -62,6 +81,9 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 
 	if (!u->persistent)
 		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
+	if (error == EROFS)
+		return ul_error_set(err, UL_E_OVERLAY, what, u->device, "Make room on the upper.",
+				    "the kernel can make nothing in it, and would have a store that takes nothing");
 	return ul_error_set(err, UL_E_OVERLAY, what, options, "The kernel's log says why; the disk itself is sound.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }
@@ -116,6 +138,8 @@ int ul_stage_overlay(struct ul_boot *b, struct ul_error *err)
 	if (r == -ENODEV)
 		return ul_error_set(err, UL_E_MODULE, what, "overlay", "Build the initramfs with this module.",
 				    "the kernel does not know this filesystem");
+	if (r == 0)
+		r = demand_writable(b);
 	if (r == 0)
 		return 0;
 	(void)explain(b, o.text, -r, err);

@@ -274,6 +274,33 @@ tap "    a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | cont
 policy "guard = checked"
 tap "    and nothing of it is lost, nor in the way" booted '[ "$(stat -c %s "$root/nix/var/big")" = $((35 << 20)) ]'
 
+# ---- a disk without inodes -----------------------------------------------------------------------
+
+# A boot makes some files, and the kernel some behind it: whatever is left, the store takes something or it is said.
+blank inodes 64M && mkfs.ext4 -q -N 600 "$disk"
+policy "[database]" "mode = attach"
+tap "few inodes: a first boot" booted 'mkdir "$root/nix/.rw/fill" && seq -f "$root/nix/.rw/fill/%g" 2000 | xargs touch 2>/dev/null; [ "$(stat -f -c %d "$root/nix/.rw")" = 0 ]'
+writes=0 refusals=0 other=
+for n in $(seq 0 24); do
+	mount "$disk" "$tmp/mnt" && rm -rf "$tmp/mnt/trash" && ls "$tmp/mnt/fill" | head -n "$n" | sed "s|^|$tmp/mnt/fill/|" | xargs -r rm &&
+		for i in $(seq 600); do : >"$tmp/mnt/fill/again-$n-$i" || break; done 2>/dev/null
+	ls "$tmp/mnt/fill" | tail -n "$n" | sed "s|^|$tmp/mnt/fill/|" | xargs -r rm
+	umount "$tmp/mnt"
+	run 'touch "$root/nix/store/x" && echo it takes' "" "${policy[@]}" >"$tmp/few.log" 2>&1
+	status=$?
+	if [ $status = 0 ] && grep -qx "it takes" "$tmp/few.log"; then
+		writes=$((writes + 1))
+	elif [ $status != 0 ] && grep -q "^underlay: failure 2[0-9] (" "$tmp/few.log" && grep -q "No space left on device\|Make room on the upper" "$tmp/few.log"; then
+		refusals=$((refusals + 1))
+	else
+		other="$other $n"
+		sed "s/^/# $n: /" "$tmp/few.log"
+	fi
+done
+echo "# $writes boots take something, $refusals are refused"
+tap_none "few inodes: a store that takes nothing is not started" printf %s "$other"
+tap "    some are refused, some are not" test "$writes" -gt 2 -a "$refusals" -gt 2
+
 # ---- a database that writes the session's directory ----------------------------------------------
 
 # hot SPARE GUARD-LINE...: a new ext4, on which 6600 pages of a database lie in blocks that are called free, and besides
