@@ -103,13 +103,13 @@ judged says-nothing 1 'no test is red, status 1'
 mutation elsewhere "$answer" $'\treturn 5;'
 judged elsewhere 1 'red elsewhere: something else'
 
-# Where the tests prove nothing, no mutation is tried.
+# Where a test proves nothing, no mutation is tried.
 mutation red-anyway "$answer" $'\treturn 43;' ./broken
-refused red-anyway 1 '^\./broken +it is red without a mutation, status 1'
+judged red-anyway 1 'not tried: ./broken: it is red without a mutation, status 1'
 mutation no-such-test "$answer" $'\treturn 43;' ./test '^the question'
-refused no-such-test 1 'no test of it is called: \^the question'
+judged no-such-test 1 'not tried: ./test: no test of it is called: \^the question'
 mutation no-program "$answer" $'\treturn 43;' ./nowhere
-refused no-program 1 '^\./nowhere +it is red without a mutation'
+judged no-program 1 'not tried: ./nowhere: it is red without a mutation, status 127'
 
 # Both of two tests have to see it.
 mutation one-of-two "$answer" $'\treturn 43;'
