@@ -204,7 +204,7 @@ static void test_superblocks(void **state)
 		uint32_t bytes; /* little-endian */
 		const char *says;
 	} cases[] = {
-		{"ext4", 1024 + 0x64, 0, "metadata_csum"}, /* RO_COMPAT without METADATA_CSUM */
+		{"ext4", 1024 + 0x64, 0x6b, "metadata_csum"}, /* RO_COMPAT as mkfs makes it, without METADATA_CSUM */
 		{"ext4", 1024 + 0x60, 0x20000, "casefold"},
 		{"ext4", 1024 + 0x60, 0x8, "another filesystem's journal"},
 		{"ext4", 1024 + 0xd0, 1, "journal on another device"}, /* s_journal_uuid */
@@ -226,7 +226,7 @@ static void test_superblocks(void **state)
 	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++) {
 		const struct ul_upper_fs *fs = ul_upper_fs_find(cases[i].fs);
 		ul_autoclose int fd = device("superblock", MIB);
-		static const uint8_t has_journal = 0x4, checksums[2] = {0, 0x4}, one = 1;
+		static const uint8_t has_journal = 0x4, checksums[2] = {0x6b, 0x4}, one = 1;
 		uint8_t bytes[4];
 		struct ul_error err;
 
@@ -280,6 +280,71 @@ static void test_members(void **state)
 
 	put(fd, isw, sizeof(isw), size - 1024);
 	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_MEMBER);
+}
+
+/* An e2fsck of ours in PATH, which notes its words and runs a command; the guard that comes of the policy. */
+static int guard(enum ul_upper_guard guard, bool check, const char *command, struct ul_upper *ret, struct ul_error *err)
+{
+	static const uint8_t checksums[2] = {0, 0x4};
+	ul_autoclose int fd = device("disk", MIB);
+	char path[256] = "PATH=", *was = strdup(getenv("PATH"));
+	FILE *f = fopen("e2fsck", "w");
+	struct ul_boot b;
+	int r;
+
+	assert_non_null(f);
+	fprintf(f, "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$*\" >words\n%s\n", command);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod("e2fsck", 0755), 0);
+	assert_non_null(getcwd(path, sizeof(path)));
+	assert_int_equal(setenv("PATH", path, 1), 0);
+	(void)unlink("words");
+	put(fd, checksums, 2, 1024 + 0x64);
+	ul_boot_init(&b);
+	b.policy.upper_guard = guard;
+	b.policy.upper_check = check;
+	strcpy(b.upper.device, "disk");
+	r = ul_upper_guard(&b, fd, ul_upper_fs_find("ext4"), err);
+	*ret = b.upper;
+	ul_boot_free(&b);
+	assert_int_equal(setenv("PATH", was, 1), 0);
+	free(was);
+	return r;
+}
+
+static void test_guard(void **state)
+{
+	struct ul_upper u;
+	struct ul_error err;
+	char words[16] = "";
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_CHECKED);
+	/* All of it, whatever the filesystem calls itself. */
+	f = fopen("words", "r");
+	assert_non_null(f);
+	assert_non_null(fgets(words, sizeof(words), f));
+	assert_string_equal(words, "-fp disk\n");
+	fclose(f);
+	assert_int_equal(guard(UL_UPPER_GUARD_CHECKED, true, "exit 1", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_CHECKED);
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true, "exit 4", &u, &err), -UL_E_UPPER);
+	/* What it puts in the superblock's place counts as what was there. */
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true,
+			       "printf '\\002' | dd of=disk bs=1 seek=1122 conv=notrunc status=none; exit 1", &u, &err),
+			 -UL_E_UPPER);
+	assert_non_null(strstr(err.why, "casefold"));
+	/* Only a check that ran is one. */
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, false, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_ANEW);
+	assert_int_equal(access("words", F_OK), -1);
+	assert_int_equal(guard(UL_UPPER_GUARD_CHECKED, false, "exit 0", &u, &err), -UL_E_UPPER);
+	assert_int_equal(guard(UL_UPPER_GUARD_ANEW, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_ANEW);
+	assert_int_equal(guard(UL_UPPER_GUARD_NONE, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_NOT);
 }
 
 static void test_permitted(void **state)
@@ -394,7 +459,7 @@ int main(void)
 		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),    cmocka_unit_test(test_mkfs_words),
 		cmocka_unit_test(test_permitted),  cmocka_unit_test(test_features), cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_move_aside), cmocka_unit_test(test_lock),     cmocka_unit_test(test_superblocks),
-		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_members),    cmocka_unit_test(test_guard),
 	};
 
 	return cmocka_run_group_tests(tests, in_own_directory, remove_directory);
