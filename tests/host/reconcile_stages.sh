@@ -173,7 +173,14 @@ tap "a link in the place of a layer is renamed away, and var stays where nobody 
 	set -e
 	[ "$(readlink "$root/nix/.rw/kept.bad-1")" = victim/kept ]
 	[ ! -L "$root/nix/.rw/kept" ]
-	[ "$(stat -c %i "$root/nix/var")" = "$(cat "$root/nix/var/inode")" ]'
+	[ "$(stat -c %i "$root/nix/var")" = "$(cat "$root/nix/var/inode")" ]
+	mkdir "$root/nix/.rw/kept/$library" && echo evil | tee "$root/nix/.rw/kept/$library/"{file,more} >"$root/nix/.rw/kept/$other"'
+tap "over the same image: what somebody put beneath sealed names hides nothing" boot "$one" '
+	set -e
+	[ -e "$root/nix/.rw/kept/$library/more" ]
+	cmp "$root/nix/store/$library/file" <(echo library)
+	cmp "$root/nix/store/$other" <(echo other)
+	[ "$(ls -A "$root/nix/store/$library")" = file ]'
 tap "guard = anew: var is another than it was" boot "$one" '
 	[ -s "$root/nix/var/inode" ] && [ "$(stat -c %i "$root/nix/var")" != "$(cat "$root/nix/var/inode")" ]' "[upper]" "guard = anew"
 tap "db reconcile: it does not join, and tells of the session" boot "$one" '
