@@ -166,13 +166,17 @@ tap "the upper is nodev and nosuid, and its layers are root's alone" boot "$one"
 	findmnt -no OPTIONS "$root/nix/.rw" | grep -q "^rw,nosuid,nodev"
 	[ "$(cd "$root/nix/.rw" && stat -c "%a %u:%g" . kept sessions trash | xargs)" = "700 0:0 700 0:0 700 0:0 700 0:0" ]
 	stat -c %i "$root/nix/var" >"$root/nix/var/inode"
-	mkdir "$root/nix/.rw/victim"
+	mkdir -p "$root/nix/.rw/victim/profiles"
+	rm -r "$root/nix/var/nix/profiles"
+	ln -s ../../victim/profiles "$root/nix/var/nix/profiles"
 	mv "$root/nix/.rw/kept" "$root/nix/.rw/victim/"
 	ln -s victim/kept "$root/nix/.rw/kept"'
-tap "a link in the place of a layer is renamed away, and var stays where nobody wants it anew" boot "$one" '
+tap "a link in the place of a layer, or in var, is renamed away, and var stays where nobody wants it anew" boot "$one" '
 	set -e
 	[ "$(readlink "$root/nix/.rw/kept.bad-1")" = victim/kept ]
 	[ ! -L "$root/nix/.rw/kept" ]
+	[ "$(readlink "$root/nix/var/nix/profiles.bad-1")" = ../../victim/profiles ]
+	[ ! -L "$root/nix/var/nix/profiles" ]
 	[ "$(stat -c %i "$root/nix/var")" = "$(cat "$root/nix/var/inode")" ]
 	mkdir "$root/nix/.rw/kept/$library" && echo evil | tee "$root/nix/.rw/kept/$library/"{file,more} >"$root/nix/.rw/kept/$other"'
 tap "over the same image: what somebody put beneath sealed names hides nothing" boot "$one" '
