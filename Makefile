@@ -216,6 +216,11 @@ check-self:
 			{ cat build/check-self.log; exit 1; }; \
 	done
 
+# One promise is broken at a time, and a test must see it: MUTATIONS="NAME..." tries those alone.
+.PHONY: check-mutations
+check-mutations: programs unit-tests tools
+	tests/mutations/run $(MUTATIONS)
+
 # Everything, with one count at the end: the unit tests twice (as shipped, and under ASan and UBSan).
 .PHONY: test
 test: deps
@@ -394,6 +399,7 @@ help:
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-self   the tests of the tests: what runs, counts and fuzzes says "failed" where something has'
+	@echo 'check-mutations  break one promise at a time (tests/mutations), and see a test go red; half an hour'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
 	@echo 'fuzz         every fuzzing harness for FUZZ_SECONDS (60) or FUZZ_RUNS inputs; needs clang'
 	@echo 'check-db-long  the writers of the database against each other on thousands of stores; minutes'

@@ -38,6 +38,17 @@ tap "the overlay's mount is what Nix looks for, with paths as seen in the new ro
 	"" "${attach[@]}"
 tap "the lower is read-only, nodev and nosuid" run '
 	findmnt -no OPTIONS "$root/nix/.ro" | grep -q "^ro,nosuid,nodev"' "" "${attach[@]}"
+tap "the upper in memory is nodev and nosuid, and root's alone" run '
+	set -e
+	findmnt -no OPTIONS "$root/nix/.rw" | grep -q "^rw,nosuid,nodev"
+	findmnt -no OPTIONS "$root/nix/var" | grep -q "^rw,nosuid,nodev"
+	[ "$(stat -c "%a %u:%g" "$root/nix/.rw")" = "700 0:0" ]' "" "${attach[@]}"
+# The kernel shows only those options that are not its default, which a module parameter may be.
+under="strace -qqq -s 4096 -o $tmp/mounts -e trace=mount"
+run true "" "${attach[@]}" >"$tmp/out" 2>&1
+under=
+tap "the overlay's options leave nothing to a module parameter" grep -qE \
+	'^mount\("overlay", "/nix/store", "overlay", [A-Z_|]*, "[^"]*,index=off,metacopy=off,redirect_dir=nofollow,xino=off"\) = 0$' "$tmp/mounts"
 tap "attach: nix.conf names both layers, and no database is written" run '
 	set -e
 	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&check-mount=false&upper-layer=${session#"$root"}" "$run/nix.conf"

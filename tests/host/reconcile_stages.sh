@@ -3,6 +3,8 @@
 # and the collector's roots say, and which image is refused.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# A mount of ours, copied into another program's new namespace, would keep its device in use.
+[ -n "${STAGES_NAMESPACE:-}" ] || STAGES_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
 . tests/lib/tap.sh
 . tests/lib/stages.sh
 
@@ -160,6 +162,32 @@ tap "status: who else may enter the upper is told, with exit status 1" boot "$on
 	fails 1 EXPOSED "$underlay" status
 	# Of another machine'"'"'s nothing is asked.
 	"$underlay" status --file "$run/state.json" >/dev/null'
+tap "the upper is nodev and nosuid, and its layers are root's alone" boot "$one" '
+	set -e
+	findmnt -no OPTIONS "$root/nix/.rw" | grep -q "^rw,nosuid,nodev"
+	[ "$(cd "$root/nix/.rw" && stat -c "%a %u:%g" . kept sessions trash | xargs)" = "700 0:0 700 0:0 700 0:0 700 0:0" ]
+	stat -c %i "$root/nix/var" >"$root/nix/var/inode"
+	mkdir -p "$root/nix/.rw/victim/profiles"
+	rm -r "$root/nix/var/nix/profiles"
+	ln -s ../../victim/profiles "$root/nix/var/nix/profiles"
+	mv "$root/nix/.rw/kept" "$root/nix/.rw/victim/"
+	ln -s victim/kept "$root/nix/.rw/kept"'
+tap "a link in the place of a layer, or in var, is renamed away, and var stays where nobody wants it anew" boot "$one" '
+	set -e
+	[ "$(readlink "$root/nix/.rw/kept.bad-1")" = victim/kept ]
+	[ ! -L "$root/nix/.rw/kept" ]
+	[ "$(readlink "$root/nix/var/nix/profiles.bad-1")" = ../../victim/profiles ]
+	[ ! -L "$root/nix/var/nix/profiles" ]
+	[ "$(stat -c %i "$root/nix/var")" = "$(cat "$root/nix/var/inode")" ]
+	mkdir "$root/nix/.rw/kept/$library" && echo evil | tee "$root/nix/.rw/kept/$library/"{file,more} >"$root/nix/.rw/kept/$other"'
+tap "over the same image: what somebody put beneath sealed names hides nothing" boot "$one" '
+	set -e
+	[ -e "$root/nix/.rw/kept/$library/more" ]
+	cmp "$root/nix/store/$library/file" <(echo library)
+	cmp "$root/nix/store/$other" <(echo other)
+	[ "$(ls -A "$root/nix/store/$library")" = file ]'
+tap "guard = anew: var is another than it was" boot "$one" '
+	[ -s "$root/nix/var/inode" ] && [ "$(stat -c %i "$root/nix/var")" != "$(cat "$root/nix/var/inode")" ]' "[upper]" "guard = anew"
 tap "db reconcile: it does not join, and tells of the session" boot "$one" '
 	set -e
 	echo own >"$root/nix/store/$own"

@@ -49,7 +49,8 @@ tap "a disk that is mounted below is hidden too" run '
 	set -e
 	[ ! -e "$root/usr/etc" ]
 	grep -qF "underlay: root: /usr (ext4, $stranger) was mounted at $root already: it is hidden" "$said"'
-before='mount -t tmpfs mine "$root"; touch "$root/mine"'
+# With one below it, as /run is in another initramfs.
+before='mount -t tmpfs mine "$root"; touch "$root/mine"; mkdir "$root/run"; mount -t tmpfs run "$root/run"'
 tap "a tmpfs is hidden like a disk" run '[ ! -e "$root/mine" ]'
 tap "by policy it is the root, and nobody's disk" run '
 	set -e

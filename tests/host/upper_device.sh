@@ -82,6 +82,13 @@ denied "an ext4 whose journal has no inode" 'its ext4 keeps its journal on anoth
 blank journal-dev 64M && mkfs.ext4 -q "$disk" && debugfs -w -R "ssv journal_dev 0x700" "$disk" 2>/dev/null
 denied "an ext4 that names another device for it" 'its ext4 keeps its journal on another device'
 
+# e2fsck starts from the superblock's copy, which says something else, and puts it in the place of the first.
+blank copy 64M && mkfs.ext4 -q -b 1024 -O casefold "$disk"
+printf '\000' | dd of="$disk" bs=1 seek=$((1024 + 0x62)) conv=notrunc,fsync status=none
+policy
+refused "what the superblock's copy says counts too, once it is in its place" 27 \
+	'upper: preparing the upper: /dev/loop[0-9]+: its ext4 has the feature casefold' "" "${policy[@]}"
+
 blank ci 400M && mkfs.xfs -q -n version=ci "$disk"
 denied "an xfs that folds case" 'its xfs folds case' "filesystem = xfs"
 blank ci4 400M && mkfs.xfs -q -m crc=0 -n version=ci "$disk" 2>/dev/null

@@ -237,6 +237,22 @@ static void test_join_deep(void **state)
 		     "201\n1\n");
 }
 
+/* A join that comes to no end has written down what the times were, for the one that does. */
+static void test_join_again(void **state)
+{
+	struct ul_join_report report;
+	struct ul_error err = {0};
+
+	(void)state;
+	layers_deep("up/" S1, 201, "d");
+	layers_deep("up/kept", 201, "d");
+	layers_run("touch -d @5 up/" S1 "/d");
+	assert_int_equal(join_as(false, &report, &err), -UL_E_UPPER);
+	layers_run("rm -r up/" S1 "/d/d");
+	assert_int_equal(join_as(false, &report, &err), 0);
+	layers_print("stat -c %Y up/kept/d", "5\n");
+}
+
 /* A link in the place of a session, or of its layer, is thrown away: what it leads to is nobody's session. */
 static void test_join_linked(void **state)
 {
@@ -280,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_join_order, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_prepared, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_deep, layers_setup, layers_teardown),
+		cmocka_unit_test_setup_teardown(test_join_again, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_linked, layers_setup, layers_teardown),
 		cmocka_unit_test_setup_teardown(test_join_unreadable, layers_setup, layers_teardown),
 	};

@@ -128,12 +128,43 @@ static void test_code(void **state)
 	unlink(path);
 }
 
+/* Neither a trigger nor a view of the file's schema, nor what a function of it would write, is run. */
+static void test_no_code(void **state)
+{
+	static const char *const refused[] = {
+		"select * from v", "pragma writable_schema = on; update sqlite_schema set sql = 'x'",
+		"insert into u values (1)" /* its check wants a function that has effects */};
+	sqlite3_stmt *q;
+	sqlite3 *db;
+
+	(void)state;
+	assert_int_equal(ul_sqlite_create(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "create table t (a); create table log (a); create view v as select a from t;"
+				      "create table u (a check (load_extension('x') is null));"
+				      "create trigger r after insert on t begin insert into log values (new.a); end",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_int_equal(ul_sqlite_open(path, SQLITE_OPEN_READWRITE, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "insert into t values (1)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "select count(*) from log", -1, &q, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(q, 0), 0);
+	sqlite3_finalize(q);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+		assert_int_equal(sqlite3_exec(db, refused[i], NULL, NULL, NULL), SQLITE_ERROR);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_longest_value),
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_code),
+		cmocka_unit_test(test_no_code),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);

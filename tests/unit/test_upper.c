@@ -195,6 +195,158 @@ static void test_features(void **state)
 		}
 }
 
+/* What may not pass, each as its filesystem's own definition has it, whatever the rows say. */
+static void test_superblocks(void **state)
+{
+	static const struct {
+		const char *fs;
+		uint64_t at;
+		uint32_t bytes; /* little-endian */
+		const char *says;
+	} cases[] = {
+		{"ext4", 1024 + 0x64, 0x6b, "metadata_csum"}, /* RO_COMPAT as mkfs makes it, without METADATA_CSUM */
+		{"ext4", 1024 + 0x60, 0x20000, "casefold"},
+		{"ext4", 1024 + 0x60, 0x8, "another filesystem's journal"},
+		{"ext4", 1024 + 0xd0, 1, "journal on another device"}, /* s_journal_uuid */
+		{"ext4", 1024 + 0xdc, 1, "journal on another device"},
+		{"ext4", 1024 + 0xe4, 0x700, "journal on another device"}, /* s_journal_dev */
+		{"ext4", 1024 + 0xe0, 0, "journal on another device"},     /* s_journal_inum */
+		{"xfs", 100, 0x0040, "folds case"},                        /* sb_versionnum, big-endian */
+		{"xfs", 48, 0, "log on another device"},                   /* sb_logstart */
+		{"btrfs", 65536 + 0x88, 2, "several devices"},             /* num_devices */
+		{"btrfs", 65536 + 0x88, 3, "several devices"},
+		{"btrfs", 65536 + 0x3c, 1, "seed"}, /* flags, upper half */
+		{"f2fs", 1024 + 2180, 0x1000, "casefold"},
+		{"f2fs", 5120 + 2180, 0x1000, "casefold"},
+		{"f2fs", 1024 + 2201, '/', "other devices"},
+		{"f2fs", 5120 + 2269, '/', "other devices"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++) {
+		const struct ul_upper_fs *fs = ul_upper_fs_find(cases[i].fs);
+		ul_autoclose int fd = device("superblock", MIB);
+		static const uint8_t has_journal = 0x4, checksums[2] = {0x6b, 0x4}, one = 1;
+		uint8_t bytes[4];
+		struct ul_error err;
+
+		put(fd, &has_journal, 1, 1024 + 0x5c);
+		put(fd, checksums, 2, 1024 + 0x64);
+		put(fd, &one, 1, 1024 + 0xe0);
+		put(fd, &one, 1, 48);
+		put(fd, &one, 1, 65536 + 0x88);
+		assert_int_equal(ul_upper_features(fd, "x", fs, UL_UPPER_GUARD_AUTO, &err), 0);
+		ul_put_le32(bytes, cases[i].bytes);
+		put(fd, bytes, 4, cases[i].at);
+		assert_int_equal(ul_upper_features(fd, "x", fs, UL_UPPER_GUARD_AUTO, &err), -UL_E_UPPER);
+		assert_non_null(strstr(err.why, cases[i].says));
+	}
+}
+
+/* An array's mark at the device's end, which no filesystem takes; the same bytes in a file of one are contents. */
+static void test_members(void **state)
+{
+	static const uint64_t fs_blocks[] = {16 * 1024,
+					     20 * 1024}; /* of 1024 bytes: the mark is behind it, within it */
+	static const uint8_t isw[] = "Intel Raid ISM Cfg Sig. 1.0.00";
+	uint64_t size = 20 * MIB;
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(fs_blocks); i++) {
+		ul_autoclose int fd = device("member", size);
+		uint8_t ext4[1024] = {0};
+		char *list[] = {(char *)"ext4", NULL};
+		struct ul_policy p = {.upper_filesystems = list};
+		struct ul_upper_probe found;
+		struct ul_error err;
+
+		ul_put_le32(ext4 + 0x04, (uint32_t)fs_blocks[i]);
+		ul_put_le32(ext4 + 0x38, 0xef53);
+		ul_put_le32(ext4 + 0x5c, 0x4);  /* has_journal */
+		ul_put_le32(ext4 + 0x60, 0x40); /* extents */
+		put(fd, ext4, sizeof(ext4), 1024);
+		assert_int_equal(ul_upper_probe(fd, "test", &p, &found, &err), 0);
+		assert_int_equal(found.content, UL_UPPER_FILESYSTEM);
+		put(fd, isw, sizeof(isw), size - 1024);
+		assert_int_equal(ul_upper_probe(fd, "test", &p, &found, &err), 0);
+		assert_int_equal(found.content, i == 0 ? UL_UPPER_MEMBER : UL_UPPER_FILESYSTEM);
+		if (i == 0)
+			assert_string_equal(found.holds, "it holds isw_raid_member");
+		else
+			assert_string_equal(found.fs->name, "ext4");
+	}
+	/* And where nothing else is. */
+	ul_autoclose int fd = device("member", size);
+
+	put(fd, isw, sizeof(isw), size - 1024);
+	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_MEMBER);
+}
+
+/* An e2fsck of ours in PATH, which notes its words and runs a command; the guard that comes of the policy. */
+static int guard(enum ul_upper_guard guard, bool check, const char *command, struct ul_upper *ret, struct ul_error *err)
+{
+	static const uint8_t checksums[2] = {0, 0x4};
+	ul_autoclose int fd = device("disk", MIB);
+	char path[256] = "PATH=", *was = strdup(getenv("PATH"));
+	FILE *f = fopen("e2fsck", "w");
+	struct ul_boot b;
+	int r;
+
+	assert_non_null(f);
+	fprintf(f, "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$*\" >words\n%s\n", command);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod("e2fsck", 0755), 0);
+	assert_non_null(getcwd(path, sizeof(path)));
+	assert_int_equal(setenv("PATH", path, 1), 0);
+	(void)unlink("words");
+	put(fd, checksums, 2, 1024 + 0x64);
+	ul_boot_init(&b);
+	b.policy.upper_guard = guard;
+	b.policy.upper_check = check;
+	strcpy(b.upper.device, "disk");
+	r = ul_upper_guard(&b, fd, ul_upper_fs_find("ext4"), err);
+	*ret = b.upper;
+	ul_boot_free(&b);
+	assert_int_equal(setenv("PATH", was, 1), 0);
+	free(was);
+	return r;
+}
+
+static void test_guard(void **state)
+{
+	struct ul_upper u;
+	struct ul_error err;
+	char words[16] = "";
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_CHECKED);
+	/* All of it, whatever the filesystem calls itself. */
+	f = fopen("words", "r");
+	assert_non_null(f);
+	assert_non_null(fgets(words, sizeof(words), f));
+	assert_string_equal(words, "-fp disk\n");
+	fclose(f);
+	assert_int_equal(guard(UL_UPPER_GUARD_CHECKED, true, "exit 1", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_CHECKED);
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true, "exit 4", &u, &err), -UL_E_UPPER);
+	/* What it puts in the superblock's place counts as what was there. */
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true,
+			       "printf '\\002' | dd of=disk bs=1 seek=1122 conv=notrunc status=none; exit 1", &u, &err),
+			 -UL_E_UPPER);
+	assert_non_null(strstr(err.why, "casefold"));
+	/* Only a check that ran is one. */
+	assert_int_equal(guard(UL_UPPER_GUARD_AUTO, false, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_ANEW);
+	assert_int_equal(access("words", F_OK), -1);
+	assert_int_equal(guard(UL_UPPER_GUARD_CHECKED, false, "exit 0", &u, &err), -UL_E_UPPER);
+	assert_int_equal(guard(UL_UPPER_GUARD_ANEW, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_ANEW);
+	assert_int_equal(guard(UL_UPPER_GUARD_NONE, true, "exit 0", &u, &err), 0);
+	assert_int_equal(u.guarded, UL_GUARDED_NOT);
+}
+
 static void test_permitted(void **state)
 {
 	char *list[] = {(char *)"xfs", (char *)"ext4", NULL};
@@ -306,7 +458,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),    cmocka_unit_test(test_mkfs_words),
 		cmocka_unit_test(test_permitted),  cmocka_unit_test(test_features), cmocka_unit_test(test_policy),
-		cmocka_unit_test(test_move_aside), cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_move_aside), cmocka_unit_test(test_lock),     cmocka_unit_test(test_superblocks),
+		cmocka_unit_test(test_members),    cmocka_unit_test(test_guard),
 	};
 
 	return cmocka_run_group_tests(tests, in_own_directory, remove_directory);
