@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "common/dir.h"
 #include "common/file.h"
@@ -71,22 +72,36 @@ static int add(const struct walk *w, const char *path)
 	return ul_roots_add(w->o, path, w->ret) < 0 ? ul_error_nomem(w->err, what) : 0;
 }
 
+/* Where a link leads: as the machine sees it, or as who has its root mounted elsewhere does. 0 or -errno. */
+static int find_target(const struct walk *w, int dirfd, const char *target, char path[2 * PATH_MAX], mode_t *ret_type)
+{
+	struct stat st;
+	int r;
+
+	snprintf(path, 2 * PATH_MAX, "%s%s", *target == '/' ? w->o->root : "", target);
+	r = fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (r == -ENOENT && *target == '/' && *w->o->root) {
+		snprintf(path, 2 * PATH_MAX, "%s", target);
+		r = fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	}
+	if (r == 0)
+		*ret_type = st.st_mode & S_IFMT;
+	return r;
+}
+
 /* A link that leads out of the store: to a link that leads into it, or to nothing. */
 static int look_at_indirect(const struct walk *w, int dirfd, const char *name, const char *target)
 {
 	char path[2 * PATH_MAX], second[PATH_MAX];
-	struct stat st;
-	int r;
+	mode_t type = 0;
+	int r = find_target(w, dirfd, target, path, &type);
 
-	snprintf(path, sizeof(path), "%s%s", *target == '/' ? w->o->root : "", target);
-	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno == ENOENT && w->automatic && w->o->tidy)
-			(void)unlinkat(dirfd, name, 0);
-		return unreadable(w, path, errno);
-	}
-	if (!S_ISLNK(st.st_mode))
+	if (r == -ENOENT && w->automatic && w->o->tidy)
+		(void)unlinkat(dirfd, name, 0);
+	if (r == 0 && type != S_IFLNK)
 		return 0;
-	r = read_link(dirfd, path, second);
+	if (r == 0)
+		r = read_link(dirfd, path, second);
 	return r < 0 ? unreadable(w, path, -r) : add(w, second);
 }
 
@@ -106,8 +121,9 @@ static int look_at_link(const struct walk *w, int dirfd, const char *name)
 static bool is_sealed(const struct walk *w, int fd)
 {
 	struct stat st, sealed;
+	struct statvfs fs;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0 || fstatvfs(fd, &fs) < 0 || !(fs.f_flag & ST_RDONLY))
 		return false;
 	for (size_t i = 0; i < w->o->n_sealed; i++)
 		if (fstat(w->o->sealed[i], &sealed) == 0 && st.st_dev == sealed.st_dev)
