@@ -153,7 +153,7 @@ static int read_settings(const struct arguments *a, const char *root, struct ul_
 static int run(void *arguments)
 {
 	const struct arguments *a = arguments;
-	const char *root = a->root && strcmp(a->root, "/") ? a->root : "";
+	const char *root = a->root && strcmp(a->root, "/") != 0 ? a->root : "";
 	struct ul_collect_options o = {
 		.max_freed = size_of(a->max_freed),
 		.max_inodes = size_of(a->max_inodes),

@@ -11,7 +11,7 @@
  *   1. No builder has named one of them as a temporary root; who does so from now on waits for the end of step 4.
  *   2. Their rows are deleted in one transaction, which is on the disk when it is over.
  *   3. The entry is removed through the overlay: for one of the kept layer that makes a whiteout in the session's.
- *   4. What lies beneath the whiteout, in the kept layer, is removed: nobody can see it any more, and the space is back.
+ *   4. What lies beneath the whiteout, in the kept layer, is removed: nobody can see it any more: its space is back.
  * A cut after 2 leaves entries without rows: the next collection or the next boot's sweep (dbgen/reconcile/sweep.c)
  * takes them. A cut after 3 leaves a whiteout over what is left of an entry: the next boot's join (dbgen/layers/join.h)
  * removes both. Before 2 nothing has happened. A path whose files are touched has never a row.

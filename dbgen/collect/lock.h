@@ -2,8 +2,8 @@
  * Nix's own locks (flock): the same in 2.8, 2.26, 2.34 and 2.36.
  *
  *     db/big-lock   shared by whoever has the store open; a migration of the database's schema wants it alone
- *     gc.lock       shared for the moment in which somebody writes a temporary root down; a collector's alone, all along.
- *                   Who does not get it sends his root to the collector instead (server.h).
+ *     gc.lock       shared for the moment in which somebody writes a temporary root down; a collector's alone, all
+ *                   along. Who does not get it sends his root to the collector instead (server.h).
  */
 #pragma once
 

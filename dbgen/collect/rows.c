@@ -14,15 +14,15 @@ static const char what[] = "deleting rows of Nix's database";
  * file, and does not run here. What refers to the row from elsewhere forbids its deletion, as the schema has it.
  */
 static const char *const steps[] = {
-	"delete from RealisationsRefs where realisationReference in (select id from Realisations where outputPath = ?1)"
-	" or referrer in (select id from Realisations where outputPath = ?1)",
+	"delete from RealisationsRefs where realisationReference in (select id from Realisations where outputPath = ?1)",
+	"delete from RealisationsRefs where referrer in (select id from Realisations where outputPath = ?1)",
 	"delete from Realisations where outputPath = ?1",
 	"delete from DerivationOutputs where drv = ?1",
 	"delete from Refs where referrer = ?1",
 	"delete from ValidPaths where id = ?1 and path = ?2",
 };
 #define N_STEPS     ((int)UL_ARRAY_SIZE(steps))
-#define REALISATION 2 /* so many are about realisations, which not every database has */
+#define REALISATION 3 /* so many are about realisations, which not every database has */
 
 static int fail(struct ul_collect_db *d, struct ul_error *err)
 {

@@ -1,4 +1,4 @@
-/* What of the upper's paths the sealed layers keep alive: asked one path at a time, and only of those that no root has. */
+/* What of the upper's paths the sealed layers keep alive: asked one path at a time, of those that no root has. */
 #pragma once
 
 #include <sqlite3.h>

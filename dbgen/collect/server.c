@@ -30,8 +30,8 @@ struct ul_roots_server {
 	int socket, stop; /* stop: an eventfd */
 	pthread_t thread;
 	bool running, locked;
-	UL_VECTOR(struct client *) clients; /* the thread's own */
-	pthread_mutex_t mutex;              /* for all that follows */
+	UL_VECTOR(struct client) clients; /* the thread's own */
+	pthread_mutex_t mutex;            /* for all that follows */
 	pthread_cond_t removed;
 	UL_VECTOR(struct ul_root_hash) sent;
 	size_t seen; /* of them */
@@ -50,7 +50,7 @@ static bool is_going(const struct ul_roots_server *s, const struct ul_root_hash 
 	return false;
 }
 
-/* What is no store path is answered as well, as Nix does. false: it cannot be kept in mind, so nobody may believe it. */
+/* What is no store path is answered as well, as Nix does. false: there is no memory for it. */
 static bool take_root(struct ul_roots_server *s, const char *path)
 {
 	uint8_t digest[UL_DIGEST_SIZE];
@@ -92,25 +92,18 @@ static bool serve(struct ul_roots_server *s, struct client *c)
 	return c->used < sizeof(c->line);
 }
 
+/* One too many tries again. */
 static void accept_client(struct ul_roots_server *s)
 {
-	int fd = accept4(s->socket, NULL, NULL, SOCK_CLOEXEC);
-	struct client *c = fd < 0 ? NULL : calloc(1, sizeof(*c));
+	struct client c = {.fd = accept4(s->socket, NULL, NULL, SOCK_CLOEXEC)};
 
-	if (c)
-		c->fd = fd;
-	if (c && s->clients.n < CLIENTS_MAX && ul_vector_push(&s->clients, c) == 0)
-		return;
-	/* It tries again. */
-	free(c);
-	if (fd >= 0)
-		close(fd);
+	if (c.fd >= 0 && (s->clients.n == CLIENTS_MAX || ul_vector_push(&s->clients, c) < 0))
+		close(c.fd);
 }
 
 static void drop_client(struct ul_roots_server *s, size_t i)
 {
-	close(s->clients.at[i]->fd);
-	free(s->clients.at[i]);
+	close(s->clients.at[i].fd);
 	ul_vector_remove(&s->clients, i);
 }
 
@@ -125,13 +118,13 @@ static void *run(void *argument)
 		fds[0] = (struct pollfd){.fd = s->stop, .events = POLLIN};
 		fds[1] = (struct pollfd){.fd = s->socket, .events = POLLIN};
 		for (size_t i = 0; i < n; i++)
-			fds[2 + i] = (struct pollfd){.fd = s->clients.at[i]->fd, .events = POLLIN};
+			fds[2 + i] = (struct pollfd){.fd = s->clients.at[i].fd, .events = POLLIN};
 		if (poll(fds, 2 + n, -1) < 0)
 			continue;
 		if (fds[0].revents)
 			return NULL;
 		for (size_t i = n; i > 0; i--)
-			if (fds[1 + i].revents && !serve(s, s->clients.at[i - 1]))
+			if (fds[1 + i].revents && !serve(s, &s->clients.at[i - 1]))
 				drop_client(s, i - 1);
 		if (fds[1].revents)
 			accept_client(s);

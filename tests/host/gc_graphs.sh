@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is garbage: `underlay gc` against the `nix-store --gc --print-dead` of this machine's Nix, on GC_GRAPHS random stores
-# (from GC_SEED on), in both modes of the database; see tests/tools/gc_graphs.py.
+# What is garbage: `underlay gc` against the `nix-store --gc --print-dead` of this machine's Nix, on GC_GRAPHS random
+# stores (from GC_SEED on), in both modes of the database; see tests/tools/gc_graphs.py.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
