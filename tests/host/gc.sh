@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/layers.sh
 layers_namespace "$@"
 
-underlay=$PWD/build/underlay root=$tmp/root db=$tmp/root/nix/var/nix/db/db.sqlite
+underlay=${UNDERLAY:-$PWD/build/underlay} root=$tmp/root db=$tmp/root/nix/var/nix/db/db.sqlite
 export NIX_CONFIG='build-users-group ='
 
 # name TEXT: a store path's base name.
