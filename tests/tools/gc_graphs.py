@@ -38,6 +38,7 @@ class Store:
         self.session = "sessions/00000001-0123456789abcdef"
         self.settings = {"keep-outputs": self.r.random() < 0.4, "keep-derivations": self.r.random() < 0.7}
         self.held, self.process = [], None
+        self.volatile = self.r.random() < 0.25  # a tmpfs: there is no kept layer
         self.make_paths()
 
     def name(self, suffix):
@@ -97,7 +98,7 @@ class Store:
         for name in os.listdir(f"{self.ro}/nix/store"):
             if os.path.isdir(f"{self.ro}/nix/store/{name}") and not os.path.islink(f"{self.ro}/nix/store/{name}"):
                 open(f"{self.ro}/nix/.underlay/names/{name}", "w").close()
-        layers = (f"{self.rw}/kept", f"{self.rw}/{self.session}/up")
+        layers = (f"{self.rw}/{self.session}/up",) if self.volatile else (f"{self.rw}/kept", f"{self.rw}/{self.session}/up")
         for name in self.own:
             self.fill(r.choice(layers), name)
         self.strays = [self.name("stray") for _ in range(r.randint(0, 4))]
@@ -107,7 +108,7 @@ class Store:
         for name in r.sample(self.sealed, min(2, len(self.sealed))):
             self.fill(f"{self.rw}/kept", name)
         run("mount", "-t", "overlay", "overlay", f"{self.root}/nix/store", "-o",
-            f"lowerdir={self.ro}/nix/store:{self.ro}/nix/.underlay/names:{self.rw}/kept,upperdir={self.rw}/{self.session}/up,"
+            f"lowerdir={self.ro}/nix/store:{self.ro}/nix/.underlay/names{'' if self.volatile else f':{self.rw}/kept'},upperdir={self.rw}/{self.session}/up,"
             f"workdir={self.rw}/{self.session}/work,index=off,metacopy=off,redirect_dir=nofollow,xino=off")
 
     def make_roots(self):
@@ -187,7 +188,7 @@ class Store:
     def write_state(self, mode):
         with open(f"{self.root}/{mode}.json", "w") as f:
             json.dump({"format": 1, "lowers": [{"mount": "/nix/.ro", "store": "nix/store", "paths": len(self.sealed)}],
-                       "database": {"mode": mode}, "upper": {"mount": "/nix/.rw", "session": self.session, "persistent": True}}, f)
+                       "database": {"mode": mode}, "upper": {"mount": "/nix/.rw", "session": self.session, "persistent": not self.volatile}}, f)
 
     def collect(self, mode, *more):
         return json.loads(run(UNDERLAY, "gc", "--json", "--root", self.root, "--file", f"{self.root}/{mode}.json", *more))
