@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# `underlay gc` beside Nix 2.26 with an attached database (its local-overlay store): what goes is gone for Nix, what stays
-# is valid and whole, no row of a sealed path comes into the upper's database by it, and what Nix's own collector left in
-# the kept layer goes.
+# `underlay gc` beside Nix 2.26 with an attached database (its local-overlay store): what goes is gone for Nix, what
+# stays is valid and whole, no row of a sealed path comes into the upper's database by it, and what Nix's own collector
+# left in the kept layer goes.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
