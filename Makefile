@@ -255,6 +255,10 @@ bench-reconcile: bench-programs
 bench-join: bench-programs
 	tests/bench/join.sh
 
+.PHONY: bench-gc
+bench-gc: programs bench-programs
+	tests/bench/gc.sh
+
 .PHONY: bench-boot
 bench-boot: programs
 	tests/bench/bench_boot.sh
@@ -364,6 +368,8 @@ install: programs
 		dracut/90underlay/module-setup.sh dracut/90underlay/parse-underlay.sh; do \
 		install -D -m 644 initrd/$$file $(DESTDIR)$(PREFIX)/share/underlay/initrd/$$file; done
 	install -D -m 755 initrd/mkosi/mkosi.postinst $(DESTDIR)$(PREFIX)/share/underlay/initrd/mkosi/mkosi.postinst
+	for file in underlay-gc.service underlay-gc.timer; do \
+		install -D -m 644 cli/systemd/$$file $(DESTDIR)$(PREFIX)/lib/systemd/system/$$file; done
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 8)
 	install -m 644 cli/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 initrd/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5

@@ -21,6 +21,7 @@ extern const struct cli_command cli_uki_sign;
 extern const struct cli_command cli_uki_inspect;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_timeline;
+extern const struct cli_command cli_gc;
 extern const struct cli_command cli_remount;
 extern const struct cli_command cli_mark_clean;
 

@@ -21,7 +21,7 @@ static const struct cli_command *const image[] = {
 static const struct cli_command *const initrd[] = {&cli_initrd_build, NULL};
 static const struct cli_command *const uki[] = {&cli_uki_build, &cli_uki_sign, &cli_uki_inspect, NULL};
 static const struct cli_command *const others[] = {
-	&cli_status, &cli_timeline, &cli_remount, &cli_mark_clean, &completion_command, NULL,
+	&cli_status, &cli_timeline, &cli_gc, &cli_remount, &cli_mark_clean, &completion_command, NULL,
 };
 
 /* In the order of the help; ended by a row without commands. */

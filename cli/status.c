@@ -10,12 +10,11 @@
 #include <time.h>
 
 #include "cli/commands.h"
+#include "cli/state.h"
 #include "cli/status_damage.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
-
-#define STATE_MAX (1024 * 1024) /* bytes */
 
 struct status_options {
 	const char *file;
@@ -29,26 +28,6 @@ static const struct cli_option options[] = {
 	 .help = "what the boot wrote; of another file than the machine's own, the kernel is not asked"},
 	{.help = NULL},
 };
-
-static int load(const struct status_options *o, struct ul_buffer *text, struct json_object **ret, struct ul_error *err)
-{
-	static const char what[] = "reading the state of the boot";
-	const char *why = NULL;
-	uint64_t format = 0;
-	int r = ul_read_file(AT_FDCWD, o->file, STATE_MAX, text);
-
-	if (r == -ENOENT)
-		return ul_error_set(err, UL_E_SYSTEM, what, o->file, NULL,
-				    "it is not there: this system was not started by underlay-init");
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, what, o->file, NULL, -r);
-	*ret = ul_json_parse((const char *)text->data, text->len, &why);
-	if (!*ret)
-		return ul_error_set(err, UL_E_INPUT, what, o->file, NULL, "%s", why);
-	if (!ul_json_uint(*ret, "format", &format) || format != 1)
-		return ul_error_set(err, UL_E_VERSION, what, o->file, "Use a newer underlay.", "its format is not 1");
-	return 0;
-}
 
 static struct json_object *member(struct json_object *obj, const char *key)
 {
@@ -375,7 +354,7 @@ static int run(const struct status_options *o, void (*print)(struct json_object 
 	struct ul_error err;
 	int status = 0;
 
-	if (load(o, &text, &state, &err) < 0)
+	if (cli_state_load(o->file, &text, &state, &err) < 0)
 		return cli_fail(&err);
 	if (!part && !strcmp(o->file, UL_PATH_STATE) && !ask_kernel(state)) {
 		ul_error_nomem(&err, "asking for damage");

@@ -344,6 +344,28 @@ in
       '';
     };
 
+    gc = {
+      options = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [
+          "--keep-free"
+          "2G"
+        ];
+        description = ''
+          Options of {command}`underlay gc`, which {option}`nix.gc.automatic` runs in the place of
+          {command}`nix-collect-garbage`: see {manpage}`underlay-gc(1)`.
+        '';
+      };
+
+      deleteOlderThan = mkOption {
+        type = types.nullOr (types.strMatching "[0-9]+d");
+        default = null;
+        example = "30d";
+        description = "Generations of all profiles that are older are deleted before. `null`: none.";
+      };
+    };
+
     kernelParams = mkOption {
       type = types.listOf types.str;
       default = config.boot.kernelParams;

@@ -32,6 +32,22 @@ in
       };
     };
 
+    # Nix's own would read every sealed path, and give no space back of what earlier boots left.
+    systemd.services.nix-gc = lib.mkIf config.nix.gc.automatic {
+      script = lib.mkForce (
+        (
+          if cfg.gc.deleteOlderThan == null then
+            ""
+          else
+            ''
+              find /nix/var/nix/profiles -type l ! -name '*-link' -exec \
+                ${config.nix.package}/bin/nix-env --profile {} --delete-generations ${cfg.gc.deleteOlderThan} \;
+            ''
+        )
+        + "exec ${cfg.package}/bin/underlay gc ${toString cfg.gc.options}\n"
+      );
+    };
+
     # All others ask the daemon: who opened /nix/var/nix/db himself would see the upper's paths only.
     nix.settings.store = lib.mkIf attaches (lib.mkDefault "daemon");
     nix.settings.extra-experimental-features = lib.mkIf attaches [
@@ -141,6 +157,10 @@ in
       ];
 
     warnings =
+      lib.optional (config.nix.gc.automatic && config.nix.gc.options != "") (
+        "nix.gc.options are for nix-collect-garbage, and this machine's nix.gc runs `underlay gc`: set boot.underlay.gc.options, and boot.underlay.gc.deleteOlderThan for old generations."
+      )
+      ++
       lib.optional (cfg.verify.mode == "insecure") (
         "boot.underlay.verify.mode is \"insecure\": nothing of this system is verified when it starts. Keep it to development."
       )

@@ -21,6 +21,23 @@ in
       base
       systemd
     ];
+    # The collector of NixOS is ours, with a warning about options that are not.
+    gc = [
+      base
+      {
+        nix.gc = {
+          automatic = true;
+          options = "--delete-older-than 30d";
+        };
+        boot.underlay.gc = {
+          options = [
+            "--keep-free"
+            "2G"
+          ];
+          deleteOlderThan = "30d";
+        };
+      }
+    ];
     device = [
       base
       systemd

@@ -98,7 +98,7 @@ check() {
 	known <"$dir/commands" >"$dir/out"
 	report $? "Nix $1: the programs have every command and option that the module gives them"
 	grep -oE '^(underlay-init|underlay [a-z]+-?[a-z]+( [a-z]+)?)' "$dir/commands" | sort -u | tee "$dir/got" |
-		diff - <(printf '%s\n' 'underlay image build' 'underlay image inspect' 'underlay image sign' \
+		diff - <(printf '%s\n' 'underlay gc' 'underlay image build' 'underlay image inspect' 'underlay image sign' \
 			'underlay initrd build' 'underlay manifest create' 'underlay mark-clean' 'underlay uki build' \
 			underlay-init | sort) >"$dir/out"
 	report $? "Nix $1: which are all that there are"

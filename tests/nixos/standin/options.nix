@@ -21,6 +21,10 @@ in
     nix = {
       package = option types.package (pkgs.package "nix" "2.26.3");
       settings = option (types.attrsOf types.anything) { };
+      gc = {
+        automatic = option types.bool false;
+        options = option types.str "";
+      };
     };
     systemd.services = option (types.attrsOf types.anything) { };
     boot = {

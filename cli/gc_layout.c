@@ -1,0 +1,126 @@
+#include "cli/gc_layout.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/state.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/paths.h"
+
+static const char what[] = "finding the store's layers";
+
+/* root + path + "/" + rest, kept in the list; NULL: no memory. rest may be NULL. */
+static const char *place(struct ul_names *list, const char *root, const char *path, const char *rest)
+{
+	ul_autofree char *first = NULL;
+	char *joined = NULL;
+
+	if (*root)
+		first = ul_path_join(root, path);
+	else
+		first = strdup(path);
+	if (!first)
+		return NULL;
+	joined = rest ? ul_path_join(first, rest) : ul_steal(first);
+	return joined && ul_names_take(list, joined) == 0 ? joined : NULL;
+}
+
+static int add_lower(struct cli_gc_layout *l, struct json_object *lower, const char *root, bool attached,
+		     uint64_t *ret_paths, struct ul_error *err)
+{
+	const char *mount = ul_json_string(lower, "mount"), *store = ul_json_string(lower, "store");
+	const char *database = NULL;
+
+	if (!mount || !store)
+		return ul_error_set(err, UL_E_INPUT, what, "lowers", NULL, "one has no mount or no store");
+	if (!place(&l->sealed, root, mount, strcmp(store, ".") ? store : NULL))
+		return ul_error_nomem(err, what);
+	(void)ul_json_uint(lower, "paths", ret_paths);
+	if (!attached)
+		return 0;
+	database = place(&l->databases, root, mount, UL_LOWER_DB "/db.sqlite");
+	if (!database)
+		return ul_error_nomem(err, what);
+	/* A lower that others made has none, and is then not what is attached. */
+	if (access(database, F_OK) < 0)
+		free(l->databases.at[--l->databases.n]);
+	return 0;
+}
+
+static int read_lowers(struct cli_gc_layout *l, struct json_object *state, const char *root, struct ul_error *err)
+{
+	struct json_object *lowers = NULL, *database = NULL;
+	const char *mode;
+	uint64_t paths = 0;
+	int r = 0;
+
+	json_object_object_get_ex(state, "lowers", &lowers);
+	json_object_object_get_ex(state, "database", &database);
+	mode = database ? ul_json_string(database, "mode") : NULL;
+	if (!json_object_is_type(lowers, json_type_array) || !mode)
+		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
+				    "it does not tell lowers and database: the boot did not come so far");
+	for (size_t i = 0; r == 0 && i < json_object_array_length(lowers); i++)
+		r = add_lower(l, json_object_array_get_idx(lowers, i), root, !strcmp(mode, "attach"), &paths, err);
+	/* A rebuilt database begins with the rows of the lower on top, numbered from 1. */
+	if (!strcmp(mode, "rebuild"))
+		l->at.sealed_id = (int64_t)paths;
+	return r;
+}
+
+static int read_upper(struct cli_gc_layout *l, struct json_object *state, const char *root, struct ul_error *err)
+{
+	struct json_object *upper = NULL;
+	const char *mount, *session;
+	ul_autofree char *up = NULL;
+	bool persistent = false;
+
+	json_object_object_get_ex(state, "upper", &upper);
+	mount = upper ? ul_json_string(upper, "mount") : NULL;
+	session = upper ? ul_json_string(upper, "session") : NULL;
+	if (!mount || !session)
+		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL, "it does not tell the upper's session");
+	(void)ul_json_bool(upper, "persistent", &persistent);
+	up = ul_path_join(session, "up");
+	l->at.session = up ? place(&l->paths, root, mount, up) : NULL;
+	if (persistent) {
+		l->at.kept = place(&l->paths, root, mount, "kept");
+		l->at.trash = place(&l->paths, root, mount, "trash");
+	}
+	return !l->at.session || (persistent && (!l->at.kept || !l->at.trash)) ? ul_error_nomem(err, what) : 0;
+}
+
+int cli_gc_layout_read(const char *file, const char *root, struct cli_gc_layout *ret, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autojson struct json_object *state = NULL;
+	int r;
+
+	*ret = (struct cli_gc_layout){.at = {.store_dir = UL_PATH_STORE}};
+	r = cli_state_load(file, &text, &state, err);
+	if (r < 0)
+		return r;
+	ret->at.root = place(&ret->paths, "", root, NULL);
+	ret->at.view = place(&ret->paths, root, UL_PATH_STORE, NULL);
+	ret->at.state_dir = place(&ret->paths, root, UL_PATH_VAR "/nix", NULL);
+	if (!ret->at.root || !ret->at.view || !ret->at.state_dir)
+		return ul_error_nomem(err, what);
+	r = read_lowers(ret, state, root, err);
+	if (r == 0)
+		r = read_upper(ret, state, root, err);
+	ret->at.sealed = (const char *const *)ret->sealed.at;
+	ret->at.n_sealed = ret->sealed.n;
+	ret->at.databases = (const char *const *)ret->databases.at;
+	ret->at.n_databases = ret->databases.n;
+	return r;
+}
+
+void cli_gc_layout_free(struct cli_gc_layout *l)
+{
+	ul_names_free(&l->paths);
+	ul_names_free(&l->sealed);
+	ul_names_free(&l->databases);
+}

@@ -1,0 +1,160 @@
+/*
+ * Overlayfs wants its layers left alone while it is mounted, for it remembers what it saw in them. What it must not
+ * remember is therefore removed through it: a session's entry is then gone; one of the kept layer is hidden by a
+ * whiteout, and every name that the overlay knew below it is forgotten. After that no lookup reaches the kept layer
+ * under this name, and what lies there is an unused tree of another filesystem's. Open files, and programs that run
+ * from them, hold their inodes.
+ */
+#include "dbgen/collect/removal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "common/dir.h"
+#include "common/file.h"
+#include "dbgen/layers/names.h"
+
+#define ABANDONED_AFTER 3600 /* seconds */
+
+static const char what[] = "opening the store";
+
+/* ---- opening ---- */
+
+/* A remount of the mount alone, in a namespace of our own: it stays read-only for everybody else. */
+static int make_writable(const char *view, struct ul_error *err)
+{
+	unsigned long flags = MS_REMOUNT | MS_BIND;
+	struct statvfs fs;
+
+	if (statvfs(view, &fs) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, view, NULL, errno);
+	if (!(fs.f_flag & ST_RDONLY))
+		return 0;
+	flags |= (fs.f_flag & ST_NOSUID ? MS_NOSUID : 0) | (fs.f_flag & ST_NODEV ? MS_NODEV : 0) |
+		 (fs.f_flag & ST_NOEXEC ? MS_NOEXEC : 0);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, view, NULL, flags, NULL) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "making the store writable", view,
+				      errno == EPERM ? "Be root." : NULL, errno);
+	return 0;
+}
+
+static int open_dir(const char *path, int *ret, struct ul_error *err)
+{
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret >= 0 ? 0 : ul_error_errno(err, UL_E_SYSTEM, what, path, errno == EACCES ? "Be root." : NULL, errno);
+}
+
+int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct ul_store_dirs *ret,
+		       struct ul_error *err)
+{
+	int r = writable ? make_writable(at->view, err) : 0;
+
+	if (r == 0)
+		r = open_dir(at->view, &ret->view, err);
+	if (r == 0)
+		r = open_dir(at->session, &ret->session, err);
+	if (r == 0 && at->kept)
+		r = open_dir(at->kept, &ret->kept, err);
+	return r;
+}
+
+void ul_store_dirs_close(struct ul_store_dirs *d)
+{
+	ul_cleanup_close(&d->view);
+	ul_cleanup_close(&d->session);
+	ul_cleanup_close(&d->kept);
+	*d = UL_STORE_DIRS_NONE;
+}
+
+/* ---- measuring ---- */
+
+static void measure(int parent, const char *name, uint64_t *bytes, uint64_t *inodes)
+{
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	struct stat st;
+
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (S_ISDIR(st.st_mode) || st.st_nlink == 1) {
+		*bytes += (uint64_t)st.st_blocks * 512;
+		*inodes += 1;
+	}
+	if (!S_ISDIR(st.st_mode) || ul_dir_open(parent, name, &dir) < 0)
+		return;
+	while (ul_dir_next(dir, &entry) > 0)
+		measure(dirfd(dir), entry->d_name, bytes, inodes);
+}
+
+void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		      bool *ret_kept)
+{
+	uint64_t bytes = 0, inodes = 0, session;
+
+	measure(d->session, name, &bytes, &inodes);
+	session = inodes;
+	if (d->kept >= 0)
+		measure(d->kept, name, &bytes, &inodes);
+	*ret_bytes = bytes;
+	*ret_inodes = inodes;
+	*ret_kept = inodes > session;
+}
+
+/* ---- removing ---- */
+
+int ul_store_remove(const struct ul_store_dirs *d, const char *name)
+{
+	struct stat st;
+	int r = ul_remove_tree(d->view, name);
+
+	if (r < 0 || d->kept < 0)
+		return r;
+	/* Never what somebody could see. */
+	if (fstatat(d->view, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return errno == ENOENT ? ul_remove_tree(d->kept, name) : -errno;
+}
+
+int64_t ul_store_remove_links(const struct ul_store_dirs *d)
+{
+	ul_autoclose int links = openat(d->view, UL_LAYER_LINKS_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	int64_t n = 0;
+	int r = ul_dir_open(d->session, UL_LAYER_LINKS_NAME, &dir);
+
+	if (r < 0 || links < 0)
+		return r == -ENOENT || (r >= 0 && errno == ENOENT) ? 0 : r < 0 ? r : -errno;
+	while ((r = ul_dir_next(dir, &entry)) > 0) {
+		struct stat st;
+
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != 1 ||
+		    (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)))
+			continue;
+		if (unlinkat(links, entry->d_name, 0) == 0)
+			n++;
+	}
+	return r < 0 ? r : n;
+}
+
+bool ul_store_is_abandoned(const struct ul_store_dirs *d, const char *name)
+{
+	ul_autoclose int fd = -1;
+	struct stat st;
+
+	if (fstatat(d->view, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT; /* hidden already */
+	if (st.st_ctime > time(NULL) - ABANDONED_AFTER)
+		return false;
+	if (strncmp(name, "tmp-", 4) != 0)
+		return true;
+	fd = openat(d->view, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}

@@ -1,0 +1,42 @@
+/* Taking entries out of a mounted overlay, so that their space is back at once and nobody notices. */
+#pragma once
+
+#include <stdint.h>
+
+#include "dbgen/collect/collect.h"
+
+/* The same store four times over. -1: not there. */
+struct ul_store_dirs {
+	int view;    /* the overlay */
+	int session; /* its upper layer */
+	int kept;    /* the layer beneath the sealed ones */
+};
+
+#define UL_STORE_DIRS_NONE ((struct ul_store_dirs){.view = -1, .session = -1, .kept = -1})
+
+/*
+ * Open them. writable: where the overlay is mounted read-only, as NixOS has it, this process gets a mount namespace of
+ * its own in which it is not; no other thread may run then. -UL_E_SYSTEM.
+ */
+int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct ul_store_dirs *ret,
+		       struct ul_error *err);
+void ul_store_dirs_close(struct ul_store_dirs *d);
+
+/* What removing the entry would give back. What cannot be read counts nothing. *ret_kept: the kept layer has it. */
+void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		      bool *ret_kept);
+
+/*
+ * Remove the entry: through the overlay, and then what the kept layer has of it. 0 or -errno: the rest of it is still
+ * there, seen or hidden.
+ */
+int ul_store_remove(const struct ul_store_dirs *d, const char *name);
+
+/* Remove what nobody else links to from .links, the directory of `nix-store --optimise`. The number, or -errno. */
+int64_t ul_store_remove_links(const struct ul_store_dirs *d);
+
+/*
+ * Whether something that is no store path may go: not where its builder still holds a lock on it, nor where it was
+ * changed less than an hour ago.
+ */
+bool ul_store_is_abandoned(const struct ul_store_dirs *d, const char *name);
