@@ -5,9 +5,10 @@
  * it goes, before the row changes: a cut in between costs nothing that is not sealed. It goes to the quarantine, since
  * this machine made it, and the image before may be the one that it comes back to.
  *
- * The kept layer is looked at only over another lower than the recorded one: over the same one nothing sealed comes into
- * it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is somebody's
- * work, too. Whiteouts are nobody's work. What the manifest does not know the join throws away (dbgen/layers/join.h).
+ * The kept layer is looked at only over another lower than the recorded one: over the same one nothing sealed comes
+ * into it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is
+ * somebody's work, too. Whiteouts are nobody's work. What the manifest does not know the join throws away
+ * (dbgen/layers/join.h).
  */
 #include "dbgen/reconcile/supersede.h"
 

@@ -58,8 +58,9 @@ static int mount_inside(const struct ul_boot *b, const char *options)
 }
 
 /*
- * Where the kernel can make nothing in workdir (a full disk, no inode left) it mounts the overlay all the same, read-only,
- * and says so in its log alone (fs/overlayfs/super.c, ovl_make_workdir). Such a store takes nothing: it is taken down.
+ * Where the kernel can make nothing in workdir (a full disk, no inode left) it mounts the overlay all the same,
+ * read-only, and says so in its log alone (fs/overlayfs/super.c, ovl_make_workdir). Such a store takes nothing: it is
+ * taken down.
  */
 static int demand_writable(const struct ul_boot *b)
 {

@@ -14,7 +14,7 @@ int ul_upper_find_member(int fd, const struct ul_upper_fs *fs, char *ret, size_t
 
 /*
  * The same of the disk that the partition `device` lies on, by a mark outside of every partition: an array of whole
- * disks has its own partition table, which the kernel finds on each half of a mirror, too. 1: *ret is a clause, "the disk
- * that it lies on, /dev/sda, holds isw_raid_member"; 0: no such disk, or nothing of the kind; -errno.
+ * disks has its own partition table, which the kernel finds on each half of a mirror, too. 1: *ret is a clause, "the
+ * disk that it lies on, /dev/sda, holds isw_raid_member"; 0: no such disk, or nothing of the kind; -errno.
  */
 int ul_upper_find_disk_member(const char *sysfs, const char *dev_dir, dev_t device, char *ret, size_t size);

@@ -23,6 +23,7 @@ FOREIGN = {
     "fs/btrfs/tree.h": "Linux",
     "fs/erofs/erofs_fs.h": "Linux",
     "fs/overlayfs/namei.c": "Linux",
+    "fs/overlayfs/super.c": "Linux",
     "fs/squashfs/squashfs_fs.h": "Linux",
     "linux/f2fs_fs.h": "Linux",
     "lib/cmdline.c": "Linux",

@@ -84,7 +84,8 @@ for mode in attach rebuild; do
 		cmp "$root/nix/store/$library/file" <(echo library)
 		jq -e ".reconcile.counts.quarantined == 1 and .reconcile.counts.invalidated == 2" "$run/state.json"
 		[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths where path = \"/nix/store/$own\"")" = 0 ]
-		# What this image seals hides nothing, and is not lost; what only lost its row stays: another image may give it one.
+		# What this image seals hides nothing, and is not lost. What only lost its row stays: another image
+		# may give it one.
 		[ ! -e "$root/nix/.rw/kept/$library" ]
 		[ "$(cat "$root/nix/.rw/quarantine"/*/"$library/file")" = evil ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]

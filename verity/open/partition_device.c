@@ -125,20 +125,22 @@ int ul_partition_disk(const char *sysfs, const char *dev_dir, dev_t partition, c
 	ul_autobuffer struct ul_buffer text = {0};
 	char path[PATH_MAX];
 	ul_autodir DIR *dir = open_disk(sysfs, partition, path);
-	unsigned int major_of, minor_of;
-	uint64_t number;
+	uint64_t number, major_of, minor_of;
+	const char *at;
 	char *device;
 
 	/* Beside a partition's own attributes, "..", are those of its disk. */
 	if (!dir || !read_number(dirfd(dir), ".", "partition", &number) ||
-	    ul_read_file(dirfd(dir), "../dev", ATTRIBUTE_MAX, &text) < 0 || !ul_buffer_string(&text) ||
-	    sscanf((char *)text.data, "%u:%u", &major_of, &minor_of) != 2)
+	    ul_read_file(dirfd(dir), "../dev", ATTRIBUTE_MAX, &text) < 0)
+		return -ENXIO;
+	at = ul_buffer_string(&text);
+	if (!at || !ul_take_number(&at, &major_of) || *at++ != ':' || !ul_take_number(&at, &minor_of))
 		return -ENXIO;
 	device = device_path(dirfd(dir), "..", dev_dir);
 	if (!device)
 		return -ENXIO;
 	*ret = device;
-	*ret_disk = makedev(major_of, minor_of);
+	*ret_disk = makedev((unsigned int)major_of, (unsigned int)minor_of);
 	return 0;
 }
 
