@@ -98,11 +98,13 @@ struct ul_reconcile_item {
 };
 
 struct ul_reconcile_report {
-	bool lower_changed; /* it is not the one of lower.json, or the database's mode is not */
-	bool first;         /* there was no lower.json that could be read */
-	bool was_clean;     /* the clean mark was there and right */
-	bool database_kept; /* nothing was to change in it */
-	char identity[160]; /* of the lower, as in lower.json */
+	bool lower_changed;        /* it is not the one of lower.json, or the database's mode is not */
+	bool first;                /* there was no lower.json that could be read */
+	bool was_clean;            /* the clean mark was there and right */
+	bool database_kept;        /* nothing was to change in it */
+	bool database_trouble;     /* it was not as it should be: a note tells it too */
+	char database_reason[200]; /* why it is not kept, or is not there; "": it is kept */
+	char identity[160];        /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
 	uint64_t checked;     /* paths whose NAR hash was computed */
 	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards */
