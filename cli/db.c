@@ -74,7 +74,6 @@ static int run_build(void *arguments)
 
 	a->db.dropped = print_dropped;
 	a->db.left_out = print_left_out;
-	a->db.carry_from = a->db.merge_from;
 	a->db.progress = cli_progress();
 	r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
 	if (r == 0)

@@ -101,7 +101,8 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 	report->database_kept = !must_be_written(rows, a->db.intact, judge.prune);
 	if (report->database_kept)
 		return 0;
-	r = rows->damaged ? ul_anew_tell_damaged(a) : ul_anew_tell(a, "not all of its rows are right for this lower");
+	r = rows->damaged && !a->db.why[0] ? ul_anew_tell_damaged(a)
+					   : ul_anew_tell(a, "not all of its rows are right for this lower");
 	if (r < 0 || a->upper.dry_run)
 		return r;
 	r = quarantine_broken(a, rows);

@@ -34,7 +34,9 @@ static int count_steps(void *user)
 {
 	struct ul_db_carry *c = user;
 
-	return c->steps-- <= 1;
+	if (c->steps > 0)
+		c->steps--;
+	return c->steps == 0;
 }
 
 /* 0, or negative for what must end the work; *ret_code: SQLite's, for what may go on without this. */
@@ -109,16 +111,19 @@ struct thing {
 	const char *kind, *name, *of; /* for messages */
 };
 
-/* code: how it went, with r; says it where it did not. */
+static int begin_thing(struct ul_db_carry *c, int *ret_code)
+{
+	return run(c, sqlite3_mprintf("begin"), ret_code);
+}
+
+/* code: how it went, with r; says it where it did not. Some failures end the transaction by themselves. */
 static int end_thing(struct ul_db_carry *c, const struct thing *t, int r, int code)
 {
-	int ignored;
-
 	if (r == 0 && code == SQLITE_OK)
-		return run(c, sqlite3_mprintf("release thing"), &ignored);
-	if (r == 0)
+		r = run(c, sqlite3_mprintf("commit"), &code);
+	if (r == 0 && code != SQLITE_OK)
 		leave_out(c, t->kind, t->name, t->of, message(c, code));
-	if (sqlite3_exec(c->db, "rollback to thing; release thing", NULL, NULL, NULL) != SQLITE_OK && r == 0)
+	if (!sqlite3_get_autocommit(c->db) && sqlite3_exec(c->db, "rollback", NULL, NULL, NULL) != SQLITE_OK && r == 0)
 		r = ul_sqlite_error(c->err, c->db, what, "db.sqlite");
 	return r;
 }
@@ -267,7 +272,7 @@ static int carry_table(struct ul_db_carry *c, const char *table)
 	static const char *const heads[] = {"CREATE TABLE ", NULL};
 	const struct thing thing = {"table", table, NULL};
 	ul_autonames struct ul_names sql = {0};
-	int code, r = run(c, sqlite3_mprintf("savepoint thing"), &code);
+	int code, r = begin_thing(c, &code);
 
 	if (r == 0 && code == SQLITE_OK)
 		r = list(c,
@@ -381,7 +386,7 @@ static int carry_column(struct ul_db_carry *c, const struct keyed *k, const char
 	    number(c, sqlite3_mprintf("select exists (select 1 from main.\"%w\" where \"%w\" is not null)", k->table,
 				      column)) == 0)
 		return 0;
-	r = run(c, sqlite3_mprintf("savepoint thing"), &code);
+	r = begin_thing(c, &code);
 	if (r == 0 && code == SQLITE_OK && !there) {
 		char *sql = adding_sql(c, k->table, column);
 
@@ -428,7 +433,7 @@ static int carry_rows(struct ul_db_carry *c, const char *table, const char *colu
 	if (sqlite3_table_column_metadata(c->db, "main", table, NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK ||
 	    number(c, sqlite3_mprintf("select exists (select 1 from main.%s o where %s)", table, missing)) == 0)
 		return 0;
-	r = run(c, sqlite3_mprintf("savepoint thing"), &code);
+	r = begin_thing(c, &code);
 	if (r == 0 && code == SQLITE_OK)
 		r = run(c,
 			sqlite3_mprintf("insert into made.%s (%s) select %s from main.%s o where %s", table, columns,
@@ -452,7 +457,7 @@ static int carry_edges(struct ul_db_carry *c)
 
 	if (number(c, sqlite3_mprintf("select exists (%s)", edges)) == 0)
 		return 0;
-	r = run(c, sqlite3_mprintf("savepoint thing"), &code);
+	r = begin_thing(c, &code);
 	if (r == 0 && code == SQLITE_OK)
 		r = run(c,
 			sqlite3_mprintf("insert into made.RealisationsRefs (referrer, realisationReference) %s", edges),
@@ -484,13 +489,14 @@ static int carry_known(struct ul_db_carry *c, uint32_t n_lower)
 
 int ul_db_carry_open(const struct ul_db_options *options, struct ul_db_carry **ret, struct ul_error *err)
 {
-	ul_autofree char *uri = options->carry_from ? ul_sqlite_immutable_uri(options->carry_from) : NULL;
+	const char *from = options->carry_from ? options->carry_from : options->merge_from;
+	ul_autofree char *uri = from ? ul_sqlite_immutable_uri(from) : NULL;
 	struct ul_db_carry *c;
 	struct stat st;
 	int code;
 
 	*ret = NULL;
-	if (!options->carry_from || stat(options->carry_from, &st) < 0)
+	if (!from || stat(from, &st) < 0)
 		return 0;
 	c = calloc(1, sizeof(*c));
 	if (!c || !uri) {
@@ -522,19 +528,20 @@ int ul_db_carry_write(struct ul_db_carry *c, int dirfd, const char *name, uint32
 	r = run(c,
 		sqlite3_mprintf("attach 'file:/proc/self/fd/%d/%s?mode=rw' as made; pragma temp_store = memory;"
 				"pragma made.journal_mode = memory; pragma made.synchronous = off;"
-				"pragma foreign_keys = off; pragma ignore_check_constraints = on; begin",
+				"pragma foreign_keys = off; pragma ignore_check_constraints = on",
 				dirfd, name),
 		&code);
-	if (r == 0 && code != SQLITE_OK)
+	if (r == 0 && code == SQLITE_CANTOPEN)
 		r = ul_sqlite_error(err, c->db, what, name);
+	else if (r == 0 && code != SQLITE_OK)
+		leave_out(c, "what else it has", "", NULL, message(c, code));
+	if (r < 0 || code != SQLITE_OK)
+		return r;
 	sqlite3_progress_handler(c->db, STEP, count_steps, c);
-	if (r == 0)
-		r = carry_tables(c);
+	r = carry_tables(c);
 	if (r == 0)
 		r = carry_known(c, n_lower);
 	sqlite3_progress_handler(c->db, 0, NULL, NULL);
-	if (r == 0 && (r = run(c, sqlite3_mprintf("commit"), &code)) == 0 && code != SQLITE_OK)
-		r = ul_sqlite_error(err, c->db, what, name);
 	return r;
 }
 

@@ -33,8 +33,8 @@ struct ul_db_options {
 	 */
 	void (*dropped)(void *user, const char *path, enum ul_db_drop why);
 	/*
-	 * A database (the one that is replaced, or merge_from) of which everything else comes along that this program
-	 * does not know: see dbgen/database/merge/carry.h. It has no log. NULL: none.
+	 * A database of which everything else comes along that this program does not know: see
+	 * dbgen/database/merge/carry.h. It has no log. NULL: merge_from.
 	 */
 	const char *carry_from;
 	bool carry_all; /* for all paths; else for those that merge_from adds: the others are the lower's */
