@@ -48,7 +48,7 @@ int ul_anew_tell_damaged(struct ul_agreement *a)
 	return tell_trouble(a, "it is damaged", "the rows that its files bear out are kept");
 }
 
-/* Entries of one layer that had rows, as their names tell. A layer that cannot be read has none: who joins it says so. */
+/* Entries of one layer that had rows, as their names tell. Of a layer that cannot be read the join says so. */
 static uint64_t count_layer(struct ul_agreement *a, int fd)
 {
 	ul_autodir DIR *dir = NULL;

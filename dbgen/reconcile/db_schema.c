@@ -40,7 +40,7 @@ static char *normalised(const char *sql)
 			p += strcspn(p, "\n");
 		if (!*p)
 			break;
-		if (!isspace((unsigned char)*p) && *p != '"')
+		if (!strchr(" \t\n\v\f\r\"", *p))
 			*at++ = (char)tolower((unsigned char)*p);
 	}
 	while (at > text && at[-1] == ';')
@@ -52,10 +52,9 @@ static char *normalised(const char *sql)
 /* Words and commas: a column's name, type and simplest constraints; no expression. */
 static bool is_columns(const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)text[i]) && !strchr("_,.'+-", text[i]))
-			return false;
-	return memchr(text, ',', len);
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789_,.'+-";
+
+	return strspn(text, plain) >= len && memchr(text, ',', len);
 }
 
 /* The known text, or that with columns put in at one place, as `alter table add column` does. */

@@ -8,8 +8,8 @@
 /*
  * What correctness needs: the tables of paths, references and outputs, with their columns and keys; of every table,
  * index and trigger that is known, that it is what Nix makes of it, whichever version did; no code (triggers, views,
- * virtual tables) that Nix does not make. Further tables, columns and indexes are a newer Nix's own matter, and an index
- * that is not there is no damage. false: why_not (size bytes) has a sentence.
+ * virtual tables) that Nix does not make. Further tables, columns and indexes are a newer Nix's own matter, and an
+ * index that is not there is no damage. false: why_not (size bytes) has a sentence.
  */
 bool ul_db_schema_fits(sqlite3 *db, char *why_not, size_t size);
 

@@ -3,7 +3,8 @@
 # it made, with the one that is made of that (mode rebuild), and with that one read in place beneath an overlay (mode
 # attach), the feature on and off. The same is built, asked and said in each.
 #
-#   tests/host/db_ca.sh [RELEASE]...      Debian's releases whose Nix is tried: trixie (2.26) when none is given; sid: the newest
+#   tests/host/db_ca.sh [RELEASE]...   Debian's releases whose Nix is tried: trixie (2.26) when none is given; sid: the
+#                                      newest
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=$(realpath "${BUILD:-build}")

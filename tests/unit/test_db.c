@@ -269,9 +269,7 @@ static void differences(void **state)
 		/* Nix stops at a NULL there, and takes "" elsewhere for a text. */
 		{"update Realisations set signatures = null where signatures = ''", "realisation"},
 		{"update ValidPaths set sigs = '' where sigs is null", "sigs of"},
-		{"update ValidPaths set ca = '' where ca is null", "ca of"},
 		{"update ValidPaths set deriver = '' where deriver is null", "deriver of"},
-		{"update ValidPaths set ultimate = 0 where ultimate is null", "ultimate of"},
 		{"update ValidPaths set narSize = narSize || 'x' where id = 9", "narSize of"},
 		{"delete from BuildTraceV3 where id = 2", "build trace"},
 		{"update BuildTraceV3 set signatures = null where id = 1", "build trace"},

@@ -1,6 +1,7 @@
 /*
- * Every schema of every released Nix (tests/samples/schemas) through import, reconcile in both modes, over the same image
- * and another, and the statements that each Nix prepares over the database that is in an image. Prints the table.
+ * Every schema of every released Nix (tests/samples/schemas) through import and reconcile in both modes, where the
+ * database may stay and where it is written anew; and the statements that each Nix prepares, over the database
+ * that is in an image. Prints the table.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /*
  * See carry.h. The old database is hostile: its texts of tables and indexes become SQL here, so that what they say of
  * keys and other tables holds on. Each is compiled as one statement, behind an authorizer that permits a table or an
- * index and nothing else: no selection, no function. Work is bounded by the old file's size, since pages that lead to
- * each other can make a table look endless.
+ * index and nothing else: no selection, no function. (What a CHECK says is kept, and not run here.) Work is bounded by
+ * the old file's size, since pages that lead to each other can make a table look endless.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -13,8 +13,8 @@
 struct ul_db_carry;
 
 /*
- * Look into options->carry_from, or merge_from, before it is replaced; its log is in it already. *ret: NULL where nothing is to be
- * taken along; what cannot be read is told to options->left_out. 0 or -UL_E_MEMORY.
+ * Look into options->carry_from, or merge_from, before it is replaced; its log is in it already. *ret: NULL where
+ * nothing is to be taken along; what cannot be read is told to options->left_out. 0 or -UL_E_MEMORY.
  */
 int ul_db_carry_open(const struct ul_db_options *options, struct ul_db_carry **ret, struct ul_error *err);
 
