@@ -31,7 +31,7 @@ static const char *const needed_besides[] = {"IndexReference", "IndexDerivationO
  */
 static char *normalised(const char *sql)
 {
-	char *text = malloc(strlen(sql) + 1), *at = text;
+	char *text = calloc(1, strlen(sql) + 1), *at = text;
 
 	if (!text)
 		return NULL;
@@ -64,7 +64,7 @@ static bool same_table(const char *known, const char *text)
 
 	if (len < n)
 		return false;
-	while (same < n && known[same] == text[same])
+	while (same < n && text[same] == known[same])
 		same++;
 	return (same == n && len == n) ||
 	       (!strcmp(known + same, text + len - (n - same)) && is_columns(text + same, len - n));

@@ -93,7 +93,8 @@ static void leave_out(const struct ul_db_carry *c, const char *kind, const char 
 {
 	char text[400];
 
-	snprintf(text, sizeof(text), "%.40s %.100s%s%.100s", kind, name, of ? " of " : "", of ? of : "");
+	snprintf(text, sizeof(text), "%.40s%s%.100s%s%.100s", kind, *name ? " " : "", name, of ? " of " : "",
+		 of ? of : "");
 	if (c->options->left_out)
 		c->options->left_out(c->options->user, text, why);
 }
