@@ -172,6 +172,12 @@ QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
 TEST_LIMIT := 2400
 
+# Nix with content-addressed derivations in both modes: of Debian's trixie (2.26), and of sid, the newest there today.
+.PHONY: check-nix-versions
+check-nix-versions: programs
+	@mkdir -p build
+	tests/host/db_ca.sh trixie sid
+
 # Every bit of the image attacked, on the host and in the guest: the figures in SECURITY.md.
 .PHONY: check-tamper
 check-tamper: programs tools

@@ -28,6 +28,16 @@ static void print_dropped(void *user, const char *path, enum ul_db_drop why)
 	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, reasons[why]);
 }
 
+static void print_left_out(void *user, const char *name, const char *why)
+{
+	char shown[1200];
+
+	(void)user;
+	cli_progress_done();
+	ul_escape_text(shown, sizeof(shown), name);
+	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, why);
+}
+
 /* ---- build ---- */
 
 struct build {
@@ -63,6 +73,7 @@ static int run_build(void *arguments)
 	int r;
 
 	a->db.dropped = print_dropped;
+	a->db.left_out = print_left_out;
 	a->db.progress = cli_progress();
 	r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
 	if (r == 0)

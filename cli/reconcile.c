@@ -132,6 +132,8 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_SWEPT],
 	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED], (unsigned long long)r->n[UL_RECONCILE_UPDATED],
 	       (unsigned long long)r->checked);
+	if (!r->database_kept)
+		printf("the database %s anew: %s\n", dry_run ? "would be written" : "is written", r->database_reason);
 	if (r->sessions > 0)
 		printf("the next boot joins %llu session%s\n", (unsigned long long)r->sessions,
 		       r->sessions == 1 ? "" : "s");

@@ -223,6 +223,8 @@ static void print_reconcile(struct json_object *reconcile)
 	       changed ? "another" : "the same", clean ? "shut down cleanly" : "not shut down cleanly",
 	       (unsigned long long)count_of(counts, "quarantined"), (unsigned long long)count_of(counts, "invalidated"),
 	       (unsigned long long)count_of(reconcile, "checked"), (unsigned long long)count_of(counts, "swept"));
+	if (member(reconcile, "databaseReason"))
+		printf("  the database was written anew: %s\n", text_of(reconcile, "databaseReason"));
 	print_names(reconcile, "quarantined", "quarantined");
 	print_names(reconcile, "invalidated", "invalidated");
 	print_names(reconcile, "dangling", "dangling");

@@ -53,12 +53,24 @@ static int step(struct comparison *c, sqlite3_stmt *rows)
 	return code == SQLITE_DONE ? 0 : fail(c);
 }
 
+/* text: NULL stands for NULL, which is not "": Nix tells them apart, and stops at the wrong one. */
 static bool same_text(sqlite3_stmt *rows, int column, const char *text, int len)
 {
-	const char *other = (const char *)sqlite3_column_text(rows, column);
-	int other_len = sqlite3_column_bytes(rows, column);
+	const char *other;
 
-	return len == other_len && (len == 0 || memcmp(text, other, (size_t)len) == 0);
+	if (sqlite3_column_type(rows, column) != (text ? SQLITE_TEXT : SQLITE_NULL))
+		return false;
+	other = (const char *)sqlite3_column_text(rows, column);
+	return !text ||
+	       (len == sqlite3_column_bytes(rows, column) && (len == 0 || memcmp(text, other, (size_t)len) == 0));
+}
+
+/* An integer; 0 stands for NULL where Nix writes that. */
+static bool same_number(sqlite3_stmt *rows, int column, int64_t number, bool nullable)
+{
+	int type = nullable && number == 0 ? SQLITE_NULL : SQLITE_INTEGER;
+
+	return sqlite3_column_type(rows, column) == type && sqlite3_column_int64(rows, column) == number;
 }
 
 /* Columns: id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca. */
@@ -66,13 +78,13 @@ static const char *row_difference(sqlite3_stmt *rows, const struct ul_db_row *ro
 {
 	if (!same_text(rows, 2, row->hash, row->hash_len))
 		return "hash";
-	if (sqlite3_column_int64(rows, 3) != row->registered)
+	if (!same_number(rows, 3, row->registered, false))
 		return "registrationTime";
 	if (!same_text(rows, 4, row->deriver, row->deriver_len))
 		return "deriver";
-	if (sqlite3_column_int64(rows, 5) != row->nar_size)
+	if (!same_number(rows, 5, row->nar_size, true))
 		return "narSize";
-	if ((sqlite3_column_int64(rows, 6) != 0) != row->ultimate)
+	if (!same_number(rows, 6, row->ultimate, true))
 		return "ultimate";
 	if (!same_text(rows, 7, row->sigs, row->sigs_len))
 		return "sigs";
@@ -281,12 +293,18 @@ different:
 	return differ(c, "realisation %s!%s differs", realisation->drv_path, realisation->output_name);
 }
 
+/* Tables that a Nix without content-addressed derivations does not make. */
+static bool has_table(struct comparison *c, const char *table)
+{
+	return sqlite3_table_column_metadata(c->db, NULL, table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
 static int compare_realisations(struct comparison *c)
 {
 	ul_autostatement sqlite3_stmt *rows = NULL, *ref = NULL;
 	int r;
 
-	if (sqlite3_table_column_metadata(c->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+	if (!has_table(c, "Realisations"))
 		return c->source.n_realisations == 0 ? 0 : differ(c, "it has no table of realisations");
 	r = prepare(c,
 		    "select id, outputPath, signatures, (select count(*) from RealisationsRefs"
@@ -302,6 +320,31 @@ static int compare_realisations(struct comparison *c)
 		r = compare_realisation(c, rows, ref, &c->source.realisations[i]);
 	return r < 0 ? r
 		     : compare_count(c, "select count(*) from Realisations", c->source.n_realisations, "Realisations");
+}
+
+static int compare_traces(struct comparison *c)
+{
+	ul_autostatement sqlite3_stmt *rows = NULL;
+	int r;
+
+	if (!has_table(c, "BuildTraceV3"))
+		return c->source.n_traces == 0 ? 0 : differ(c, "it has no table of build traces");
+	r = prepare(c, "select outputPath, signatures from BuildTraceV3 where drvPath = ? and outputName = ?", &rows);
+	for (uint32_t i = 0; r == 0 && i < c->source.n_traces; i++) {
+		const struct ul_realisation *trace = &c->source.traces[i];
+		const char *signatures = trace->signatures ? trace->signatures : "";
+		const char *path = c->source.trace_paths[i];
+
+		sqlite3_bind_text(rows, 1, trace->drv_path, -1, SQLITE_STATIC);
+		sqlite3_bind_text(rows, 2, trace->output_name, -1, SQLITE_STATIC);
+		r = step(c, rows);
+		if (r >= 0 && (r == 0 || !same_text(rows, 0, path, (int)strlen(path)) ||
+			       !same_text(rows, 1, signatures, (int)strlen(signatures))))
+			return differ(c, "build trace %s!%s differs", trace->drv_path, trace->output_name);
+		sqlite3_reset(rows);
+		r = r < 0 ? r : 0;
+	}
+	return r < 0 ? r : compare_count(c, "select count(*) from BuildTraceV3", c->source.n_traces, "BuildTraceV3");
 }
 
 /* A log that has not been moved into the file yet is read with a lock; without a log none is needed. */
@@ -343,6 +386,8 @@ static int compare_all(struct comparison *c, struct ul_manifest *m)
 		r = compare_outputs(c);
 	if (r == 0)
 		r = compare_realisations(c);
+	if (r == 0)
+		r = compare_traces(c);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "common/file.h"
 #include "common/leftover.h"
 #include "dbgen/database/db.h"
+#include "dbgen/database/merge/carry.h"
 #include "dbgen/database/merge/load.h"
 #include "dbgen/database/rows/schema.h"
 #include "dbgen/database/rows/writers.h"
@@ -49,21 +50,17 @@ static int write_text(int dirfd, const char *name, const char *text, bool durabl
 		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
 }
 
-/* The files that tell Nix which tables to expect. A stale `ca-schema` would promise tables that are not there. */
-static int write_versions(const struct ul_db_source *s, int dirfd, bool durable)
+/* The file that tells Nix which tables to expect, and not the one that would tell it wrongly: see rows/schema.h. */
+static int write_versions(int dirfd, bool durable)
 {
 	static const char *const stale[] = {"ca-schema"};
 	int r = write_text(dirfd, "schema", UL_DB_SCHEMA_VERSION, durable);
 
-	if (r == 0 && s->n_realisations > 0)
-		r = write_text(dirfd, stale[0], UL_DB_CA_SCHEMA_VERSION, durable);
-	else if (r == 0)
-		r = remove_files(dirfd, stale, UL_ARRAY_SIZE(stale));
-	return r;
+	return r == 0 ? remove_files(dirfd, stale, UL_ARRAY_SIZE(stale)) : r;
 }
 
-static int write_database(const struct ul_db_source *s, int dirfd, const char *dir, const char *name,
-			  const struct ul_db_options *options, struct ul_error *err)
+static int write_database(const struct ul_db_source *s, struct ul_db_carry *carry, int dirfd, const char *dir,
+			  const char *name, const struct ul_db_options *options, struct ul_error *err)
 {
 	ul_autoclose int fd = -1;
 	int r;
@@ -72,13 +69,15 @@ static int write_database(const struct ul_db_source *s, int dirfd, const char *d
 	if (fd < 0)
 		return fail_errno(err, dir, name, errno);
 	r = options->use_sqlite ? ul_db_write_sqlite(s, dirfd, name, err) : ul_db_write_bulk(s, fd, name, options, err);
+	if (r == 0)
+		r = ul_db_carry_write(carry, dirfd, name, options->carry_all ? 0 : s->n_manifest, err);
 	if (r == 0 && options->durable && fsync(fd) < 0)
 		r = fail_errno(err, dir, name, errno);
 	return r;
 }
 
-static int build(const struct ul_db_source *s, int dirfd, const char *dir, const struct ul_db_options *options,
-		 struct ul_error *err)
+static int build(const struct ul_db_source *s, struct ul_db_carry *carry, int dirfd, const char *dir,
+		 const struct ul_db_options *options, struct ul_error *err)
 {
 	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
 	struct ul_leftover *leftover = NULL;
@@ -89,9 +88,9 @@ static int build(const struct ul_db_source *s, int dirfd, const char *dir, const
 	if (r < 0)
 		return fail_errno(err, dir, name, -r);
 	leftover = ul_leftover_add(dirfd, name);
-	r = write_database(s, dirfd, dir, name, options, err);
+	r = write_database(s, carry, dirfd, dir, name, options, err);
 	if (r == 0) {
-		r = write_versions(s, dirfd, options->durable);
+		r = write_versions(dirfd, options->durable);
 		if (r == 0 && options->durable) {
 			r = remove_logs(dirfd);
 			if (r == 0 && renameat(dirfd, name, dirfd, DB_NAME) < 0)
@@ -137,6 +136,7 @@ int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct 
 {
 	static const struct ul_db_options defaults;
 	ul_autoclose int fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct ul_db_carry *carry = NULL;
 	struct ul_db_source source;
 	int r;
 
@@ -145,8 +145,12 @@ int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct 
 	if (!options)
 		options = &defaults;
 	r = open_source(&source, m, options, err);
+	/* Open before the file goes that it is. */
 	if (r == 0)
-		r = build(&source, fd, dir, options, err);
+		r = ul_db_carry_open(options, &carry, err);
+	if (r == 0)
+		r = build(&source, carry, fd, dir, options, err);
+	ul_db_carry_close(carry);
 	ul_db_source_close(&source);
 	return r;
 }

@@ -11,10 +11,10 @@
 #include "dbgen/manifest/manifest.h"
 
 /*
- * Write dir/db.sqlite and dir/schema (and dir/ca-schema, where the manifest holds realisations); the
- * directory exists; stale -wal and -shm files are removed. One manifest always gives the same bytes.
- * options may be NULL: all defaults. On failure no db.sqlite is left behind, or, if durable, the one
- * that was there before. Errors: -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM.
+ * Write dir/db.sqlite and dir/schema; the directory exists; stale -wal and -shm files are removed, and ca-schema.
+ * One manifest always gives the same bytes. options may be NULL: all defaults.
+ * On failure no db.sqlite is left behind, or, if durable, the one that was there before.
+ * Errors: -UL_E_MANIFEST, -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM.
  */
 int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct ul_db_options *options,
 		struct ul_error *err);

@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/sqlite.h"
@@ -53,6 +54,15 @@ static void bind_text(sqlite3_stmt *statement, int column, const char *text, int
 	sqlite3_bind_text(statement, column, text, len, SQLITE_STATIC);
 }
 
+/* Without the column that comes when the rows are there, so that they do not have it. */
+static int create_paths(struct oracle *o, const char *sql)
+{
+	ul_autofree char *text = NULL;
+	int len = (int)(strlen(sql) - strlen(UL_DB_ADDED_COLUMN));
+
+	return asprintf(&text, "%.*s)", len, sql) < 0 ? ul_error_nomem(o->err, what) : run(o, text);
+}
+
 /* Tables, and the triggers, which have no b-tree; indexes come last. */
 static int create_objects(struct oracle *o, bool indexes)
 {
@@ -61,10 +71,9 @@ static int create_objects(struct oracle *o, bool indexes)
 		bool is_index = !strcmp(object->type, "index");
 		int r;
 
-		if (!object->sql || object->tree == UL_TREE_SEQUENCE || is_index != indexes ||
-		    (object->ca && o->source->n_realisations == 0))
+		if (!object->sql || object->tree == UL_TREE_SEQUENCE || is_index != indexes)
 			continue;
-		r = run(o, object->sql);
+		r = object->tree == UL_TREE_VALID_PATHS ? create_paths(o, object->sql) : run(o, object->sql);
 		if (r < 0)
 			return r;
 	}
@@ -147,10 +156,8 @@ static int insert_outputs(struct oracle *o)
 static int insert_realisations(struct oracle *o)
 {
 	ul_autostatement sqlite3_stmt *row = NULL, *ref = NULL;
-	int r = run(o, "insert into SchemaMigrations values ('" UL_DB_CA_MIGRATION "')");
+	int r = prepare(o, "insert into Realisations values (?, ?, ?, ?, ?)", &row);
 
-	if (r == 0)
-		r = prepare(o, "insert into Realisations values (?, ?, ?, ?, ?)", &row);
 	if (r == 0)
 		r = prepare(o, "insert into RealisationsRefs values (?, ?)", &ref);
 	for (uint32_t i = 0; r == 0 && i < o->source->n_realisations; i++) {
@@ -160,13 +167,43 @@ static int insert_realisations(struct oracle *o)
 		bind_text(row, 2, realisation->drv_path, -1);
 		bind_text(row, 3, realisation->output_name, -1);
 		sqlite3_bind_int64(row, 4, (int64_t)realisation->output + 1);
-		bind_text(row, 5, realisation->signatures, -1);
+		bind_text(row, 5, realisation->signatures ? realisation->signatures : "", -1);
 		r = insert(o, row);
 		sqlite3_bind_int64(ref, 1, (int64_t)i + 1);
 		for (uint32_t j = 0; r == 0 && j < realisation->n_refs; j++) {
 			sqlite3_bind_int64(ref, 2, (int64_t)realisation->refs[j] + 1);
 			r = insert(o, ref);
 		}
+	}
+	return r;
+}
+
+static int insert_traces(struct oracle *o)
+{
+	ul_autostatement sqlite3_stmt *row = NULL;
+	int r = prepare(o, "insert into BuildTraceV3 values (?, ?, ?, ?, ?)", &row);
+
+	for (uint32_t i = 0; r == 0 && i < o->source->n_traces; i++) {
+		const struct ul_realisation *trace = &o->source->traces[i];
+
+		sqlite3_bind_int64(row, 1, (int64_t)i + 1);
+		bind_text(row, 2, trace->drv_path, -1);
+		bind_text(row, 3, trace->output_name, -1);
+		bind_text(row, 4, o->source->trace_paths[i], -1);
+		bind_text(row, 5, trace->signatures ? trace->signatures : "", -1);
+		r = insert(o, row);
+	}
+	return r;
+}
+
+static int insert_migrations(struct oracle *o)
+{
+	ul_autostatement sqlite3_stmt *row = NULL;
+	int r = prepare(o, "insert into SchemaMigrations values (?)", &row);
+
+	for (size_t i = 0; r == 0 && i < ul_db_n_migrations; i++) {
+		bind_text(row, 1, ul_db_migrations[i], -1);
+		r = insert(o, row);
 	}
 	return r;
 }
@@ -198,8 +235,14 @@ static int write_all(struct oracle *o)
 		r = insert_refs(o);
 	if (r == 0)
 		r = insert_outputs(o);
-	if (r == 0 && o->source->n_realisations > 0)
+	if (r == 0)
 		r = insert_realisations(o);
+	if (r == 0)
+		r = insert_traces(o);
+	if (r == 0)
+		r = insert_migrations(o);
+	if (r == 0)
+		r = run(o, "alter table ValidPaths add column provenance text");
 	if (r == 0)
 		r = create_objects(o, true);
 	if (r == 0)

@@ -394,6 +394,9 @@ static int read_table(const struct source *s, struct ul_builder *b, const char *
 	if (r < 0 || !exists)
 		return r;
 	r = prepare(s, sql, &q);
+	if (r == 0 && sqlite3_bind_parameter_count(q) > 0 &&
+	    sqlite3_bind_text(q, 1, ul_builder_store_dir(b), -1, SQLITE_STATIC) != SQLITE_OK)
+		r = fail_sqlite(s);
 	while (r == 0 && (r = step(s, q)) == 1) {
 		bool good = true;
 
@@ -423,6 +426,12 @@ static int read_tables(const struct source *s, struct ul_builder *b)
 		 " join Realisations a on a.id = x.referrer"
 		 " join Realisations z on z.id = x.realisationReference",
 		 add_realisation_ref},
+		/* Nix 2.35 and later. Those that lead to no valid path are no part of a store. */
+		{"BuildTraceV3",
+		 "select t.drvPath, t.outputName, v.path, t.signatures from BuildTraceV3 t"
+		 " join ValidPaths v on v.path in (t.outputPath, ?1 || '/' || t.outputPath)"
+		 " group by t.drvPath, t.outputName having min(t.id)",
+		 add_realisation},
 	};
 	int r = 0;
 

@@ -84,7 +84,8 @@
  *         20 bytes digest of the output path, which need not be in the manifest
  *         1 byte   length of its name; the name
  *     realisations, sorted by (derivation, output name), strictly ascending; each:
- *         varint   length of the derivation's text (1 to 1023); the text ("sha256:...")
+ *         varint   length of the derivation's text (1 to 1023); the text: "sha256:..." (Nix 2.4 to 2.34), or
+ *                  "HASH-NAME.drv", a build trace (Nix 2.35 and later), which has no references
  *         1 byte   length of the output name (1 to 255); the name
  *         varint   the output path's number
  *         varint   length of the signatures (0: none; at most 16383); the text

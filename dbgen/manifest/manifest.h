@@ -51,9 +51,13 @@ struct ul_drv_output {
 	const char *path; /* full store path, in the manifest or not */
 };
 
-/* A row of Realisations (ca-derivations) with its references among the realisations. */
+/*
+ * A row of Realisations (ca-derivations) with its references among the realisations, or, of Nix 2.35 and later, one of
+ * BuildTraceV3.
+ */
 struct ul_realisation {
-	const char *drv_path;    /* hash modulo of the derivation as text: "sha256:..." */
+	const char
+		*drv_path; /* hash modulo of the derivation as text: "sha256:..."; or its base name, "HASH-NAME.drv" */
 	const char *output_name; /* "out" */
 	uint32_t output;         /* path number of the output path */
 	const char *signatures;  /* joined by spaces; NULL: none */

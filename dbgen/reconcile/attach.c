@@ -12,6 +12,7 @@
 
 #include "common/sqlite.h"
 #include "dbgen/reconcile/agree.h"
+#include "dbgen/reconcile/anew.h"
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/rows.h"
 
@@ -39,7 +40,11 @@ static bool must_be_written(const struct ul_rows *rows, bool intact, bool prune)
 
 static int write_database(struct ul_agreement *a, const struct ul_rows *rows, bool prune)
 {
-	static const struct ul_db_options options = {.durable = true};
+	const struct ul_db_options options = {.durable = true,
+					      .carry_from = a->db.path,
+					      .carry_all = true,
+					      .left_out = ul_db_file_left_out,
+					      .user = &a->db};
 	const struct ul_rows_source from = {
 		.rows = rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir, .prune = prune};
 	ul_autobuffer struct ul_buffer bytes = {0};
@@ -50,6 +55,8 @@ static int write_database(struct ul_agreement *a, const struct ul_rows *rows, bo
 		r = ul_db_file_shut(&a->db);
 	if (r == 0)
 		r = ul_db_file_build(&a->db, m, &options);
+	if (r == 0)
+		r = a->db.failure;
 	if (r == 0)
 		a->db.max_id = ul_manifest_n_paths(m);
 	ul_manifest_close(m);
@@ -89,11 +96,15 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 	report->upper_paths = 0;
 	for (size_t i = 0; i < rows->list.n; i++)
 		report->upper_paths += rows->list.at[i].fate == UL_FATE_KEPT && !rows->list.at[i].lower;
-	if (r < 0 || a->upper.dry_run)
+	if (r < 0)
 		return r;
 	report->database_kept = !must_be_written(rows, a->db.intact, judge.prune);
 	if (report->database_kept)
 		return 0;
+	r = rows->damaged && !a->db.why[0] ? ul_anew_tell_damaged(a)
+					   : ul_anew_tell(a, "not all of its rows are right for this lower");
+	if (r < 0 || a->upper.dry_run)
+		return r;
 	r = quarantine_broken(a, rows);
 	return r < 0 ? r : write_database(a, rows, judge.prune);
 }
@@ -112,7 +123,7 @@ int ul_agree_attached(struct ul_agreement *a)
 		report->database_kept = true;
 		if (a->db.dir_fd >= 0 && !a->upper.dry_run)
 			(void)unlinkat(a->db.dir_fd, "schema", 0);
-		return 0;
+		return ul_anew_tell_gone(a);
 	}
 	if (ul_agree_unchanged(a)) {
 		report->database_kept = true;

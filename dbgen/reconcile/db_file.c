@@ -8,7 +8,6 @@
  */
 #include "dbgen/reconcile/db_file.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "common/file.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/schema.h"
+#include "dbgen/reconcile/db_schema.h"
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/upper_open.h"
 
@@ -143,99 +143,6 @@ int ul_db_file_quarantine(struct ul_db_file *f, const char *why)
 	return r;
 }
 
-/* ---- its schema ---- */
-
-/* Without comments and white space, in lower case: versions of Nix differ in these. NULL: no memory. */
-static char *normalised(const char *sql)
-{
-	char *text = malloc(strlen(sql) + 1), *at = text;
-
-	if (!text)
-		return NULL;
-	for (const char *p = sql; *p; p++) {
-		if (p[0] == '-' && p[1] == '-')
-			p += strcspn(p, "\n");
-		if (!*p)
-			break;
-		if (!isspace((unsigned char)*p))
-			*at++ = (char)tolower((unsigned char)*p);
-	}
-	while (at > text && at[-1] == ';')
-		at--;
-	*at = '\0';
-	return text;
-}
-
-static bool same_sql(const char *a, const char *b)
-{
-	ul_autofree char *x = a ? normalised(a) : NULL, *y = b ? normalised(b) : NULL;
-
-	if (!a || !b)
-		return !a && !b;
-	return x && y && !strcmp(x, y);
-}
-
-static const struct ul_db_object *find_object(const char *type, const char *name)
-{
-	for (size_t i = 0; i < ul_db_n_objects; i++)
-		if (!strcmp(ul_db_objects[i].type, type) && !strcmp(ul_db_objects[i].name, name))
-			return &ul_db_objects[i];
-	return NULL;
-}
-
-static bool is_own_table(const char *name)
-{
-	return find_object("table", name);
-}
-
-/*
- * Whether this row of the schema is Nix's, or a table of a Nix that we do not know, which does nothing to the others.
- */
-static bool is_harmless(const char *type, const char *name, const char *table, const char *sql)
-{
-	const struct ul_db_object *object;
-
-	if (!type || !name || !table)
-		return false;
-	object = find_object(type, name);
-	if (object)
-		return !strcmp(object->table, table) && same_sql(object->sql, sql);
-	if (!strncmp(name, "sqlite_stat", 11))
-		return true;
-	return (!strcmp(type, "table") && sql && strncasecmp(sql, "create virtual", 14) != 0) ||
-	       (!strcmp(type, "index") && !is_own_table(table));
-}
-
-/* Nix 2.8 is the oldest that is supported: objects that it does not have may be missing. */
-static bool is_required(const struct ul_db_object *object)
-{
-	return !object->ca && strcmp(object->table, "SchemaMigrations") != 0;
-}
-
-static bool schema_is_nix(sqlite3 *db)
-{
-	ul_autostatement sqlite3_stmt *rows = NULL;
-	size_t found = 0, required = 0;
-	bool harmless = true;
-	int code = SQLITE_DONE;
-
-	for (size_t i = 0; i < ul_db_n_objects; i++)
-		required += is_required(&ul_db_objects[i]);
-	if (sqlite3_prepare_v2(db, "select type, name, tbl_name, sql from sqlite_schema", -1, &rows, NULL) != SQLITE_OK)
-		return false;
-	while (harmless && (code = sqlite3_step(rows)) == SQLITE_ROW) {
-		const char *type = (const char *)sqlite3_column_text(rows, 0);
-		const char *name = (const char *)sqlite3_column_text(rows, 1);
-		const struct ul_db_object *object;
-
-		harmless = is_harmless(type, name, (const char *)sqlite3_column_text(rows, 2),
-				       (const char *)sqlite3_column_text(rows, 3));
-		object = harmless ? find_object(type, name) : NULL;
-		found += object && is_required(object);
-	}
-	return harmless && code == SQLITE_DONE && found == required;
-}
-
 /* ---- opening ---- */
 
 static bool is_upper_trouble(int code)
@@ -283,25 +190,57 @@ static int connect_database(struct ul_db_file *f, sqlite3 **ret)
 	return checkpoint(f, *ret);
 }
 
+static void distrust(struct ul_db_file *f, const char *why)
+{
+	f->intact = false;
+	if (!f->why[0])
+		snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+/* What an index that is not there costs is less than what writing all anew does. */
+static int mend_schema(struct ul_db_file *f)
+{
+	const char *made = NULL;
+	int code = ul_db_schema_mend(f->db, &made);
+
+	if (code == SQLITE_OK && made)
+		code = sqlite3_wal_checkpoint_v2(f->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	code = ul_sqlite_code(code) & 0xff;
+	if (code == SQLITE_NOMEM || is_upper_trouble(code))
+		return fail_sqlite(f, f->db);
+	if (code != SQLITE_OK)
+		distrust(f, ul_sqlite_message(f->db));
+	return code == SQLITE_OK && made ? ul_upper_dir_report(f->upper, UL_RECONCILE_NOTE, DB,
+							       "%s was not there, and is made anew", made)
+					 : 0;
+}
+
 static int open_database(struct ul_db_file *f)
 {
 	sqlite3 *db = NULL;
+	char why[sizeof(f->why)];
 	int code = connect_database(f, &db), r = 0;
 
 	if (code == SQLITE_OK) {
-		f->intact = schema_is_nix(db);
 		f->db = db;
-		return 0;
+		f->intact = ul_db_schema_fits(db, why, sizeof(why));
+		if (!f->intact)
+			distrust(f, why);
+		return f->intact && !f->upper->dry_run ? mend_schema(f) : 0;
 	}
 	if (!db || code == SQLITE_NOMEM || is_upper_trouble(code))
 		r = fail_sqlite(f, db);
 	if (code == SQLITE_CORRUPT && r == 0) {
 		/* Some of it can be read, perhaps. */
 		f->db = db;
+		distrust(f, "it is damaged");
 		return 0;
 	}
 	sqlite3_close(db);
-	return r < 0 ? r : ul_db_file_quarantine(f, "it is not a database");
+	if (r < 0)
+		return r;
+	distrust(f, "it is not a database");
+	return ul_db_file_quarantine(f, f->why);
 }
 
 int ul_db_file_init(struct ul_db_file *f, struct ul_upper_dir *u)
@@ -330,6 +269,7 @@ int ul_db_file_open(struct ul_db_file *f)
 
 	ul_db_file_close(f);
 	f->max_id = 0;
+	f->why[0] = '\0';
 	r = open_directory(f);
 	if (r < 0 || f->dir_fd < 0)
 		return r;
@@ -339,7 +279,8 @@ int ul_db_file_open(struct ul_db_file *f)
 	f->log = found.log;
 	if (r == 0 && found.database)
 		r = open_database(f);
-	f->intact &= version_right;
+	if (f->db && !version_right)
+		distrust(f, "the file `schema` beside it does not name version " UL_DB_SCHEMA_VERSION);
 	if (r == 0 && f->db)
 		(void)ul_db_file_max_id(f->db, &f->max_id);
 	return r;
@@ -378,6 +319,15 @@ int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret)
 	}
 	sqlite3_close(db);
 	return code == SQLITE_NOMEM ? -ENOMEM : -EIO;
+}
+
+void ul_db_file_left_out(void *user, const char *name, const char *why)
+{
+	struct ul_db_file *f = user;
+
+	if (f->failure == 0)
+		f->failure = ul_upper_dir_report(f->upper, UL_RECONCILE_NOTE, DB,
+						 "%s could not be taken along into the new one: %s", name, why);
 }
 
 void ul_db_file_print(const struct ul_db_file *f, struct ul_db_print *ret)

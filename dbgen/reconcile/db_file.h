@@ -16,7 +16,9 @@ struct ul_db_file {
 	int dir_fd;                 /* the database's directory; -1: there is none */
 	sqlite3 *db;                /* NULL: closed, or there is none (any more) */
 	bool log;                   /* it had a log when it was opened */
-	bool intact;                /* its schema is Nix's, the file `schema` is right, and nothing was wrong */
+	bool intact;                /* a Nix can work with its schema, the file `schema` is right, nothing was wrong */
+	char why[200];              /* where it is not intact: what is wrong, after "db.sqlite: " */
+	int failure;                /* of ul_db_file_left_out */
 	int64_t max_id;             /* the greatest id of ValidPaths, when it was last opened or written; 0: no row */
 };
 
@@ -46,6 +48,9 @@ int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret);
 
 /* Write it anew, making the directory where it is not there. */
 int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct ul_db_options *options);
+
+/* For options->left_out, with options->user a struct ul_db_file: a note in the report; failure is its own. */
+void ul_db_file_left_out(void *user, const char *name, const char *why);
 
 /* What tells whether somebody wrote to it since; all zero where there is no database. */
 void ul_db_file_print(const struct ul_db_file *f, struct ul_db_print *ret);

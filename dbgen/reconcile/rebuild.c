@@ -17,6 +17,7 @@
 #include "dbgen/database/rows/row.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/agree.h"
+#include "dbgen/reconcile/anew.h"
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/rows.h"
 
@@ -27,6 +28,7 @@ static const char what[] = "making the upper agree with the lower";
 struct rebuild {
 	struct ul_agreement *a;
 	struct ul_names broken; /* base names, sorted */
+	bool old;               /* there is a database that it replaces */
 	int failure;            /* of a callback */
 };
 
@@ -162,17 +164,31 @@ static void dropped(void *user, const char *path, enum ul_db_drop why)
 		b->failure = ul_fate_report(&b->a->upper, name, broken ? UL_FATE_BROKEN : fates[why]);
 }
 
+static void left_out(void *user, const char *name, const char *why)
+{
+	struct rebuild *b = user;
+
+	ul_db_file_left_out(&b->a->db, name, why);
+}
+
 static int build(struct rebuild *b, const char *merge_from)
 {
 	struct ul_agreement *a = b->a;
-	const struct ul_db_options options = {
-		.durable = true, .merge_from = merge_from, .exists = exists, .dropped = dropped, .user = b};
+	const struct ul_db_options options = {.durable = true,
+					      .merge_from = merge_from,
+					      .exists = exists,
+					      .dropped = dropped,
+					      .carry_from = b->old ? a->db.path : NULL,
+					      .left_out = left_out,
+					      .user = b};
 	int r;
 
 	if (a->upper.dry_run)
 		r = ul_db_try_merge(a->lower.manifest, &options, a->upper.err);
 	else
 		r = ul_db_file_build(&a->db, a->lower.manifest, &options);
+	if (r == 0)
+		r = a->db.failure;
 	return r < 0 ? r : b->failure;
 }
 
@@ -230,9 +246,7 @@ static int build_from_damaged(struct rebuild *b)
 	int r;
 
 	b->a->whole = false;
-	r = ul_upper_dir_report(u, UL_RECONCILE_NOTE, UL_DB_FILE_NAME,
-				"it is damaged: the rows that its files bear out are kept");
-
+	r = ul_anew_tell_damaged(b->a);
 	if (r == 0)
 		r = salvage(b, &path);
 	if (r == 0 && !u->dry_run)
@@ -270,6 +284,20 @@ static int count_rows(struct ul_agreement *a)
 	return r;
 }
 
+/* Why it does not stay, where nothing is wrong with the file. */
+static const char *ordinary_reason(const struct ul_agreement *a)
+{
+	const struct ul_reconcile_report *report = a->upper.report;
+
+	if (report->lower_changed)
+		return "the lower is another one";
+	if (a->o->check_always)
+		return "the policy believes none";
+	if (!report->was_clean)
+		return "the last shutdown was not clean";
+	return "rows of it are not those of this lower, or have no files";
+}
+
 int ul_agree_rebuilt(struct ul_agreement *a)
 {
 	struct ul_reconcile_report *report = a->upper.report;
@@ -278,12 +306,14 @@ int ul_agree_rebuilt(struct ul_agreement *a)
 	int r = ul_db_file_open(&a->db);
 
 	report->was_clean = a->marks.clean && a->marks.clean_id == a->db.max_id;
-	merge = a->db.db;
+	merge = b.old = a->db.db;
 	a->whole = a->db.db && a->db.intact;
 	if (r == 0 && may_stay(a)) {
 		report->database_kept = true;
 		return ul_db_file_shut(&a->db);
 	}
+	if (r == 0)
+		r = merge ? ul_anew_tell(a, ordinary_reason(a)) : ul_anew_tell_gone(a);
 	if (r == 0 && merge && !report->was_clean)
 		r = find_broken(&b);
 	if (r == 0)

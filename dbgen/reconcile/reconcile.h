@@ -32,9 +32,10 @@
  *   1. `clean` is removed, the directory synced.       Cut: the next boot checks a bounded number of hashes in vain.
  *   2. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
  *   3. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
- *   4. Where anything is to change, a new database is written beside the old one: db.sqlite.tmp, synced, the empty log
- *      removed, renamed over db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The
- *      running database is never changed in place.
+ *   4. Where rows are to change, a new database is written beside the old one, with what a Nix that is not known here
+ *      put into that (dbgen/database/merge/carry.h): db.sqlite.tmp, synced, the empty log removed, renamed over
+ *      db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The running database is changed
+ *      in place only where an index or trigger is missing that each Nix makes, in a transaction of SQLite's.
  *   5. What the kept layer has that no row names is renamed into trash/ (sweep.c), and files of the trash are removed.
  *      Cut: the rest is found at the next boot.
  *   6. report.json, then lower.json, each by temporary name, sync, rename, sync. Cut before lower.json: the next boot
@@ -98,11 +99,13 @@ struct ul_reconcile_item {
 };
 
 struct ul_reconcile_report {
-	bool lower_changed; /* it is not the one of lower.json, or the database's mode is not */
-	bool first;         /* there was no lower.json that could be read */
-	bool was_clean;     /* the clean mark was there and right */
-	bool database_kept; /* nothing was to change in it */
-	char identity[160]; /* of the lower, as in lower.json */
+	bool lower_changed;        /* it is not the one of lower.json, or the database's mode is not */
+	bool first;                /* there was no lower.json that could be read */
+	bool was_clean;            /* the clean mark was there and right */
+	bool database_kept;        /* nothing was to change in it */
+	bool database_trouble;     /* it was not as it should be: a note tells it too */
+	char database_reason[200]; /* why it is not kept, or is not there; "": it is kept */
+	char identity[160];        /* of the lower, as in lower.json */
 	uint64_t n[UL_RECONCILE_N_ACTIONS];
 	uint64_t checked;     /* paths whose NAR hash was computed */
 	uint64_t upper_paths; /* rows of paths that only the upper has, afterwards */

@@ -2,7 +2,7 @@
  * The report: what a run did, in memory and as JSON.
  *
  *     {"lower": {"identity", "name", "version"}, "lowerChanged": true, "first": false, "clean": true,
- *      "databaseKept": false, "checked": 0, "emptied": 0, "sessions": 1,
+ *      "databaseKept": false, "databaseReason": "the lower is another one", "checked": 0, "emptied": 0, "sessions": 1,
  *      "counts": {"quarantined": 1, "swept": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
  *      "quarantined": [{"name", "why"}], "invalidated": [...], ...}
  *
@@ -140,6 +140,7 @@ struct json_object *ul_reconcile_report_json(const struct ul_reconcile_report *r
 		  ul_json_add_bool(obj, "lowerChanged", r->lower_changed) && ul_json_add_bool(obj, "first", r->first) &&
 		  ul_json_add_bool(obj, "clean", r->was_clean) &&
 		  ul_json_add_bool(obj, "databaseKept", r->database_kept) &&
+		  (!r->database_reason[0] || ul_json_add_string(obj, "databaseReason", r->database_reason)) &&
 		  ul_json_add_uint(obj, "checked", r->checked) && ul_json_add_uint(obj, "emptied", r->emptied) &&
 		  ul_json_add_uint(obj, "sessions", r->sessions) && ul_json_add(obj, "counts", counts_json(r));
 

@@ -57,11 +57,11 @@ static void tell(const struct ul_reconcile_report *r)
 			tell_item(&items[i]);
 	ul_log(UL_LOG_INFO,
 	       "reconcile: %s lower, %s shutdown: %llu quarantined, %llu invalidated, %llu updated, "
-	       "%llu checked; the database %s",
+	       "%llu checked; the database %s%s",
 	       r->lower_changed ? "another" : "the same", r->was_clean ? "clean" : "no clean",
 	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
 	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked,
-	       r->database_kept ? "stays" : "was written");
+	       r->database_kept ? "stays" : "is written anew: ", r->database_kept ? "" : r->database_reason);
 }
 
 int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)

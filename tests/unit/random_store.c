@@ -270,17 +270,22 @@ static void random_realisations(struct maker *m)
 {
 	struct random_store *s = m->s;
 	uint8_t hash[32];
-	char hex[65];
+	char hex[65], digest[UL_HASH_DIGITS + 1];
 
+	/* Each third is a build trace, as Nix 2.35 and later have them: it names no others, nor do others name it. */
 	for (size_t i = 0; i < s->n_realisations; i++) {
+		bool trace = i % 3 == 2;
+		size_t ref = (size_t)below(m, i + 1);
+
 		random_bytes(m, hash, sizeof(hash));
 		ul_hex_encode(hash, sizeof(hash), hex);
 		s->realisations[i] = (struct random_store_realisation){
-			.drv_path = textf(m, "sha256:%s", hex),
+			.drv_path = trace ? textf(m, "%s-traced.drv", random_digest(m, digest))
+					  : textf(m, "sha256:%s", hex),
 			.output_name = chance(m, 80) ? "out" : "dev",
 			.output_path = s->paths[below(m, s->n)].path,
 			.signatures = chance(m, 50) ? random_sig(m, "cache.nixos.org-1") : NULL,
-			.ref = (size_t)below(m, i + 1),
+			.ref = trace || ref % 3 == 2 ? i : ref,
 		};
 	}
 }

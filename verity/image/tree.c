@@ -246,7 +246,7 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err)
 {
-	static const char *const files[] = {"db.sqlite", "schema", "ca-schema"};
+	static const char *const files[] = {"db.sqlite", "schema"};
 	struct ul_db_options options = {.threads = job->o.threads, .progress = job->o.progress};
 	ul_autofree char *dir = ul_path_join(job->tree, UL_LOWER_DB);
 	int r;

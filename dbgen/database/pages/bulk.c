@@ -72,7 +72,7 @@ static void forget(const struct ul_bulk *bulk, uint32_t k)
 		ul_manifest_forget(m, k);
 }
 
-/* The references of a unit: Refs and two of its indexes. */
+/* The references of a unit: Refs and the index of its primary key. */
 static int do_refs(struct ul_bulk_thread *t, uint32_t number)
 {
 	struct ul_bulk *bulk = t->bulk;
@@ -94,7 +94,7 @@ static int do_refs(struct ul_bulk_thread *t, uint32_t number)
 		row += b.ref_off[b.n] - b.ref_off[0];
 		forget(bulk, k);
 	}
-	for (unsigned int i = UL_CELLS_REFS; r == 0 && i <= UL_CELLS_REFERRER; i++)
+	for (unsigned int i = UL_CELLS_REFS; r == 0 && i <= UL_CELLS_KEY; i++)
 		r = end_run(t, i, row - 1, last);
 	return r;
 }

@@ -2,7 +2,7 @@
  * The bulk writer: Nix's database written bottom-up, page after page.
  *
  * 1. Units of batches of the manifest are turned into leaves of b-trees by several threads, in memory: first the
- *    references (three trees), then the paths (two). Each batch's references are put aside
+ *    references (two trees), then the paths (two). Each batch's references are put aside
  *    besides, sorted into ranges of paths referred to.
  * 2. Groups of ranges are turned into leaves of the reverse index in the same way (bulk_reverse.c), as soon as
  *    all references are put aside and a thread has nothing else to do.

@@ -7,9 +7,9 @@ static const char what[] = "writing Nix's database";
 
 /* The b-trees of each content; UL_TREE_NONE: its leaves stay empty. */
 static const enum ul_db_tree trees[][UL_CELLS_N] = {
-	[UL_CELLS_OF_REFS] = {UL_TREE_REFS, UL_TREE_REFS_KEY, UL_TREE_REFERRER},
-	[UL_CELLS_OF_PATHS] = {UL_TREE_VALID_PATHS, UL_TREE_VALID_PATHS_PATH, UL_TREE_NONE},
-	[UL_CELLS_OF_REVERSE] = {UL_TREE_NONE, UL_TREE_REFERENCE, UL_TREE_NONE},
+	[UL_CELLS_OF_REFS] = {UL_TREE_REFS, UL_TREE_REFS_KEY},
+	[UL_CELLS_OF_PATHS] = {UL_TREE_VALID_PATHS, UL_TREE_VALID_PATHS_PATH},
+	[UL_CELLS_OF_REVERSE] = {UL_TREE_NONE, UL_TREE_REFERENCE},
 };
 
 /* Where the pages lie. The overflow chains come behind the rows that they belong to. */

@@ -1,5 +1,5 @@
 /*
- * The small tables, row by row on one thread: DerivationOutputs, SchemaMigrations, the realisations,
+ * The small tables, row by row on one thread: DerivationOutputs, the realisations, the build traces, SchemaMigrations,
  * sqlite_sequence; then the pages above all leaves, sqlite_schema and the header.
  */
 #include <errno.h>
@@ -33,6 +33,12 @@ static struct value number(int64_t n)
 static struct value text(const char *t)
 {
 	return (struct value){.kind = t ? IS_TEXT : IS_NULL, .text = t, .len = t ? strlen(t) : 0};
+}
+
+/* Nix writes no NULL here, and stops where it reads one. */
+static struct value text_or_empty(const char *t)
+{
+	return text(t ? t : "");
 }
 
 static uint64_t serial_type(const struct value *v)
@@ -253,7 +259,7 @@ static size_t realisation_row(const struct ul_db_source *s, uint32_t i, struct v
 	ret[1] = text(r->drv_path);
 	ret[2] = text(r->output_name);
 	ret[3] = number((int64_t)r->output + 1);
-	ret[4] = text(r->signatures);
+	ret[4] = text_or_empty(r->signatures);
 	return 5;
 }
 
@@ -348,37 +354,11 @@ static int fill_realisation_refs(struct ul_bulk *bulk)
 	return r;
 }
 
-static size_t migration_row(const struct ul_db_source *s, uint32_t i, struct value *ret)
-{
-	(void)s;
-	(void)i;
-	ret[0] = text(UL_DB_CA_MIGRATION);
-	return 1;
-}
-
-static size_t migration_key(const struct ul_db_source *s, uint32_t i, struct value *ret)
-{
-	(void)s;
-	ret[0] = text(UL_DB_CA_MIGRATION);
-	ret[1] = number((int64_t)i + 1);
-	return 2;
-}
-
 static int fill_realisations(struct ul_bulk *bulk)
 {
-	struct rows rows = {.n = bulk->source->n_realisations};
-	struct rows one = {.n = rows.n > 0};
-	int r;
+	struct rows rows = {.n = bulk->source->n_realisations, .row = realisation_row};
+	int r = fill(bulk, UL_TREE_REALISATIONS, &rows);
 
-	one.row = migration_row;
-	r = fill(bulk, UL_TREE_MIGRATIONS, &one);
-	one.row = migration_key;
-	if (r == 0)
-		r = fill(bulk, UL_TREE_MIGRATIONS_KEY, &one);
-	if (r < 0 || rows.n == 0)
-		return r;
-	rows.row = realisation_row;
-	r = fill(bulk, UL_TREE_REALISATIONS, &rows);
 	rows.row = realisation_key;
 	if (r == 0)
 		r = fill_sorted(bulk, UL_TREE_REALISATIONS_KEY, &rows, by_realisation_key);
@@ -388,14 +368,66 @@ static int fill_realisations(struct ul_bulk *bulk)
 	return r == 0 ? fill_realisation_refs(bulk) : r;
 }
 
+/* ---- build traces, and the migrations ---- */
+
+static size_t trace_row(const struct ul_db_source *s, uint32_t i, struct value *ret)
+{
+	ret[0] = null_value(); /* id: the rowid */
+	ret[1] = text(s->traces[i].drv_path);
+	ret[2] = text(s->traces[i].output_name);
+	ret[3] = text(s->trace_paths[i]);
+	ret[4] = text_or_empty(s->traces[i].signatures);
+	return 5;
+}
+
+/* The manifest has them in this order. */
+static size_t trace_key(const struct ul_db_source *s, uint32_t i, struct value *ret)
+{
+	ret[0] = text(s->traces[i].drv_path);
+	ret[1] = text(s->traces[i].output_name);
+	ret[2] = number((int64_t)i + 1);
+	return 3;
+}
+
+static size_t migration_row(const struct ul_db_source *s, uint32_t i, struct value *ret)
+{
+	(void)s;
+	ret[0] = text(ul_db_migrations[i]);
+	return 1;
+}
+
+static size_t migration_key(const struct ul_db_source *s, uint32_t i, struct value *ret)
+{
+	(void)s;
+	ret[0] = text(ul_db_migrations[i]);
+	ret[1] = number((int64_t)i + 1);
+	return 2;
+}
+
+static int fill_later_tables(struct ul_bulk *bulk)
+{
+	struct rows traces = {.n = bulk->source->n_traces, .row = trace_row};
+	struct rows migrations = {.n = (uint32_t)ul_db_n_migrations, .row = migration_row};
+	int r = fill(bulk, UL_TREE_TRACES, &traces);
+
+	traces.row = trace_key;
+	if (r == 0)
+		r = fill(bulk, UL_TREE_TRACES_KEY, &traces);
+	if (r == 0)
+		r = fill(bulk, UL_TREE_MIGRATIONS, &migrations);
+	migrations.row = migration_key;
+	return r == 0 ? fill(bulk, UL_TREE_MIGRATIONS_KEY, &migrations) : r;
+}
+
 /* ---- what the file says of itself ---- */
 
 /* The greatest ids given out: tables with AUTOINCREMENT that have rows. */
 static int fill_sequence(struct ul_bulk *bulk)
 {
-	const struct value rows[2][2] = {
+	const struct value rows[3][2] = {
 		{text("ValidPaths"), number(bulk->source->n_paths)},
 		{text("Realisations"), number(bulk->source->n_realisations)},
+		{text("BuildTraceV3"), number(bulk->source->n_traces)},
 	};
 	autofiller struct filler f;
 	int r = 0;
@@ -407,11 +439,6 @@ static int fill_sequence(struct ul_bulk *bulk)
 	return r == 0 ? flush(&f, true) : r;
 }
 
-static bool present(const struct ul_bulk *bulk, const struct ul_db_object *object)
-{
-	return !object->ca || bulk->source->n_realisations > 0;
-}
-
 static int finish_trees(struct ul_bulk *bulk)
 {
 	int r = 0;
@@ -419,7 +446,7 @@ static int finish_trees(struct ul_bulk *bulk)
 	for (size_t i = 0; r == 0 && i < ul_db_n_objects; i++) {
 		enum ul_db_tree tree = ul_db_objects[i].tree;
 
-		if (tree != UL_TREE_NONE && present(bulk, &ul_db_objects[i]))
+		if (tree != UL_TREE_NONE)
 			r = ul_sqlite_tree_finish(&bulk->tree[tree], &bulk->file, &bulk->root[tree], bulk->err);
 	}
 	return r;
@@ -438,8 +465,6 @@ static int write_schema(struct ul_bulk *bulk)
 		uint8_t head[18], *end;
 		size_t start = bytes.len;
 
-		if (!present(bulk, o))
-			continue;
 		record.len = 0;
 		if (put_record(&record, v, UL_ARRAY_SIZE(v)) < 0)
 			return ul_error_nomem(bulk->err, what);
@@ -460,6 +485,8 @@ int ul_bulk_tables(struct ul_bulk *bulk)
 
 	if (r == 0)
 		r = fill_realisations(bulk);
+	if (r == 0)
+		r = fill_later_tables(bulk);
 	if (r == 0)
 		r = fill_sequence(bulk);
 	if (r == 0)

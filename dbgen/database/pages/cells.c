@@ -358,7 +358,7 @@ static inline uint32_t row_varint_size(uint32_t row)
 }
 
 /*
- * The three loops: one tree after the other, so that each has one page in view. Where the leaf has room for all
+ * The two loops: one tree after the other, so that each has one page in view. Where the leaf has room for all
  * cells of a path and their rows are of one width, nothing is asked for each cell.
  */
 static bool add_refs(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
@@ -432,24 +432,24 @@ static bool add_keys(struct ul_leaves *l, const struct ul_batch *b, uint32_t row
 	return true;
 }
 
-/* Entries (id, row) for n rows, ascending: rows[0] ..., or with NULL first, first + 1, ... */
+/* Entries (id, row) for n rows, ascending. */
 static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint32_t id, const uint32_t *rows,
-			       uint32_t first, uint32_t n)
+			       uint32_t n)
 {
 	struct width wid = width_of(id), wrow;
 	uint32_t len;
 
 	if (n == 0)
 		return true;
-	wrow = width_of(rows ? rows[0] : first);
+	wrow = width_of(rows[0]);
 	len = 3 + wid.size + wrow.size;
-	if (ul_leaves_fit(o, n, 1 + len) && width_of(rows ? rows[n - 1] : first + n - 1).type == wrow.type) {
+	if (ul_leaves_fit(o, n, 1 + len) && width_of(rows[n - 1]).type == wrow.type) {
 		for (uint32_t i = 0; i < n; i++)
-			put_two(ul_leaves_next(o, 1 + len), len, id, wid, rows ? rows[i] : first + i, wrow);
+			put_two(ul_leaves_next(o, 1 + len), len, id, wid, rows[i], wrow);
 		return true;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t row = rows ? rows[i] : first + i;
+		uint32_t row = rows[i];
 		uint8_t *at;
 
 		wrow = width_of(row);
@@ -462,25 +462,9 @@ static inline bool add_entries(struct ul_leaves *l, struct ul_open_leaf *o, uint
 	return true;
 }
 
-static bool add_referrers(struct ul_leaves *l, const struct ul_batch *b, uint32_t row)
-{
-	struct ul_open_leaf o = ul_leaves_borrow(l);
-
-	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t n = (uint32_t)(b->ref_off[i + 1] - b->ref_off[i]);
-
-		if (!add_entries(l, &o, b->first + i + 1, NULL, row, n))
-			return false;
-		row += n;
-	}
-	ul_leaves_return(l, &o);
-	return true;
-}
-
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row)
 {
-	return add_refs(&c->leaves[UL_CELLS_REFS], b, first_row) && add_keys(&c->leaves[UL_CELLS_KEY], b, first_row) &&
-			       add_referrers(&c->leaves[UL_CELLS_REFERRER], b, first_row)
+	return add_refs(&c->leaves[UL_CELLS_REFS], b, first_row) && add_keys(&c->leaves[UL_CELLS_KEY], b, first_row)
 		       ? 0
 		       : -ENOMEM;
 }
@@ -492,7 +476,7 @@ int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *end
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < n; at = ends[i++])
-		if (!add_entries(l, &o, first + i + 1, rows + at, 0, ends[i] - at))
+		if (!add_entries(l, &o, first + i + 1, rows + at, ends[i] - at))
 			return -ENOMEM;
 	ul_leaves_return(l, &o);
 	return 0;
@@ -501,12 +485,11 @@ int ul_cells_add_reverse(struct ul_cells *c, uint32_t first, const uint32_t *end
 /* ---- the whole ---- */
 
 /*
- * How the memory is shared out: ValidPaths takes most by far, then the index of three columns; the last gets the
- * rest.
+ * How the memory is shared out: ValidPaths takes most by far; the index gets the rest.
  */
 static void lend(struct ul_cells *c, uint8_t *memory)
 {
-	static const size_t ends[UL_CELLS_N] = {1408 << 10, 1920 << 10, UL_CELLS_MEMORY};
+	static const size_t ends[UL_CELLS_N] = {1408 << 10, UL_CELLS_MEMORY};
 	size_t at = 0;
 
 	for (size_t i = 0; i < UL_CELLS_N; at = ends[i++])
@@ -527,7 +510,7 @@ int ul_cells_init(struct ul_cells *c, const char *store_dir, uint8_t *memory)
 	if (memory)
 		lend(c, memory);
 	c->leaves[0].kind = UL_SQLITE_LEAF_TABLE;
-	c->leaves[1].kind = c->leaves[2].kind = UL_SQLITE_LEAF_INDEX;
+	c->leaves[1].kind = UL_SQLITE_LEAF_INDEX;
 	return 0;
 }
 

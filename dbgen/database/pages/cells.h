@@ -14,11 +14,10 @@ enum ul_cells_content { UL_CELLS_OF_REFS, UL_CELLS_OF_PATHS, UL_CELLS_OF_REVERSE
 enum {
 	UL_CELLS_REFS = 0,      /* Refs */
 	UL_CELLS_KEY = 1,       /* (referrer, reference) */
-	UL_CELLS_REFERRER = 2,  /* (referrer) */
 	UL_CELLS_PATHS = 0,     /* ValidPaths */
 	UL_CELLS_PATH = 1,      /* its index by path */
 	UL_CELLS_REFERENCE = 1, /* of Refs, by reference */
-	UL_CELLS_N = 3
+	UL_CELLS_N = 2
 };
 
 /* A cell of ValidPaths whose payload goes on in an overflow chain. */
@@ -39,7 +38,7 @@ struct ul_cells {
 };
 
 /* Enough for the leaves of a batch of a usual store. */
-#define UL_CELLS_MEMORY ((size_t)2304 << 10)
+#define UL_CELLS_MEMORY ((size_t)1920 << 10)
 
 /* memory: UL_CELLS_MEMORY bytes to begin with, which outlive the cells; NULL: none. 0 or -ENOMEM. */
 int ul_cells_init(struct ul_cells *c, const char *store_dir, uint8_t *memory);
@@ -58,7 +57,7 @@ int ul_cells_add_paths(struct ul_cells *c, const struct ul_batch *b, bool with_i
 /* The index entries of added paths *added_next .. end. */
 int ul_cells_add_index(struct ul_cells *c, const struct ul_db_added *added, uint32_t *added_next, uint32_t end);
 
-/* The references of a batch: three trees. first_row: rowid of the first, below 2^31 as all are. */
+/* The references of a batch: two trees. first_row: rowid of the first, below 2^31 as all are. */
 int ul_cells_add_refs(struct ul_cells *c, const struct ul_batch *b, uint32_t first_row);
 
 /*

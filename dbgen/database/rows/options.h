@@ -32,6 +32,14 @@ struct ul_db_options {
 	 * path: what the row calls itself, up to a NUL. NULL: nobody asks.
 	 */
 	void (*dropped)(void *user, const char *path, enum ul_db_drop why);
+	/*
+	 * A database of which everything else comes along that this program does not know: see
+	 * dbgen/database/merge/carry.h. It has no log. NULL: merge_from.
+	 */
+	const char *carry_from;
+	bool carry_all; /* for all paths; else for those that merge_from adds: the others are the lower's */
+	/* Called for what of it does not come along: "table X", "column X of Y". NULL: nobody asks. */
+	void (*left_out)(void *user, const char *name, const char *why);
 	void *user;
 	struct ul_progress *progress;
 };

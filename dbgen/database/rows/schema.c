@@ -1,6 +1,8 @@
 /* Nix's schema as rows of sqlite_schema; see schema.h. */
 #include "dbgen/database/rows/schema.h"
 
+#include <string.h>
+
 #include "common/cleanup.h"
 
 const struct ul_db_object ul_db_objects[] = {
@@ -17,8 +19,7 @@ const struct ul_db_object ul_db_objects[] = {
 		       "    narSize          integer,\n"
 		       "    ultimate         integer, -- null implies \"false\"\n"
 		       "    sigs             text, -- space-separated\n"
-		       "    ca               text -- if not null, an assertion that the path is content-addressed; see ValidPathInfo\n"
-		       ")",
+		       "    ca               text -- if not null, an assertion that the path is content-addressed; see ValidPathInfo\n" UL_DB_ADDED_COLUMN,
 		.tree = UL_TREE_VALID_PATHS,
 	},
 	{
@@ -52,13 +53,6 @@ const struct ul_db_object ul_db_objects[] = {
 		.name = "sqlite_autoindex_Refs_1",
 		.table = "Refs",
 		.tree = UL_TREE_REFS_KEY,
-	},
-	{
-		.type = "index",
-		.name = "IndexReferrer",
-		.table = "Refs",
-		.sql = "CREATE INDEX IndexReferrer on Refs(referrer)",
-		.tree = UL_TREE_REFERRER,
 	},
 	{
 		.type = "index",
@@ -129,7 +123,6 @@ const struct ul_db_object ul_db_objects[] = {
 		       "    foreign key (outputPath) references ValidPaths(id) on delete cascade\n"
 		       ")",
 		.tree = UL_TREE_REALISATIONS,
-		.ca = true,
 	},
 	{
 		.type = "index",
@@ -137,7 +130,6 @@ const struct ul_db_object ul_db_objects[] = {
 		.table = "Realisations",
 		.sql = "CREATE INDEX IndexRealisations on Realisations(drvPath, outputName)",
 		.tree = UL_TREE_REALISATIONS_KEY,
-		.ca = true,
 	},
 	{
 		.type = "trigger",
@@ -150,7 +142,6 @@ const struct ul_db_object ul_db_objects[] = {
 		       "    );\n"
 		       "  end",
 		.tree = UL_TREE_NONE,
-		.ca = true,
 	},
 	{
 		.type = "table",
@@ -163,7 +154,6 @@ const struct ul_db_object ul_db_objects[] = {
 		       "    foreign key (realisationReference) references Realisations(id) on delete restrict\n"
 		       ")",
 		.tree = UL_TREE_REALISATION_REFS,
-		.ca = true,
 	},
 	{
 		.type = "index",
@@ -171,7 +161,6 @@ const struct ul_db_object ul_db_objects[] = {
 		.table = "RealisationsRefs",
 		.sql = "CREATE INDEX IndexRealisationsRefsRealisationReference on RealisationsRefs(realisationReference)",
 		.tree = UL_TREE_REALISATION_REFS_REFERENCE,
-		.ca = true,
 	},
 	{
 		.type = "index",
@@ -179,7 +168,6 @@ const struct ul_db_object ul_db_objects[] = {
 		.table = "RealisationsRefs",
 		.sql = "CREATE INDEX IndexRealisationsRefs on RealisationsRefs(referrer)",
 		.tree = UL_TREE_REALISATION_REFS_REFERRER,
-		.ca = true,
 	},
 	{
 		.type = "index",
@@ -187,8 +175,41 @@ const struct ul_db_object ul_db_objects[] = {
 		.table = "Realisations",
 		.sql = "CREATE INDEX IndexRealisationsRefsOnOutputPath on Realisations(outputPath)",
 		.tree = UL_TREE_REALISATION_OUTPUT,
-		.ca = true,
+	},
+	{
+		.type = "table",
+		.name = "BuildTraceV3",
+		.table = "BuildTraceV3",
+		.sql = "CREATE TABLE BuildTraceV3 (\n"
+		       "    id integer primary key autoincrement not null,\n"
+		       "    drvPath text not null,\n"
+		       "    outputName text not null, -- symbolic output id, usually \"out\"\n"
+		       "    outputPath text not null,\n"
+		       "    signatures text -- space-separated list\n"
+		       ")",
+		.tree = UL_TREE_TRACES,
+	},
+	{
+		.type = "index",
+		.name = "IndexBuildTraceV3",
+		.table = "BuildTraceV3",
+		.sql = "CREATE INDEX IndexBuildTraceV3 on BuildTraceV3(drvPath, outputName)",
+		.tree = UL_TREE_TRACES_KEY,
 	},
 };
 
 const size_t ul_db_n_objects = UL_ARRAY_SIZE(ul_db_objects);
+
+const char *const ul_db_migrations[] = {
+	"20220326-ca-derivations",
+	"20241024-provenance",
+	"20251017-ca-derivations",
+	"20260309-drop-redundant-indexreferrer",
+};
+
+const size_t ul_db_n_migrations = UL_ARRAY_SIZE(ul_db_migrations);
+
+bool ul_db_is_trace(const char *drv_path)
+{
+	return !strchr(drv_path, ':');
+}

@@ -1,11 +1,20 @@
 /*
- * Nix's database schema, version 10, as data: what `sqlite_schema` of a database that Nix 2.26 made holds, row by row
- * in its order, SQL texts to the letter. Nix 2.8 made the same but for a comment and SchemaMigrations, which it
- * ignores. Both writers (dbgen/database/oracle.c, dbgen/database/pages/bulk.c) and the comparison go by these rows.
+ * The schema that this program writes, version 10, as data: the rows of `sqlite_schema` in their order, SQL texts to
+ * the letter. It is the union of what the released versions of Nix (2.0 to 2.36, Determinate Nix to 3.22, Lix to 2.95)
+ * make, each migration done and named in SchemaMigrations, so that none of them has anything left to write, be it that
+ * the database is on a read-only filesystem. tests/samples/schemas tells what each of them makes.
  *
- * The objects of the ca-derivations feature belong to a database only if it holds realisations: a Nix
- * in which the feature is on makes them itself where they are missing, as the row in SchemaMigrations
- * (Nix 2.19 and later) and the file `ca-schema` (earlier ones) tell it.
+ *   Realisations, RealisationsRefs   of the ca-derivations feature of Nix 2.4 to 2.34, migration 20220326
+ *   BuildTraceV3                     of the same feature from 2.35 on, migration 20251017
+ *   ValidPaths.provenance            of Determinate Nix, migration 20241024: a column added behind the others, so that
+ *                                    rows do not have it, which is NULL
+ *   IndexReferrer                    is not there: the primary key of Refs serves all that it did, and Nix 2.35 drops
+ *                                    it, migration 20260309
+ *
+ * There is no file `ca-schema`, in which Nix 2.4 to 2.25 keeps the version of the first two: each of them takes its
+ * absence for an own first start, finds the tables, and writes its own number, where most would refuse another's.
+ *
+ * Both writers (dbgen/database/oracle.c, dbgen/database/pages/bulk.c) and the comparison go by these rows.
  */
 #pragma once
 
@@ -19,7 +28,6 @@ enum ul_db_tree {
 	UL_TREE_SEQUENCE,
 	UL_TREE_REFS,
 	UL_TREE_REFS_KEY,  /* (referrer, reference) */
-	UL_TREE_REFERRER,  /* (referrer) */
 	UL_TREE_REFERENCE, /* (reference): the reverse index */
 	UL_TREE_OUTPUTS,
 	UL_TREE_OUTPUTS_KEY,  /* (drv, id) */
@@ -32,6 +40,8 @@ enum ul_db_tree {
 	UL_TREE_REALISATION_REFS_REFERENCE, /* (realisationReference) */
 	UL_TREE_REALISATION_REFS_REFERRER,  /* (referrer) */
 	UL_TREE_REALISATION_OUTPUT,         /* (outputPath) */
+	UL_TREE_TRACES,
+	UL_TREE_TRACES_KEY, /* (drvPath, outputName) */
 	UL_N_TREES,
 	UL_TREE_NONE = UL_N_TREES, /* a trigger has no b-tree: root page 0 */
 };
@@ -43,12 +53,22 @@ struct ul_db_object {
 	const char *table;
 	const char *sql; /* NULL: an index that a UNIQUE or PRIMARY KEY constraint implies */
 	enum ul_db_tree tree;
-	bool ca; /* of the ca-derivations feature */
 };
 
 extern const struct ul_db_object ul_db_objects[];
 extern const size_t ul_db_n_objects;
 
-#define UL_DB_SCHEMA_VERSION    "10" /* what the file `schema` holds */
-#define UL_DB_CA_SCHEMA_VERSION "3"  /* what `ca-schema` holds: the highest that Nix 2.8 accepts */
-#define UL_DB_CA_MIGRATION      "20220326-ca-derivations"
+/* What `alter table ValidPaths add column` leaves in place of the parenthesis that ended the table's text. */
+#define UL_DB_ADDED_COLUMN ", provenance text)"
+
+/* The rows of SchemaMigrations, in ascending order. */
+extern const char *const ul_db_migrations[];
+extern const size_t ul_db_n_migrations;
+
+#define UL_DB_SCHEMA_VERSION "10" /* what the file `schema` holds */
+
+/*
+ * A realisation of Nix 2.4 to 2.34 names its derivation by a hash ("sha256:..."), one of Nix 2.35 and later, a build
+ * trace, by the derivation's base name ("HASH-NAME.drv"). Each has its own table.
+ */
+bool ul_db_is_trace(const char *drv_path);

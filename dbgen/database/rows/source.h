@@ -20,8 +20,14 @@ struct ul_db_source {
 	uint32_t n_outputs;
 	const struct ul_realisation *realisations; /* the added ones behind the manifest's */
 	uint32_t n_realisations;
+	const struct ul_realisation *traces; /* those of Nix 2.35 and later, without references; only the manifest's */
+	uint32_t n_traces;
+	const char *const *trace_paths;             /* where each leads, as Nix writes it: the whole store path */
 	struct ul_db_added *added;                  /* NULL: nothing is merged */
 	void *joined_outputs, *joined_realisations; /* owned; NULL: the manifest's own are used */
+	struct ul_realisation *split;               /* owned; NULL: the manifest has no traces */
+	uint32_t *split_refs;                       /* owned; of split */
+	char *trace_texts, **trace_path_list;       /* owned; behind trace_paths */
 };
 
 /* The manifest's rows. Close also after a failure. */

@@ -1,0 +1,1 @@
+CREATE TABLE SchemaMigrations (migration text primary key not null);

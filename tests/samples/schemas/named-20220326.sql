@@ -1,0 +1,1 @@
+insert into SchemaMigrations values ('20220326-ca-derivations');

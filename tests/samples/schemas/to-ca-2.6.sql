@@ -1,0 +1,2 @@
+CREATE INDEX IndexRealisationsRefs on RealisationsRefs(referrer);
+CREATE INDEX IndexRealisationsRefsOnOutputPath on Realisations(outputPath);
