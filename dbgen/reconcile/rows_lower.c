@@ -39,17 +39,34 @@ static bool add_named(struct named_list *list, const struct ul_rows *rows, struc
 	return ul_vector_push(list, ((struct named){ul_rows_text(rows, row->base), row})) == 0;
 }
 
+/* Beyond so many paths for each batch of the manifest its names are unpacked sooner than they are asked for one by one. */
+#define MANY 16
+
+/* 1: the lower has this path; 0; or -code. The paths come in the manifest's order. */
+static int lower_has(const struct ul_rows_judge *by, const char *base, bool many)
+{
+	uint32_t number;
+
+	return many ? ul_manifest_find(by->lower->manifest, base, &number, by->err)
+		    : ul_lower_rows_has(by->lower, base, by->err);
+}
+
 int ul_rows_find_lower(struct ul_rows *rows, const struct ul_rows_judge *by)
 {
 	struct named_list list = {0};
+	bool many = rows->list.n / MANY > ul_manifest_n_batches(by->lower->manifest);
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < rows->list.n; i++)
-		if (rows->list.at[i].named && !add_named(&list, rows, &rows->list.at[i]))
+	for (size_t i = 0; r == 0 && i < rows->list.n; i++) {
+		struct ul_row *row = &rows->list.at[i];
+
+		row->lower = row->needed = false;
+		if (row->named && !add_named(&list, rows, row))
 			r = nomem(by);
+	}
 	ul_vector_sort(&list, by_base);
 	for (size_t i = 0; r >= 0 && i < list.n; i++) {
-		r = ul_lower_rows_has(by->lower, list.at[i].base, by->err);
+		r = lower_has(by, list.at[i].base, many);
 		list.at[i].row->lower = r > 0;
 	}
 	ul_vector_free(&list);
