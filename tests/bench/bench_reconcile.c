@@ -211,7 +211,7 @@ static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, unsi
 		make_upper(kept);
 		forget();
 		/* All shared paths but the first refer to others in the lower, and did not before. */
-		changed[i] = reconcile(lower, SHARED - 1, 0);
+		changed[i] = reconcile(lower, kept > 0 ? SHARED - 1 : 0, 0);
 		mark();
 		same[i] = reconcile(lower, 0, 0);
 		mark();

@@ -21,6 +21,7 @@ in
     nix = {
       package = option types.package (pkgs.package "nix" "2.26.3");
       settings = option (types.attrsOf types.anything) { };
+      optimise.automatic = option types.bool false;
     };
     systemd.services = option (types.attrsOf types.anything) { };
     boot = {
