@@ -23,9 +23,9 @@
 #define UL_ROOT_PATH_CONTENTS "The root of a sealed store: it refers to each of the store's top-level paths.\n"
 
 /*
- * The manifest m with its root path. *ret: the new manifest over *bytes, both to be freed, and base its root path's base
- * name; or NULL, and base the one top-level path's ("" of an empty manifest), where m needs no other. -UL_E_MANIFEST,
- * -UL_E_INPUT (more paths than a manifest can hold), -UL_E_MEMORY.
+ * The manifest m with its root path. *ret: the new manifest over *bytes, both to be freed, and base its root path's
+ * base name; or NULL, and base the one top-level path's ("" of an empty manifest), where m needs no other.
+ * -UL_E_MANIFEST, -UL_E_INPUT (more paths than a manifest can hold), -UL_E_MEMORY.
  */
 int ul_root_path_add(struct ul_manifest *m, struct ul_buffer *bytes, struct ul_manifest **ret,
 		     char base[UL_BASE_NAME_MAX + 1], struct ul_error *err);

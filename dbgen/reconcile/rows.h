@@ -82,7 +82,7 @@ struct ul_rows_source {
 };
 
 /*
- * The kept rows of the upper, and the needed ones of the lower with all that the lower refers to, as a manifest of their
+ * The kept rows of the upper, and the needed ones of the lower with all that these refer to, as a manifest of their
  * own. Free both with ul_manifest_close and ul_buffer_free.
  */
 int ul_rows_manifest(const struct ul_rows_source *from, struct ul_buffer *bytes, struct ul_manifest **ret,

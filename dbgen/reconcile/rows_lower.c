@@ -39,7 +39,7 @@ static bool add_named(struct named_list *list, const struct ul_rows *rows, struc
 	return ul_vector_push(list, ((struct named){ul_rows_text(rows, row->base), row})) == 0;
 }
 
-/* Beyond so many paths for each batch of the manifest its names are unpacked sooner than they are asked for one by one. */
+/* Beyond so many paths for each batch of the manifest it is sooner unpacked than they are asked for one by one. */
 #define MANY 16
 
 /* 1: the lower has this path; 0; or -code. The paths come in the manifest's order. */

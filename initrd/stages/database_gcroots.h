@@ -1,13 +1,13 @@
 /*
- * Roots for Nix's garbage collector: what is sealed can not be deleted, so the collector must not try (rebuild: it would
- * leave whiteouts in the upper, and forget paths that are still there; attach: it would copy each sealed row into the
- * upper's database to delete it there, and count garbage as freed).
+ * Roots for Nix's garbage collector: what is sealed can not be deleted, so the collector must not try (rebuild: it
+ * would leave whiteouts in the upper, and forget paths that are still there; attach: it would copy each sealed row
+ * into the upper's database to delete it there, and count garbage as freed).
  *
  * They lie in a tmpfs at /nix/var/nix/gcroots/underlay, which is read-only for the system: so they cost the upper
  * nothing, outlive no boot, and nobody removes them by accident.
  *
- *     lower0/HASH-name    an empty file, one for each root: Nix takes a file of a store path's name for a root as it does
- *                         a symlink. All are hard links to one inode.
+ *     lower0/HASH-name    an empty file, one for each root: Nix takes a file of a store path's name for a root as it
+ *                         does a symlink. All are hard links to one inode.
  *
  * Which: the image's list (nix/.underlay/roots), which is one name, the root path's (dbgen/manifest/root_path.h), so
  * that the cost does not follow the image. Images of Underlay before 0.2 list each top-level path there, and those of

@@ -2,7 +2,8 @@
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
  * header and index are checked, the system that is to be started exists in it, and how Nix will come to know its paths
- * is decided. All of that is judged by verity/lower, as `underlay image verify` does it. A shared directory is mounted already (find_share.h).
+ * is decided. All of that is judged by verity/lower, as `underlay image verify` does it. A shared directory is mounted
+ * already (find_share.h).
  */
 #include <errno.h>
 #include <fcntl.h>

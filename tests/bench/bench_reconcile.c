@@ -2,9 +2,9 @@
  * bench_reconcile DIR [ROUNDS]: what reconcile costs in attach mode, with a kept layer of 0, 1,000 and 10,000 paths,
  * against lowers of 10,000, 100,000 and 1,000,000 paths: with another lower, with the same one and a database that
  * nobody wrote to, with one that somebody wrote to, after a collection that took every second path, and after one of
- * Nix's own, which copies every row of the lower into the upper's database: at the next boot, which throws them away, and
- * at those after it. DIR: where lowers and uppers are written; on a tmpfs, so that the disk is not what is measured. Prints JSON; the times are
- * medians.
+ * Nix's own, which copies every row of the lower into the upper's database: at the next boot, which throws them away,
+ * and at those after it. DIR: where lowers and uppers are written; on a tmpfs, so that the disk is not what is
+ * measured. Prints JSON; the times are medians.
  *
  * Each path of the upper refers to others of the upper and to the same 200 paths that every lower has; a reconcile
  * with a lower that is new to it writes its database anew.

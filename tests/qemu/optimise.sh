@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # nix-store --optimise over the sealed store. Attached, Nix looks at what the upper has only. Over a rebuilt database it
-# links sealed files, too, and the overlay copies each of them into the session: the next boot throws the copies away, and
-# puts none of them aside.
+# links sealed files, too, and the overlay copies each of them into the session: the next boot throws the copies away,
+# and puts none of them aside.
 cd "$(dirname "$0")/../.." || exit 1
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"

@@ -46,6 +46,9 @@ struct ul_image_job {
 /* -UL_E_SYSTEM "interrupted" where the caller asked to stop. */
 int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err);
 
+/* job.c. A file of the tree, read-only for all. 0 or -errno. */
+int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len);
+
 /* The image's identity, from which its salt and UUIDs are derived. */
 #define UL_IMAGE_SEED_SIZE (32 + 2 * UL_NAME_SIZE)
 void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE]);
@@ -65,8 +68,6 @@ int ul_image_write_root(const struct ul_image_job *job, int tree_fd, struct ul_e
 int ul_image_list_paths(struct ul_image_job *job, struct ul_error *err);
 int ul_image_scan(struct ul_image_job *job, struct ul_error *err);
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err);
-/* A file of the tree, read-only for all. 0 or -errno. */
-int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len);
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err);
 
 /* fs.c. After: the filesystem lies in job->image at UL_IMAGE_ALIGN, job->fs_size bytes long. */

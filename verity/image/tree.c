@@ -122,15 +122,6 @@ static int make_directory(int tree_fd, const char *path)
 	return 0;
 }
 
-int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len)
-{
-	int r = ul_write_file(tree_fd, path, 0444, data, len);
-
-	if (r == 0 && fchmodat(tree_fd, path, 0444, 0) < 0)
-		r = -errno;
-	return r;
-}
-
 static int write_info(struct ul_image_job *job, int tree_fd, struct ul_error *err)
 {
 	struct ul_image_info info = {
