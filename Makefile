@@ -257,6 +257,10 @@ bench-check: programs
 bench-reconcile: bench-programs
 	tests/bench/reconcile.sh
 
+.PHONY: bench-stage-database
+bench-stage-database: programs bench-programs $(BUILD)/tests/tools/boot_stages
+	tests/bench/stage_database.sh
+
 .PHONY: bench-join
 bench-join: bench-programs
 	tests/bench/join.sh
@@ -419,6 +423,7 @@ help:
 	@echo 'bench-verity the hash tree against veritysetup: a table, and $(BUILD)/bench-verity.json'
 	@echo 'bench-check  manifest check against nix-store --verify --check-contents, likewise'
 	@echo 'bench-reconcile  an upper of 1,000 paths against lowers of up to a million: a table, and a JSON file'
+	@echo 'bench-stage-database  stage database over lowers of up to a million paths: a table, and a JSON file'
 	@echo 'bench-join   joining a session of 1,000 new paths into 0 to 10,000 kept ones, against mv and cp -al'
 	@echo 'bench-boot   time from /init to the system'"'"'s init, against a script and dracut with systemd'
 	@echo 'bench-boot-rebuild  milliseconds of the database in a booted rebuild, of the appliance and of 100,000 paths'

@@ -15,7 +15,7 @@
 #define UL_LOWER_OWN      "nix/.underlay"  /* what makes an image ours */
 #define UL_LOWER_MANIFEST "nix/.underlay/manifest"
 #define UL_LOWER_INFO     "nix/.underlay/image.json"
-#define UL_LOWER_ROOTS    "nix/.underlay/roots" /* top-level paths; see dbgen/manifest/roots.h */
+#define UL_LOWER_ROOTS    "nix/.underlay/roots" /* what the collector starts from; see dbgen/manifest/root_path.h */
 #define UL_LOWER_NAMES    "nix/.underlay/names" /* the names layer; see dbgen/layers/names.h */
 
 /* In the running system. Written by underlay-init, read by Nix and by `underlay status`. */

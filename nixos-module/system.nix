@@ -86,6 +86,11 @@ in
         message = "boot.underlay.verify.mode is \"${cfg.verify.mode}\", but no certificate is trusted: name one in boot.underlay.store.certificates, or set verify.mode = \"pinned\".";
       }
       {
+        # Every path is in the one database there, so Nix makes hard links of sealed files, which copies each of them.
+        assertion = config.nix.optimise.automatic -> attaches;
+        message = "nix.optimise.automatic would copy the whole image into the writable layer where the database is rebuilt: set it to false, or boot.underlay.database.mode = \"attach\".";
+      }
+      {
         assertion = cfg.verify.mode == "pinned" -> cfg.verify.rollbackMin == 0;
         message = "boot.underlay.verify.rollbackMin is a demand on signed images, and verify.mode is \"pinned\": remove it, the root hash alone decides.";
       }

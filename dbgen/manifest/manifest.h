@@ -180,6 +180,12 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 				   const char *ref_drv, const char *ref_output, struct ul_error *err);
 
 /*
+ * All of a manifest of the same store directory. The builder must be empty. -UL_E_MANIFEST and the errors of
+ * ul_builder_add.
+ */
+int ul_builder_add_manifest(struct ul_builder *b, struct ul_manifest *m, struct ul_error *err);
+
+/*
  * Keep only the closure of these full paths (and what they refer to). A root that was not added is
  * -UL_E_INPUT. To be called once, before ul_builder_finish.
  */

@@ -4,8 +4,9 @@
  * everything that it refers to, whenever it is asked whether a path of the lower is valid).
  *
  * While the lower is the recorded one and nobody wrote to the database, it stays as it is, at a cost that follows
- * nothing, unless check_always. Else each copy is compared with the lower. Where all is right, the database stays
- * too. Else a new one is written from the rows that stand and from the lower's own word for its paths.
+ * nothing, unless check_always. Else the copies that the upper's paths need are compared with the lower; the others, a
+ * whole image's after a collection of Nix's own, go. Where there are none and all is right, the database stays too.
+ * Else a new one is written from the rows that stand and from the lower's own word for its paths.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -16,29 +17,42 @@
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/rows.h"
 
-/* Damage that only a look through the whole database shows. The database is the upper's, so small. */
-static bool is_sound(sqlite3 *db)
+/*
+ * Damage that only a look through the whole database shows. Where it holds copies that nobody needs it may be as large
+ * as the lower's, and is written anew for their sake: its indexes, which are most of the work, end with it.
+ */
+static bool is_sound(sqlite3 *db, bool copies)
 {
+	const char *sql = copies ? "pragma quick_check(1)" : "pragma integrity_check(1)";
 	ul_autostatement sqlite3_stmt *q = NULL;
 
-	return sqlite3_prepare_v2(db, "pragma integrity_check(1)", -1, &q, NULL) == SQLITE_OK &&
-	       sqlite3_step(q) == SQLITE_ROW && !strcmp((const char *)sqlite3_column_text(q, 0), "ok");
+	return sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW &&
+	       !strcmp((const char *)sqlite3_column_text(q, 0), "ok");
 }
 
-static bool must_be_written(const struct ul_rows *rows, bool intact, bool prune)
+static bool has_copies(const struct ul_rows *rows)
+{
+	bool any = false;
+
+	for (size_t i = 0; !any && i < rows->list.n; i++)
+		any = rows->list.at[i].lower && !rows->list.at[i].needed;
+	return any;
+}
+
+static bool must_be_written(const struct ul_rows *rows, bool intact)
 {
 	if (!intact || rows->damaged)
 		return true;
 	for (size_t i = 0; i < rows->list.n; i++) {
 		const struct ul_row *row = &rows->list.at[i];
 
-		if (row->fate != UL_FATE_KEPT || row->differs || row->stripped || (prune && row->lower))
+		if (row->fate != UL_FATE_KEPT || row->differs || row->stripped || (row->lower && !row->needed))
 			return true;
 	}
 	return false;
 }
 
-static int write_database(struct ul_agreement *a, const struct ul_rows *rows, bool prune)
+static int write_database(struct ul_agreement *a, const struct ul_rows *rows)
 {
 	const struct ul_db_options options = {.durable = true,
 					      .carry_from = a->db.path,
@@ -46,7 +60,7 @@ static int write_database(struct ul_agreement *a, const struct ul_rows *rows, bo
 					      .left_out = ul_db_file_left_out,
 					      .user = &a->db};
 	const struct ul_rows_source from = {
-		.rows = rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir, .prune = prune};
+		.rows = rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir};
 	ul_autobuffer struct ul_buffer bytes = {0};
 	struct ul_manifest *m = NULL;
 	int r = ul_rows_manifest(&from, &bytes, &m, a->upper.err);
@@ -81,16 +95,20 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 		.store_dir = a->store_dir,
 		.lower = &a->lower,
 		.store = &a->store,
-		.prune = !a->marks.known || a->marks.rebuild,
+		/* A rebuilt database has the realisations of all its lower. */
+		.db = a->marks.known && !a->marks.rebuild ? a->db.db : NULL,
 		.checked_id = report->was_clean ? INT64_MAX : a->marks.checked_id,
 		.err = a->upper.err,
 	};
 	int r = ul_rows_load(a->db.db, a->store_dir, rows, a->upper.err);
 
-	if (r == 0 && !is_sound(a->db.db))
-		rows->damaged = true;
 	if (r == 0)
 		r = ul_rows_judge(rows, &judge);
+	/* Then more of it is checked than was until now. */
+	if (r == 0 && !rows->damaged && !is_sound(a->db.db, has_copies(rows))) {
+		rows->damaged = true;
+		r = ul_rows_judge(rows, &judge);
+	}
 	if (r == 0)
 		r = ul_rows_report(rows, &a->upper);
 	report->upper_paths = 0;
@@ -98,7 +116,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 		report->upper_paths += rows->list.at[i].fate == UL_FATE_KEPT && !rows->list.at[i].lower;
 	if (r < 0)
 		return r;
-	report->database_kept = !must_be_written(rows, a->db.intact, judge.prune);
+	report->database_kept = !must_be_written(rows, a->db.intact);
 	if (report->database_kept)
 		return 0;
 	r = rows->damaged && !a->db.why[0] ? ul_anew_tell_damaged(a)
@@ -106,7 +124,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 	if (r < 0 || a->upper.dry_run)
 		return r;
 	r = quarantine_broken(a, rows);
-	return r < 0 ? r : write_database(a, rows, judge.prune);
+	return r < 0 ? r : write_database(a, rows);
 }
 
 int ul_agree_attached(struct ul_agreement *a)

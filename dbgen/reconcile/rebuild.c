@@ -196,10 +196,10 @@ static int build(struct rebuild *b, const char *merge_from)
 static int gather_salvage(struct ul_agreement *a, struct ul_buffer *bytes, struct ul_manifest **ret)
 {
 	const struct ul_rows_judge judge = {
-		.store_dir = a->store_dir, .lower = &a->lower, .store = &a->store, .prune = true, .err = a->upper.err};
+		.store_dir = a->store_dir, .lower = &a->lower, .store = &a->store, .err = a->upper.err};
 	struct ul_rows rows = {.damaged = false};
 	const struct ul_rows_source from = {
-		.rows = &rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir, .prune = true};
+		.rows = &rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir};
 	int r = ul_rows_load(a->db.db, a->store_dir, &rows, a->upper.err);
 
 	rows.damaged = true;

@@ -43,10 +43,10 @@
  * So each run ends in the same state however often it was cut, and a run over that state writes nothing.
  *
  * What is promised against a forged database: where somebody wrote to it since the last boot, rows of sealed paths are
- * compared with the lower when that is attached; a rebuilt one is used as it is after a clean shutdown, but for a few
- * rows. check_always compares all of them, or writes all anew, at every boot. Whoever forges the database, its time,
- * lower.json and the mark makes Nix believe wrong metadata until then, but not serve wrong content: of a sealed name
- * nothing but the lower's is ever seen (dbgen/layers/names.h).
+ * compared with the lower, or go, when that is attached; a rebuilt one is used as it is after a clean shutdown, but
+ * for a few rows. check_always compares all of them, or writes all anew, at every boot. Whoever forges the database,
+ * its time, lower.json and the mark makes Nix believe wrong metadata until then, but not serve wrong content: of a
+ * sealed name nothing but the lower's is ever seen (dbgen/layers/names.h).
  */
 #pragma once
 

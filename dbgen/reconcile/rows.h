@@ -18,7 +18,8 @@ struct ul_row {
 	uint32_t n_refs;
 	bool named;    /* its path is one of the store directory */
 	bool lower;    /* the lower has this path */
-	bool differs;  /* from what the lower says of it */
+	bool needed;   /* the lower's: a row of the upper, or a realisation, leads to it */
+	bool differs;  /* needed, and not what the lower says of it */
 	bool stripped; /* metadata that Nix could not have written was left out */
 	bool ultimate;
 	enum ul_fate fate;
@@ -52,7 +53,7 @@ struct ul_rows_judge {
 	const char *store_dir;
 	struct ul_lower_rows *lower;
 	struct ul_upper_store *store;
-	bool prune;         /* the lower's rows go anyway: need not be compared with what the lower says */
+	sqlite3 *db;        /* whose realisations need rows of the lower, too; NULL: they do not */
 	int64_t checked_id; /* NAR hashes of rows above this id are checked; of a damaged database all are */
 	struct ul_error *err;
 };
@@ -63,6 +64,14 @@ int ul_rows_judge(struct ul_rows *rows, const struct ul_rows_judge *by);
 /* Tell the report of each row that goes or changes. */
 int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u);
 
+/* ---- rows_lower.c ---- */
+
+/* Tell which rows are of the lower's paths. */
+int ul_rows_find_lower(struct ul_rows *rows, const struct ul_rows_judge *by);
+
+/* The fates are known: tell which of those are needed, and which of these differ from what the lower says. */
+int ul_rows_compare_needed(struct ul_rows *rows, const struct ul_rows_judge *by);
+
 /* ---- rows_manifest.c ---- */
 
 struct ul_rows_source {
@@ -70,11 +79,10 @@ struct ul_rows_source {
 	sqlite3 *db;                /* where they come from: outputs and realisations are read from it */
 	struct ul_lower_rows *lower;
 	const char *store_dir;
-	bool prune; /* of the lower's rows only those that kept ones need */
 };
 
 /*
- * The kept rows, what they need of the lower and, unless prune, the other rows of the lower, as a manifest of their
+ * The kept rows of the upper, and the needed ones of the lower with all that these refer to, as a manifest of their
  * own. Free both with ul_manifest_close and ul_buffer_free.
  */
 int ul_rows_manifest(const struct ul_rows_source *from, struct ul_buffer *bytes, struct ul_manifest **ret,

@@ -1,6 +1,7 @@
 /*
  * The fate of each row of the upper's database:
- *   the lower's path                                            kept, with what this lower says of it
+ *   the lower's path                                            kept where a row of the upper needs it, with what this
+ *                                                               lower says of it; else it goes without a word
  *   the upper's, no entry in store/                             gone
  *   the upper's, registered since the mark, NAR hash differs    broken
  *   refers to a row that is not kept, or to no row              not kept either
@@ -18,77 +19,6 @@ static int nomem(const struct ul_rows_judge *by)
 	return ul_error_nomem(by->err, what);
 }
 
-/* ---- what the lower says ---- */
-
-static bool same_refs(const struct ul_rows_judge *by, const struct ul_rows *rows, const struct ul_row *row,
-		      const struct ul_path_info *info)
-{
-	ul_autofree const char **refs = NULL;
-	size_t dir = strlen(by->store_dir) + 1;
-
-	if (row->n_refs != info->n_refs)
-		return false;
-	if (row->n_refs == 0)
-		return true;
-	refs = malloc(row->n_refs * sizeof(*refs));
-	if (!refs)
-		return false;
-	for (uint32_t i = 0; i < row->n_refs; i++) {
-		const struct ul_row *to = ul_rows_find(rows, rows->refs.at[row->first_ref + i]);
-
-		if (!to)
-			return false;
-		refs[i] = ul_rows_text(rows, to->base);
-	}
-	qsort(refs, row->n_refs, sizeof(*refs), ul_names_compare);
-	for (uint32_t i = 0; i < row->n_refs; i++)
-		if (strcmp(refs[i], info->refs[i] + dir) != 0)
-			return false;
-	return true;
-}
-
-/* Nix sorts signatures when it writes them: the same ones in whatever order. */
-static bool same_sigs(const char *a, const char *b)
-{
-	if (strlen(a) != strlen(b))
-		return false;
-	for (const char *at = a; *at;) {
-		size_t len = strcspn(at, " ");
-		const char *other = b;
-
-		while (*other && (strcspn(other, " ") != len || memcmp(at, other, len) != 0)) {
-			other += strcspn(other, " ");
-			other += *other == ' ';
-		}
-		if (!*other)
-			return false;
-		at += len;
-		at += *at == ' ';
-	}
-	return true;
-}
-
-static bool same_text(const struct ul_rows *rows, size_t offset, const char *text)
-{
-	return !strcmp(ul_rows_text(rows, offset), text ? text : "");
-}
-
-static int compare_with_lower(const struct ul_rows_judge *by, const struct ul_rows *rows, struct ul_row *row)
-{
-	struct ul_path_info info;
-	int r = ul_lower_rows_info(by->lower, ul_rows_text(rows, row->base), &info, by->err);
-
-	if (r < 0)
-		return r;
-	/* Nix copies all but the registration time, which some versions set anew. */
-	row->differs = r == 0 || row->stripped || memcmp(row->nar_hash, info.nar_hash, UL_NAR_HASH_SIZE) != 0 ||
-		       row->nar_size != info.nar_size || row->ultimate != info.ultimate ||
-		       !same_text(rows, row->deriver, info.deriver) ||
-		       !same_sigs(ul_rows_text(rows, row->sigs), info.sigs ? info.sigs : "") ||
-		       !same_text(rows, row->ca, info.ca) || !same_refs(by, rows, row, &info);
-	return 0;
-}
-
 /* ---- fates ---- */
 
 static int judge_row(const struct ul_rows_judge *by, struct ul_rows *rows, struct ul_row *row)
@@ -96,22 +26,14 @@ static int judge_row(const struct ul_rows_judge *by, struct ul_rows *rows, struc
 	const char *base = ul_rows_text(rows, row->base);
 	int r;
 
-	if (!row->named)
-		return 0;
-	r = ul_lower_rows_has(by->lower, base, by->err);
-	if (r < 0)
-		return r;
-	row->lower = r;
-	if (row->lower && row->fate != UL_FATE_KEPT) {
+	if (row->lower) {
 		/* Whatever it says: the lower knows better. */
+		row->differs = row->fate != UL_FATE_KEPT;
 		row->fate = UL_FATE_KEPT;
-		row->differs = true;
 		return 0;
 	}
 	if (row->fate != UL_FATE_KEPT)
 		return 0;
-	if (row->lower)
-		return by->prune ? 0 : compare_with_lower(by, rows, row);
 	if (!ul_upper_store_has(by->store, base)) {
 		row->fate = UL_FATE_GONE;
 		return 0;
@@ -229,13 +151,15 @@ static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
 
 int ul_rows_judge(struct ul_rows *rows, const struct ul_rows_judge *by)
 {
-	int r = 0;
+	int r = ul_rows_find_lower(rows, by);
 
 	for (size_t i = 0; r == 0 && i < rows->list.n; i++)
 		r = judge_row(by, rows, &rows->list.at[i]);
 	if (r == 0)
 		r = find_doubles(by, rows);
-	return r < 0 ? r : drop_referrers(by, rows);
+	if (r == 0)
+		r = drop_referrers(by, rows);
+	return r < 0 ? r : ul_rows_compare_needed(rows, by);
 }
 
 int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u)
@@ -248,7 +172,7 @@ int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u)
 
 		if (row->fate != UL_FATE_KEPT)
 			r = ul_fate_report(u, base, row->fate);
-		else if (row->differs)
+		else if (row->needed && row->differs)
 			r = ul_upper_dir_report(u, UL_RECONCILE_UPDATED, base, "the lower says otherwise of it");
 	}
 	return r;

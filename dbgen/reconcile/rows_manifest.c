@@ -109,7 +109,7 @@ static int add_rows(struct gathering *g)
 			continue;
 		if (!row->lower)
 			r = add_row(g, row, outputs);
-		else if (!g->from->prune)
+		else if (row->needed)
 			r = want(g, ul_rows_text(g->from->rows, row->base));
 	}
 	return r;

@@ -21,7 +21,8 @@
  *                contents out of the session: "new" (made in this boot) | "checked" | "anew" | "none",
  *                "checkUs", "anewUs": what fsck and making var anew took, where they were done},
  *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
- *      "database": {"mode": "attach", "why", "us", "gcRoots", "kept": for a persistent upper only},
+ *      "database": {"mode": "attach", "why", "us": of stage database, and of the database in
+ *                   stage reconcile, "gcRoots": how many, "kept": for a persistent upper only},
  *      "system": {"path": what is started, "from": "image" | "profile",
  *                 "why": not the profile, where the policy wants it},
  *      "timeline": {"startUs": CLOCK_MONOTONIC at the start of /init, "totalUs",

@@ -3,8 +3,8 @@
  * upper has of a database agrees with this lower. After: Nix will find every path of the lower valid. Either it reads
  * the lower's own database in place (attach: nothing is written but the `store =` line of /run/underlay/nix.conf), or
  * db.sqlite lies in /nix/var/nix/db, written from the manifest (rebuild; for a persistent upper stage reconcile did
- * it). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay. A lower without a
- * manifest, which the policy must permit, has neither.
+ * it). In both cases the collector's roots of the lower stand in /nix/var/nix/gcroots/underlay (database_gcroots.h). A
+ * lower without a manifest, which the policy must permit, has neither.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,6 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
-#include "initrd/stages/database_mode.h"
 #include "initrd/stages/database_gcroots.h"
 #include "initrd/stages/stages.h"
 
@@ -87,57 +86,24 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	return 0;
 }
 
-/* /nix/var/nix, which a persistent upper may hold as anything: stage upper and stage reconcile saw to its parents. */
-static int open_state(const struct ul_boot *b)
-{
-	char path[PATH_MAX];
-	ul_autoclose int var =
-		open(ul_boot_path(b, UL_PATH_VAR, path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int fd;
-
-	if (var < 0 || (mkdirat(var, "nix", 0755) < 0 && errno != EEXIST))
-		return -errno;
-	fd = openat(var, "nix", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int write_roots(struct ul_boot *b, size_t number, struct ul_error *err)
-{
-	const struct ul_lower *lower = &b->lowers[number];
-	ul_autoclose int state = open_state(b), root = -1;
-	char path[PATH_MAX], name[32];
-	uint32_t n = 0;
-	int r;
-
-	if (state < 0)
-		return ul_error_errno(err, UL_E_UPPER, "registering the collector's roots", UL_PATH_VAR "/nix", NULL,
-				      -state);
-	root = open(ul_lower_path(b, lower, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
-	snprintf(name, sizeof(name), "lower%zu", number);
-	r = ul_gcroots_write(&(struct ul_gcroots){lower->manifest, root, state, name, b->upper.persistent}, &n, err);
-	b->n_gcroots += n;
-	return r;
-}
-
 int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
-	uint64_t start = ul_now_us();
-	int r = ul_database_decide(b, err);
 	bool attach = b->database == UL_DATABASE_ATTACH;
+	uint64_t start = ul_now_us();
+	int r = 0;
 
+	/* For a persistent upper stage reconcile did its part, and noted how long that took. */
 	if (!b->reconciled) {
-		if (r == 0 && b->database == UL_DATABASE_REBUILD)
+		b->database_us = 0;
+		if (b->database == UL_DATABASE_REBUILD)
 			r = rebuild(b, lower, err);
-		b->database_us = ul_now_us() - start;
 	}
-	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
-		if (b->lowers[i].manifest)
-			r = write_roots(b, i, err);
+	if (r == 0)
+		r = ul_gcroots_make(b, err);
 	if (r == 0)
 		r = write_nix_conf(b, lower, err);
+	b->database_us += ul_now_us() - start;
 	if (r == 0 && b->database == UL_DATABASE_NONE)
 		ul_log(UL_LOG_INFO, "database: none (%s)", b->database_why);
 	else if (r == 0)

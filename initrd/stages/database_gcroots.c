@@ -4,36 +4,69 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
-#include "common/dir.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "dbgen/manifest/format.h"
 #include "dbgen/manifest/roots.h"
 #include "dbgen/store/store_path.h"
-#include "initrd/upper/upper.h"
+#include "initrd/base/boot_paths.h"
+#include "initrd/base/log.h"
+
+#define PLACE UL_PATH_VAR "/nix/gcroots/underlay"
+#define FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 static const char what[] = "registering the collector's roots";
 
-/* The list, its lines ended by NUL instead of newlines: *ret_n of them. */
-static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list, uint32_t *ret_n, struct ul_error *err)
-{
-	int r = ul_read_file(lower_fd, UL_LOWER_ROOTS, UL_ROOTS_MAX, list);
-	uint8_t digest[UL_DIGEST_SIZE];
-	char *line, *end;
+/* ---- the list ---- */
 
-	if (r == -ENOENT)
-		r = ul_roots_list(m, list, err);
-	else if (r < 0)
-		return ul_error_errno_of_lower(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.", -r);
-	if (r < 0)
-		return r;
+/* Bytes that a list may have: what is longer names each path of a store of millions, or is none. */
+static size_t longest(const struct ul_boot *b)
+{
+	return b->database == UL_DATABASE_ATTACH ? UL_GCROOTS_ATTACHED * (UL_BASE_NAME_MAX + 1) : UL_ROOTS_MAX;
+}
+
+/* Whether to look through the manifest: for an attached one, only where that is one batch. */
+static bool may_look(const struct ul_boot *b, struct ul_manifest *m)
+{
+	return b->database != UL_DATABASE_ATTACH || ul_manifest_n_paths(m) <= UL_MANIFEST_BATCH;
+}
+
+/* Lines of base names. Empty: there is none that is short enough. */
+static int read_list(const struct ul_boot *b, const struct ul_lower *lower, struct ul_buffer *list,
+		     struct ul_error *err)
+{
+	ul_autoclose int fd = -1;
+	char path[PATH_MAX];
+	int r = -ENOENT;
+
+	/* Another maker's file of this name means nothing. */
+	if (!lower->foreign) {
+		fd = open(ul_lower_path(b, lower, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return ul_error_errno(err, UL_E_FILESYSTEM, "opening the lower", path, NULL, errno);
+		r = ul_read_file(fd, UL_LOWER_ROOTS, longest(b), list);
+	}
+	if (r == -ENOENT || r == -EFBIG)
+		return may_look(b, lower->manifest) ? ul_roots_list(lower->manifest, list, err) : 0;
+	return r < 0 ? ul_error_errno_of_lower(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.", -r)
+		     : 0;
+}
+
+/* Its lines ended by NUL instead of newlines: *ret_n of them. */
+static int split(struct ul_buffer *list, uint32_t *ret_n, struct ul_error *err)
+{
+	uint8_t digest[UL_DIGEST_SIZE];
+	char *end;
+
 	*ret_n = 0;
 	for (size_t at = 0; at < list->len; at = (size_t)(end - (char *)list->data) + 1) {
-		line = (char *)list->data + at;
+		char *line = (char *)list->data + at;
+
 		end = memchr(line, '\n', list->len - at);
 		if (!end || !ul_store_base_parse(line, (size_t)(end - line), digest))
 			return ul_error_set(err, UL_E_MANIFEST, what, UL_LOWER_ROOTS, "Build the image again.",
@@ -44,126 +77,102 @@ static int read_list(struct ul_manifest *m, int lower_fd, struct ul_buffer *list
 	return 0;
 }
 
-static const char *next_name(const char *name)
+/* ---- the files ---- */
+
+static int place_error(const struct ul_boot *b, int error, struct ul_error *err)
 {
-	return name + strlen(name) + 1;
+	char path[PATH_MAX];
+
+	return ul_error_errno(err, UL_E_UPPER, what, ul_boot_path(b, PLACE, path), NULL, error);
 }
 
-/* ---- directories ---- */
-
-/* Open the directory, make it where it is not there. fd or -errno. */
-static int open_made(int fd, const char *name)
+/* Every name takes an inode in tmpfs' accounts, so their number is not limited. */
+static int mount_place(const struct ul_boot *b, struct ul_error *err)
 {
-	for (int i = 0; i < 2; i++) {
-		int child, r;
+	char path[PATH_MAX];
 
-		if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (child >= 0)
-			return child;
-		if (errno != ENOTDIR && errno != ELOOP)
-			return -errno;
-		r = ul_upper_move_aside(fd, name);
-		if (r < 0)
-			return r;
-	}
-	return -ENOTDIR;
+	if (mount("tmpfs", ul_boot_path(b, PLACE, path), "tmpfs", FLAGS, "mode=0755,nr_inodes=0") < 0)
+		return place_error(b, errno, err);
+	return 0;
 }
 
-/* ---- the links ---- */
-
-static int make_links(int fd, const char *store_dir, const char *names, uint32_t n)
+/* tmpfs does not limit the links to a file. */
+static int make_files(int fd, const char *names, uint32_t n)
 {
-	char target[PATH_MAX];
+	const char *first = names;
 
-	for (uint32_t i = 0; i < n; i++, names = next_name(names)) {
-		snprintf(target, sizeof(target), "%s/%s", store_dir, names);
-		if (symlinkat(target, fd, names) < 0)
+	for (uint32_t i = 0; i < n; i++, names += strlen(names) + 1) {
+		ul_autoclose int file = -1;
+
+		if (i > 0) {
+			if (linkat(fd, first, fd, names, 0) < 0)
+				return -errno;
+			continue;
+		}
+		file = openat(fd, names, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+		if (file < 0)
 			return -errno;
 	}
 	return 0;
 }
 
-/* The directory holds these links and nothing else. */
-static bool is_right(int fd, const char *store_dir, const char *names, uint32_t n)
+static int make_roots(const struct ul_boot *b, size_t number, const char *names, uint32_t n, struct ul_error *err)
 {
-	ul_autodir DIR *dir = NULL;
-	char wanted[PATH_MAX], found[PATH_MAX];
-	struct dirent *entry;
-	uint64_t entries = 0;
-	int r = ul_dir_open(fd, ".", &dir);
-	bool right;
-
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		entries++;
-	right = r == 0 && entries == n;
-	for (uint32_t i = 0; right && i < n; i++, names = next_name(names)) {
-		ssize_t len = readlinkat(fd, names, found, sizeof(found) - 1);
-
-		found[len < 0 ? 0 : len] = '\0';
-		snprintf(wanted, sizeof(wanted), "%s/%s", store_dir, names);
-		right = !strcmp(found, wanted);
-	}
-	return right;
-}
-
-/* fresh (in dirfd) becomes name; what was there goes. */
-static int put_in_place(int dirfd, const char *fresh, const char *name, bool durable)
-{
-	if (renameat2(dirfd, fresh, dirfd, name, RENAME_EXCHANGE) < 0) {
-		if (errno != ENOENT && errno != EINVAL)
-			return -errno;
-		/* Nothing there, or a filesystem that cannot exchange: then there is a moment without. */
-		if (errno == EINVAL && ul_remove_tree(dirfd, name) < 0)
-			return -EIO;
-		if (renameat(dirfd, fresh, dirfd, name) < 0)
-			return -errno;
-	}
-	if (durable && fsync(dirfd) < 0)
-		return -errno;
-	return ul_remove_tree(dirfd, fresh);
-}
-
-static int install(int dirfd, const struct ul_gcroots *g, const char *names, uint32_t n)
-{
-	const char *store_dir = ul_manifest_store_dir(g->manifest);
-	ul_autoclose int old = -1, fd = -1;
-	char fresh[NAME_MAX + 1];
+	ul_autoclose int fd = -1;
+	char name[sizeof(PLACE) + 32], path[PATH_MAX];
 	int r;
 
-	old = openat(dirfd, g->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (old >= 0 && is_right(old, store_dir, names, n))
-		return 0;
-	snprintf(fresh, sizeof(fresh), "%.200s.new", g->name);
-	r = ul_remove_tree(dirfd, fresh);
-	if (r == 0 && mkdirat(dirfd, fresh, 0755) < 0)
-		r = -errno;
-	if (r < 0)
-		return r;
-	fd = openat(dirfd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = fd < 0 ? -errno : make_links(fd, store_dir, names, n);
-	if (r == 0 && g->durable && fsync(fd) < 0)
-		r = -errno;
-	return r < 0 ? r : put_in_place(dirfd, fresh, g->name, g->durable);
+	snprintf(name, sizeof(name), PLACE "/lower%zu", number);
+	r = mkdir(ul_boot_path(b, name, path), 0755) < 0 ? -errno : 0;
+	if (r == 0) {
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : make_files(fd, names, n);
+	}
+	return r < 0 ? place_error(b, -r, err) : 0;
 }
 
-int ul_gcroots_write(const struct ul_gcroots *g, uint32_t *ret_n, struct ul_error *err)
-{
-	ul_autobuffer struct ul_buffer list = {0};
-	ul_autoclose int roots = -1, fd = -1;
-	uint32_t n = 0;
-	int r = read_list(g->manifest, g->lower_fd, &list, &n, err);
+/* ---- all of it ---- */
 
+static int register_lower(struct ul_boot *b, size_t number, bool *mounted, struct ul_error *err)
+{
+	const struct ul_lower *lower = &b->lowers[number];
+	ul_autobuffer struct ul_buffer list = {0};
+	uint32_t n = 0;
+	int r = read_list(b, lower, &list, err);
+
+	if (r == 0)
+		r = split(&list, &n, err);
 	if (r < 0)
 		return r;
-	roots = open_made(g->state_fd, "gcroots");
-	if (roots >= 0)
-		fd = open_made(roots, "underlay");
-	r = roots < 0 ? roots : fd < 0 ? fd : install(fd, g, (const char *)list.data, n);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, g->name, r == -ENOSPC ? "Make room on the upper." : NULL,
-				      -r);
-	*ret_n = n;
-	return 0;
+	if (n == 0 || (b->database == UL_DATABASE_ATTACH && n > UL_GCROOTS_ATTACHED)) {
+		if (ul_manifest_n_paths(lower->manifest) > 0)
+			ul_log(UL_LOG_INFO,
+			       "database: the image has no path that refers to all others: Nix's collector goes "
+			       "through the sealed paths, too, and is slow. Build the image again");
+		return 0;
+	}
+	if (!*mounted)
+		r = mount_place(b, err);
+	*mounted |= r == 0;
+	if (r == 0)
+		r = make_roots(b, number, (const char *)list.data, n, err);
+	if (r == 0)
+		b->n_gcroots += n;
+	return r;
+}
+
+int ul_gcroots_make(struct ul_boot *b, struct ul_error *err)
+{
+	bool mounted = false;
+	char path[PATH_MAX];
+	int r = 0;
+
+	b->n_gcroots = 0;
+	for (size_t i = 0; r == 0 && i < b->n_lowers; i++)
+		if (b->lowers[i].manifest)
+			r = register_lower(b, i, &mounted, err);
+	if (r == 0 && mounted &&
+	    mount(NULL, ul_boot_path(b, PLACE, path), NULL, MS_REMOUNT | MS_RDONLY | FLAGS, "mode=0755") < 0)
+		r = place_error(b, errno, err);
+	return r;
 }

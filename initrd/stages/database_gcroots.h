@@ -1,29 +1,31 @@
 /*
- * Roots for Nix's garbage collector: what is sealed can not be deleted, so the collector must not try (it
- * would leave whiteouts in the upper, and forget paths that are still there).
+ * Roots for Nix's garbage collector: what is sealed can not be deleted, so the collector must not try (rebuild: it
+ * would leave whiteouts in the upper, and forget paths that are still there; attach: it would copy each sealed row
+ * into the upper's database to delete it there, and count garbage as freed).
+ *
+ * They lie in a tmpfs at /nix/var/nix/gcroots/underlay, which is read-only for the system: so they cost the upper
+ * nothing, outlive no boot, and nobody removes them by accident.
+ *
+ *     lower0/HASH-name    an empty file, one for each root: Nix takes a file of a store path's name for a root as it
+ *                         does a symlink. All are hard links to one inode.
+ *
+ * Which: the image's list (nix/.underlay/roots), which is one name, the root path's (dbgen/manifest/root_path.h), so
+ * that the cost does not follow the image. Images of Underlay before 0.2 list each top-level path there, and those of
+ * other makers have no list: see ul_gcroots_make.
  */
 #pragma once
 
-#include <stdbool.h>
-
-#include "common/error.h"
-#include "dbgen/manifest/manifest.h"
-
-/* Whose roots, and where. */
-struct ul_gcroots {
-	struct ul_manifest *manifest; /* of the lower */
-	int lower_fd;                 /* its root directory */
-	int state_fd;                 /* Nix's state directory, /nix/var/nix */
-	const char *name;             /* "lower0" */
-	bool durable;                 /* sync before and after: the upper outlives this boot */
-};
+#include "initrd/base/boot.h"
 
 /*
- * Make gcroots/underlay/NAME below Nix's state directory hold one symlink for each top-level path
- * of the lower, as its own list (nix/.underlay/roots) has them or, in older images, the manifest.
- *
- * A directory that holds just these stays. Else a new one takes its place by one rename, so that there is no moment
- * without roots. Anything that is in the way, a symlink say, is renamed away, not followed.
- * *ret_n: how many roots. -UL_E_MANIFEST, -UL_E_UPPER, -UL_E_MEMORY.
+ * Roots that an attached lower may have: a long list is left out there, since nothing sealed is lost without it, and
+ * attaching is to cost the same whatever the image's size.
  */
-int ul_gcroots_write(const struct ul_gcroots *g, uint32_t *ret_n, struct ul_error *err);
+#define UL_GCROOTS_ATTACHED 1000
+
+/*
+ * Make them for all lowers that have a manifest; b->n_gcroots is their number. Before: stage upper made the directory
+ * gcroots/underlay, and emptied it. A database that is rebuilt takes every root of its list, or, where there is none,
+ * each top-level path of the manifest, at a cost like the database's own. -UL_E_MANIFEST, -UL_E_UPPER, -UL_E_MEMORY.
+ */
+int ul_gcroots_make(struct ul_boot *b, struct ul_error *err);

@@ -123,7 +123,8 @@ static void leave_shutdown(const struct ul_boot *b)
 
 static void leave_units(const struct ul_boot *b)
 {
-	static const char *const mounts[] = {"nix-.ro", "nix-.rw", "nix-store", "nix-var"};
+	static const char *const mounts[] = {"nix-.ro", "nix-.rw", "nix-store", "nix-var",
+					     "nix-var-nix-gcroots-underlay"};
 	static const char keep[] = "# Written by underlay-init: underlay-shutdown unmounts this.\n"
 				   "[Unit]\n"
 				   "DefaultDependencies=no\n";

@@ -1,8 +1,9 @@
 /*
  * Stage lower. Before: lower->device is a block device whose every byte is verified when it is read. After: its
  * filesystem is mounted read-only at /nix/.ro of the new root, image.json is read, the manifest's
- * header and index are checked, and the system that is to be started exists in it. All of that is judged by
- * verity/lower, as `underlay image verify` does it. A shared directory is mounted already (find_share.h).
+ * header and index are checked, the system that is to be started exists in it, and how Nix will come to know its paths
+ * is decided. All of that is judged by verity/lower, as `underlay image verify` does it. A shared directory is mounted
+ * already (find_share.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include "initrd/base/log.h"
 #include "initrd/base/modules.h"
 #include "initrd/policy/requirements.h"
+#include "initrd/stages/database_mode.h"
 #include "initrd/stages/stages.h"
 
 static int detect(const struct ul_lower *lower, const struct ul_requirements *demands,
@@ -128,5 +130,5 @@ int ul_stage_lower(struct ul_boot *b, struct ul_error *err)
 	}
 	take(lower, &judged);
 	tell(lower);
-	return 0;
+	return ul_database_decide(b, err);
 }

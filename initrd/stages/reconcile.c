@@ -19,7 +19,6 @@
 #include "initrd/base/boot.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
-#include "initrd/stages/database_mode.h"
 #include "initrd/stages/stages.h"
 #include "initrd/upper/upper.h"
 
@@ -87,9 +86,6 @@ int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err)
 				    "Put a registration into the image, or set [upper] type = tmpfs.",
 				    "an upper on a disk can only be compared with an image that "
 				    "registers its paths");
-	r = ul_database_decide(b, err);
-	if (r < 0)
-		return r;
 	if (lower->sealed) {
 		ul_hex_encode(lower->seal.d.root_hash, lower->seal.d.root_hash_len, identity);
 		o.lower.identity = identity;

@@ -24,12 +24,14 @@
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
 #include "dbgen/layers/session.h"
+#include "dbgen/layers/trash.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-#define XATTR_MAX 65536 /* bytes of a list: the kernel's limit */
-#define PROBE     ".underlay-probe"
+#define XATTR_MAX   65536 /* bytes of a list: the kernel's limit */
+#define PROBE       ".underlay-probe"
+#define EMPTIED_MAX 64 /* entries that are thrown away one by one */
 
 static const char what[] = "preparing the upper's directories";
 
@@ -50,7 +52,7 @@ static const struct dir {
 	{"var/nix", "db", 0755, false, PERMITTED, "the database"},
 	{"var/nix", "profiles", 0755, false, PERMITTED, "stage system looks here"},
 	{"var/nix", "gcroots", 0755, false, PERMITTED, "roots of the collector"},
-	{"var/nix/gcroots", "underlay", 0755, true, REPLACED, "those of the lower's paths: each boot makes them"},
+	{"var/nix/gcroots", "underlay", 0755, true, REPLACED, "those of the lower's: each boot mounts them there"},
 };
 
 /* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
@@ -170,14 +172,26 @@ static int open_right(int parent, const char *name, const char *path, mode_t mod
 	return -EPERM;
 }
 
-static int empty_dir(int fd)
+/*
+ * What it holds is thrown away: of an Underlay before 0.2 a directory with a link for each top-level path of the image.
+ * That is a rename; the links go a bounded number at a boot, with the rest of the trash. -E2BIG: more than any
+ * Underlay left; or -errno.
+ */
+static int empty_dir(int root, int fd)
 {
+	struct ul_trash trash = {.fd = -1};
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
+	unsigned int n = 0;
 	int r = ul_dir_open(fd, ".", &dir);
 
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		r = ul_remove_tree(fd, entry->d_name);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		if (trash.fd < 0)
+			r = ul_trash_open(root, UL_TRASH, &trash);
+		if (r >= 0)
+			r = n++ < EMPTIED_MAX ? ul_trash_move(&trash, fd, entry->d_name) : -E2BIG;
+	}
+	ul_trash_close(&trash);
 	return r;
 }
 
@@ -238,7 +252,7 @@ static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err
 		r = is_subvolume(above, fd);
 	if (r == 1 && d->subvolume == REFUSED)
 		return refuse_subvolume(path, err);
-	if (r >= 0 && ((d->emptied && empty_dir(fd) < 0) || (r == 1 && d->subvolume == REPLACED)))
+	if (r >= 0 && ((d->emptied && empty_dir(u->fd, fd) < 0) || (r == 1 && d->subvolume == REPLACED)))
 		r = make_anew(u, above, d, path, &fd);
 	else if (r == 1)
 		r = 0;

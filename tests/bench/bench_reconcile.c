@@ -1,9 +1,10 @@
 /*
  * bench_reconcile DIR [ROUNDS]: what reconcile costs in attach mode, with a kept layer of 0, 1,000 and 10,000 paths,
  * against lowers of 10,000, 100,000 and 1,000,000 paths: with another lower, with the same one and a database that
- * nobody wrote to, with one that somebody wrote to, and after a collection that took every second path. DIR: where
- * lowers and uppers are written; on a tmpfs, so that the disk is not what is measured. Prints JSON; the times are
- * medians.
+ * nobody wrote to, with one that somebody wrote to, after a collection that took every second path, and after one of
+ * Nix's own, which copies every row of the lower into the upper's database: at the next boot, which throws them away,
+ * and at those after it. DIR: where lowers and uppers are written; on a tmpfs, so that the disk is not what is
+ * measured. Prints JSON; the times are medians.
  *
  * Each path of the upper refers to others of the upper and to the same 200 paths that every lower has; a reconcile
  * with a lower that is new to it writes its database anew.
@@ -144,6 +145,22 @@ static void collect(unsigned int n)
 		exit(3);
 }
 
+static bool is_there(void *user, const char *path)
+{
+	(void)user;
+	(void)path;
+	return true;
+}
+
+/* A row for each path of the lower, and those that are there. */
+static void copy_rows(struct ul_manifest *lower)
+{
+	const struct ul_db_options options = {.merge_from = "upper/var/nix/db/db.sqlite", .exists = is_there};
+	struct ul_error err;
+
+	check(ul_db_build(lower, AT_FDCWD, "upper/var/nix/db", &options, &err), &err);
+}
+
 static double reconcile(struct ul_manifest *lower, uint64_t wanted_updates, uint64_t wanted_swept)
 {
 	ul_autoclose int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -188,12 +205,13 @@ static void forget(void)
 static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, unsigned int rounds)
 {
 	double changed[MAX_ROUNDS], same[MAX_ROUNDS], written[MAX_ROUNDS], collected[MAX_ROUNDS];
+	double copied[MAX_ROUNDS], later[MAX_ROUNDS];
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		make_upper(kept);
 		forget();
 		/* All shared paths but the first refer to others in the lower, and did not before. */
-		changed[i] = reconcile(lower, SHARED - 1, 0);
+		changed[i] = reconcile(lower, kept > 0 ? SHARED - 1 : 0, 0);
 		mark();
 		same[i] = reconcile(lower, 0, 0);
 		mark();
@@ -202,11 +220,16 @@ static void measure(struct ul_manifest *lower, size_t n, unsigned int kept, unsi
 		collect(kept);
 		mark();
 		collected[i] = reconcile(lower, 0, kept - kept / 2);
+		copy_rows(lower);
+		mark();
+		copied[i] = reconcile(lower, 0, 0);
+		mark();
+		later[i] = reconcile(lower, 0, 0);
 	}
 	printf("  {\"lower\": %zu, \"kept\": %u, \"another_ms\": %.2f, \"unchanged_ms\": %.2f, \"written_ms\": %.2f, "
-	       "\"collected_ms\": %.2f}",
+	       "\"collected_ms\": %.2f, \"copied_ms\": %.2f, \"later_ms\": %.2f}",
 	       n, kept, measure_median(changed, rounds), measure_median(same, rounds), measure_median(written, rounds),
-	       measure_median(collected, rounds));
+	       measure_median(collected, rounds), measure_median(copied, rounds), measure_median(later, rounds));
 	fflush(stdout);
 }
 

@@ -43,9 +43,10 @@ for kept in 0 1000 10000; do
 		mv "$dir/new.json" "$dir/times.json" || exit 3
 done
 cp "$dir/times.json" "$build/bench-reconcile.json"
-printf '%10s %8s %12s %12s %12s %12s %12s\n' lower kept another unchanged written collected "e2fsck -f -p"
-jq -r '.[] | [.lower, .kept, .another_ms, .unchanged_ms, .written_ms, .collected_ms, .fsck_ms] | @tsv' "$build/bench-reconcile.json" |
+printf '%10s %8s %12s %12s %12s %12s %12s %12s %12s\n' lower kept another unchanged written collected \
+	"Nix's gc" "after it" "e2fsck -f -p"
+jq -r '.[] | [.lower, .kept, .another_ms, .unchanged_ms, .written_ms, .collected_ms, .copied_ms, .later_ms, .fsck_ms] | @tsv' "$build/bench-reconcile.json" |
 	while read -r line; do
 		# shellcheck disable=SC2086 # columns
-		printf '%10s %8s %9s ms %9s ms %9s ms %9s ms %9s ms\n' $line
+		printf '%10s %8s %9s ms %9s ms %9s ms %9s ms %9s ms %9s ms %9s ms\n' $line
 	done

@@ -23,8 +23,8 @@ for mode in attach rebuild; do
 		fails 1 "Read-only file system" touch "$root/nix/.ro/nix/store/new"
 		[ "$(ls "$session")" = new ]' "" "[database]" "mode = $mode"
 	tap "$mode: roots for the paths that no other refers to" run '
-		[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
-			"/nix/store/$system /nix/store/$other " ]' "" "[database]" "mode = $mode"
+		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | tr "\n" " ")" = \
+			"$system $other " ]' "" "[database]" "mode = $mode"
 	tap "$mode: state.json tells it" run '
 		jq -e "[.result, .database.mode, .database.gcRoots, .lowers[0].paths, .lowers[0].system] ==
 			[\"prepared\", \"'$mode'\", 2, 3, \"/nix/store/$system\"]" "$run/state.json"' "" "[database]" "mode = $mode"
@@ -74,7 +74,7 @@ tap "what systemd and others look for after an initramfs" run '
 	set -e
 	[ "$(readlink "$run/system")" = "/nix/store/$system" ]
 	grep -qx "UNDERLAY_INIT=/nix/store/$system/init" "$run/system.env"
-	for mount in nix-.ro nix-.rw nix-store nix-var; do
+	for mount in nix-.ro nix-.rw nix-store nix-var nix-var-nix-gcroots-underlay; do
 		grep -qx "DefaultDependencies=no" "$run/systemd/system/$mount.mount.d/50-underlay.conf"
 	done
 	[ -f "$root/etc/machine-id" ]
@@ -105,6 +105,22 @@ spoil() {
 	(cd "$tmp/$1/nix" && eval "$2")
 	lower "$1"
 }
+# The collector's roots. The list is the image's; a long one is made where the collector needs it.
+roots='[ "$(findmnt -no FSTYPE,OPTIONS "$root/nix/var/nix/gcroots/underlay" | grep -c "^tmpfs *ro,nosuid,nodev,noexec")" = 1 ] &&
+	[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | wc -l)" = $n ] &&
+	[ -z "$(ls "$root/nix/.rw/var/nix/gcroots/underlay")" ] && jq -e ".database.gcRoots == $n" "$run/state.json"'
+export n=1
+spoil one-root 'echo $other >.underlay/roots'
+for mode in attach rebuild; do
+	tap "$mode: the one root of the image's list, on a tmpfs that nobody writes to" run "$roots" "" "[database]" "mode = $mode"
+done
+n=1500
+spoil many-roots 'seq -f "%032.0f-path" 1500 >.underlay/roots'
+tap "rebuild: as many roots as an older image lists, and no inode of the upper" run "$roots" "" "${rebuild[@]}"
+tap "attach: none of so many, and the boot says so" run '
+	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ] && jq -e ".database.gcRoots == 0" "$run/state.json"' "" "${attach[@]}"
+spoil bad-roots 'echo nonsense >.underlay/roots'
+refused "a list of roots that is none" 25 'database: .*line 1 is not the name of a store path' "" "${rebuild[@]}"
 spoil no-manifest 'rm .underlay/manifest'
 refused "no manifest" 25 'lower: opening the manifest: nix/.underlay/manifest: No such file'
 spoil bad-manifest 'truncate -s 100 .underlay/manifest'
@@ -118,7 +134,7 @@ refused "an image for another store directory" 24 'lower: .*/gnu/store'
 spoil no-system 'sed -i "s/\"system\": \"[^\"]*\", //" .underlay/image.json'
 refused "nobody names a system" 30 'lower: .*neither the image nor the policy'
 spoil no-database 'rm var/nix/db/schema'
-refused "attach without a whole database" 26 'database: .*schema: No such file' "" "${attach[@]}"
+refused "attach without a whole database" 26 'lower: .*schema: No such file' "" "${attach[@]}"
 tap "the same rebuilt" run true "" "${rebuild[@]}"
 head -c 1M /dev/urandom >"$tmp/noise.img" && attach_device "$tmp/noise.img" --read-only
 refused "no filesystem at all" 23 'lower: .*a filesystem that is known here'

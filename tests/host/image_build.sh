@@ -127,7 +127,7 @@ build "$tmp/odd.img" "$tmp/odd" "${signed[@]}" --json >"$tmp/json" 2>"$tmp/log"
 tap "the same bytes from a store with hard links, odd modes, other times and order" \
 	cmp "$tmp/a.img" "$tmp/odd.img"
 tap "--json tells the root hash, the signer, the bind mounts and what was copied" \
-	jq -e '.paths == 4 and .signer == "CN=signer" and (.rootHash | length) == 64 and
+	jq -e '.paths == 5 and .signer == "CN=signer" and (.rootHash | length) == 64 and
 	.staging.bindMounts and .staging.copied > 0' "$tmp/json"
 SOURCE_DATE_EPOCH=12345 build "$tmp/link.img" "$tmp/odd" "${signed[@]}" --no-namespace \
 	--threads 1 >"$tmp/log" 2>&1
@@ -190,7 +190,7 @@ contents_right() {
 			"$(nix-hash --type sha256 "$tmp/store/$p")" ] ||
 			{ echo "$p differs" && return 1; }
 	done
-	[ "$(ls "$tmp/mnt/nix/store" | wc -l)" -eq 4 ]
+	[ "$(ls "$tmp/mnt/nix/store" | wc -l)" -eq 5 ]
 }
 all_canonical() {
 	local bad
@@ -206,7 +206,7 @@ database_right() {
 	local db="file:$tmp/mnt/nix/var/nix/db/db.sqlite?immutable=1"
 	[ "$(cat "$tmp/mnt/nix/var/nix/db/schema")" = 10 ] &&
 		[ "$(sqlite3 "$db" 'pragma integrity_check; select count(*) from ValidPaths;
-			select count(*) from Refs' | xargs)" = "ok 4 3" ]
+			select count(*) from Refs' | xargs)" = "ok 5 6" ]
 }
 store_owner_right() {
 	[ "$(stat -c '%u %g %a' "$tmp/mnt/nix/store")" = "0 30000 1775" ]
@@ -217,6 +217,29 @@ skeleton_there() {
 		[ -d "$tmp/mnt/nix/var/nix/$d" ] || { echo "no $d" && return 1; }
 	done
 	[ -d "$tmp/mnt/nix/store/.links" ]
+}
+# The root path refers to the three paths that no other refers to, its name is the one that Nix would give it, its file
+# has the NAR hash that the database says, and it is the collector's only root.
+root_right() {
+	local db="file:$tmp/mnt/nix/var/nix/db/db.sqlite?immutable=1" root hash
+	root=$(cat "$tmp/mnt/nix/.underlay/roots") && [ "$(wc -l <<<"$root")" = 1 ] || return 1
+	hash=$(sqlite3 "$db" "select hash from ValidPaths where path = '/nix/store/$root'")
+	[ "$hash" = "sha256:$(nix-hash --type sha256 "$tmp/mnt/nix/store/$root")" ] || { echo "$hash" && return 1; }
+	diff <(printf '/nix/store/%s\n' "$system" "$script" "$link" | sort) <(sqlite3 "$db" "select b.path from Refs r
+		join ValidPaths a on a.id = r.referrer join ValidPaths b on b.id = r.reference
+		where a.path = '/nix/store/$root' order by b.path") || return 1
+	python3 - "$root" "$tmp/mnt/nix/store/$root" "$system" "$script" "$link" <<-'END'
+		import hashlib, sys
+		contents = hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest()
+		text = ":".join(["text"] + sorted("/nix/store/" + p for p in sys.argv[3:]) +
+			["sha256", contents, "/nix/store", "underlay-roots"])
+		digest, folded = hashlib.sha256(text.encode()).digest(), bytearray(20)
+		for i, byte in enumerate(digest):
+		    folded[i % 20] ^= byte
+		digits, number = "0123456789abcdfghijklmnpqrsvwxyz", int.from_bytes(folded, "little")
+		wanted = "".join(digits[number >> 5 * i & 31] for i in reversed(range(32))) + "-underlay-roots"
+		sys.exit(wanted != sys.argv[1] and "the name should be " + wanted)
+	END
 }
 # The names layer: an empty file for each directory of the store, `.links` among them, and for nothing else.
 names_right() {
@@ -238,8 +261,9 @@ look_inside() {
 	tap "$1: the database is whole" database_right
 	tap "$1: the directories that Nix asks of a read-only store are there" skeleton_there
 	tap "$1: image.json names the system" jq -e ".system == \"/nix/store/$system\" and
-		.paths == 4 and .database" "$tmp/mnt/nix/.underlay/image.json"
+		.paths == 5 and .database" "$tmp/mnt/nix/.underlay/image.json"
 	tap "$1: the manifest is in it" test -s "$tmp/mnt/nix/.underlay/manifest"
+	tap "$1: the collector's root is one path that refers to all others" root_right
 	tap "$1: the names layer has the store's directories" names_right
 	tap "$1: the filesystem has no UUID" no_uuid
 	umount "$tmp/mnt"

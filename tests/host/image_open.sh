@@ -70,7 +70,7 @@ cert=(--cert "$dir/trusted.crt")
 root_hash=$("$underlay" image inspect --json "$dir/image" | jq -r '.slots[0].rootHash')
 
 accepted "verify accepts it by certificate" "signature .*CN=trusted" "${cert[@]}" "$dir/image"
-grep -q '^ok .*manifest .* 2 store paths' "$dir/out" && grep -q '^ok .*database' "$dir/out" &&
+grep -q '^ok .*manifest .* 3 store paths' "$dir/out" && grep -q '^ok .*database' "$dir/out" &&
 	grep -q '^ok .*superblock' "$dir/out" && lacks -q '^note' "$dir/out"
 report $? "with manifest, database and superblock checked, and nothing to note"
 accepted "with every NAR" "^ok .*store .*NARs match" "${cert[@]}" --contents "$dir/image"

@@ -161,9 +161,11 @@ upgrade() {
 		for path in $(find $session/up -maxdepth 1 -type c); do [ ! -e "/nix/.ro/nix/store/${path##*/}" ]; done
 		nix-store --query --hash $(ls -d /nix/.ro/nix/store/* | sed s,/nix/.ro,,) >/dev/null'
 	"$underlay" mark-clean --upper "$dir/upper"
+	# Attached, the collector copied the rows of all that it looked at: they go.
 	tap "$title: image 2 again: what was collected is swept" bash -o pipefail -c '
 		"$1" db reconcile --upper "$3" --lower "$2" --mode "$4" --json | tee /dev/stderr |
-		jq -e ".clean and .databaseKept and (.lowerChanged | not) and .counts.swept > 0 and (.counts | del(.swept) | add) == 0"' \
+		jq -e --arg mode "$4" ".clean and .databaseKept == (\$mode == \"rebuild\") and (.lowerChanged | not) and
+			.counts.swept > 0 and (.counts | del(.swept) | add) == 0"' \
 		_ "$underlay" "$dir/lower2/nix/.underlay/manifest" "$dir/upper" $mode
 	"$underlay" mark-clean --upper "$dir/upper"
 	tap "$title: image 2 again: nothing is done" bash -o pipefail -c '

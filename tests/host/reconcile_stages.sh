@@ -24,7 +24,7 @@ lower two
 two=$device
 
 own=33333333333333333333333333333333-own
-export own underlay
+export own underlay mode
 
 # boot LOWER SCRIPT [POLICY-LINE...]
 boot() {
@@ -43,12 +43,20 @@ for mode in attach rebuild; do
 		jq -e ".reconcile.first and .reconcile.lowerChanged" "$run/state.json"
 		grep -qx "sync-before-registering = true" "$run/nix.conf"
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | wc -l)" = 2 ]
+		# What an older Underlay would have left for the collector.
+		old=$root/nix/.rw/var/nix/gcroots/underlay
+		[ -z "$(ls "$old")" ]
+		mkdir "$old/lower0" "$old/lower0.new"
+		for i in {1..300}; do ln -s "/nix/store/$library" "$old/lower0/$i"; done
 		echo own >"$root/nix/store/$own"
 		db=$root/nix/var/nix/db; mkdir -p "$db"
 		hash=$(printf "%064d" 5)
 		[ -e "$db/db.sqlite" ] || cp "$root"/nix/.ro/nix/var/nix/db/{db.sqlite,schema} "$db/"
 		sqlite3 "$db/db.sqlite" "insert into ValidPaths (path, hash, registrationTime) values (\"/nix/store/$own\", \"sha256:$hash\", 7);
 			insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = \"/nix/store/$own\" and b.path = \"/nix/store/$other\""
+		# Attached, a copy that nothing of the upper needs would go.
+		[ "$mode" = rebuild ] || sqlite3 "$db/db.sqlite" "delete from Refs where referrer in (select id from ValidPaths where path = \"/nix/store/$system\");
+			delete from ValidPaths where path in (\"/nix/store/$system\", \"/nix/store/$library\")"
 		"$underlay" mark-clean --upper "$root/nix/.rw"'
 	tap "$mode: image 1 again: nothing to do" boot "$one" '
 		set -e
@@ -90,11 +98,14 @@ for mode in attach rebuild; do
 		[ "$(cat "$root/nix/.rw/quarantine"/*/"$library/file")" = evil ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0")" = "$system" ]
+		[ -z "$(ls "$root/nix/.rw/var/nix/gcroots/underlay")" ]
+		[ -z "$(find "$root/nix/.rw/trash" -type l)" ]
 		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
 		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that is not valid"
 		jq -e "[.invalidated[].name] | contains([\"$own\"])" "$root/nix/.rw/report.json"
 		# A collection, as the running system does it.
-		db=$root/nix/var/nix/db/db.sqlite; [ ! -e "$db" ] || sqlite3 "$db" "update ValidPaths set registrationTime = registrationTime + 1"
+		db=$root/nix/var/nix/db/db.sqlite; [ ! -e "$db" ] || sqlite3 "$db" "insert into ValidPaths (path, hash, registrationTime) values (\"/nix/store/x\", \"\", 1);
+			delete from ValidPaths where path = \"/nix/store/x\""
 		"$underlay" mark-clean --upper "$root/nix/.rw"'
 	tap "$mode: image 2 again: what no row names is swept" boot "$two" 'set -e
 		jq -e ".reconcile.counts.swept == 2 and (.reconcile.counts.invalidated == 0)" "$run/state.json"

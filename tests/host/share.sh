@@ -17,8 +17,8 @@ for mode in attach rebuild; do
 		cmp "$root/nix/store/$library/file" <(echo library)
 		echo new >"$root/nix/store/new"
 		fails 1 "Read-only file system" touch "$root/nix/.ro/nix/store/new"
-		[ "$(cd "$root/nix/var/nix/gcroots/underlay/lower0" && readlink * | tr "\n" " ")" = \
-			"/nix/store/$system /nix/store/$other " ]
+		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | tr "\n" " ")" = \
+			"$system $other " ]
 		jq -e "[.database.mode, (.lowers[0] | .verified, .share, .name, .paths, .rootHash)] ==
 			[\"$mode\", \"insecure\", \"9p:store\", \"demo\", 3, null]" "$run/state.json"' "" "[database]" "mode = $mode"
 done

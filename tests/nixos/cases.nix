@@ -172,6 +172,10 @@ in
       modules = [ { boot.underlay.enable = true; } ];
       says = "boot.underlay.verify.mode is \"user\", but no certificate is trusted: name one in boot.underlay.store.certificates";
     };
+    optimise-rebuilt = {
+      modules = with' { database.mode = "rebuild"; } ++ [ { nix.optimise.automatic = true; } ];
+      says = "nix.optimise.automatic would copy the whole image into the writable layer";
+    };
     pinned-rollback = {
       modules = with' {
         verify.mode = "pinned";

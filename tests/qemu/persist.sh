@@ -46,13 +46,15 @@ names_of() {
 }
 
 # moved NAME BEFORE RELEASE: what went with this move is what had to, and the report says the same. (An attached
-# database has rows of those sealed paths only that Nix was asked of.)
+# database has rows of those sealed paths only that the upper's need, and that Nix was asked of in this boot; that all
+# sealed paths are valid, the scenario asks.)
 moved() {
 	local name=$1 before=$work/$2.registration
 	ls "$(appliance_store "$nix:$3")/nix/store" | grep -v '^\.links$' >"$work/$name.lower"
 	lost "$before" "$work/$name.upper" "$work/$name.lower" >"$work/$name.lost"
 	guest_block "$name" registration >"$work/$name.registration"
-	comm -23 <(names_of "$before") <(names_of "$work/$name.registration") >"$work/$name.gone"
+	comm -23 <(names_of "$before") <(names_of "$work/$name.registration") |
+		grep -vxFf <(sed 's|^|/nix/store/|' "$work/$name.lower") >"$work/$name.gone"
 	tap "$name: what is valid no more is what had to go" same "$work/$name.lost" "$work/$name.gone"
 	guest_block "$name" report >"$work/$name.report"
 	tap "$name: the report names what was invalidated of the upper" reported "$name" "$3"

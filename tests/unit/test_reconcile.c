@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "dbgen/database/rows/schema.h"
 #include "tests/unit/upper_help.h"
 
 #define U                         UPPER_NAME
@@ -199,13 +200,14 @@ static void lies_about_the_lower(void **state)
 	upper_fill(f, UL_RECONCILE_ATTACH);
 	snprintf(sql, sizeof(sql), "update ValidPaths set hash = 'sha256:%064d' where path = '%s'", 0, upper_full(4));
 	upper_exec(sql);
+	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
+	assert_int_equal(reported(f, UPDATED, upper_base(4)), 1);
 	snprintf(sql, sizeof(sql),
 		 "update Refs set reference = (select id from ValidPaths where path = '%s')"
 		 " where referrer = (select id from ValidPaths where path = '%s')",
 		 upper_full(20), upper_full(5));
 	upper_exec(sql);
 	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
-	assert_int_equal(reported(f, UPDATED, upper_base(4)), 1);
 	assert_int_equal(reported(f, UPDATED, upper_base(5)), 1);
 	assert_int_equal(number(f, INVALIDATED), 0);
 	snprintf(sql, sizeof(sql),
@@ -214,6 +216,45 @@ static void lies_about_the_lower(void **state)
 		 upper_full(5));
 	assert_string_equal(upper_query(sql), upper_full(4));
 	assert_string_equal(upper_count("hash like '%00000000'"), "0");
+}
+
+/* What Nix copied of the lower and nothing of the upper needs goes, and what a realisation of the upper needs stays. */
+static void copies_go(void **state)
+{
+	struct upper_fixture *f = *state;
+	char sql[400], there[8];
+
+	upper_fill(f, UL_RECONCILE_ATTACH);
+	snprintf(there, sizeof(there), "%s",
+		 upper_query("select count(*) from sqlite_schema where name = 'Realisations'"));
+	for (unsigned int i = 0; i < 3; i++) {
+		snprintf(sql, sizeof(sql),
+			 "insert into ValidPaths (path, hash, registrationTime) values ('%s', 'sha256:%064d', 5)",
+			 upper_full(i), 7);
+		upper_exec(sql);
+	}
+	for (size_t i = 0; i < ul_db_n_objects && !strcmp(there, "0"); i++)
+		if (ul_db_objects[i].ca)
+			upper_exec(ul_db_objects[i].sql);
+	snprintf(sql, sizeof(sql),
+		 "insert into Realisations (drvPath, outputName, outputPath, signatures) select 'sha256:%064d', 'out', "
+		 "id, '' from ValidPaths where path = '%s'",
+		 1, upper_full(2));
+	upper_exec(sql);
+	upper_shut_down(U);
+	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
+	assert_false(f->report.database_kept);
+	/* 20 to 23, 3 to 5, which they need, and 2. */
+	assert_string_equal(upper_count("1"), "8");
+	assert_string_equal(upper_query("select v.path from Realisations r join ValidPaths v on v.id = r.outputPath"),
+			    upper_full(2));
+	assert_int_equal(number(f, UPDATED), 1);
+	assert_int_equal(reported(f, UPDATED, upper_base(2)), 1);
+	assert_int_equal(number(f, INVALIDATED), 0);
+	/* And then nobody looks any more. */
+	upper_shut_down(U);
+	upper_agree(f, f->lower, UL_RECONCILE_ATTACH);
+	assert_true(f->report.database_kept);
 }
 
 /* Code in the schema is not run, and does not stay. */
@@ -369,7 +410,7 @@ int main(void)
 		TEST(sealed_names),      TEST(valid_again),  TEST(odd_places),
 		TEST(journal_elsewhere), TEST(log_is_read),  TEST(lies_about_the_lower),
 		TEST(foreign_schema),    TEST(other_schema), TEST(damaged),
-		TEST(salvaged),          TEST(modes),
+		TEST(salvaged),          TEST(modes),        TEST(copies_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,8 +138,8 @@ static void supersede(struct world *w, int k)
 	}
 }
 
-/* The rows of the model over lower k. prune: of the lower's rows those stay that the upper's need. */
-static void expect(struct world *w, int k, bool prune)
+/* The rows of the model over lower k: attached, of the lower's those stay that the upper's need. */
+static void expect(struct world *w, int k)
 {
 	const struct upper_path *of_lower = k ? w->others : w->paths;
 	bool upper[UPPER_PATHS];
@@ -149,7 +149,7 @@ static void expect(struct world *w, int k, bool prune)
 		upper[i] = w->row[i] && has_entry(w, i) && !w->lower[k][i] && all_in(&w->says[i], w->lower[k], upper);
 		if (!upper[i])
 			w->says[i] = of_lower[i];
-		w->row[i] = upper[i] || (w->lower[k][i] && (w->mode == UL_RECONCILE_REBUILD || (w->row[i] && !prune)));
+		w->row[i] = upper[i] || (w->lower[k][i] && w->mode == UL_RECONCILE_REBUILD);
 	}
 	close_over(w->says, w->row);
 }
@@ -242,19 +242,20 @@ static void both_ways(enum ul_reconcile_mode mode, uint64_t seed)
 	fill_upper(&w);
 	/* The first lower: what is missing goes, the rest is right. */
 	supersede(&w, 0);
-	expect(&w, 0, true);
+	expect(&w, 0);
 	agree(&w, 0, true, false);
 	agree(&w, 0, false, true);
 	collect(&w);
+	expect(&w, 0);
 	agree(&w, 0, false, false);
 	agree(&w, 0, false, true);
 	/* The second one, and back. */
 	supersede(&w, 1);
-	expect(&w, 1, false);
+	expect(&w, 1);
 	agree(&w, 1, true, false);
 	agree(&w, 1, false, true);
 	supersede(&w, 0);
-	expect(&w, 0, false);
+	expect(&w, 0);
 	agree(&w, 0, true, false);
 	free_world(&w);
 }

@@ -104,7 +104,6 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 	r = ul_fs_tool_find(job->o.format, job->o.compression, &job->tool, err);
 	if (r < 0)
 		return r;
-	ul_manifest_hash(job->m, job->manifest_hash);
 	return check_system(job, err);
 }
 
@@ -276,6 +275,7 @@ static int publish(struct ul_image_job *job, struct ul_error *err)
 static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 	check_options,            /* refuse what cannot work, before any work */
 	make_work,                /* OUTPUT.tmp, locked */
+	ul_image_add_root,        /* the manifest with one path that refers to all */
 	ul_image_list_paths,      /* base names from the manifest */
 	ul_image_scan,            /* what of the closure is not canonical */
 	ul_image_lay_out_tree,    /* OUTPUT.tmp/tree but for the mounts */
@@ -300,6 +300,8 @@ static void clean_up(struct ul_image_job *job)
 		close(job->work_fd);
 	}
 	ul_staging_free(job->staging);
+	ul_manifest_close(job->with_root);
+	ul_buffer_free(&job->root_bytes);
 	free(job->names);
 	free(job->name_bytes);
 	free(job->output);

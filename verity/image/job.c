@@ -1,5 +1,8 @@
+#include "common/file.h"
 #include "verity/image/job.h"
 
+#include <errno.h>
+#include <sys/stat.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,4 +20,13 @@ void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZ
 	memcpy(out, job->manifest_hash, 32);
 	snprintf((char *)out + 32, UL_NAME_SIZE, "%s", job->o.name);
 	snprintf((char *)out + 32 + UL_NAME_SIZE, UL_NAME_SIZE, "%s", job->o.version);
+}
+
+int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len)
+{
+	int r = ul_write_file(tree_fd, path, 0444, data, len);
+
+	if (r == 0 && fchmodat(tree_fd, path, 0444, 0) < 0)
+		r = -errno;
+	return r;
 }

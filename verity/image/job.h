@@ -3,8 +3,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
+#include "dbgen/manifest/root_path.h"
 #include "verity/format/descriptor.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
@@ -18,8 +20,15 @@ struct ul_image_job {
 	const struct ul_partition_types *types;
 	struct ul_fs_tool tool;
 
+	struct ul_manifest
+		*with_root; /* the caller's manifest with its root path, which m is then; NULL: it needs none */
+	struct ul_buffer root_bytes;
+	char root[UL_BASE_NAME_MAX +
+		  1]; /* base name of the path whose closure the manifest is; "": there are no paths */
+
 	uint8_t manifest_hash[32];
-	char **names; /* base names of the manifest's paths */
+	char **names; /* base names of the manifest's paths that come from the store: n_names of them */
+	size_t n_names;
 	char *name_bytes;
 	uint64_t nar_size; /* bytes, sum */
 
@@ -37,9 +46,23 @@ struct ul_image_job {
 /* -UL_E_SYSTEM "interrupted" where the caller asked to stop. */
 int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err);
 
+/* job.c. A file of the tree, read-only for all. 0 or -errno. */
+int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len);
+
 /* The image's identity, from which its salt and UUIDs are derived. */
 #define UL_IMAGE_SEED_SIZE (32 + 2 * UL_NAME_SIZE)
 void ul_image_seed(const struct ul_image_job *job, uint8_t out[UL_IMAGE_SEED_SIZE]);
+
+/* The one path of the image that no store holds: its file is written here. */
+static inline bool ul_image_is_made(const struct ul_image_job *job, const char *base)
+{
+	return job->with_root && !strcmp(base, job->root);
+}
+
+/* root.c. After: m has a root path, whose name is job->root; job->manifest_hash is m's. */
+int ul_image_add_root(struct ul_image_job *job, struct ul_error *err);
+/* The root path's file in the tree's store, and the list of the collector's roots, which is its name. */
+int ul_image_write_root(const struct ul_image_job *job, int tree_fd, struct ul_error *err);
 
 /* tree.c. Before: job->work exists. After: job->tree is what the maker shall see, but for mounts. */
 int ul_image_list_paths(struct ul_image_job *job, struct ul_error *err);

@@ -10,7 +10,6 @@
 #include "common/paths.h"
 #include "dbgen/database/db.h"
 #include "dbgen/layers/names.h"
-#include "dbgen/manifest/roots.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/image_info.h"
 #include "verity/image/job.h"
@@ -56,7 +55,7 @@ static void cleanup_reader(struct ul_batch_reader **r)
 static int read_names(struct ul_image_job *job, size_t *size, struct ul_error *err)
 {
 	UL_CLEANUP(cleanup_reader) struct ul_batch_reader *reader = ul_batch_reader_new(job->m);
-	size_t used = 0, number = 0;
+	size_t used = 0;
 
 	if (!reader)
 		return ul_error_nomem(err, "reading the manifest");
@@ -79,8 +78,9 @@ static int read_names(struct ul_image_job *job, size_t *size, struct ul_error *e
 			at[UL_HASH_DIGITS] = '-';
 			memcpy(at + UL_HASH_DIGITS + 1, b.name.bytes + b.name.off[i], len);
 			at[UL_HASH_DIGITS + 1 + len] = '\0';
-			job->names[number++] = at;
 			job->nar_size += b.nar_size[i];
+			if (!ul_image_is_made(job, at))
+				job->names[job->n_names++] = at;
 		}
 	}
 	*size = used;
@@ -111,8 +111,7 @@ int ul_image_scan(struct ul_image_job *job, struct ul_error *err)
 		.progress = job->o.progress,
 	};
 
-	return ul_staging_scan(&options, (const char *const *)job->names, ul_manifest_n_paths(job->m), &job->staging,
-			       err);
+	return ul_staging_scan(&options, (const char *const *)job->names, job->n_names, &job->staging, err);
 }
 
 static int make_directory(int tree_fd, const char *path)
@@ -121,15 +120,6 @@ static int make_directory(int tree_fd, const char *path)
 	if (mkdirat(tree_fd, path, 0755) < 0 || fchmodat(tree_fd, path, 0755, 0) < 0)
 		return -errno;
 	return 0;
-}
-
-static int write_file(int tree_fd, const char *path, const void *data, size_t len)
-{
-	int r = ul_write_file(tree_fd, path, 0444, data, len);
-
-	if (r == 0 && fchmodat(tree_fd, path, 0444, 0) < 0)
-		r = -errno;
-	return r;
 }
 
 static int write_info(struct ul_image_job *job, int tree_fd, struct ul_error *err)
@@ -150,19 +140,7 @@ static int write_info(struct ul_image_job *job, int tree_fd, struct ul_error *er
 
 	if (r < 0)
 		return r;
-	r = write_file(tree_fd, UL_LOWER_INFO, text.data, text.len);
-	return r < 0 ? tree_error(job, -r, err) : 0;
-}
-
-/* So that the boot need not look through the manifest for them. */
-static int write_roots(struct ul_image_job *job, int tree_fd, struct ul_error *err)
-{
-	ul_autobuffer struct ul_buffer list = {0};
-	int r = ul_roots_list(job->m, &list, err);
-
-	if (r < 0)
-		return r;
-	r = write_file(tree_fd, UL_LOWER_ROOTS, list.data, list.len);
+	r = ul_image_write_file(tree_fd, UL_LOWER_INFO, text.data, text.len);
 	return r < 0 ? tree_error(job, -r, err) : 0;
 }
 
@@ -185,7 +163,7 @@ static int write_os_release(struct ul_image_job *job, int tree_fd, struct ul_err
 	if (r == 0)
 		r = make_directory(tree_fd, is_root ? "usr/lib" : "lib");
 	if (r == 0)
-		r = write_file(tree_fd, path, text.data, text.len);
+		r = ul_image_write_file(tree_fd, path, text.data, text.len);
 	return r < 0 ? tree_error(job, -r, err) : 0;
 }
 
@@ -226,12 +204,12 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 		r = -errno;
 	manifest = ul_manifest_data(job->m, &len);
 	if (r == 0)
-		r = write_file(tree_fd, UL_LOWER_MANIFEST, manifest, len);
+		r = ul_image_write_file(tree_fd, UL_LOWER_MANIFEST, manifest, len);
 	if (r < 0)
 		return tree_error(job, -r, err);
 	r = write_info(job, tree_fd, err);
 	if (r == 0)
-		r = write_roots(job, tree_fd, err);
+		r = ul_image_write_root(job, tree_fd, err);
 	if (r == 0)
 		r = write_os_release(job, tree_fd, err);
 	if (r == 0)

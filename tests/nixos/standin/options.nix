@@ -25,6 +25,7 @@ in
         automatic = option types.bool false;
         options = option types.str "";
       };
+      optimise.automatic = option types.bool false;
     };
     systemd.services = option (types.attrsOf types.anything) { };
     boot = {
