@@ -146,7 +146,7 @@ int ul_manifest_count(struct ul_manifest *m, struct ul_manifest_totals *ret, str
 /* All that is known of one path, as texts; importers fill it. Borrowed by ul_builder_add. */
 struct ul_path_info {
 	const char *path;    /* full store path */
-	const char *deriver; /* full path; NULL: unknown */
+	const char *deriver; /* full path; NULL: unknown. One that a manifest cannot hold is left out, with a note */
 	uint8_t nar_hash[UL_NAR_HASH_SIZE];
 	uint64_t nar_size;
 	int64_t registered;
@@ -176,10 +176,24 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 				   const char *ref_drv, const char *ref_output, struct ul_error *err);
 
 /*
- * Keep only the closure of these full paths (and what they refer to). A root that was not added is
- * -UL_E_INPUT. To be called once, before ul_builder_finish.
+ * Keep only the closure of these full paths (and what they refer to); they are copied. To be called once, before the
+ * first path is added: what the closure does not need is then not judged (ul_builder_put_aside). A root that is not
+ * added is -UL_E_INPUT of ul_builder_finish.
  */
 int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err);
+
+/*
+ * For importers: a row of the source cannot be used, *err says why; path: the full path that it is about, NULL where it
+ * does not tell. Where all of the source is wanted, or memory ran out, that is returned as the failure it is. Where a
+ * closure is, 0: *err comes back from ul_builder_finish if the closure needs the path.
+ */
+int ul_builder_put_aside(struct ul_builder *b, const char *path, struct ul_error *err);
+
+/*
+ * What a user should be told of a manifest that was written, each a sentence without its full stop: derivers that were
+ * left out, rows that were put aside. The builder's, from ul_builder_finish on.
+ */
+const char *const *ul_builder_notes(const struct ul_builder *b, size_t *ret_n);
 
 /*
  * Forget all that depends on the machine of the store, not on the paths: deriver, signatures,

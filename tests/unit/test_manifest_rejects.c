@@ -278,16 +278,18 @@ static void flipped(void **state)
 static void reject_source(const char *file, const char *why)
 {
 	struct ul_builder *b = ul_builder_new("/nix/store");
-	ul_autobuffer struct ul_buffer text = {0}, made = {0};
+	ul_autobuffer struct ul_buffer made = {0};
+	ul_autofclose FILE *text = NULL;
 	struct ul_error err = {0};
 	char path[128];
 	int r;
 
 	assert_non_null(b);
 	snprintf(path, sizeof(path), CORPUS "%s", file);
-	assert_int_equal(ul_read_file(AT_FDCWD, path, 1 << 20, &text), 0);
-	r = strstr(file, ".json") ? ul_import_path_info(b, (const char *)text.data, text.len, file, &err)
-				  : ul_import_registration(b, (const char *)text.data, text.len, file, &err);
+	text = fopen(path, "re");
+	assert_non_null(text);
+	r = strstr(file, ".json") ? ul_import_path_info(b, text, file, &err)
+				  : ul_import_registration(b, text, file, &err);
 	if (r == 0)
 		r = ul_builder_finish(b, &made, &err);
 	if (r != -UL_E_INPUT || strcmp(err.why, why) != 0)
@@ -312,7 +314,7 @@ static void corpus(void **state)
 		reject_source(line, tab + 1);
 		n++;
 	}
-	assert_int_equal(n, 32);
+	assert_int_equal(n, 31);
 }
 
 int main(void)
