@@ -29,9 +29,7 @@ static void drop_last(struct walk *w)
 /* Whether the store directory is this or lies below it: its own name is a text, wherever it may lead. */
 static bool leads_to_store(const struct walk *w)
 {
-	size_t len = strlen(w->done);
-
-	return strncmp(w->store_dir, w->done, len) == 0 && (w->store_dir[len] == '/' || w->store_dir[len] == '\0');
+	return !strcmp(w->store_dir, w->done) || ul_store_base_in(w->done, w->store_dir);
 }
 
 /* Take the next component from the rest. 1: done; 0: there is none; -errno. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A builder's database as machines have them: rows that Nix itself builds and copies beside. The closure that is wanted is
-# taken all the same; where all of the database is, or the closure needs such a row, it is refused by name.
+# A builder's database as machines have them: rows that Nix itself builds and copies beside. The closure that is wanted
+# is taken all the same; where all of the database is, or the closure needs such a row, it is refused by name.
 set -u
 build=${BUILD:-build}
 cd "$(dirname "$0")/../.." || exit 1
@@ -54,7 +54,7 @@ tap "--closure takes the path that a file lies in" by_link result/bin/sh
 tap "a link that leads elsewhere is refused" fails 1 "does not lead into the store directory /nix/store" by_link .
 tap "manifest show follows a link" sh -c "'$underlay' manifest show m result | grep -q '^$good$'"
 mkdir -p store/"${good##*/}" && touch store/"${good##*/}/init"
-tap "image build --system follows a link" "$underlay" image build -o i --name n --version 1 --database db/db.sqlite \
-	--system ./result --closure ./result --store store
-tap "and seals the path that it leads to" sh -c "'$underlay' image inspect --json i >inspected; grep -q '$good' inspected"
+tap "image build --system follows a link" "$underlay" image build -o i --name n --version 1 --compression none \
+	--database db/db.sqlite --system ./result --closure ./result --store store
+tap "and seals the path that it leads to" grep -a -q "\"system\": *\"$good\"" i
 tap_end
