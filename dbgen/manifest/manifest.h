@@ -70,7 +70,10 @@ struct ul_realisation {
  */
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
-/* Open a file: it is mapped. name is for messages. */
+/*
+ * Open a file, which is read as it is asked for. What cannot be read of a sealed lower is -UL_E_CORRUPT, here and at
+ * every function below that reads.
+ */
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 
 void ul_manifest_close(struct ul_manifest *m);
@@ -80,8 +83,12 @@ uint32_t ul_manifest_n_paths(const struct ul_manifest *m);
 uint64_t ul_manifest_n_refs(const struct ul_manifest *m);
 uint32_t ul_manifest_n_batches(const struct ul_manifest *m);
 
-/* The manifest's own bytes, as long as it is open: to put it somewhere else. */
-const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len);
+/* Append the manifest's own bytes: to put it somewhere else. */
+struct ul_buffer;
+int ul_manifest_copy(const struct ul_manifest *m, struct ul_buffer *ret, struct ul_error *err);
+
+/* The checksum in its header: tells manifests apart where nobody means harm. */
+uint64_t ul_manifest_sum(const struct ul_manifest *m);
 
 /* SHA-256 of the manifest's bytes: what the signed descriptor holds. */
 void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32]);
@@ -112,19 +119,13 @@ int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int c
 uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
 
 /*
- * The batches up to k will not be read again soon: where the file is mapped, its pages need not stay
- * in this process's memory. (Reading a batch again brings them back.)
- */
-void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
-
-/*
  * Find a path's number by its digest and name ("HASH-name" base name). Reads O(log n) of the manifest,
  * not all of it. 1: found, 0: not in the manifest, negative: error.
  */
 int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number, struct ul_error *err);
 
-/* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. */
-bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name);
+/* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. 1, 0 or an error. */
+int ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name, struct ul_error *err);
 
 /* Tables of the tail; decoded at the first call, owned by the manifest, sorted by (drv, id). */
 int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret, uint32_t *ret_n,
