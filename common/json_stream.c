@@ -52,12 +52,17 @@ static int fill(struct ul_json_stream *s)
 	return 0;
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 int ul_json_stream_peek(struct ul_json_stream *s)
 {
 	if (s->why)
 		return -1;
 	for (;;) {
-		while (s->at < s->len && memchr(" \t\r\n", s->block[s->at], 4))
+		while (s->at < s->len && is_space(s->block[s->at]))
 			s->at++;
 		if (s->at < s->len && s->block[s->at] != '\0')
 			return (unsigned char)s->block[s->at];

@@ -28,8 +28,8 @@ struct ul_manifest_tables {
 
 struct ul_manifest {
 	/*
-	 * Either the caller's memory, or a file that is read piece by piece. It is not mapped: what a mapping cannot read
-	 * (a block that dm-verity refuses, a file that was cut) ends the process, PID 1 at boot, by SIGBUS.
+	 * Either the caller's memory, or a file that is read piece by piece. It is not mapped: what a mapping cannot
+	 * read (a block that dm-verity refuses, a file that was cut) ends the process, PID 1 at boot, by SIGBUS.
 	 */
 	const uint8_t *data; /* NULL: a file */
 	int fd;              /* -1: memory */

@@ -124,7 +124,7 @@ uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
  */
 int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number, struct ul_error *err);
 
-/* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. 1, 0 or an error. */
+/* Whether it has a path with this one's digest; names are not looked at, nothing is unpacked. 1, 0 or an error. */
 int ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name, struct ul_error *err);
 
 /* Tables of the tail; decoded at the first call, owned by the manifest, sorted by (drv, id). */
