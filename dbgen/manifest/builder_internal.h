@@ -89,8 +89,8 @@ char *ul_builder_keep_text(struct ul_builder *b, const char *text, size_t len);
 int ul_builder_intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err);
 
 /*
- * Mark what the closure asked for holds (all, where none was), and refuse what of it was put aside (builder_closure.c). Then
- * the notes can be written.
+ * Mark what the closure asked for holds (all, where none was), and refuse what of it was put aside
+ * (builder_closure.c). Then the notes can be written.
  */
 int ul_builder_take_closure(struct ul_builder *b, struct ul_error *err);
 int ul_builder_write_notes(struct ul_builder *b, struct ul_error *err);
