@@ -7,18 +7,17 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/image_key.h"
+#include "cli/source.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
-#include "dbgen/exchange/import.h"
+#include "dbgen/store/store_link.h"
 #include "verity/format/fec_geometry.h"
 #include "verity/image/build.h"
 
 #define LIVE_STORE    "/nix/store"
 #define LIVE_DATABASE "/nix/var/nix/db/db.sqlite"
-/* Bytes of registration text: two million paths' worth. */
-#define REGISTRATION_MAX (UINT64_C(4) << 30)
 /* The group nixbld on NixOS and where Nix's installer made it. */
 #define NIXBLD_GROUP "30000"
 
@@ -26,7 +25,8 @@ struct arguments {
 	struct ul_image_options image;
 	const char *manifest, *registration, *database, *store_dir;
 	struct cli_key key;
-	struct cli_texts roots; /* of the closure; the system is one */
+	struct cli_texts roots;          /* of the closure; the system is one */
+	char system[UL_STORE_PATH_SIZE]; /* what image.system leads to */
 	bool portable, json, verbose;
 };
 
@@ -39,8 +39,10 @@ static const struct cli_option options[] = {
 	 .help = "what the image is called: letters, digits and . + ~ ^ -"},
 	{"version", 0, "VERSION", CLI_TEXT, AT(image.version), CLI_NEEDED,
 	 .help = "its version; newer ones are started first"},
-	{"system", 0, "PATH", CLI_DIRECTORY, AT(image.system), 0, .help = "the store path whose init is started"},
-	{"closure", 0, "PATH", CLI_FILES, AT(roots), 0, .help = "another path to take with all that it refers to"},
+	{"system", 0, "PATH", CLI_DIRECTORY, AT(image.system), 0,
+	 .help = "the store path whose init is started, or a link to it"},
+	{"closure", 0, "PATH", CLI_FILES, AT(roots), 0,
+	 .help = "another path, or a link to it, to take with all that it refers to"},
 	{"manifest", 0, "FILE", CLI_FILE, AT(manifest), 0, .help = "take the paths of this manifest, all of them"},
 	{"registration", 0, "FILE", CLI_FILE, AT(registration), 0,
 	 .help = "take the paths of this registration text, as inside a Nix build"},
@@ -103,14 +105,14 @@ static void close_manifest(struct ul_manifest **m)
 	ul_manifest_close(*m);
 }
 
-static int import_registration(struct ul_builder *b, const char *path, struct ul_error *err)
+/* The system may be given by a link. */
+static int follow_system(struct arguments *a, const char *store_dir, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	int r = ul_read_file(AT_FDCWD, path, REGISTRATION_MAX, &text);
+	int r = a->image.system ? ul_store_path_follow(store_dir, a->image.system, a->system, err) : 0;
 
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "reading the registration", path, NULL, -r);
-	return ul_import_registration(b, (const char *)text.data, text.len, path, err);
+	if (r == 0 && a->image.system)
+		a->image.system = a->system;
+	return r;
 }
 
 /*
@@ -126,17 +128,22 @@ static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_
 
 	if (!b)
 		return ul_error_nomem(err, "reading the store's database");
-	if (a->image.system && ul_vector_push(&a->roots, a->image.system) < 0)
-		return ul_error_nomem(err, "reading the store's database");
-	if (a->registration)
-		r = import_registration(b, a->registration, err);
-	else
-		r = ul_import_database(b, a->database ? a->database : LIVE_DATABASE, err);
+	r = follow_system(a, a->store_dir, err);
+	if (r == 0 && a->image.system && ul_vector_push(&a->roots, a->image.system) < 0)
+		r = ul_error_nomem(err, "reading the store's database");
 	if (r == 0 && restricted)
-		r = ul_builder_restrict(b, a->roots.at, a->roots.n, err);
+		r = cli_restrict(b, &a->roots, err);
+	if (r == 0 && a->registration)
+		r = cli_import_text(b, ul_import_registration, a->registration, err);
+	else if (r == 0)
+		r = ul_import_database(b, a->database ? a->database : LIVE_DATABASE, err);
 	if (r == 0 && a->portable)
 		ul_builder_drop_local(b);
-	return r < 0 ? r : ul_builder_finish(b, ret, err);
+	if (r == 0)
+		r = ul_builder_finish(b, ret, err);
+	if (r == 0)
+		cli_print_notes(b);
+	return r;
 }
 
 /* bytes holds the manifest where it was made here: it must live as long. */
@@ -144,8 +151,10 @@ static int get_manifest(struct arguments *a, struct ul_buffer *bytes, struct ul_
 {
 	int r;
 
-	if (a->manifest)
-		return ul_manifest_open_file(AT_FDCWD, a->manifest, ret, err);
+	if (a->manifest) {
+		r = ul_manifest_open_file(AT_FDCWD, a->manifest, ret, err);
+		return r < 0 ? r : follow_system(a, ul_manifest_store_dir(*ret), err);
+	}
 	r = build_manifest(a, bytes, err);
 	return r < 0 ? r : ul_manifest_open_memory(bytes->data, bytes->len, ret, err);
 }

@@ -6,15 +6,13 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/source.h"
 #include "common/buffer.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "dbgen/exchange/export.h"
-#include "dbgen/exchange/import.h"
-
-/* Largest text that is read as a source, in bytes. json-c takes no more. */
-#define SOURCE_MAX INT32_MAX
+#include "dbgen/store/store_link.h"
 
 /* ---- create ---- */
 
@@ -35,7 +33,7 @@ static const struct cli_option create_options[] = {
 	 .help = "a source: what `nix path-info --json` prints; - is standard input"},
 	{"database", 0, "FILE", CLI_FILES, AT(databases), 0, .help = "a source: Nix's db.sqlite, which is only read"},
 	{"closure", 0, "PATH", CLI_FILES, AT(roots), 0,
-	 .help = "keep only this path and what it refers to, directly or not"},
+	 .help = "keep only this path, or the one it links to, and what it refers to, directly or not"},
 	{"portable", 0, NULL, CLI_FLAG, AT(portable), 0,
 	 .help = "keep only what is the same on every machine that has the paths"},
 	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .def = "/nix/store",
@@ -50,22 +48,13 @@ static const struct cli_rule create_rules[] = {
 	{.members = NULL},
 };
 
-typedef int (*importer)(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err);
-
-static int import_texts(struct ul_builder *b, importer import, const struct cli_texts *files, struct ul_error *err)
+static int import_texts(struct ul_builder *b, cli_text_importer import, const struct cli_texts *files,
+			struct ul_error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < files->n; i++) {
-		ul_autobuffer struct ul_buffer text = {0};
-		bool standard_input = !strcmp(files->at[i], "-");
-		const char *name = standard_input ? "standard input" : files->at[i];
-
-		r = ul_read_file(AT_FDCWD, standard_input ? "/dev/stdin" : name, SOURCE_MAX, &text);
-		if (r < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, "reading the source", name, NULL, -r);
-		r = import(b, (const char *)text.data, text.len, name, err);
-	}
+	for (size_t i = 0; r == 0 && i < files->n; i++)
+		r = cli_import_text(b, import, files->at[i], err);
 	return r;
 }
 
@@ -74,18 +63,20 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 	struct ul_builder *b = ul_builder_new(c->store_dir);
 	int r = b ? 0 : ul_error_nomem(err, "collecting store paths");
 
+	if (r == 0 && c->roots.n > 0)
+		r = cli_restrict(b, &c->roots, err);
 	if (r == 0)
 		r = import_texts(b, ul_import_registration, &c->registrations, err);
 	if (r == 0)
 		r = import_texts(b, ul_import_path_info, &c->path_infos, err);
 	for (size_t i = 0; i < c->databases.n && r == 0; i++)
 		r = ul_import_database(b, c->databases.at[i], err);
-	if (r == 0 && c->roots.n > 0)
-		r = ul_builder_restrict(b, c->roots.at, c->roots.n, err);
 	if (r == 0 && c->portable)
 		ul_builder_drop_local(b);
 	if (r == 0)
 		r = ul_builder_finish(b, file, err);
+	if (r == 0)
+		cli_print_notes(b);
 	ul_builder_free(b);
 	return r;
 }
@@ -165,19 +156,23 @@ static int print_totals(struct ul_manifest *m, bool json)
 	return 0;
 }
 
-/* The number of a path that was given in full or as a base name. */
-static int look_up(struct ul_manifest *m, const char *path, uint32_t *ret, struct ul_error *err)
+/* The number of a path that was given in full, as a base name or by a link. */
+static int look_up(struct ul_manifest *m, const char *text, uint32_t *ret, struct ul_error *err)
 {
-	const char *dir = ul_manifest_store_dir(m), *base = path;
-	size_t len = strlen(dir);
-	int r;
+	const char *dir = ul_manifest_store_dir(m), *base = text;
+	uint8_t digest[UL_DIGEST_SIZE];
+	char path[UL_STORE_PATH_SIZE];
+	int r = 0;
 
-	if (!strncmp(path, dir, len) && path[len] == '/')
-		base = path + len + 1;
-	r = ul_manifest_find(m, base, ret, err);
+	if (!ul_store_base_parse(text, strnlen(text, UL_BASE_NAME_MAX + 1), digest)) {
+		r = ul_store_path_follow(dir, text, path, err);
+		base = path + strlen(dir) + 1;
+	}
+	if (r == 0)
+		r = ul_manifest_find(m, base, ret, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	return ul_error_set(err, UL_E_CHECK, "looking up a path", path, NULL, "the manifest does not have it");
+	return ul_error_set(err, UL_E_CHECK, "looking up a path", text, NULL, "the manifest does not have it");
 }
 
 static int print_records(struct ul_manifest *m, const struct cli_texts *paths, bool json)
@@ -204,7 +199,7 @@ struct show {
 static const struct cli_option show_options[] = {
 	{NULL, 0, "MANIFEST", CLI_FILE, offsetof(struct show, manifest), CLI_NEEDED, .help = "the manifest"},
 	{NULL, 0, "PATH", CLI_FILES, offsetof(struct show, paths), 0,
-	 .help = "a path, whole or by base name, to tell all of; the totals when none is given"},
+	 .help = "a path, whole, by base name or by a link, to tell all of; the totals when none is given"},
 	{"json", 0, NULL, CLI_FLAG, offsetof(struct show, json), 0,
 	 .help = "print JSON; of paths, in the form of `nix path-info --json`"},
 	{.help = NULL},

@@ -1,5 +1,13 @@
-/* Importers: every one adds the paths of one source to a builder. name is for messages. */
+/*
+ * Importers: every one adds the paths of one source to a builder. name is for messages. Texts are read as they come,
+ * once and forwards (a pipe will do), of any length; at no time is more than one path's record of them in memory.
+ *
+ * What cannot be read (a cut off text, a damaged database) is a failure. A row that can be read and not be used is put
+ * aside (ul_builder_put_aside), so it is one only where the manifest needs it.
+ */
 #pragma once
+
+#include <stdio.h>
 
 #include "dbgen/manifest/manifest.h"
 
@@ -8,10 +16,10 @@
  * hold it: records of lines: path, NAR hash in hex, NAR size, deriver or empty, number of references,
  * the references. Both forms are known: with the hash (dump-db, closureInfo) and without.
  */
-int ul_import_registration(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err);
+int ul_import_registration(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err);
 
 /* `nix path-info --json`: the array (2.0-2.18), the object by path (2.19-), the object by base name (2.32-). */
-int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err);
+int ul_import_path_info(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err);
 
 /* A Nix db.sqlite, opened read-only, whatever state its WAL is in; DerivationOutputs, and realisations of both
  * forms (tables Realisations and BuildTraceV3), too. */

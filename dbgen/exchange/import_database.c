@@ -53,10 +53,13 @@ static int fail_sqlite(const struct source *s)
 			    "%s", ul_sqlite_message(s->db));
 }
 
-static int fail_row(const struct source *s, const char *object, const char *why)
+/* A row that can be read and not be used. path: the path that it is about; NULL: it tells none. */
+static int put_aside(const struct source *s, struct ul_builder *b, const char *path, const char *object,
+		     const char *why)
 {
-	return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Repair it with `nix-store --verify`.", "%s: %s",
-			    object, why);
+	(void)ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Repair it with `nix-store --verify`.", "%s: %s",
+			   object, why);
+	return ul_builder_put_aside(b, path, s->err);
 }
 
 /* ---- opening ---- */
@@ -260,7 +263,7 @@ static const char *path_of(const struct ids *ids, int64_t id)
 	return found ? found->path : NULL;
 }
 
-static int read_ids(const struct source *s, struct ids *ids)
+static int read_ids(const struct source *s, struct ul_builder *b, struct ids *ids)
 {
 	sqlite3_stmt *q = NULL;
 	const char *path;
@@ -268,7 +271,7 @@ static int read_ids(const struct source *s, struct ids *ids)
 
 	while (r == 0 && (r = step(s, q)) == 1) {
 		if (!text_of(q, 1, &path) || !path)
-			r = fail_row(s, "ValidPaths", "a path is not a text");
+			r = put_aside(s, b, NULL, "ValidPaths", "a path is not a text");
 		else
 			r = add_id(ids, sqlite3_column_int64(q, 0), path) ? 0 : ul_error_nomem(s->err, what);
 	}
@@ -284,49 +287,73 @@ struct refs {
 	UL_VECTOR(const char *) list;
 };
 
-static int take_refs(const struct source *s, const struct ids *ids, struct refs *refs, int64_t id)
+/* What the row of `path` refers to. *ret_odd: why that cannot be used; the rows have been passed all the same. */
+static int take_refs(const struct source *s, struct ul_builder *b, const struct ids *ids, struct refs *refs, int64_t id,
+		     const char **ret_odd)
 {
+	int r = 0;
+
 	refs->list.n = 0;
-	while (refs->state == 1 && sqlite3_column_int64(refs->q, 0) == id) {
+	while (r == 0 && refs->state == 1 && sqlite3_column_int64(refs->q, 0) <= id) {
+		int64_t referrer = sqlite3_column_int64(refs->q, 0);
 		const char *path = path_of(ids, sqlite3_column_int64(refs->q, 1));
 
-		if (!path)
-			return fail_row(s, path_of(ids, id), "it refers to an id that no path has");
-		if (ul_vector_push(&refs->list, path) < 0)
-			return ul_error_nomem(s->err, what);
-		refs->state = step(s, refs->q);
-		if (refs->state < 0)
-			return refs->state;
+		if (referrer < id)
+			r = put_aside(s, b, path_of(ids, referrer), "Refs", "a referrer is an id that no path has");
+		else if (!path)
+			*ret_odd = "it refers to an id that no path has";
+		else if (ul_vector_push(&refs->list, path) < 0)
+			r = ul_error_nomem(s->err, what);
+		if (r == 0)
+			r = refs->state = step(s, refs->q);
+		r = r < 0 ? r : 0;
 	}
-	if (refs->state == 1 && sqlite3_column_int64(refs->q, 0) < id)
-		return fail_row(s, "Refs", "a referrer is an id that no path has");
-	return 0;
+	return r;
 }
 
-static int read_path(const struct source *s, struct ul_builder *b, sqlite3_stmt *q, const struct refs *refs)
+/* A row as the builder takes it; *ret_odd: why it cannot be used. */
+static void read_columns(sqlite3_stmt *q, struct ul_path_info *info, const char **ret_odd)
 {
-	struct ul_path_info info = {.path = NULL};
-	const char *hash;
 	int64_t size = sqlite3_column_int64(q, 5);
+	const char *hash = NULL;
 
-	if (!text_of(q, 1, &info.path) || !text_of(q, 2, &hash) || !text_of(q, 4, &info.deriver) ||
-	    !text_of(q, 7, &info.sigs) || !text_of(q, 8, &info.ca) || !info.path)
-		return fail_row(s, "ValidPaths", "a column is not a text");
-	if (!hash || !ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return fail_row(s, info.path, "its hash is not a SHA-256 hash");
-	if (size < 0)
-		return fail_row(s, info.path, "its NAR size is negative");
-	info.registered = sqlite3_column_int64(q, 3);
-	info.nar_size = (uint64_t)size;
-	info.ultimate = sqlite3_column_int64(q, 6) != 0;
+	if (!text_of(q, 2, &hash) || !text_of(q, 4, &info->deriver) || !text_of(q, 7, &info->sigs) ||
+	    !text_of(q, 8, &info->ca))
+		*ret_odd = "a column is not a text";
+	else if (!hash || !ul_sha256_parse(hash, strlen(hash), info->nar_hash))
+		*ret_odd = "its hash is not a SHA-256 hash";
+	else if (size < 0)
+		*ret_odd = "its NAR size is negative";
+	info->registered = sqlite3_column_int64(q, 3);
+	info->nar_size = (uint64_t)size;
+	info->ultimate = sqlite3_column_int64(q, 6) != 0;
+}
+
+static int read_path(const struct source *s, struct ul_builder *b, const struct ids *ids, sqlite3_stmt *q,
+		     struct refs *refs)
+{
+	int64_t id = sqlite3_column_int64(q, 0);
+	struct ul_path_info info = {.path = path_of(ids, id)};
+	const char *odd = NULL;
+	int r = take_refs(s, b, ids, refs, id, &odd);
+
+	/* A path that is not a text was put aside when the ids were read. */
+	if (r < 0 || !info.path)
+		return r;
+	if (!odd)
+		read_columns(q, &info, &odd);
+	if (odd)
+		return put_aside(s, b, info.path, info.path, odd);
 	info.refs = refs->list.at;
 	info.n_refs = refs->list.n;
-	return ul_builder_add(b, &info, s->err);
+	r = ul_builder_add(b, &info, s->err);
+	return r < 0 ? ul_builder_put_aside(b, info.path, s->err) : 0;
 }
 
 static int read_paths(const struct source *s, struct ul_builder *b, const struct ids *ids)
 {
 	struct refs refs = {.q = NULL};
+	const char *odd = NULL;
 	sqlite3_stmt *q = NULL;
 	int r = prepare(s,
 			"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
@@ -339,13 +366,10 @@ static int read_paths(const struct source *s, struct ul_builder *b, const struct
 		r = refs.state = step(s, refs.q);
 	if (r >= 0)
 		r = 0;
-	while (r == 0 && (r = step(s, q)) == 1) {
-		r = take_refs(s, ids, &refs, sqlite3_column_int64(q, 0));
-		if (r == 0)
-			r = read_path(s, b, q, &refs);
-	}
-	if (r == 0 && refs.state == 1)
-		r = fail_row(s, "Refs", "a referrer is an id that no path has");
+	while (r == 0 && (r = step(s, q)) == 1)
+		r = read_path(s, b, ids, q, &refs);
+	if (r == 0)
+		r = take_refs(s, b, ids, &refs, INT64_MAX, &odd);
 	ul_vector_free(&refs.list);
 	sqlite3_finalize(refs.q);
 	return finish(q, r);
@@ -364,29 +388,31 @@ static int has_table(const struct source *s, const char *name, bool *ret)
 	return finish(q, r < 0 ? r : 0);
 }
 
-/* Rows of up to four texts, each handed to `add`; none of the first three is null. */
-typedef int (*add_fn)(struct ul_builder *b, const char *const text[4], struct ul_error *err);
+/* Rows of up to five texts, each handed to `add`; none of the first three is null. */
+typedef int (*add_fn)(struct ul_builder *b, const char *const text[5], struct ul_error *err);
 
-static int add_drv_output(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+static int add_drv_output(struct ul_builder *b, const char *const t[5], struct ul_error *err)
 {
 	return ul_builder_add_drv_output(b, t[0], t[1], t[2], err);
 }
 
-static int add_realisation(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+static int add_realisation(struct ul_builder *b, const char *const t[5], struct ul_error *err)
 {
 	return ul_builder_add_realisation(b, t[0], t[1], t[2], t[3], err);
 }
 
-static int add_realisation_ref(struct ul_builder *b, const char *const t[4], struct ul_error *err)
+static int add_realisation_ref(struct ul_builder *b, const char *const t[5], struct ul_error *err)
 {
 	if (!t[3])
 		return ul_error_set(err, UL_E_DATABASE, what, t[0], NULL, "a realisation's output has no name");
 	return ul_builder_add_realisation_ref(b, t[0], t[1], t[2], t[3], err);
 }
 
-static int read_table(const struct source *s, struct ul_builder *b, const char *table, const char *sql, add_fn add)
+/* path: the column of the store path that a row is about. */
+static int read_table(const struct source *s, struct ul_builder *b, const char *table, const char *sql, int path,
+		      add_fn add)
 {
-	const char *text[4] = {NULL};
+	const char *text[5] = {NULL};
 	sqlite3_stmt *q = NULL;
 	bool exists;
 	int r = has_table(s, table, &exists);
@@ -400,9 +426,16 @@ static int read_table(const struct source *s, struct ul_builder *b, const char *
 	while (r == 0 && (r = step(s, q)) == 1) {
 		bool good = true;
 
-		for (int i = 0; i < sqlite3_column_count(q); i++)
-			good &= text_of(q, i, &text[i]) && (i == 3 || text[i]);
-		r = good ? add(b, text, s->err) : fail_row(s, table, "a column is not a text");
+		for (int i = 0; i < sqlite3_column_count(q); i++) {
+			if (text_of(q, i, &text[i]) && (i == 3 || text[i]))
+				continue;
+			text[i] = NULL;
+			good = false;
+		}
+		if (!good)
+			r = put_aside(s, b, text[path], table, "a column is not a text");
+		else if ((r = add(b, text, s->err)) < 0)
+			r = ul_builder_put_aside(b, text[path], s->err);
 	}
 	return finish(q, r);
 }
@@ -411,38 +444,41 @@ static int read_tables(const struct source *s, struct ul_builder *b)
 {
 	static const struct {
 		const char *table, *sql;
+		int path;
 		add_fn add;
 	} tables[] = {
 		{"DerivationOutputs",
 		 "select v.path, d.id, d.path from DerivationOutputs d"
 		 " join ValidPaths v on v.id = d.drv",
-		 add_drv_output},
+		 0, add_drv_output},
 		{"Realisations",
 		 "select r.drvPath, r.outputName, v.path, r.signatures from Realisations r"
 		 " join ValidPaths v on v.id = r.outputPath",
-		 add_realisation},
+		 2, add_realisation},
 		{"RealisationsRefs",
-		 "select a.drvPath, a.outputName, z.drvPath, z.outputName from RealisationsRefs x"
+		 "select a.drvPath, a.outputName, z.drvPath, z.outputName, v.path from RealisationsRefs x"
 		 " join Realisations a on a.id = x.referrer"
+		 " join ValidPaths v on v.id = a.outputPath"
 		 " join Realisations z on z.id = x.realisationReference",
-		 add_realisation_ref},
+		 4, add_realisation_ref},
 		/* Nix 2.35 and later. Those that lead to no valid path are no part of a store. */
 		{"BuildTraceV3",
 		 "select t.drvPath, t.outputName, v.path, t.signatures from BuildTraceV3 t"
 		 " join ValidPaths v on v.path in (t.outputPath, ?1 || '/' || t.outputPath)"
 		 " group by t.drvPath, t.outputName having min(t.id)",
-		 add_realisation},
+		 2, add_realisation},
 	};
 	int r = 0;
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(tables) && r == 0; i++)
-		r = read_table(s, b, tables[i].table, tables[i].sql, tables[i].add);
+		r = read_table(s, b, tables[i].table, tables[i].sql, tables[i].path, tables[i].add);
 	return r;
 }
 
 int ul_import_database(struct ul_builder *b, const char *path, struct ul_error *err)
 {
-	struct source s = {.path = path, .err = err};
+	struct ul_error ignored;
+	struct source s = {.path = path, .err = err ? err : &ignored};
 	struct ids ids = {.n = 0};
 	int r = open_source(&s);
 
@@ -450,7 +486,7 @@ int ul_import_database(struct ul_builder *b, const char *path, struct ul_error *
 	if (r == 0 && sqlite3_exec(s.db, "begin", NULL, NULL, NULL) != SQLITE_OK)
 		r = fail_sqlite(&s);
 	if (r == 0)
-		r = read_ids(&s, &ids);
+		r = read_ids(&s, b, &ids);
 	if (r == 0)
 		r = read_paths(&s, b, &ids);
 	if (r == 0)

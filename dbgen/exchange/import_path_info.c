@@ -5,28 +5,37 @@
  *   2.32 and on   {"version": 2 or 3, "storeDir": ..., "info": {base name -> object}}; paths are base
  *                 names, "ca" is an object, in version 3 signatures are objects as well
  * Each value is taken in any of its forms, whatever the shape around it. Unknown members are ignored.
+ *
+ * One path's object at a time is in memory. Nix sorts members, so "info" comes before "storeDir" and "version": what
+ * those two say is judged at the end.
  */
 #include "dbgen/exchange/import.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/json.h"
+#include "common/json_stream.h"
 #include "common/vector.h"
 #include "dbgen/store/hash_text.h"
 #include "dbgen/manifest/format.h"
+#include "dbgen/store/store_path.h"
 
 static const char what[] = "reading path-info JSON";
 
 /* The state of reading one document. */
 struct reader {
 	struct ul_builder *b;
-	const char *name;      /* of the source, for messages */
-	const char *store_dir; /* of the document, where it tells one */
+	const char *name; /* of the source, for messages */
+	struct ul_json_stream json;
+	struct json_object *version, *store_dir; /* of the document, where it tells them */
+	bool has_info, has_base_names;
+	char odd_member[128]; /* the first that is neither a path nor known */
 	struct ul_buffer texts, sigs;
-	UL_VECTOR(size_t) refs; /* offsets in texts */
+	UL_VECTOR(size_t) refs;     /* offsets in texts */
+	UL_VECTOR(const char *) to; /* the same as pointers, once no more text is to come */
 	char ca[256];
 	struct ul_error *err;
 };
@@ -35,6 +44,14 @@ static int refuse(const struct reader *r, const char *path, const char *why)
 {
 	return ul_error_set(r->err, UL_E_INPUT, what, r->name, "Give what `nix path-info --json` wrote.", "%s%s%s",
 			    path ? path : "", path ? ": " : "", why);
+}
+
+/* The document cannot be read on. */
+static int refuse_text(const struct reader *r)
+{
+	if (r->json.errnum)
+		return ul_error_errno(r->err, UL_E_SYSTEM, what, r->name, NULL, r->json.errnum);
+	return refuse(r, NULL, r->json.why);
 }
 
 /* A JSON string without NULs; NULL: it is something else. */
@@ -54,11 +71,13 @@ static const char *string_of(struct json_object *v)
  */
 static int put_path(struct reader *r, const char *text, size_t *ret_offset)
 {
+	const char *store_dir = ul_builder_store_dir(r->b);
 	size_t offset = r->texts.len;
 	int res = 0;
 
 	if (text[0] != '/') {
-		res = ul_buffer_append(&r->texts, r->store_dir, strlen(r->store_dir));
+		r->has_base_names = true;
+		res = ul_buffer_append(&r->texts, store_dir, strlen(store_dir));
 		if (res == 0)
 			res = ul_buffer_append(&r->texts, "/", 1);
 	}
@@ -173,7 +192,7 @@ static int read_flags(struct reader *r, struct json_object *v, const char *path,
 }
 
 /* The references as offsets in r->texts; made pointers when no more text is to come. */
-static int read_refs(struct reader *r, struct json_object *v, const char *path, size_t *ret_n)
+static int read_refs(struct reader *r, struct json_object *v, const char *path)
 {
 	struct json_object *member;
 	int res = 0;
@@ -191,35 +210,34 @@ static int read_refs(struct reader *r, struct json_object *v, const char *path, 
 		if (res == 0 && ul_vector_push(&r->refs, offset) < 0)
 			res = ul_error_nomem(r->err, what);
 	}
-	*ret_n = json_object_array_length(member);
 	return res;
 }
 
 /* Add a path whose texts are in place: path, deriver, then references. */
-static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver, size_t n_refs)
+static int add(struct reader *r, struct ul_path_info *info, size_t path, const size_t *deriver)
 {
 	const char *base = (const char *)r->texts.data;
-	ul_autofree const char **refs = calloc(n_refs + 1, sizeof(*refs));
 
-	if (!refs)
+	r->to.n = 0;
+	if (ul_vector_reserve(&r->to, r->refs.n) < 0)
 		return ul_error_nomem(r->err, what);
-	for (size_t i = 0; i < n_refs; i++)
-		refs[i] = base + r->refs.at[i];
+	for (size_t i = 0; i < r->refs.n; i++)
+		r->to.at[r->to.n++] = base + r->refs.at[i];
 	info->path = base + path;
 	info->deriver = deriver ? base + *deriver : NULL;
-	info->refs = refs;
-	info->n_refs = n_refs;
+	info->refs = r->to.at;
+	info->n_refs = r->to.n;
 	return ul_builder_add(r->b, info, r->err);
 }
 
-/* One path's object; key is its full path or base name. */
-static int read_path(struct reader *r, const char *key, struct json_object *v)
+/* One path's object; key is its full path or base name, which r->texts begins with. */
+static int read_fields(struct reader *r, const char *key, struct json_object *v)
 {
 	struct ul_path_info info = {.path = NULL};
 	struct json_object *member;
-	size_t path, deriver, n_refs = 0;
+	size_t deriver = 0;
 	bool has_deriver, valid = true;
-	int res;
+	int res = 0;
 
 	if (!v || (ul_json_bool(v, "valid", &valid) && !valid))
 		return refuse(r, key, "it was not valid in the store that was asked");
@@ -228,9 +246,7 @@ static int read_path(struct reader *r, const char *key, struct json_object *v)
 	has_deriver = json_object_object_get_ex(v, "deriver", &member) && member;
 	if (has_deriver && !string_of(member))
 		return refuse(r, key, "its deriver is not a string");
-	r->texts.len = 0;
-	res = put_path(r, key, &path);
-	if (res == 0 && has_deriver)
+	if (has_deriver)
 		res = put_path(r, string_of(member), &deriver);
 	if (res == 0)
 		res = read_nar(r, v, key, &info);
@@ -241,71 +257,174 @@ static int read_path(struct reader *r, const char *key, struct json_object *v)
 	if (res == 0)
 		res = read_flags(r, v, key, &info);
 	if (res == 0)
-		res = read_refs(r, v, key, &n_refs);
-	return res < 0 ? res : add(r, &info, path, has_deriver ? &deriver : NULL, n_refs);
+		res = read_refs(r, v, key);
+	return res < 0 ? res : add(r, &info, 0, has_deriver ? &deriver : NULL);
 }
 
-static int read_array(struct reader *r, struct json_object *array)
+static int read_path(struct reader *r, const char *key, struct json_object *v)
 {
-	int res = 0;
-
-	for (size_t i = 0; i < json_object_array_length(array) && res == 0; i++) {
-		struct json_object *v = json_object_array_get_idx(array, i);
-		const char *path = ul_json_string(v, "path");
-
-		res = path ? read_path(r, path, v) : refuse(r, NULL, "an element has no path");
-	}
-	return res;
-}
-
-static int read_object(struct reader *r, struct json_object *object)
-{
-	int res = 0;
-
-	json_object_object_foreach(object, key, v)
-	{
-		if (res == 0)
-			res = read_path(r, key, v);
-	}
-	return res;
-}
-
-/* The object with a version around the paths. */
-static int read_versioned(struct reader *r, struct json_object *top, struct json_object *info)
-{
-	uint64_t version;
-
-	if (!ul_json_uint(top, "version", &version) || version < 1 || version > 3)
-		return refuse(r, NULL, "its version is not 1, 2 or 3");
-	if (!json_object_is_type(info, json_type_object))
-		return refuse(r, NULL, "its \"info\" is not an object");
-	if (ul_json_string(top, "storeDir"))
-		r->store_dir = ul_json_string(top, "storeDir");
-	return read_object(r, info);
-}
-
-int ul_import_path_info(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err)
-{
-	struct reader r = {.b = b, .name = name, .err = err};
-	ul_autojson struct json_object *top = NULL;
-	struct json_object *info;
-	const char *why;
+	size_t path;
 	int res;
 
-	top = ul_json_parse(text, len, &why);
-	if (!top)
-		return refuse(&r, NULL, why);
-	r.store_dir = ul_builder_store_dir(b);
-	if (json_object_is_type(top, json_type_array))
-		res = read_array(&r, top);
-	else if (!json_object_is_type(top, json_type_object))
-		res = refuse(&r, NULL, "it is neither an array nor an object");
-	else if (json_object_object_get_ex(top, "info", &info))
-		res = read_versioned(&r, top, info);
+	r->texts.len = 0;
+	res = put_path(r, key, &path);
+	if (res < 0)
+		return res;
+	res = read_fields(r, key, v);
+	return res < 0 ? ul_builder_put_aside(r->b, (const char *)r->texts.data, r->err) : 0;
+}
+
+static int read_element(struct reader *r)
+{
+	ul_autojson struct json_object *v = NULL;
+	const char *path;
+
+	if (ul_json_stream_value(&r->json, &v) < 0)
+		return refuse_text(r);
+	path = ul_json_string(v, "path");
+	if (path)
+		return read_path(r, path, v);
+	(void)refuse(r, NULL, "an element has no path");
+	return ul_builder_put_aside(r->b, NULL, r->err);
+}
+
+static int read_array(struct reader *r)
+{
+	int more, res = 0;
+
+	while (res == 0 && (more = ul_json_stream_next(&r->json, ']')) != 0)
+		res = more < 0 ? refuse_text(r) : read_element(r);
+	return res;
+}
+
+static int read_member(struct reader *r, const char *key)
+{
+	ul_autojson struct json_object *v = NULL;
+
+	return ul_json_stream_value(&r->json, &v) < 0 ? refuse_text(r) : read_path(r, key, v);
+}
+
+/* What "info" holds. */
+static int read_info(struct reader *r)
+{
+	int more, res = 0;
+
+	if (r->has_info)
+		return refuse(r, NULL, "it has \"info\" twice");
+	r->has_info = true;
+	if (!ul_json_stream_enter(&r->json, '{'))
+		return r->json.why ? refuse_text(r) : refuse(r, NULL, "its \"info\" is not an object");
+	while (res == 0 && (more = ul_json_stream_next(&r->json, '}')) != 0) {
+		ul_autojson struct json_object *key = NULL;
+
+		if (more < 0 || ul_json_stream_key(&r->json, &key) < 0)
+			return refuse_text(r);
+		res = read_member(r, json_object_get_string(key));
+	}
+	return res;
+}
+
+/* Take a value of the document itself. */
+static int read_value(struct reader *r, struct json_object **ret)
+{
+	struct json_object *v = NULL;
+
+	if (ul_json_stream_value(&r->json, &v) < 0)
+		return refuse_text(r);
+	json_object_put(*ret);
+	*ret = v;
+	return 0;
+}
+
+/* A member of the outermost object: a path, in the form of 2.19, or what stands around "info". */
+static int read_top_member(struct reader *r, const char *key)
+{
+	ul_autojson struct json_object *ignored = NULL;
+	uint8_t digest[UL_DIGEST_SIZE];
+
+	if (key[0] == '/' || ul_store_base_parse(key, strnlen(key, UL_BASE_NAME_MAX + 1), digest))
+		return read_member(r, key);
+	if (!strcmp(key, "info"))
+		return read_info(r);
+	if (!strcmp(key, "version"))
+		return read_value(r, &r->version);
+	if (!strcmp(key, "storeDir"))
+		return read_value(r, &r->store_dir);
+	if (!*r->odd_member)
+		snprintf(r->odd_member, sizeof(r->odd_member), "%s", *key ? key : "\"\"");
+	return read_value(r, &ignored);
+}
+
+/* What the members around the paths say of the whole. */
+static int judge_top(const struct reader *r)
+{
+	const char *store_dir = r->store_dir ? string_of(r->store_dir) : NULL;
+	int64_t version =
+		r->version && json_object_is_type(r->version, json_type_int) ? json_object_get_int64(r->version) : 0;
+
+	if (!r->has_info && (r->version || r->store_dir))
+		return refuse(r, NULL, "its \"info\" is missing");
+	if (!r->has_info && *r->odd_member) {
+		(void)refuse(r, r->odd_member, "it is not a store path");
+		return ul_builder_put_aside(r->b, NULL, r->err);
+	}
+	if (!r->has_info)
+		return 0;
+	if (version < 1 || version > 3)
+		return refuse(r, NULL, "its version is not 1, 2 or 3");
+	/* Base names were taken for paths of the builder's store directory. */
+	if (!r->has_base_names || !store_dir || !strcmp(store_dir, ul_builder_store_dir(r->b)))
+		return 0;
+	return ul_error_set(r->err, UL_E_INPUT, what, r->name, "Name the store directory with --store-dir.",
+			    "its paths lie in %s, not in the store directory %s", store_dir,
+			    ul_builder_store_dir(r->b));
+}
+
+static int read_object(struct reader *r)
+{
+	int more, res = 0;
+
+	while (res == 0 && (more = ul_json_stream_next(&r->json, '}')) != 0) {
+		ul_autojson struct json_object *key = NULL;
+
+		if (more < 0 || ul_json_stream_key(&r->json, &key) < 0)
+			return refuse_text(r);
+		res = read_top_member(r, json_object_get_string(key));
+	}
+	return res < 0 ? res : judge_top(r);
+}
+
+static int read_document(struct reader *r)
+{
+	struct json_object *other = NULL;
+	int res;
+
+	if (ul_json_stream_enter(&r->json, '['))
+		res = read_array(r);
+	else if (ul_json_stream_enter(&r->json, '{'))
+		res = read_object(r);
+	else if (ul_json_stream_value(&r->json, &other) < 0)
+		res = refuse_text(r);
 	else
-		res = read_object(&r, top);
+		res = refuse(r, NULL, "it is neither an array nor an object");
+	json_object_put(other);
+	if (res == 0 && ul_json_stream_end(&r->json) < 0)
+		res = refuse_text(r);
+	return res;
+}
+
+int ul_import_path_info(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err)
+{
+	struct ul_error ignored;
+	struct reader r = {.b = b, .name = name, .err = err ? err : &ignored};
+	int res = ul_json_stream_open(&r.json, in) < 0 ? ul_error_nomem(err, what) : read_document(&r);
+
+	ul_json_stream_close(&r.json);
+	json_object_put(r.version);
+	json_object_put(r.store_dir);
 	ul_buffer_free(&r.texts);
-	ul_vector_free(&r.refs);
 	ul_buffer_free(&r.sigs);
+	ul_vector_free(&r.refs);
+	ul_vector_free(&r.to);
 	return res;
 }

@@ -1,21 +1,31 @@
 /* Registration text: records of lines, as `nix-store --dump-db` prints and `--load-db` reads them. */
-#include "dbgen/exchange/import.h"
-
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/config.h"
 #include "common/vector.h"
+#include "dbgen/exchange/import.h"
 #include "dbgen/store/hash_text.h"
 
 static const char what[] = "reading the registration";
 
+/* Bytes that are read at once, and the longest line that is believed: Nix's have less than 1,000. */
+#define BLOCK_SIZE (64 * 1024)
+
 struct reader {
-	char *at, *end; /* a copy of the text, in which ends of lines become NULs */
+	FILE *in;
+	char *block;
+	size_t at, len; /* in block: what is next, and what was read */
+	bool ended;     /* the text's end is in the block */
 	unsigned long line;
 	const char *name;
-	UL_VECTOR(const char *) refs;
+	struct ul_buffer texts;     /* of one record, each terminated */
+	UL_VECTOR(size_t) refs;     /* offsets in texts */
+	UL_VECTOR(const char *) to; /* the same as pointers, once no more text is to come */
+	bool bad;                   /* the record can be read, but not used: *err says why */
 	struct ul_error *err;
 };
 
@@ -25,99 +35,177 @@ static int refuse(const struct reader *r, const char *why)
 			    "line %lu: %s", r->line, why);
 }
 
-/* The next line, terminated; NULL (explained): the text ends before it does. */
-static char *next_line(struct reader *r)
+/* The record's first defect, which the lines behind it do not suffer from. */
+static void find_bad(struct reader *r, const char *why)
 {
-	char *line = r->at, *end;
-
-	r->line++;
-	end = line < r->end ? memchr(line, '\n', (size_t)(r->end - line)) : NULL;
-	if (!end) {
-		(void)refuse(r, "it is cut off here");
-		return NULL;
-	}
-	if (memchr(line, '\0', (size_t)(end - line))) {
-		(void)refuse(r, "it holds a NUL byte");
-		return NULL;
-	}
-	*end = '\0';
-	r->at = end + 1;
-	return line;
+	if (!r->bad)
+		(void)refuse(r, why);
+	r->bad = true;
 }
 
-/* A line that is a decimal number, at most max. */
-static int next_number(struct reader *r, uint64_t max, const char *why, uint64_t *ret)
+/* Read on behind what is left in the block. 0, or explained. */
+static int fill(struct reader *r)
 {
-	const char *line = next_line(r);
-	uint64_t v = 0;
+	size_t n;
 
-	if (!line)
-		return -UL_E_INPUT;
-	if (!ul_parse_number(line, &v) || v > max)
-		return refuse(r, why);
-	*ret = v;
+	r->len -= r->at;
+	memmove(r->block, r->block + r->at, r->len);
+	r->at = 0;
+	errno = 0;
+	n = fread(r->block + r->len, 1, BLOCK_SIZE - r->len, r->in);
+	if (n == 0 && ferror(r->in))
+		return ul_error_errno(r->err, UL_E_SYSTEM, what, r->name, NULL, errno ? errno : EIO);
+	r->ended = n == 0;
+	r->len += n;
 	return 0;
 }
 
-static int read_refs(struct reader *r, struct ul_path_info *info)
+/* 1: there is a byte more, 0: the text has ended, negative: failure. */
+static int has_more(struct reader *r)
 {
-	uint64_t n = 0;
-	/* A reference takes more than two bytes, which bounds the count that is believed. */
-	int res = next_number(r, (uint64_t)(r->end - r->at) / 2, "the number of references is not possible", &n);
+	int res = 0;
+
+	while (res == 0 && r->at == r->len && !r->ended)
+		res = fill(r);
+	return res < 0 ? res : r->at < r->len;
+}
+
+/* The next line, terminated, valid until the next call. */
+static int next_line(struct reader *r, char **ret)
+{
+	char *end = NULL;
+	int res;
+
+	r->line++;
+	while (!(end = memchr(r->block + r->at, '\n', r->len - r->at))) {
+		if (r->ended)
+			return refuse(r, "it is cut off here");
+		if (r->at == 0 && r->len == BLOCK_SIZE)
+			return refuse(r, "the line is longer than any that Nix writes");
+		res = fill(r);
+		if (res < 0)
+			return res;
+	}
+	*end = '\0';
+	*ret = r->block + r->at;
+	r->at = (size_t)(end - r->block) + 1;
+	if (strlen(*ret) != (size_t)(end - *ret))
+		find_bad(r, "it holds a NUL byte");
+	return 0;
+}
+
+/* The next line, as an offset in r->texts. */
+static int keep_line(struct reader *r, size_t *ret_offset)
+{
+	size_t offset = r->texts.len;
+	char *line;
+	int res = next_line(r, &line);
 
 	if (res < 0)
 		return res;
-	r->refs.n = 0;
-	if (ul_vector_reserve(&r->refs, n) < 0)
-		return ul_error_nomem(r->err, what);
-	for (uint64_t i = 0; i < n; i++) {
-		const char *line = next_line(r);
+	*ret_offset = offset;
+	return ul_buffer_append(&r->texts, line, strlen(line) + 1) < 0 ? ul_error_nomem(r->err, what) : 0;
+}
 
-		if (!line)
-			return -UL_E_INPUT;
-		r->refs.at[r->refs.n++] = line;
-	}
-	info->refs = r->refs.at;
-	info->n_refs = n;
+static int read_hash(struct reader *r, struct ul_path_info *info)
+{
+	char *hash;
+	int res = next_line(r, &hash);
+
+	if (res < 0)
+		return res;
+	if (*hash == '\0' || *hash == '/')
+		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
+				 "it without --hash-given), and a manifest needs one");
+	if (!ul_sha256_parse(hash, strlen(hash), info->nar_hash))
+		find_bad(r, "this is not a SHA-256 hash");
 	return 0;
+}
+
+static int read_size(struct reader *r, struct ul_path_info *info)
+{
+	char *line;
+	int res = next_line(r, &line);
+
+	if (res == 0 && (!ul_parse_number(line, &info->nar_size) || info->nar_size > INT64_MAX))
+		find_bad(r, "the NAR size is not possible");
+	return res;
+}
+
+/* Without a count that can be believed nobody knows where the next record begins. */
+static int read_refs(struct reader *r)
+{
+	uint64_t n = 0;
+	char *line;
+	int res = next_line(r, &line);
+
+	if (res == 0 && (!ul_parse_number(line, &n) || n > UINT32_MAX))
+		return refuse(r, "the number of references is not possible");
+	r->refs.n = 0;
+	for (uint64_t i = 0; i < n && res == 0; i++) {
+		size_t offset = 0;
+
+		res = keep_line(r, &offset);
+		if (res == 0 && ul_vector_push(&r->refs, offset) < 0)
+			res = ul_error_nomem(r->err, what);
+	}
+	return res;
+}
+
+/* Add a path whose texts are in place; the path itself is the first of them. */
+static int add(struct reader *r, struct ul_builder *b, struct ul_path_info *info, size_t deriver)
+{
+	const char *texts = (const char *)r->texts.data;
+	int res = -UL_E_INPUT;
+
+	info->path = texts;
+	if (!r->bad) {
+		r->to.n = 0;
+		if (ul_vector_reserve(&r->to, r->refs.n) < 0)
+			return ul_error_nomem(r->err, what);
+		for (size_t i = 0; i < r->refs.n; i++)
+			r->to.at[r->to.n++] = texts + r->refs.at[i];
+		info->deriver = texts + deriver;
+		info->refs = r->to.at;
+		info->n_refs = r->to.n;
+		res = ul_builder_add(b, info, r->err);
+	}
+	return res < 0 ? ul_builder_put_aside(b, info->path, r->err) : 0;
 }
 
 static int read_record(struct reader *r, struct ul_builder *b)
 {
-	struct ul_path_info info = {.path = next_line(r)};
-	const char *hash = info.path ? next_line(r) : NULL;
+	struct ul_path_info info = {.path = NULL};
+	size_t path, deriver = 0;
 	int res;
 
-	if (!hash)
-		return -UL_E_INPUT;
-	if (*hash == '\0' || *hash == '/')
-		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
-				 "it without --hash-given), and a manifest needs one");
-	if (!ul_sha256_parse(hash, strlen(hash), info.nar_hash))
-		return refuse(r, "this is not a SHA-256 hash");
-	res = next_number(r, INT64_MAX, "the NAR size is not possible", &info.nar_size);
-	if (res < 0)
-		return res;
-	info.deriver = next_line(r);
-	if (!info.deriver)
-		return -UL_E_INPUT;
-	res = read_refs(r, &info);
-	return res < 0 ? res : ul_builder_add(b, &info, r->err);
+	r->texts.len = 0;
+	r->bad = false;
+	res = keep_line(r, &path);
+	if (res == 0)
+		res = read_hash(r, &info);
+	if (res == 0)
+		res = read_size(r, &info);
+	if (res == 0)
+		res = keep_line(r, &deriver);
+	if (res == 0)
+		res = read_refs(r);
+	return res < 0 ? res : add(r, b, &info, deriver);
 }
 
-int ul_import_registration(struct ul_builder *b, const char *text, size_t len, const char *name, struct ul_error *err)
+int ul_import_registration(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err)
 {
-	ul_autofree char *copy = malloc(len + 1);
-	struct reader r = {.at = copy, .name = name, .err = err};
-	int res = 0;
+	ul_autofree char *block = malloc(BLOCK_SIZE);
+	struct ul_error ignored;
+	struct reader r = {.in = in, .block = block, .name = name, .err = err ? err : &ignored};
+	int res = block ? 1 : ul_error_nomem(err, what);
 
-	if (!copy)
-		return ul_error_nomem(err, what);
-	if (len > 0)
-		memcpy(copy, text, len);
-	r.end = copy + len;
-	while (res == 0 && r.at < r.end)
+	while (res > 0 && (res = has_more(&r)) > 0) {
 		res = read_record(&r, b);
+		res = res < 0 ? res : 1;
+	}
+	ul_buffer_free(&r.texts);
 	ul_vector_free(&r.refs);
+	ul_vector_free(&r.to);
 	return res;
 }

@@ -1,5 +1,5 @@
 /*
- * Decoding a batch. Digests, NAR hashes and names are not copied; what comes out of varints and
+ * Decoding a batch. Of a manifest in memory, digests and NAR hashes are not copied; what comes out of varints and
  * codes is built in the reader's buffers, which all threads have of their own.
  */
 #include <stdlib.h>
@@ -15,7 +15,8 @@ struct ul_batch_reader {
 	struct ul_manifest *m;
 	ZSTD_DCtx *zstd;
 	struct ul_text_pairs pairs;
-	struct ul_buffer names, sizes, meta, refs; /* decompressed sections */
+	struct ul_buffer digests, hashes, deriver_digests, raw_sigs; /* sections that are stored as they are */
+	struct ul_buffer names, sizes, meta, refs;                   /* decompressed ones */
 	struct ul_buffer deriver_text, sig_text, out_refs;
 	uint32_t name_off[UL_MANIFEST_BATCH + 1];
 	uint32_t deriver_off[UL_MANIFEST_BATCH + 1];
@@ -55,6 +56,10 @@ void ul_batch_reader_free(struct ul_batch_reader *r)
 	if (!r)
 		return;
 	ZSTD_freeDCtx(r->zstd);
+	ul_buffer_free(&r->digests);
+	ul_buffer_free(&r->hashes);
+	ul_buffer_free(&r->deriver_digests);
+	ul_buffer_free(&r->raw_sigs);
 	ul_buffer_free(&r->names);
 	ul_buffer_free(&r->sizes);
 	ul_buffer_free(&r->meta);
@@ -135,7 +140,8 @@ static int check_seam_names(struct ul_batch_reader *r, const struct ul_batch *b,
 static int check_order(struct ul_batch_reader *r, const struct ul_batch *b, struct ul_error *err)
 {
 	const uint8_t *d = b->digest;
-	int order;
+	uint8_t last[UL_DIGEST_SIZE];
+	int order, res;
 
 	for (uint32_t i = 1; i < b->n; i++, d += UL_DIGEST_SIZE) {
 		order = memcmp(d, d + UL_DIGEST_SIZE, UL_DIGEST_SIZE);
@@ -146,7 +152,10 @@ static int check_order(struct ul_batch_reader *r, const struct ul_batch *b, stru
 	}
 	if (b->first == 0)
 		return 0;
-	order = memcmp(ul_manifest_digest(r->m, b->first - 1), b->digest, UL_DIGEST_SIZE);
+	res = ul_manifest_digest(r->m, b->first - 1, last, err);
+	if (res < 0)
+		return res;
+	order = memcmp(last, b->digest, UL_DIGEST_SIZE);
 	if (order > 0)
 		return bad(r, b, "paths are out of order", err);
 	return order == 0 && b->name.off ? check_seam_names(r, b, err) : 0;
@@ -155,7 +164,7 @@ static int check_order(struct ul_batch_reader *r, const struct ul_batch *b, stru
 static int read_nar(struct ul_batch_reader *r, struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_cursor hash, size;
-	int res = load(r, b, UL_SECTION_NAR_HASH, NULL, &hash, err);
+	int res = load(r, b, UL_SECTION_NAR_HASH, &r->hashes, &hash, err);
 
 	if (res == 0)
 		res = load(r, b, UL_SECTION_NAR_SIZE, &r->sizes, &size, err);
@@ -253,7 +262,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 	struct ul_cursor digests;
 	const struct deriver_source from = {&r->pairs, c, &digests};
 	char *start, *at;
-	int res = load(r, b, UL_SECTION_DERIVER, NULL, &digests, err);
+	int res = load(r, b, UL_SECTION_DERIVER, &r->deriver_digests, &digests, err);
 
 	if (res < 0)
 		return res;
@@ -324,7 +333,7 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 	struct keys keys;
 	size_t longest = 0;
 	char *start, *at;
-	int res = load(r, b, UL_SECTION_SIG, NULL, &raw, err);
+	int res = load(r, b, UL_SECTION_SIG, &r->raw_sigs, &raw, err);
 
 	if (res < 0)
 		return res;
@@ -464,7 +473,7 @@ int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int c
 	if (k >= r->m->n_batches)
 		return ul_manifest_bad(r->m, err, "it has no batch %u", k);
 	b.n = ul_manifest_batch_n(r->m, k);
-	res = load(r, &b, UL_SECTION_DIGEST, NULL, &digests, err);
+	res = load(r, &b, UL_SECTION_DIGEST, &r->digests, &digests, err);
 	if (res < 0)
 		return res;
 	b.digest = digests.at;

@@ -17,13 +17,16 @@ static const char what[] = "collecting store paths";
 /* Texts live in chunks that are never moved, so pointers into them stay good. */
 #define CHUNK_SIZE (256 * 1024)
 
+/* Bytes of a deriver that is left out, which its note shows. */
+#define ODD_DERIVER_MAX 200
+
 struct ul_builder_chunk {
 	struct ul_builder_chunk *next;
 	size_t used, size;
 	char bytes[];
 };
 
-static char *keep_text(struct ul_builder *b, const char *text, size_t len)
+char *ul_builder_keep_text(struct ul_builder *b, const char *text, size_t len)
 {
 	struct ul_builder_chunk *c = b->chunks;
 	char *at;
@@ -111,8 +114,7 @@ static int parse_path(const struct ul_builder *b, const char *path, uint8_t *dig
 	return 0;
 }
 
-/* Find or make the entry of a full store path. */
-static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err)
+int ul_builder_intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err)
 {
 	struct ul_builder_entry e = {.name = "", .record = UL_NO_RECORD};
 	size_t slot;
@@ -126,7 +128,7 @@ static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct 
 	if (!b->table[slot]) {
 		if (b->entries.n >= UL_MANIFEST_MAX_PATHS)
 			return refuse(err, path, "there are more paths than a manifest can hold");
-		e.name = keep_text(b, e.name, strlen(e.name));
+		e.name = ul_builder_keep_text(b, e.name, strlen(e.name));
 		if (!e.name || ul_vector_push(&b->entries, e) < 0)
 			return ul_error_nomem(err, what);
 		b->table[slot] = (uint32_t)b->entries.n;
@@ -135,41 +137,34 @@ static int intern(struct ul_builder *b, const char *path, uint32_t *ret, struct 
 	return 0;
 }
 
-/* The entry of a path that must be there: UINT32_MAX where it is not. */
-static uint32_t look_up(const struct ul_builder *b, const char *path)
-{
-	uint8_t digest[UL_DIGEST_SIZE];
-	const char *name = "";
-	size_t slot;
-
-	if (b->table_size == 0 || parse_path(b, path, digest, &name, NULL) < 0)
-		return UINT32_MAX;
-	slot = find_slot(b, digest, name);
-	return b->table[slot] ? b->table[slot] - 1 : UINT32_MAX;
-}
-
 /* ---- records ---- */
 
 /* Copy an optional text. */
 static int keep_optional(struct ul_builder *b, const char *text, const char **ret, struct ul_error *err)
 {
-	*ret = text && *text ? keep_text(b, text, strlen(text)) : NULL;
+	*ret = text && *text ? ul_builder_keep_text(b, text, strlen(text)) : NULL;
 	return text && *text && !*ret ? ul_error_nomem(err, what) : 0;
 }
 
-/* The deriver as the manifest keeps it: its base name if it is of this store directory. */
-static int check_deriver(const struct ul_builder *b, const char *path, const char *deriver, const char **ret,
-			 struct ul_error *err)
+/*
+ * The deriver as the manifest keeps it: its base name if it is of this store directory. One that a manifest cannot hold
+ * says nothing that anybody could use ("unknown-deriver"): it is left out, with a note.
+ */
+static int take_deriver(struct ul_builder *b, const char *deriver, uint32_t entry, const char **ret,
+			struct ul_error *err)
 {
+	struct ul_builder_odd_deriver odd = {.entry = entry};
 	const char *base = NULL;
 
 	*ret = NULL;
 	if (!deriver || !*deriver)
 		return 0;
-	if (!ul_deriver_parse(b->store_dir, deriver, &base))
-		return refuse(err, path, "its deriver is not a valid store path");
-	*ret = base ? base : deriver;
-	return 0;
+	if (ul_deriver_parse(b->store_dir, deriver, &base)) {
+		*ret = base ? base : deriver;
+		return 0;
+	}
+	odd.text = ul_builder_keep_text(b, deriver, strnlen(deriver, ODD_DERIVER_MAX));
+	return odd.text && ul_vector_push(&b->odd_derivers, odd) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
 static int check_info(const struct ul_path_info *info, struct ul_error *err)
@@ -196,6 +191,19 @@ static int compare_u32(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static int add_ref(struct ul_builder *b, const char *path, const char *to, struct ul_error *err)
+{
+	struct ul_error why = {0};
+	uint32_t entry = 0;
+	int r = ul_builder_intern(b, to, &entry, &why);
+
+	if (r == -UL_E_MEMORY || (r == 0 && ul_vector_push(&b->refs, entry) < 0))
+		return ul_error_nomem(err, what);
+	if (r < 0)
+		return ul_error_set(err, why.code, what, path, why.todo, "it refers to %s: %s", why.object, why.why);
+	return 0;
+}
+
 /* References as sorted entries without repetition, at the end of b->refs.at. */
 static int add_refs(struct ul_builder *b, const struct ul_path_info *info, struct ul_builder_record *record,
 		    struct ul_error *err)
@@ -204,13 +212,8 @@ static int add_refs(struct ul_builder *b, const struct ul_path_info *info, struc
 	size_t n = 0, first = b->refs.n;
 	int r = 0;
 
-	for (size_t i = 0; i < info->n_refs && r == 0; i++) {
-		uint32_t entry = 0;
-
-		r = intern(b, info->refs[i], &entry, err);
-		if (r == 0 && ul_vector_push(&b->refs, entry) < 0)
-			r = ul_error_nomem(err, what);
-	}
+	for (size_t i = 0; i < info->n_refs && r == 0; i++)
+		r = add_ref(b, info->path, info->refs[i], err);
 	if (r < 0) {
 		b->refs.n = first;
 		return r;
@@ -282,12 +285,12 @@ int ul_builder_add(struct ul_builder *b, const struct ul_path_info *info, struct
 	};
 	const char *deriver = NULL;
 	uint32_t entry = 0;
-	int r = intern(b, info->path, &entry, err);
+	int r = ul_builder_intern(b, info->path, &entry, err);
 
 	if (r == 0)
 		r = check_info(info, err);
 	if (r == 0)
-		r = check_deriver(b, info->path, info->deriver, &deriver, err);
+		r = take_deriver(b, info->deriver, entry, &deriver, err);
 	if (r == 0)
 		r = add_refs(b, info, &record, err);
 	if (r < 0)
@@ -330,7 +333,7 @@ static int keep_checked(struct ul_builder *b, struct wanted_text w, const char *
 	if (len == 0 || len > w.max || !ul_text_clean(w.text, len))
 		return ul_error_set(err, UL_E_INPUT, what, w.object, NULL,
 				    "%s is empty, too long or holds odd characters", w.name);
-	*ret = keep_text(b, w.text, len);
+	*ret = ul_builder_keep_text(b, w.text, len);
 	return *ret ? 0 : ul_error_nomem(err, what);
 }
 
@@ -338,7 +341,7 @@ int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char 
 			      struct ul_error *err)
 {
 	struct ul_builder_drv_output row = {.name = ""};
-	int r = intern(b, drv, &row.drv, err);
+	int r = ul_builder_intern(b, drv, &row.drv, err);
 
 	if (r == 0)
 		r = parse_path(b, path, row.digest, &row.name, err);
@@ -346,7 +349,7 @@ int ul_builder_add_drv_output(struct ul_builder *b, const char *drv, const char 
 		r = keep_checked(b, (struct wanted_text){drv, an_output, id, UL_OUTPUT_ID_MAX}, &row.id, err);
 	if (r < 0)
 		return r;
-	row.name = keep_text(b, row.name, strlen(row.name));
+	row.name = ul_builder_keep_text(b, row.name, strlen(row.name));
 	return row.name && ul_vector_push(&b->drv_outputs, row) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
@@ -355,7 +358,7 @@ int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const
 {
 	struct ul_builder_realisation row = {.number = UINT32_MAX};
 	size_t sigs_len = signatures ? strlen(signatures) : 0;
-	int r = intern(b, output_path, &row.output, err);
+	int r = ul_builder_intern(b, output_path, &row.output, err);
 
 	if (r == 0)
 		r = keep_checked(
@@ -395,48 +398,7 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 	return ul_vector_push(&b->realisation_refs, row) == 0 ? 0 : ul_error_nomem(err, what);
 }
 
-/* ---- closure, life ---- */
-
-/* Mark what the entries on the stack refer to; each entry is put there once. */
-static void mark_closure(struct ul_builder *b, uint32_t *stack, size_t n)
-{
-	while (n > 0) {
-		const struct ul_builder_record *r = &b->records.at[b->entries.at[stack[--n]].record];
-
-		for (uint32_t i = 0; i < r->n_refs; i++) {
-			struct ul_builder_entry *e = &b->entries.at[b->refs.at[r->first_ref + i]];
-
-			/* A dangling reference is found, and named, when the manifest is written. */
-			if (e->kept || e->record == UL_NO_RECORD)
-				continue;
-			e->kept = true;
-			stack[n++] = b->refs.at[r->first_ref + i];
-		}
-	}
-}
-
-int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err)
-{
-	ul_autofree uint32_t *stack = calloc(b->entries.n + 1, sizeof(*stack));
-	size_t depth = 0;
-
-	if (!stack)
-		return ul_error_nomem(err, what);
-	for (size_t i = 0; i < n; i++) {
-		uint32_t entry = look_up(b, roots[i]);
-
-		if (entry == UINT32_MAX || b->entries.at[entry].record == UL_NO_RECORD)
-			return ul_error_set(err, UL_E_INPUT, "taking the closure", roots[i],
-					    "Give a store path that the source holds.",
-					    "the source does not have this path");
-		if (!b->entries.at[entry].kept)
-			stack[depth++] = entry;
-		b->entries.at[entry].kept = true;
-	}
-	b->restricted = true;
-	mark_closure(b, stack, depth);
-	return 0;
-}
+/* ---- life ---- */
 
 void ul_builder_drop_local(struct ul_builder *b)
 {
@@ -447,7 +409,7 @@ void ul_builder_drop_local(struct ul_builder *b)
 		r->registered = 0;
 		r->ultimate = false;
 	}
-	b->drv_outputs.n = b->realisations.n = b->realisation_refs.n = 0;
+	b->drv_outputs.n = b->realisations.n = b->realisation_refs.n = b->odd_derivers.n = 0;
 }
 
 struct ul_builder *ul_builder_new(const char *store_dir)
@@ -476,6 +438,10 @@ void ul_builder_free(struct ul_builder *b)
 	ul_vector_free(&b->drv_outputs);
 	ul_vector_free(&b->realisations);
 	ul_vector_free(&b->realisation_refs);
+	ul_vector_free(&b->roots);
+	ul_vector_free(&b->bad);
+	ul_vector_free(&b->odd_derivers);
+	ul_names_free(&b->notes);
 	free(b->table);
 	free(b->store_dir);
 	free(b);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/names.h"
 #include "common/vector.h"
 #include "dbgen/manifest/manifest.h"
 
@@ -13,6 +14,7 @@ struct ul_builder_entry {
 	uint32_t record;  /* index of what was given, or UL_NO_RECORD */
 	uint8_t digest[UL_DIGEST_SIZE];
 	bool kept; /* in the closure that ul_builder_restrict asked for */
+	bool bad;  /* a row of it was put aside */
 };
 
 /* A path as it was given. Texts that were not given are NULL. */
@@ -48,6 +50,19 @@ struct ul_builder_realisation_ref {
 	const char *drv, *output, *ref_drv, *ref_output;
 };
 
+/* Why a row was put aside: an error, once the manifest needs its path. Texts are in the builder's. */
+struct ul_builder_bad {
+	uint32_t entry;
+	enum ul_code code;
+	const char *what, *object, *why, *todo;
+};
+
+/* A path whose deriver was left out because no manifest can hold it. */
+struct ul_builder_odd_deriver {
+	uint32_t entry;
+	const char *text;
+};
+
 struct ul_builder {
 	char *store_dir;
 	UL_VECTOR(struct ul_builder_entry) entries;
@@ -60,7 +75,25 @@ struct ul_builder {
 	size_t table_size;
 	struct ul_builder_chunk *chunks; /* texts */
 	bool restricted;
+	UL_VECTOR(const char *) roots; /* of the closure */
+	UL_VECTOR(struct ul_builder_bad) bad;
+	UL_VECTOR(struct ul_builder_odd_deriver) odd_derivers;
+	uint64_t nameless_bad; /* rows put aside that name no path of this store */
+	struct ul_names notes;
 };
+
+/* A copy among the builder's texts; NULL: no memory. */
+char *ul_builder_keep_text(struct ul_builder *b, const char *text, size_t len);
+
+/* Find or make the entry of a full store path. */
+int ul_builder_intern(struct ul_builder *b, const char *path, uint32_t *ret, struct ul_error *err);
+
+/*
+ * Mark what the closure asked for holds (all, where none was), and refuse what of it was put aside
+ * (builder_closure.c). Then the notes can be written.
+ */
+int ul_builder_take_closure(struct ul_builder *b, struct ul_error *err);
+int ul_builder_write_notes(struct ul_builder *b, struct ul_error *err);
 
 /* Whether an entry belongs into the manifest. */
 static inline bool ul_builder_keeps(const struct ul_builder *b, const struct ul_builder_entry *e)

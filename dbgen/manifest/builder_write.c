@@ -166,8 +166,7 @@ static void seal(struct ul_buffer *out, uint32_t head_len, uint32_t n, uint64_t 
 
 int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_error *err)
 {
-	ul_autofree uint32_t *order = calloc(b->entries.n + 1, sizeof(*order));
-	ul_autofree uint32_t *number = calloc(b->entries.n + 1, sizeof(*number));
+	ul_autofree uint32_t *order = NULL, *number = NULL;
 	struct writing w = {.b = b};
 	uint64_t n_refs = 0;
 	int r;
@@ -175,6 +174,17 @@ int ul_builder_finish(struct ul_builder *b, struct ul_buffer *ret, struct ul_err
 	if (!ul_store_dir_valid(b->store_dir))
 		return ul_error_set(err, UL_E_INPUT, what, b->store_dir, "Give an absolute path such as /nix/store.",
 				    "it cannot be a store directory");
+	r = ul_builder_take_closure(b, err);
+	if (r == 0)
+		r = ul_builder_write_notes(b, err);
+	if (r < 0)
+		return r;
+	/* No path is looked up any more. */
+	free(b->table);
+	b->table = NULL;
+	b->table_size = 0;
+	order = calloc(b->entries.n + 1, sizeof(*order));
+	number = calloc(b->entries.n + 1, sizeof(*number));
 	if (!order || !number)
 		return ul_error_nomem(err, what);
 	w.all = (struct ul_encode_span){b, order, number, (uint32_t)sort_entries(b, order, number)};

@@ -27,10 +27,16 @@ struct ul_manifest_tables {
 };
 
 struct ul_manifest {
-	const uint8_t *data;
-	size_t len;
-	void *mapped; /* what close unmaps; NULL: the caller's memory */
-	char *name;   /* for messages */
+	/*
+	 * Either the caller's memory, or a file that is read piece by piece. It is not mapped: what a mapping cannot
+	 * read (a block that dm-verity refuses, a file that was cut) ends the process, PID 1 at boot, by SIGBUS.
+	 */
+	const uint8_t *data; /* NULL: a file */
+	int fd;              /* -1: memory */
+	uint64_t len;        /* bytes */
+	const uint8_t *head; /* header and index */
+	uint8_t *owned_head; /* the same, of a file */
+	char *name;          /* for messages */
 	char *store_dir;
 	uint32_t n_paths, n_batches;
 	uint64_t n_refs;
@@ -52,11 +58,11 @@ static inline uint32_t ul_manifest_batch_n(const struct ul_manifest *m, uint32_t
 	return left < UL_MANIFEST_BATCH ? left : UL_MANIFEST_BATCH;
 }
 
-static inline const uint8_t *ul_manifest_digest(const struct ul_manifest *m, uint32_t i)
-{
-	/* The digests are a batch's first section, stored as they are: checked when opened. */
-	return m->data + m->batch_offset[i / UL_MANIFEST_BATCH] + (size_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE;
-}
+/* Bytes of the manifest, which it has by its index. */
+int ul_manifest_read(const struct ul_manifest *m, void *buf, size_t len, uint64_t offset, struct ul_error *err);
+
+/* The digest of path i. */
+int ul_manifest_digest(const struct ul_manifest *m, uint32_t i, uint8_t ret[UL_DIGEST_SIZE], struct ul_error *err);
 
 /* The 16 bytes of an entry; its offset is what the caller knows. */
 struct ul_section_entry ul_section_entry_parse(const uint8_t *p);
@@ -68,10 +74,7 @@ struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_
 int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/*
- * Check a section's bytes and decode them. *ret points into the file where they are stored as they
- * are, else into buf (which may be NULL for sections that are always stored so).
- */
+/* Check a section's bytes and decode them. *ret points into buf, or into the memory that the manifest is in. */
 int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct ul_section_entry *e,
 		    struct ul_buffer *buf, const uint8_t **ret, struct ul_error *err);
 

@@ -74,7 +74,10 @@ struct ul_realisation {
  */
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
-/* Open a file: it is mapped. name is for messages. */
+/*
+ * Open a file, which is read as it is asked for. What cannot be read of a sealed lower is -UL_E_CORRUPT, here and at
+ * every function below that reads.
+ */
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 
 void ul_manifest_close(struct ul_manifest *m);
@@ -84,8 +87,12 @@ uint32_t ul_manifest_n_paths(const struct ul_manifest *m);
 uint64_t ul_manifest_n_refs(const struct ul_manifest *m);
 uint32_t ul_manifest_n_batches(const struct ul_manifest *m);
 
-/* The manifest's own bytes, as long as it is open: to put it somewhere else. */
-const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len);
+/* Append the manifest's own bytes: to put it somewhere else. */
+struct ul_buffer;
+int ul_manifest_copy(const struct ul_manifest *m, struct ul_buffer *ret, struct ul_error *err);
+
+/* The checksum in its header: tells manifests apart where nobody means harm. */
+uint64_t ul_manifest_sum(const struct ul_manifest *m);
 
 /* SHA-256 of the manifest's bytes: what the signed descriptor holds. */
 void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32]);
@@ -116,19 +123,13 @@ int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int c
 uint64_t ul_manifest_batch_refs(const struct ul_manifest *m, uint32_t k);
 
 /*
- * The batches up to k will not be read again soon: where the file is mapped, its pages need not stay
- * in this process's memory. (Reading a batch again brings them back.)
- */
-void ul_manifest_forget(struct ul_manifest *m, uint32_t k);
-
-/*
  * Find a path's number by its digest and name ("HASH-name" base name). Reads O(log n) of the manifest,
  * not all of it. 1: found, 0: not in the manifest, negative: error.
  */
 int ul_manifest_find(struct ul_manifest *m, const char *base_name, uint32_t *ret_number, struct ul_error *err);
 
-/* Whether it has a path with this one's digest: the names are not looked at, so nothing is unpacked. */
-bool ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name);
+/* Whether it has a path with this one's digest; names are not looked at, nothing is unpacked. 1, 0 or an error. */
+int ul_manifest_has_digest(const struct ul_manifest *m, const char *base_name, struct ul_error *err);
 
 /* Tables of the tail; decoded at the first call, owned by the manifest, sorted by (drv, id). */
 int ul_manifest_drv_outputs(struct ul_manifest *m, const struct ul_drv_output **ret, uint32_t *ret_n,
@@ -150,7 +151,7 @@ int ul_manifest_count(struct ul_manifest *m, struct ul_manifest_totals *ret, str
 /* All that is known of one path, as texts; importers fill it. Borrowed by ul_builder_add. */
 struct ul_path_info {
 	const char *path;    /* full store path */
-	const char *deriver; /* full path; NULL: unknown */
+	const char *deriver; /* full path; NULL: unknown. One that a manifest cannot hold is left out, with a note */
 	uint8_t nar_hash[UL_NAR_HASH_SIZE];
 	uint64_t nar_size;
 	int64_t registered;
@@ -186,10 +187,24 @@ int ul_builder_add_realisation_ref(struct ul_builder *b, const char *drv_path, c
 int ul_builder_add_manifest(struct ul_builder *b, struct ul_manifest *m, struct ul_error *err);
 
 /*
- * Keep only the closure of these full paths (and what they refer to). A root that was not added is
- * -UL_E_INPUT. To be called once, before ul_builder_finish.
+ * Keep only the closure of these full paths (and what they refer to); they are copied. To be called once, before the
+ * first path is added: what the closure does not need is then not judged (ul_builder_put_aside). A root that is not
+ * added is -UL_E_INPUT of ul_builder_finish.
  */
 int ul_builder_restrict(struct ul_builder *b, const char *const *roots, size_t n, struct ul_error *err);
+
+/*
+ * For importers: a row of the source cannot be used, *err says why; path: the full path that it is about, NULL where it
+ * does not tell. Where all of the source is wanted, or memory ran out, that is returned as the failure it is. Where a
+ * closure is, 0: *err comes back from ul_builder_finish if the closure needs the path.
+ */
+int ul_builder_put_aside(struct ul_builder *b, const char *path, struct ul_error *err);
+
+/*
+ * What a user should be told of a manifest that was written, each a sentence without its full stop: derivers that were
+ * left out, rows that were put aside. The builder's, from ul_builder_finish on.
+ */
+const char *const *ul_builder_notes(const struct ul_builder *b, size_t *ret_n);
 
 /*
  * Forget all that depends on the machine of the store, not on the paths: deriver, signatures,

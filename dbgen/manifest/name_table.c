@@ -1,4 +1,4 @@
-/* The name table: names copied batch by batch; digests stay where they are in the file. */
+/* The name table: names and digests copied batch by batch. */
 #include "dbgen/manifest/name_table.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static const char what[] = "reading the manifest";
 struct ul_name_table {
 	struct ul_manifest *m;
 	uint64_t *off; /* n + 1 */
-	struct ul_buffer bytes;
+	struct ul_buffer bytes, digests;
 };
 
 static int load(struct ul_name_table *t, struct ul_batch_reader *r, struct ul_error *err)
@@ -25,7 +25,8 @@ static int load(struct ul_name_table *t, struct ul_batch_reader *r, struct ul_er
 			break;
 		for (uint32_t i = 0; i < b.n; i++)
 			t->off[b.first + i] = t->bytes.len + b.name.off[i];
-		if (ul_buffer_append(&t->bytes, b.name.bytes, b.name.off[b.n]) < 0)
+		if (ul_buffer_append(&t->bytes, b.name.bytes, b.name.off[b.n]) < 0 ||
+		    ul_buffer_append(&t->digests, b.digest, (size_t)b.n * UL_DIGEST_SIZE) < 0)
 			res = ul_error_nomem(err, what);
 	}
 	t->off[t->m->n_paths] = t->bytes.len;
@@ -60,13 +61,14 @@ void ul_name_table_free(struct ul_name_table *t)
 	if (!t)
 		return;
 	ul_buffer_free(&t->bytes);
+	ul_buffer_free(&t->digests);
 	free(t->off);
 	free(t);
 }
 
 char *ul_name_table_path(const struct ul_name_table *t, uint32_t number, char out[UL_STORE_PATH_SIZE])
 {
-	return ul_store_path_print(t->m->store_dir, ul_manifest_digest(t->m, number),
+	return ul_store_path_print(t->m->store_dir, t->digests.data + (size_t)number * UL_DIGEST_SIZE,
 				   (const char *)t->bytes.data + t->off[number], t->off[number + 1] - t->off[number],
 				   out);
 }

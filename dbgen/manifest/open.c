@@ -4,18 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "dbgen/store/checksum.h"
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
 static const char what[] = "reading the manifest";
+
+#define HASH_BLOCK ((size_t)1 << 16) /* bytes that are read at once */
 
 static const char remake[] = "Make it again with `underlay manifest create`.";
 
@@ -67,10 +69,10 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 	uint64_t end = head_len + (uint64_t)m->n_batches * UL_MANIFEST_INDEX, n_refs = 0;
 	int r = 0;
 
-	if (!m->data || end > m->len)
+	if (!m->head || end > m->len)
 		return ul_manifest_bad(m, err, "it ends within its index");
-	m->index = m->data + head_len;
-	if (ul_checksum(m->index, end - head_len) != ul_get_le64(m->data + UL_HEAD_INDEX_SUM))
+	m->index = m->head + head_len;
+	if (ul_checksum(m->index, end - head_len) != ul_get_le64(m->head + UL_HEAD_INDEX_SUM))
 		return ul_manifest_bad(m, err, "the index' checksum is wrong");
 	m->batch_offset = calloc((size_t)m->n_batches + 1, sizeof(*m->batch_offset));
 	if (!m->batch_offset)
@@ -93,7 +95,7 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 
 static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul_error *err)
 {
-	const uint8_t *d = m->data;
+	const uint8_t *d = m->head;
 	ul_autofree uint8_t *copy = NULL;
 	uint64_t head_len, dir_len, sum;
 
@@ -130,7 +132,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 
 static int check_counts(struct ul_manifest *m, struct ul_error *err)
 {
-	const uint8_t *d = m->data;
+	const uint8_t *d = m->head;
 
 	if (!d)
 		return ul_manifest_bad(m, err, "it is empty");
@@ -142,7 +144,8 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 	m->tail[0] = ul_section_entry_parse(d + UL_HEAD_DRV_OUTPUTS);
 	m->tail[1] = ul_section_entry_parse(d + UL_HEAD_REALISATIONS);
 	if (ul_get_le64(d + UL_HEAD_FILE_LEN) > m->len)
-		return ul_manifest_bad(m, err, "it is cut off: %zu of %llu bytes are there", m->len,
+		return ul_manifest_bad(m, err, "it is cut off: %llu of %llu bytes are there",
+				       (unsigned long long)m->len,
 				       (unsigned long long)ul_get_le64(d + UL_HEAD_FILE_LEN));
 	if (ul_get_le64(d + UL_HEAD_FILE_LEN) != m->len)
 		return ul_manifest_bad(m, err, "more bytes follow its end");
@@ -154,17 +157,21 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 	return 0;
 }
 
-static int open_named(const void *data, size_t len, const char *name, struct ul_manifest **ret, struct ul_error *err)
+/* Takes over *from, also where that fails. */
+static int open_named(const struct ul_manifest *from, const char *name, struct ul_manifest **ret, struct ul_error *err)
 {
 	struct ul_manifest *m = calloc(1, sizeof(*m));
 	uint64_t head_len = 0;
 	int r;
 
-	if (!m)
+	if (!m) {
+		free(from->owned_head);
+		if (from->fd >= 0)
+			close(from->fd);
 		return ul_error_nomem(err, what);
+	}
+	*m = *from;
 	pthread_mutex_init(&m->lock, NULL);
-	m->data = data;
-	m->len = len;
 	m->name = strdup(name);
 	r = m->name ? check_header(m, &head_len, err) : ul_error_nomem(err, what);
 	if (r == 0)
@@ -181,13 +188,44 @@ static int open_named(const void *data, size_t len, const char *name, struct ul_
 
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err)
 {
-	return open_named(data, len, "manifest", ret, err);
+	const struct ul_manifest m = {.data = data, .head = data, .len = len, .fd = -1};
+
+	return open_named(&m, "manifest", ret, err);
+}
+
+/* Bytes of header and index, by a header that nobody has checked yet: never more than the file has. */
+static size_t head_and_index(const uint8_t *header, uint64_t file_len)
+{
+	uint64_t head = ul_get_le32(header + UL_HEAD_LEN);
+	uint64_t all = head + (uint64_t)ul_get_le32(header + UL_HEAD_N_BATCHES) * UL_MANIFEST_INDEX;
+
+	return (size_t)(all < file_len ? all : file_len);
+}
+
+/* Read what lies in front of the batches. */
+static int read_head(struct ul_manifest *m, const char *path, struct ul_error *err)
+{
+	uint8_t header[UL_MANIFEST_HEAD] = {0};
+	size_t first = m->len < sizeof(header) ? (size_t)m->len : sizeof(header), all;
+	int r = ul_pread_full(m->fd, header, first, 0);
+
+	all = r == 0 && memcmp(header, UL_MANIFEST_MAGIC, 8) == 0 ? head_and_index(header, m->len) : first;
+	if (all < first)
+		all = first;
+	/* One byte more, so that there is one for an empty file too. */
+	m->owned_head = r == 0 ? malloc(all + 1) : NULL;
+	if (r == 0 && !m->owned_head)
+		return ul_error_nomem(err, what);
+	if (r == 0)
+		r = ul_pread_full(m->fd, m->owned_head, all, 0);
+	m->head = m->owned_head;
+	return r < 0 ? ul_error_errno_of_lower(err, UL_E_MANIFEST, what, path, NULL, -r) : 0;
 }
 
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err)
 {
 	ul_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	void *mapped = NULL;
+	struct ul_manifest m = {.fd = fd};
 	struct stat st;
 	int r;
 
@@ -195,19 +233,14 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 		return ul_error_errno(err, UL_E_MANIFEST, what, path, remake, errno);
 	if (!S_ISREG(st.st_mode))
 		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is not a regular file");
-	if (st.st_size > 0) {
-		mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (mapped == MAP_FAILED)
-			return ul_error_errno(err, UL_E_MANIFEST, what, path, NULL, errno);
-	}
-	r = open_named(mapped, (size_t)st.st_size, path, ret, err);
+	m.len = (uint64_t)st.st_size;
+	r = read_head(&m, path, err);
 	if (r < 0) {
-		if (mapped)
-			munmap(mapped, (size_t)st.st_size);
+		free(m.owned_head);
 		return r;
 	}
-	(*ret)->mapped = mapped;
-	return 0;
+	(void)ul_steal_fd(&fd);
+	return open_named(&m, path, ret, err);
 }
 
 void ul_manifest_close(struct ul_manifest *m)
@@ -223,8 +256,9 @@ void ul_manifest_close(struct ul_manifest *m)
 	free(m->batch_offset);
 	free(m->store_dir);
 	free(m->name);
-	if (m->mapped)
-		munmap(m->mapped, m->len);
+	free(m->owned_head);
+	if (m->fd >= 0)
+		close(m->fd);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -249,15 +283,44 @@ uint32_t ul_manifest_n_batches(const struct ul_manifest *m)
 	return m->n_batches;
 }
 
-const void *ul_manifest_data(const struct ul_manifest *m, size_t *ret_len)
+uint64_t ul_manifest_sum(const struct ul_manifest *m)
 {
-	*ret_len = m->len;
-	return m->data;
+	return ul_get_le64(m->head + UL_HEAD_SUM);
+}
+
+int ul_manifest_copy(const struct ul_manifest *m, struct ul_buffer *ret, struct ul_error *err)
+{
+	int r;
+
+	if (m->len > SIZE_MAX || ul_buffer_reserve(ret, (size_t)m->len) < 0)
+		return ul_error_nomem(err, what);
+	r = ul_manifest_read(m, ret->data + ret->len, (size_t)m->len, 0, err);
+	if (r == 0)
+		ret->len += (size_t)m->len;
+	return r;
+}
+
+/* false: it cannot be read, or memory ran out. */
+static bool hash_all(const struct ul_manifest *m, EVP_MD_CTX *ctx, uint8_t ret[32])
+{
+	ul_autofree uint8_t *block = malloc(HASH_BLOCK);
+	bool good = block && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+	for (uint64_t at = 0; good && at < m->len;) {
+		size_t n = m->len - at < HASH_BLOCK ? (size_t)(m->len - at) : HASH_BLOCK;
+
+		good = ul_manifest_read(m, block, n, at, NULL) == 0 && EVP_DigestUpdate(ctx, block, n) == 1;
+		at += n;
+	}
+	return good && EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
 }
 
 void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32])
 {
-	/* Fails for want of memory only; zeros match no descriptor, so that fails closed. */
-	if (EVP_Digest(m->data, m->len, ret, NULL, EVP_sha256(), NULL) != 1)
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	/* Zeros match no descriptor, so a failure fails closed. */
+	if (!hash_all(m, ctx, ret))
 		memset(ret, 0, 32);
+	EVP_MD_CTX_free(ctx);
 }

@@ -1,15 +1,14 @@
 /* A section of the manifest: where it lies, and its bytes checked and unpacked. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <string.h>
 
+#include "common/file.h"
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/checksum.h"
 
 static const char what[] = "reading the manifest";
-
-#define POPULATE_MIN (64U << 10) /* bytes */
 
 int ul_manifest_bad(const struct ul_manifest *m, struct ul_error *err, const char *format, ...)
 {
@@ -43,37 +42,58 @@ struct ul_section_entry ul_manifest_section(const struct ul_manifest *m, uint32_
 	return e;
 }
 
-/*
- * Map a long section's pages with one call instead of a fault for every sixteen. Only to be faster: where the
- * kernel does not know of it, or a read fails, the faults come one by one.
- */
-static void populate(const struct ul_manifest *m, const struct ul_section_entry *e)
+int ul_manifest_read(const struct ul_manifest *m, void *buf, size_t len, uint64_t offset, struct ul_error *err)
 {
-#ifdef MADV_POPULATE_READ
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), start = e->offset / page * page;
+	int r = 0;
 
-	if (m->mapped && e->stored_len >= POPULATE_MIN)
-		madvise((uint8_t *)m->mapped + start, e->offset + e->stored_len - start, MADV_POPULATE_READ);
-#endif
+	if (m->data)
+		memcpy(buf, m->data + offset, len);
+	else
+		r = ul_pread_full(m->fd, buf, len, offset);
+	if (r == -ENODATA)
+		return ul_manifest_bad(m, err, "it was cut off while it was being read");
+	return r < 0 ? ul_error_errno_of_lower(err, UL_E_MANIFEST, what, m->name, NULL, -r) : 0;
+}
+
+int ul_manifest_digest(const struct ul_manifest *m, uint32_t i, uint8_t ret[UL_DIGEST_SIZE], struct ul_error *err)
+{
+	/* The digests are a batch's first section, stored as they are: checked when opened. */
+	return ul_manifest_read(
+		m, ret, UL_DIGEST_SIZE,
+		m->batch_offset[i / UL_MANIFEST_BATCH] + (uint64_t)(i % UL_MANIFEST_BATCH) * UL_DIGEST_SIZE, err);
+}
+
+/* A section's bytes as they are stored; where they have to be read, behind the place for what they unpack to. */
+static int read_stored(const struct ul_manifest *m, const struct ul_section_entry *e, struct ul_buffer *buf,
+		       const uint8_t **ret, struct ul_error *err)
+{
+	size_t unpacked = e->raw_len == e->stored_len ? 0 : e->raw_len;
+	int r;
+
+	buf->len = 0;
+	if (ul_buffer_reserve(buf, unpacked + (m->data ? 0 : e->stored_len) + 1) < 0)
+		return ul_error_nomem(err, what);
+	*ret = m->data ? m->data + e->offset : buf->data + unpacked;
+	r = m->data ? 0 : ul_manifest_read(m, buf->data + unpacked, e->stored_len, e->offset, err);
+	if (r == 0 && ul_checksum(*ret, e->stored_len) != e->checksum)
+		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)", e->stored_len,
+				       (unsigned long long)e->offset);
+	return r;
 }
 
 int ul_section_load(const struct ul_manifest *m, ZSTD_DCtx *zstd, const struct ul_section_entry *e,
 		    struct ul_buffer *buf, const uint8_t **ret, struct ul_error *err)
 {
-	const uint8_t *stored = m->data + e->offset;
+	const uint8_t *stored = NULL;
 	size_t n;
+	int r = read_stored(m, e, buf, &stored, err);
 
-	populate(m, e);
-	if (ul_checksum(stored, e->stored_len) != e->checksum)
-		return ul_manifest_bad(m, err, "a checksum is wrong (%u bytes from byte %llu)", e->stored_len,
-				       (unsigned long long)e->offset);
+	if (r < 0)
+		return r;
 	if (e->raw_len == e->stored_len) {
 		*ret = stored;
 		return 0;
 	}
-	buf->len = 0;
-	if (ul_buffer_reserve(buf, e->raw_len) < 0)
-		return ul_error_nomem(err, what);
 	n = ZSTD_decompressDCtx(zstd, buf->data, e->raw_len, stored, e->stored_len);
 	if (ZSTD_isError(n) || n != e->raw_len)
 		return ul_manifest_bad(m, err, "a frame does not decompress (byte %llu)",

@@ -61,7 +61,7 @@ static uint64_t count_layer(struct ul_agreement *a, int fd)
 		const char *name = entry->d_name;
 
 		n += ul_store_base_parse(name, strlen(name), digest) && ul_upper_store_has(&a->store, name) &&
-		     !ul_manifest_has_digest(a->lower.manifest, name);
+		     ul_manifest_has_digest(a->lower.manifest, name, NULL) == 0;
 	}
 	return n;
 }

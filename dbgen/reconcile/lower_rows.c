@@ -254,10 +254,12 @@ static int info_of_manifest(struct ul_lower_rows *l, const char *base, struct ul
 int ul_lower_rows_has(struct ul_lower_rows *l, const char *base, struct ul_error *err)
 {
 	uint32_t number;
+	int r;
 
 	if (!l->db)
 		return ul_manifest_find(l->manifest, base, &number, err);
-	return ul_manifest_has_digest(l->manifest, base) ? find_row(l, base, err) : 0;
+	r = ul_manifest_has_digest(l->manifest, base, err);
+	return r > 0 ? find_row(l, base, err) : r;
 }
 
 int ul_lower_rows_info(struct ul_lower_rows *l, const char *base, struct ul_path_info *ret, struct ul_error *err)

@@ -23,13 +23,10 @@
 
 void ul_marks_identity(const struct ul_reconcile_lower *lower, char *buf, size_t size)
 {
-	size_t len;
-	const uint8_t *bytes = ul_manifest_data(lower->manifest, &len);
-
 	if (lower->identity)
 		snprintf(buf, size, "%s", lower->identity);
 	else
-		snprintf(buf, size, "manifest:%016" PRIx64, ul_get_le64(bytes + UL_HEAD_SUM));
+		snprintf(buf, size, "manifest:%016" PRIx64, ul_manifest_sum(lower->manifest));
 }
 
 /*

@@ -84,8 +84,8 @@ static bool upper_is_there(struct ul_agreement *a)
 		uint8_t digest[UL_DIGEST_SIZE];
 		const char *base = ul_db_foreign_base(q, 0, a->store_dir, digest);
 
-		there = base &&
-			(ul_upper_store_has(&a->store, base) || ul_manifest_has_digest(a->lower.manifest, base));
+		there = base && (ul_upper_store_has(&a->store, base) ||
+				 ul_manifest_has_digest(a->lower.manifest, base, NULL) > 0);
 		a->upper.report->upper_paths++;
 	}
 	return there && code == SQLITE_DONE;

@@ -13,7 +13,7 @@
 static int usage(void)
 {
 	fputs("usage: gen_store SEED PATHS -o MANIFEST [--signed PERCENT] [--derivations PERCENT]\n"
-	      "                 [--references MEAN] [--realisations N] [--odd PERCENT]\n",
+	      "                 [--graph builder] [--references MEAN] [--realisations N] [--odd PERCENT]\n",
 	      stderr);
 	return 2;
 }
@@ -45,6 +45,7 @@ int main(int argc, char **argv)
 						{"signed", required_argument, NULL, 's'},
 						{"derivations", required_argument, NULL, 'd'},
 						{"references", required_argument, NULL, 'r'},
+						{"graph", required_argument, NULL, 'g'},
 						{"realisations", required_argument, NULL, 'R'},
 						{"odd", required_argument, NULL, 'x'},
 						{NULL, 0, NULL, 0}};
@@ -62,6 +63,8 @@ int main(int argc, char **argv)
 			o.signed_share = v;
 		else if (c == 'd')
 			o.drv_share = v;
+		else if (c == 'g' && !strcmp(optarg, "builder"))
+			o = random_store_builder;
 		else if (c == 'r')
 			o.mean_refs = v;
 		else if (c == 'R')

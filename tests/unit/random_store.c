@@ -13,6 +13,8 @@
 
 const struct random_store_options random_store_real = {.signed_share = 70, .mean_refs = 7, .odd_share = 1};
 
+const struct random_store_options random_store_builder = {.signed_share = 70, .mean_refs = 4, .none_share = 10};
+
 struct random_store_chunk {
 	struct random_store_chunk *next;
 	size_t used, size;
@@ -188,13 +190,18 @@ static const char *random_deriver(struct maker *m, const char *name)
 	return textf(m, "%s/%s-%.*s.drv", m->s->store_dir, random_digest(m, digest), (int)len, name);
 }
 
+/* So that the mean stays what it was when some have none and the others one more. */
+#define NONE_SCALE 1.14
+
 /* How many references: most have few, some dozens, a system or an environment hundreds. */
 static size_t random_degree(struct maker *m, size_t i)
 {
 	double mean = m->o.mean_refs;
 	double n = mean > 0 ? -log(fraction(m)) * mean * 0.75 : 0;
 
-	if (chance(m, 3))
+	if (m->o.none_share > 0)
+		n = chance(m, m->o.none_share) ? 0 : n * NONE_SCALE + 1;
+	if (chance(m, m->o.none_share > 0 ? 1 : 3))
 		n *= 8;
 	if (below(m, 2000) == 0)
 		n += (double)below(m, 1500);
@@ -216,7 +223,7 @@ static void random_refs(struct maker *m, size_t i, struct ul_path_info *p)
 
 		refs[k] = m->s->paths[to].path;
 	}
-	if (chance(m, 20))
+	if (chance(m, 20) && (n > 0 || m->o.none_share == 0))
 		refs[n++] = p->path;
 	p->refs = refs;
 	p->n_refs = n;

@@ -104,6 +104,12 @@ int ul_staging_enter(const struct ul_staging *s, struct ul_error *err)
 	r = enter_namespace();
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->store, NULL, -r);
+	/*
+	 * From here on the store is a mount of its own. A recursive bind looks at all that is mounted on its source's
+	 * mount: were that the one on which the tree lies too, at each of the paths before.
+	 */
+	if (mount(s->store, s->store, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->store, NULL, errno);
 	for (size_t i = 0; i < s->binds.n; i++)
 		/*
 		 * Recursive, because a user namespace may not bind a directory so that mounts below

@@ -182,12 +182,21 @@ static int write_names(struct ul_image_job *job, int tree_fd, struct ul_error *e
 	return ul_layer_names_make(store_fd, names_fd, WHAT, &n, err);
 }
 
+static int write_manifest(struct ul_image_job *job, int tree_fd, struct ul_error *err)
+{
+	ul_autobuffer struct ul_buffer bytes = {0};
+	int r = ul_manifest_copy(job->m, &bytes, err);
+
+	if (r < 0)
+		return r;
+	r = ul_image_write_file(tree_fd, UL_LOWER_MANIFEST, bytes.data, bytes.len);
+	return r < 0 ? tree_error(job, -r, err) : 0;
+}
+
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 {
 	ul_autoclose int tree_fd = -1;
 	ul_autofree char *store = ul_path_join(job->tree, UL_LOWER_STORE);
-	const void *manifest;
-	size_t len;
 	int r = 0;
 
 	if (!store)
@@ -202,12 +211,11 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err)
 	/* As Nix makes it; profiles are roots. */
 	if (r == 0 && symlinkat("/nix/var/nix/profiles", tree_fd, "nix/var/nix/gcroots/profiles") < 0)
 		r = -errno;
-	manifest = ul_manifest_data(job->m, &len);
-	if (r == 0)
-		r = ul_image_write_file(tree_fd, UL_LOWER_MANIFEST, manifest, len);
 	if (r < 0)
 		return tree_error(job, -r, err);
-	r = write_info(job, tree_fd, err);
+	r = write_manifest(job, tree_fd, err);
+	if (r == 0)
+		r = write_info(job, tree_fd, err);
 	if (r == 0)
 		r = ul_image_write_root(job, tree_fd, err);
 	if (r == 0)

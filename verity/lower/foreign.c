@@ -68,18 +68,19 @@ static int find_store(const struct ul_lower_root *root, struct ul_judged *j, str
 
 /* ---- the manifest ---- */
 
-static int import(struct ul_judged *j, const struct ul_buffer *text, const char *name, struct ul_error *err)
+static int import(struct ul_judged *j, FILE *text, const char *name, struct ul_error *err)
 {
 	struct ul_builder *builder = ul_builder_new(UL_PATH_STORE);
 	struct ul_error why = {0};
-	int r = builder ? ul_import_registration(builder, (const char *)text->data, text->len, name, &why)
-			: ul_error_nomem(&why, reading);
+	int r = builder ? ul_import_registration(builder, text, name, &why) : ul_error_nomem(&why, reading);
 
 	if (r == 0)
 		r = ul_builder_finish(builder, &j->made, &why);
 	ul_builder_free(builder);
 	if (r == 0)
 		r = ul_manifest_open_memory(j->made.data, j->made.len, &j->manifest, &why);
+	if (r == -UL_E_SYSTEM)
+		return ul_error_errno_of_lower(err, UL_E_MANIFEST, reading, name, NULL, why.errnum);
 	/* What the importers tell is meant for who builds a manifest: here the image's maker is at fault. */
 	if (r == -UL_E_INPUT)
 		return ul_error_set(err, UL_E_MANIFEST, reading, name, "Write another image.", "%s: %s", why.object,
@@ -89,18 +90,37 @@ static int import(struct ul_judged *j, const struct ul_buffer *text, const char 
 	return r;
 }
 
+/* A regular file of the lower that is not too large. 0 or -errno. */
+static int open_text(int root_fd, const char *path, FILE **ret)
+{
+	ul_autoclose int fd = openat(root_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	if ((uint64_t)st.st_size > UL_REGISTRATION_MAX)
+		return -EFBIG;
+	*ret = fdopen(fd, "r");
+	if (!*ret)
+		return -errno;
+	(void)ul_steal_fd(&fd);
+	return 0;
+}
+
 /* 1: the manifest is made; 0: the image does not have this file. */
 static int take_registration(const struct ul_lower_root *root, struct ul_judged *j, const char *path,
 			     struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
-	int r = ul_read_file(root->fd, path, UL_REGISTRATION_MAX, &text);
+	ul_autofclose FILE *text = NULL;
+	int r = open_text(root->fd, path, &text);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r < 0)
 		return ul_error_errno_of_lower(err, UL_E_MANIFEST, reading, path, NULL, -r);
-	r = import(j, &text, path, err);
+	r = import(j, text, path, err);
 	if (r < 0)
 		return r;
 	snprintf(j->registration, sizeof(j->registration), "%u paths registered by /%s",

@@ -64,14 +64,6 @@ static int end_run(struct ul_bulk_thread *t, unsigned int tree, uint64_t row, bo
 	return ul_leaves_end(&t->cells->leaves[tree], row, last) < 0 ? ul_error_nomem(&t->err, what) : 0;
 }
 
-static void forget(const struct ul_bulk *bulk, uint32_t k)
-{
-	struct ul_manifest *m = bulk->source->manifest;
-
-	if (bulk->options->low_memory && k < ul_manifest_n_batches(m))
-		ul_manifest_forget(m, k);
-}
-
 /* The references of a unit: Refs and the index of its primary key. */
 static int do_refs(struct ul_bulk_thread *t, uint32_t number)
 {
@@ -92,7 +84,6 @@ static int do_refs(struct ul_bulk_thread *t, uint32_t number)
 			return ul_error_nomem(&t->err, what);
 		ul_bulk_put_aside(bulk, k, &b, (uint32_t)row);
 		row += b.ref_off[b.n] - b.ref_off[0];
-		forget(bulk, k);
 	}
 	for (unsigned int i = UL_CELLS_REFS; r == 0 && i <= UL_CELLS_KEY; i++)
 		r = end_run(t, i, row - 1, last);
@@ -121,7 +112,6 @@ static int do_paths(struct ul_bulk_thread *t, uint32_t k)
 	if (s->added && k + 1 == (n > 0 ? n : 1) &&
 	    ul_cells_add_index(t->cells, s->added, &added_next, s->added->all.n) < 0)
 		return ul_error_nomem(&t->err, what);
-	forget(t->bulk, k);
 	r = end_run(t, UL_CELLS_PATHS, (uint64_t)b.first + b.n, k + 1 == s->n_batches);
 	return r == 0 ? end_run(t, UL_CELLS_PATH, 0, last) : r;
 }

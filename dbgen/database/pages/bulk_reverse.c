@@ -205,8 +205,6 @@ static int collect(struct ul_bulk *bulk, struct ul_batch_reader *reader, uint32_
 			    ul_buffer_append(&bulk->collected, &pair, sizeof(pair)) < 0)
 				return ul_error_nomem(bulk->err, what);
 		}
-		if (k < ul_manifest_n_batches(s->manifest))
-			ul_manifest_forget(s->manifest, k);
 	}
 	return 0;
 }
