@@ -206,6 +206,14 @@ check-qemu: programs tools
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
 
+# Nix for three boots over one upper, in each version that Debian has: DAYS names them, with the database's mode. The
+# newest is sid's, fetched from the network.
+.PHONY: check-nix-versions
+check-nix-versions: programs tools
+	DAYS="$(or $(DAYS),2.26:attach 2.26:rebuild 2.8:rebuild sid:attach sid:rebuild)" \
+		tests/run -t 7200 tests/host/days.sh tests/qemu/days.sh
+	@sed -n 's/^# //p' build/test-logs/tests_host_days.sh.log build/test-logs/tests_qemu_days.sh.log
+
 # The tests of the tests. Runners and helpers that pass everything would pass these too, so they run by themselves.
 SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
 .PHONY: check-self
@@ -392,6 +400,7 @@ help:
 	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
+	@echo 'check-nix-versions  three boots of every Nix that Debian has, sid too: what it says, the files and df agree'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-self   the tests of the tests: what runs, counts and fuzzes says "failed" where something has'
 	@echo 'check-fuzz   what the fuzzers found once, and their seeds, run again under ASan and UBSan'
