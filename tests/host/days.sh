@@ -14,7 +14,6 @@ done
 start_system='
 	set -e
 	mkdir -p "$root"/{proc,dev,run/underlay,data,tmp,root,etc/nix,bin}
-	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
 	mount -t tmpfs tmpfs "$root/tmp"
 	mount -o loop,ro "$data" "$root/data"
@@ -23,15 +22,20 @@ start_system='
 		"extra-experimental-features = nix-command" "!include /run/underlay/nix.conf" >"$root/etc/nix/nix.conf"
 	echo root:x:0:0::/root:/bin/sh >"$root/etc/passwd"
 	ln -s "$appliance/bin/busybox" "$root/bin/sh"
-	chroot "$root" "$appliance/bin/env" -i PATH="$appliance/bin" HOME=/root USER=root LANG=C TERM=dumb NO_COLOR=1 \
+	# Processes of its own: what others name in their environment, another case of this test say, is alive to Nix.
+	export root appliance
+	unshare --pid --fork --kill-child bash -euc "$start_nix" 3>"$results" >&2'
+start_nix='
+	mount -t proc proc "$root/proc"
+	exec chroot "$root" "$appliance/bin/env" -i PATH="$appliance/bin" HOME=/root USER=root LANG=C TERM=dumb NO_COLOR=1 \
 		NIX_REMOTE= system="$appliance" "$appliance/bin/sh" -c ". $appliance/scenarios/lib.sh
 			. /data/scenario.sh
-			echo end disk \$? >&3" 3>"$results" >&2'
+			echo end disk \$? >&3"'
 
 # An image's data partition as the lower: its seal needs a kernel with device-mapper, which a host may lack.
 boot_day() {
 	local start size disk
-	export data=$PWD/$3 results=$PWD/$qemu_dir/$1.results appliance
+	export start_nix data=$PWD/$3 results=$PWD/$qemu_dir/$1.results appliance
 	tmp=$2/stages # of this case alone
 	mkdir -p "$tmp"
 	: >"$results"
