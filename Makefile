@@ -172,12 +172,6 @@ QEMU_TESTS := $(sort $(wildcard tests/qemu/*.sh))
 # Seconds for one program of tests; every single boot has a limit of its own.
 TEST_LIMIT := 2400
 
-# Nix with content-addressed derivations in both modes: of Debian's trixie (2.26), and of sid, the newest there today.
-.PHONY: check-nix-versions
-check-nix-versions: programs
-	@mkdir -p build
-	tests/host/db_ca.sh trixie sid
-
 # Every bit of the image attacked, on the host and in the guest: the figures in SECURITY.md.
 .PHONY: check-tamper
 check-tamper: programs tools
@@ -211,6 +205,15 @@ check-qemu: programs tools
 .PHONY: check-powercut
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
+
+# Nix for three boots over one upper, in each version that Debian has: DAYS names them, with the database's mode; and with
+# content-addressed derivations. The newest is sid's, fetched from the network.
+.PHONY: check-nix-versions
+check-nix-versions: programs tools
+	tests/host/db_ca.sh trixie sid
+	DAYS="$(or $(DAYS),2.26:attach 2.26:rebuild 2.8:rebuild sid:attach sid:rebuild)" \
+		tests/run -t 7200 tests/host/days.sh tests/qemu/days.sh
+	@sed -n 's/^# //p' build/test-logs/tests_host_days.sh.log build/test-logs/tests_qemu_days.sh.log
 
 # The tests of the tests. Runners and helpers that pass everything would pass these too, so they run by themselves.
 SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
@@ -413,6 +416,7 @@ help:
 	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
+	@echo 'check-nix-versions  three boots of every Nix that Debian has, sid too: what it says, the files and df agree'
 	@echo 'check-docs   help, manual pages, settings and code say the same'
 	@echo 'check-self   the tests of the tests: what runs, counts and fuzzes says "failed" where something has'
 	@echo 'check-mutations  break one promise at a time (tests/mutations), and see a test go red; half an hour'

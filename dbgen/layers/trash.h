@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#define UL_TRASH_AT_A_BOOT 10000 /* files that one boot removes before the sessions are joined, and as many after */
+
 struct ul_trash {
 	int fd;             /* -1: not open */
 	unsigned long next; /* the number that is tried first as a name */

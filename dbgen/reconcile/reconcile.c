@@ -16,6 +16,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/sqlite.h"
+#include "dbgen/layers/trash.h"
 #include "dbgen/reconcile/agree.h"
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/reserve.h"
@@ -24,8 +25,7 @@
 #include "dbgen/reconcile/sweep.h"
 #include "dbgen/reconcile/upper_open.h"
 
-#define REPORT_JSON     "report.json"
-#define TRASH_AT_A_BOOT 10000 /* files of the trash that one boot removes */
+#define REPORT_JSON "report.json"
 
 static const char what[] = "making the upper agree with the lower";
 static const char marking[] = "setting the clean mark";
@@ -88,7 +88,7 @@ static int empty_quarantine(struct ul_agreement *a, bool all)
 
 	int r = ul_quarantine_empty(&a->upper, &limits);
 
-	return r < 0 ? r : ul_upper_dir_empty_trash(&a->upper, all ? UINT_MAX : TRASH_AT_A_BOOT);
+	return r < 0 ? r : ul_upper_dir_empty_trash(&a->upper, all ? UINT_MAX : UL_TRASH_AT_A_BOOT);
 }
 
 static uint64_t free_blocks(const struct ul_upper_dir *u)

@@ -7,16 +7,20 @@
  *
  * The kept layer is looked at only over another lower than the recorded one: over the same one nothing sealed comes
  * into it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is
- * somebody's work, too. Whiteouts are nobody's work. What the manifest does not know the join throws away
- * (dbgen/layers/join.h).
+ * somebody's work, too. Whiteouts are nobody's work, nor are the copies that overlayfs made of what is sealed, of which
+ * `nix-store --optimise` has it make the whole image's size: those, and what the manifest does not know, the join throws
+ * away (dbgen/layers/join.h).
  */
 #include "dbgen/reconcile/supersede.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
+#include "common/cleanup.h"
 #include "common/dir.h"
 #include "common/names.h"
+#include "dbgen/layers/overlay_marks.h"
 #include "dbgen/reconcile/quarantine.h"
 
 static bool is_whiteout(int layer, const char *name)
@@ -24,6 +28,19 @@ static bool is_whiteout(int layer, const char *name)
 	struct stat st;
 
 	return fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0;
+}
+
+/* overlayfs copied it up. What cannot be opened is not known to be a copy. */
+static bool is_copy(int layer, const char *name)
+{
+	ul_autoclose int fd = -1;
+	struct ul_overlay_marks marks;
+	struct stat st;
+
+	if (fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+		return false;
+	fd = openat(layer, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && ul_overlay_marks_read(fd, false, &marks) == 0 && marks.copied;
 }
 
 /* Names are taken down first: entries leave the directory that is read. */
@@ -57,22 +74,23 @@ static int set_aside(struct ul_agreement *a, int layer, const char *name)
 	return whiteout ? ul_upper_dir_discard(&a->upper, layer, name) : ul_quarantine_move(&a->upper, layer, name);
 }
 
-static int supersede_in(struct ul_agreement *a, int layer)
+static int supersede_in(struct ul_agreement *a, int layer, bool session)
 {
 	ul_autonames struct ul_names names = {0};
 	int r = find(a, layer, &names);
 
 	for (size_t i = 0; r == 0 && i < names.n; i++)
-		r = set_aside(a, layer, names.at[i]);
+		if (!session || !is_copy(layer, names.at[i]))
+			r = set_aside(a, layer, names.at[i]);
 	return r;
 }
 
 int ul_supersede(struct ul_agreement *a)
 {
 	const struct ul_entries *e = &a->store.entries;
-	int r = e->kept < 0 || !a->upper.report->lower_changed ? 0 : supersede_in(a, e->kept);
+	int r = e->kept < 0 || !a->upper.report->lower_changed ? 0 : supersede_in(a, e->kept, false);
 
 	for (size_t i = 0; r == 0 && i < e->sessions.n; i++)
-		r = supersede_in(a, e->sessions.at[i]);
+		r = supersede_in(a, e->sessions.at[i], true);
 	return r;
 }

@@ -37,6 +37,21 @@ static void close_stores(const int *fds, size_t n)
 		close(fds[i]);
 }
 
+/*
+ * What the join threw away is free at this boot: a path that was built anew, what optimising copied. The machine does
+ * not need it done now.
+ */
+static void empty_trash(const struct ul_boot *b)
+{
+	struct ul_trash trash = {.fd = -1};
+	bool empty;
+
+	if (ul_trash_open(b->upper.fd, UL_TRASH, &trash) < 0)
+		return;
+	(void)ul_trash_empty(&trash, UL_TRASH_AT_A_BOOT, &empty);
+	ul_trash_close(&trash);
+}
+
 int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_join_report *report = &b->upper.joined;
@@ -54,6 +69,8 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 	if (r == 0)
 		r = ul_join_sessions(&join, report, err);
 	close_stores(sealed, join.n_sealed);
+	if (r == 0 && report->sessions > 0)
+		empty_trash(b);
 	if (report->sessions > 0)
 		ul_log(report->joined || report->removed ? UL_LOG_INFO : UL_LOG_DEBUG,
 		       "upper: joined %llu entries of the last session%s; %llu kept ones went",

@@ -1,6 +1,7 @@
 # The test appliance's store. To be sourced after cache.sh.
 #
-#   appliance_store NIX[:RELEASE]   (2.26 or 2.8; release 1 or 2 of the smaller one, see tests/appliance/default.nix)
+#   appliance_store NIX[:RELEASE]   (2.26, 2.8, or sid for the newest; release 1 or 2 of the smaller one, see
+#                                   tests/appliance/default.nix)
 #                                   prints the folder with nix/store, nix/var/nix/db/db.sqlite, and the files that
 #                                   tests/appliance/build-store.sh tells of; made once per recipe
 
@@ -25,6 +26,7 @@ appliance_store() {
 	case $nix in
 	2.26) tree=$(cache_tree trixie) || return 1 ;;
 	2.8) tree=$(cache_tree bookworm) || return 1 ;;
+	sid) tree=$(cache_tree sid) || return 1 ;;
 	*) echo "no such Nix: $1" >&2 && return 1 ;;
 	esac
 	key=$({

@@ -1,6 +1,7 @@
 # What the tests download, kept outside the repository. To be sourced.
 #
-#   cache_tree bookworm|trixie|sid   prints the folder of that Debian release's packages, laid out as a root
+#   cache_tree bookworm|trixie|sid   prints the folder of that Debian release's packages, laid out as a root;
+#                                sid: of the day it was fetched
 #   cache_kernel 6.1|6.12|6.12-generic   prints the kernel's file; generic: Debian's for all machines, which has what
 #                                        the others, made for clouds, leave out (9p)
 #   cache_modules 6.1|6.12|6.12-generic  prints the folder of its modules (lib/modules/VERSION)
@@ -26,8 +27,8 @@ trixie_packages=(
 	cryptsetup-bin systemd systemd-container systemd-repart erofs-utils
 )
 
-# The newest Nix that Debian has; what it is changes with the day.
-sid_packages=(nix-bin mount sqlite3 base-files bash dash coreutils findutils sed grep diffutils libc-bin)
+# The newest Nix that Debian has, for `make check-nix-versions`.
+sid_packages=("${bookworm_packages[@]}" mount)
 
 cache_key() {
 	sha256sum | cut -c 1-16
@@ -50,15 +51,6 @@ cache_build() {
 	echo "$entry"
 }
 
-# sid's lists are out of date by their own account where a mirror is some days behind.
-cache_make_sid() {
-	if ! mmdebstrap --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' --include="$1" sid "$2" >"$2.log" 2>&1; then
-		tail -n 20 "$2.log"
-		return 1
-	fi
-	mkdir -p "$2"/{nix,proc,dev,sys,tmp,run,mnt,srv}
-}
-
 # The packages are unpacked, not configured: no maintainer script runs, which takes 10 s instead of 60 s
 # and needs nothing of the machine. Nothing here needs more than the files.
 cache_make_tree() {
@@ -71,21 +63,26 @@ cache_make_tree() {
 	mkdir -p "$tree"/{nix,proc,dev,sys,tmp,run,mnt,srv}
 }
 
+# sid's lists are good for a week, and a machine's clock may be ahead. Its kernel lies beside the modules.
+cache_make_sid() {
+	mmdebstrap() { command mmdebstrap --aptopt='Acquire::Check-Valid-Until "false"' "$@"; }
+	cache_make_tree "$@" || return 1
+	local version
+	version=$(ls "$3/usr/lib/modules") && [ -e "$3/boot/vmlinuz-$version" ] ||
+		cp "$3/usr/lib/modules/$version/vmlinuz" "$3/boot/vmlinuz-$version"
+}
+
 cache_tree() {
-	local suite=$1 packages key
+	local suite=$1 packages key make=cache_make_tree
 	case $suite in
 	bookworm) packages=${bookworm_packages[*]} ;;
 	trixie) packages=${trixie_packages[*]} ;;
-	sid)
-		packages=${sid_packages[*]}
-		cache_build sid "$(cache_key <<<"$packages$(declare -f cache_make_sid)")" cache_make_sid "${packages// /,}"
-		return
-		;;
+	sid) packages=${sid_packages[*]} make=cache_make_sid ;;
 	*) echo "no such tree: $suite" >&2 && return 1 ;;
 	esac
-	key=$(cache_key <<<"$packages$(declare -f cache_make_tree)")
+	key=$(cache_key <<<"$packages$(declare -f cache_make_tree)$([ $make = cache_make_tree ] || declare -f $make)")
 	[ -d "$cache_dir/$suite-$key" ] || echo "fetching packages of Debian's $suite" >&2
-	cache_build "$suite" "$key" cache_make_tree "$suite" "${packages// /,}"
+	cache_build "$suite" "$key" $make "$suite" "${packages// /,}"
 }
 
 # The kernel alone, without the tools that its package wants.

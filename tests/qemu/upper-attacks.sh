@@ -164,7 +164,7 @@ for mode in attach rebuild tmpfs; do
 	initrd_of[$mode]=$(image_initrd $kernel "$work/$mode.conf") || exit 1
 done
 base=$(guest_disk attack-base lib attack-base) && attacked=$(guest_disk attacked "+$work/sealed" "+$work/sealed.names" \
-	lib attacked) || exit 1
+	lib sealed attacked) || exit 1
 
 boot() {
 	qemu_boot "$1" "$(cache_kernel $kernel)" "${initrd_of[$2]}" "appliance.scenario=disk" 300 "$image" "$3:rw" "$4"

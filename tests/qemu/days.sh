@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Nix on a machine for three boots over one persistent upper: see tests/lib/days.sh. DAYS: which Nix in which mode of
+# the database.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache appliance qemu image upper days; do
+	. "tests/lib/$lib.sh"
+done
+kernel=6.12
+
+boot_day() {
+	local initrd
+	image_config "$2/conf" "[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format" \
+		"[database]" "mode = $mode"
+	initrd=$(image_initrd $kernel "$2/conf") || return 1
+	qemu_boot "$1" "$(cache_kernel $kernel)" "$initrd" "appliance.scenario=disk" 900 "$image" "$2/disk:rw" "$3"
+	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || { qemu_show "$1" && return 1; }
+}
+
+days qemu ${DAYS:-2.26:attach 2.8:rebuild}
+tap_end
