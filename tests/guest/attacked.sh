@@ -19,6 +19,12 @@ ls -laR /nix/store >/tmp/listed 2>&1
 check "the names that lie on the disk are looked at first" run_attack touch /nix/.rw/kept /nix/store
 (cd /nix/store && xargs -0 stat </data/sealed.names >/tmp/stat && cat /nix/store/*.service >/dev/null)
 check "and every sealed name" test "$(grep -c '^ *File: ' /tmp/stat)" = "$(tr -dc '\0' </data/sealed.names | wc -c)"
+beneath=0
+for name in $(tr '\0' ' ' </data/sealed.names); do
+	[ ! -e "/nix/.rw/kept/$name" ] && [ ! -L "/nix/.rw/kept/$name" ] || beneath=$((beneath + 1))
+done
+say beneath $beneath
+say aliases $(ls /nix/.rw/kept | grep -c '^zzz.*-alias$')
 check "there is something sealed" test -n "$sealed" -a -d "$sealed"
 
 # same WHEN: every sealed path: listed once, its type, mode, bytes and names as in the sealed filesystem.

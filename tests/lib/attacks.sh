@@ -85,19 +85,25 @@ attack_entries() {
 	done
 }
 # The sealed files' handles, with the UUID of the filesystem: whoever looks at the other name first would have the
-# sealed one served from the kept layer.
+# sealed one served from the kept layer. Where there is a database it has rows of them, or they would be swept.
 attack_origin() {
-	local i=0 file
+	local i=0 file alias hash database=$at/var/nix/db/db.sqlite
+	echo bad >"$work/bad.$BASHPID"
+	hash=$(in_tree -b "$(realpath "$work"):/mnt" "$(cache_tree trixie)" nix-hash --type sha256 "/mnt/bad.$BASHPID") || return 1
 	for file in "${files[@]: -5}" "${directories[0]}" "$hidden/lib/$(ls "$sealed/$hidden/lib" | head -n 1)" \
 		"$(basename "$(cat "$store/system")")/init"; do
 		i=$((i + 1))
+		alias=zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz$i-alias
 		if [ -d "$sealed/$file" ]; then
-			mkdir -p "$at/kept/zzz-alias$i/lib" && echo bad >"$at/kept/zzz-alias$i/lib/bad.so"
+			mkdir -p "$at/kept/$alias/lib" && echo bad >"$at/kept/$alias/lib/bad.so"
 		else
-			echo bad >"$at/kept/zzz-alias$i"
+			echo bad >"$at/kept/$alias"
 		fi
-		"$attack" origin "$work/image/nix/store/$file" "${uuid:-$null_uuid}" "$at/kept/zzz-alias$i" || return 1
+		"$attack" origin "$work/image/nix/store/$file" "${uuid:-$null_uuid}" "$at/kept/$alias" || return 1
+		[ ! -s "$database" ] || sqlite3 "$database" "insert into ValidPaths (path, hash, registrationTime, narSize)
+			values ('/nix/store/$alias', 'sha256:$hash', 1, 120)" || return 1
 	done
+	rm -f "$database"-*
 }
 # What runs as PID 1; it would tell.
 attack_system() {

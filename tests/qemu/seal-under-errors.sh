@@ -66,8 +66,16 @@ errs_after_writes() {
 # ---- the boots ----------------------------------------------------------------------------------------
 
 "$attack" record "$work/image/nix/store" >"$work/record"
+# An upper that was used with this very image: what lies in it under a sealed name is not swept.
 upper_disk "$work/upper" 64 && upper_format "$work/upper" && at=$work/mnt && upper_mount "$work/upper" "$at" && mkdir "$at/kept" &&
-	attack_entries && attack_origin && attack_system && umount "$at" || { echo "not ok - the attack is written" && exit 1; }
+	attack_entries && attack_origin && attack_system || { echo "not ok - the attack is written" && exit 1; }
+umount "$at"
+for mode in attach rebuild; do
+	cp --sparse=always "$work/upper" "$work/upper.$mode" && upper_mount "$work/upper.$mode" "$at" || exit 1
+	"$underlay" image inspect --json "$image" | jq --arg mode $mode '.slots[0].descriptor | {format: 1, identity: .rootHash,
+		name, version, database: $mode, checkedId: 0, databaseSize: 0, databaseTime: 0, upperPaths: 0}' >"$at/lower.json"
+	umount "$at"
+done
 for victim in "${!victims[@]}"; do
 	grep "^$victim[ /]" "$work/record"
 done >"$work/record.attacked"
@@ -76,7 +84,7 @@ guest=$(guest_disk seal-errors "+$work/record" "+$work/record.attacked" "+$attac
 # boot KERNEL MODE HOW ROUNDS DISK: as $name.
 boot() {
 	local kernel=$1 mode=$2 config=$work/$name.conf
-	cp --sparse=always "$work/upper" "$work/$name.upper"
+	cp --sparse=always "$work/upper.$mode" "$work/$name.upper"
 	image_config "$config" "[upper]" "type = disk" "device = PARTLABEL=upper" "on-missing = fail" "[database]" "mode = $mode"
 	qemu_boot "$name" "$(cache_kernel "$kernel")" "$(image_initrd "$kernel" "$config")" \
 		"appliance.scenario=disk errors=$3 rounds=$4" 2400 "$5" "$work/$name.upper:rw" "$guest"
@@ -129,7 +137,7 @@ running() {
 
 slow() {
 	local name=errors-slow-$2-$1
-	boot "$1" "$2" slow "$3" "$image,throttling.iops-read=60"
+	boot "$1" "$2" slow "$3" "$image,throttling.iops-read=30"
 	verdict
 }
 
