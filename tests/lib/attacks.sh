@@ -88,8 +88,8 @@ attack_entries() {
 # sealed one served from the kept layer. Where there is a database it has rows of them, or they would be swept.
 attack_origin() {
 	local i=0 file alias hash database=$at/var/nix/db/db.sqlite
-	echo bad >"$work/bad.$BASHPID"
-	hash=$(in_tree -b "$(realpath "$work"):/mnt" "$(cache_tree trixie)" nix-hash --type sha256 "/mnt/bad.$BASHPID") || return 1
+	echo bad >"$work/bad"
+	hash=$(in_tree -b "$(realpath "$work"):/mnt" "$(cache_tree trixie)" nix-hash --type sha256 /mnt/bad) || return 1
 	for file in "${files[@]: -5}" "${directories[0]}" "$hidden/lib/$(ls "$sealed/$hidden/lib" | head -n 1)" \
 		"$(basename "$(cat "$store/system")")/init"; do
 		i=$((i + 1))
