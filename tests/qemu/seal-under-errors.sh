@@ -53,13 +53,13 @@ errs_at_once() {
 	done
 }
 
-# Each write to the disk goes on by two states, one for each of QEMU's nodes that see it, and has the next sector err.
+# Each write to the disk goes on to the next state, and has the next sector of the list err.
 errs_after_writes() {
 	local state=1 sector
 	while read -r sector; do
-		printf '[set-state]\nevent = "pwritev"\nstate = "%d"\nnew_state = "%d"\n' $state $((state + 1)) $((state + 1)) $((state + 2))
-		rule pwritev $((state + 1)) "$sector"
-		state=$((state + 2))
+		printf '[set-state]\nevent = "pwritev"\nstate = "%d"\nnew_state = "%d"\n' $state $((state + 1))
+		rule pwritev $state "$sector"
+		state=$((state + 1))
 	done
 }
 
