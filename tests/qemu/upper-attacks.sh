@@ -371,7 +371,8 @@ fi
 			tap_case attack $kernel mended-$mode changed $crafted
 			tap_case refused $kernel $mode $crafted 'has no checksums of its metadata (metadata_csum)'
 		done
-		for crafted in hide bomb hot btrfs; do
+		# Not hot: its disk is full, and has no room for var twice and for Nix besides.
+		for crafted in hide bomb btrfs; do
 			tap_case attack $kernel anew-$mode changed $crafted
 		done
 		tap_case refused $kernel anew-$mode xfs 'underlay: upper: .*: its xfs folds case'
