@@ -188,6 +188,13 @@ check-layers: programs tools
 	LAYERS_TREES=$(or $(LAYERS_TREES),3600) tests/run -t 7200 tests/host/layers_random.sh
 	@sed -n 's/^# //p' build/test-logs/tests_host_layers_random.sh.log
 
+# Every attack on the upper, and an error at every block that the seal leans on: booted on both kernels, with both kinds
+# of database. Of it `make test` has a sample.
+.PHONY: check-attacks
+check-attacks: programs tools
+	ATTACKS=all tests/run -t 14400 tests/qemu/upper-attacks.sh tests/qemu/seal-under-errors.sh
+	@sed -n 's/^# errors-/errors-/p' build/test-logs/tests_qemu_seal-under-errors.sh.log
+
 # The NixOS module on a stand-in for nixpkgs; check-nixos: on the lib and the modules of the nixpkgs in NIXPKGS.
 NIXOS_TESTS := $(sort $(wildcard tests/nixos/*.sh))
 .PHONY: check-nixos check-nixos-standin
@@ -414,6 +421,7 @@ help:
 	@echo 'check-qemu   boots, good and refused, in QEMU'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
 	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
+	@echo 'check-attacks  every attack on the upper, and errors at every block of the names, booted on both kernels; an hour'
 	@echo 'check-nixos  the NixOS module with lib and modules of the nixpkgs in NIXPKGS; make test uses a stand-in'
 	@echo 'check-powercut  cut the power at hundreds of writes to the upper, and boot after each; an hour'
 	@echo 'check-nix-versions  three boots of every Nix that Debian has, sid too: what it says, the files and df agree'

@@ -5,6 +5,9 @@
  *     upper_attack kinds KEPT SEALED UUID        every kind of attack on it; UUID of the sealed filesystem
  *     upper_attack touch KEPT VIEW               look at each of KEPT's names through the overlay VIEW
  *     upper_attack compare SEALED VIEW [KEPT [any-mode]]   whether the view serves each sealed path as it is
+ *     upper_attack record SEALED                 print what `look` compares with
+ *     upper_attack look RECORD VIEW [strict]     whether each answer is an error, or as recorded; strict: no errors
+ *     upper_attack origin SEALED-FILE UUID FILE  give FILE the trusted.overlay.origin that names the sealed file
  *     upper_attack disturb VIEW SEALED N         change what a running system may; N names are added
  *     upper_attack view VIEW [SEALED]            print all that a program sees; not those of sealed names
  *     upper_attack random SEALED NAMES LINKS UPPER VIEW UUID SEED TREES [unguarded]   random uppers, each booted twice
@@ -140,6 +143,19 @@ static int kinds(char **argv)
 	return 0;
 }
 
+static int origin(char **argv)
+{
+	unsigned char value[256];
+	size_t size;
+
+	parse_uuid(argv[3]);
+	size = attack_origin(argv[2], uuid, value);
+	/* Nothing is passed over here as attack_xattr does: the attack is this attribute. */
+	if (lsetxattr(argv[4], "trusted.overlay.origin", value, size, 0) < 0)
+		attack_die(argv[4]);
+	return 0;
+}
+
 static int random_trees(int argc, char **argv)
 {
 	struct attack_random a = {.sealed = argv[2],
@@ -172,6 +188,14 @@ int main(int argc, char **argv)
 		return kinds(argv);
 	if (!strcmp(verb, "compare") && argc > 3)
 		return compare(argc, argv);
+	if (!strcmp(verb, "record") && argc == 3) {
+		attack_record(argv[2]);
+		return 0;
+	}
+	if (!strcmp(verb, "look") && argc > 3)
+		return attack_look(argv[2], argv[3], argc > 4);
+	if (!strcmp(verb, "origin") && argc == 5)
+		return origin(argv);
 	if (!strcmp(verb, "random") && argc > 9)
 		return random_trees(argc, argv);
 	if (!strcmp(verb, "touch") && argc == 4) {
@@ -182,6 +206,6 @@ int main(int argc, char **argv)
 		attack_disturb(argv[2], argv[3], (unsigned int)strtoul(argv[4], NULL, 10));
 		return 0;
 	}
-	fputs("usage: upper_attack store|kinds|touch|compare|disturb|view|random ...\n", stderr);
+	fputs("usage: upper_attack store|kinds|touch|compare|record|look|origin|disturb|view|random ...\n", stderr);
 	return 2;
 }

@@ -55,6 +55,17 @@ void attack_compare(struct attack_compare *c);
  */
 void attack_print_view(const char *view, const char *sealed);
 
+/* ---- upper_attack_look.c: the view while the disk errs ---- */
+
+/* Print a record of all that is sealed, with the first bytes of each file. */
+void attack_record(const char *sealed);
+
+/*
+ * Look at all of it through the view, by its names. Prints the figures. 1: some answer is neither an error nor what the
+ * record says, or, where strict is set, something could not be looked at.
+ */
+int attack_look(const char *record, const char *view, bool strict);
+
 /* ---- upper_attack_random.c ---- */
 
 struct attack_random {
