@@ -213,8 +213,8 @@ check-qemu: programs tools
 check-powercut: programs tools
 	POWERCUT_POINTS=$(or $(POWERCUT_POINTS),320) tests/qemu/powercut.sh
 
-# Nix for three boots over one upper, in each version that Debian has: DAYS names them, with the database's mode; and with
-# content-addressed derivations. The newest is sid's, fetched from the network.
+# Nix for three boots over one upper, in each version that Debian has: DAYS names them, with the database's mode; and
+# with content-addressed derivations. The newest is sid's, fetched from the network.
 .PHONY: check-nix-versions
 check-nix-versions: programs tools
 	tests/host/db_ca.sh trixie sid

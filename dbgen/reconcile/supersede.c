@@ -7,8 +7,8 @@
  *
  * The kept layer is looked at only over another lower than the recorded one: over the same one nothing sealed comes
  * into it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is
- * somebody's work, too. Whiteouts are nobody's work, nor are the copies that overlayfs made of what is sealed, of which
- * `nix-store --optimise` has it make the whole image's size: those, and what the manifest does not know, the join throws
+ * somebody's work, too. Whiteouts are nobody's work, nor are the copies that overlayfs made of what is sealed, which
+ * with `nix-store --optimise` may be the whole image: those, and what the manifest does not know, the join throws
  * away (dbgen/layers/join.h).
  */
 #include "dbgen/reconcile/supersede.h"

@@ -1,4 +1,5 @@
-# What the disk's writer could reach: nothing that is sealed (sealed.sh). The command line says what else is done (attacked=WORD,WORD):
+# What the disk's writer could reach: nothing that is sealed (sealed.sh). The command line says what else is done
+# (attacked=WORD,WORD):
 #   changed   200 names come and go, and all is compared again; then caches are dropped, and again
 #   builder   a build, as the build user that Nix gives it, tries to reach beneath the overlay
 #   optimise  Nix links what is equal
