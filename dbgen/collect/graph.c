@@ -196,7 +196,7 @@ static int take_output(struct loader *l, sqlite3_stmt *q)
 	struct ul_node *drv = find_id(g, sqlite3_column_int64(q, 0)), *output;
 	uint8_t digest[UL_DIGEST_SIZE];
 	const char *base = ul_db_foreign_base(q, 1, l->o->store_dir, digest);
-	struct ul_output sealed;
+	struct ul_output sealed = {0};
 
 	if (!drv || !base)
 		return 0;

@@ -477,7 +477,7 @@ static int read_tables(const struct source *s, struct ul_builder *b)
 
 int ul_import_database(struct ul_builder *b, const char *path, struct ul_error *err)
 {
-	struct ul_error ignored;
+	struct ul_error ignored = {0};
 	struct source s = {.path = path, .err = err ? err : &ignored};
 	struct ids ids = {.n = 0};
 	int r = open_source(&s);

@@ -415,7 +415,7 @@ static int read_document(struct reader *r)
 
 int ul_import_path_info(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err)
 {
-	struct ul_error ignored;
+	struct ul_error ignored = {0};
 	struct reader r = {.b = b, .name = name, .err = err ? err : &ignored};
 	int res = ul_json_stream_open(&r.json, in) < 0 ? ul_error_nomem(err, what) : read_document(&r);
 

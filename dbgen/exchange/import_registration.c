@@ -196,7 +196,7 @@ static int read_record(struct reader *r, struct ul_builder *b)
 int ul_import_registration(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err)
 {
 	ul_autofree char *block = malloc(BLOCK_SIZE);
-	struct ul_error ignored;
+	struct ul_error ignored = {0};
 	struct reader r = {.in = in, .block = block, .name = name, .err = err ? err : &ignored};
 	int res = block ? 1 : ul_error_nomem(err, what);
 
