@@ -41,14 +41,11 @@ static int write_store(const struct random_store *s, const char *output)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-						{"signed", required_argument, NULL, 's'},
-						{"derivations", required_argument, NULL, 'd'},
-						{"references", required_argument, NULL, 'r'},
-						{"graph", required_argument, NULL, 'g'},
-						{"realisations", required_argument, NULL, 'R'},
-						{"odd", required_argument, NULL, 'x'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"output", required_argument, NULL, 'o'},      {"signed", required_argument, NULL, 's'},
+		{"derivations", required_argument, NULL, 'd'}, {"references", required_argument, NULL, 'r'},
+		{"graph", required_argument, NULL, 'g'},       {"realisations", required_argument, NULL, 'R'},
+		{"odd", required_argument, NULL, 'x'},         {NULL, 0, NULL, 0}};
 	struct random_store_options o = random_store_real;
 	const char *output = NULL;
 	struct random_store *s;
