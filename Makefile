@@ -390,6 +390,8 @@ install: programs
 	install -D -m 755 initrd/mkosi/mkosi.postinst $(DESTDIR)$(PREFIX)/share/underlay/initrd/mkosi/mkosi.postinst
 	for file in underlay-gc.service underlay-gc.timer; do \
 		install -D -m 644 cli/systemd/$$file $(DESTDIR)$(PREFIX)/lib/systemd/system/$$file; done
+	install -D -m 644 cli/systemd/nix-daemon-underlay.conf \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/nix-daemon.service.d/underlay.conf
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 8)
 	install -m 644 cli/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 initrd/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5

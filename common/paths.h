@@ -28,4 +28,5 @@
 #define UL_PATH_RUN       "/run/underlay"
 #define UL_PATH_HOST      "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
 #define UL_PATH_STATE     "/run/underlay/state.json" /* what the boot did */
-#define UL_PATH_NIX_CONF  "/run/underlay/nix.conf"   /* included by /etc/nix/nix.conf */
+#define UL_PATH_NIX_CONF  "/run/underlay/nix.conf"   /* for who opens the store: root, or the nix-daemon */
+#define UL_PATH_NIX_USERS "/run/underlay/users.conf" /* for everybody, where there is a nix-daemon */

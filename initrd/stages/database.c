@@ -53,7 +53,7 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
 
 	if (r == 0)
-		r = ul_buffer_printf(&text, "# Written by underlay-init at boot; /etc/nix/nix.conf includes it.\n");
+		r = ul_buffer_printf(&text, "# Written by underlay-init at boot, for who opens the store.\n");
 	/*
 	 * Nix syncs its database, and not the files that it registers there. All versions know this setting; it covers
 	 * builds and downloads alike.
@@ -86,6 +86,28 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	return 0;
 }
 
+/*
+ * For everybody on a machine with a nix-daemon. Nix takes the setting `store` before NIX_REMOTE, so who read the file
+ * above would open a database that is root's alone, daemon or not. Where the database is one, Nix finds its way itself.
+ */
+static int write_users_conf(const struct ul_boot *b, struct ul_error *err)
+{
+	static const char head[] =
+		"# Written by underlay-init at boot; /etc/nix/nix.conf includes it where a nix-daemon "
+		"runs.\n";
+	ul_autobuffer struct ul_buffer text = {0};
+	ul_autofree char *path = ul_path_join(b->run_dir, "users.conf");
+	int r = path ? ul_buffer_printf(&text, "%s%s", head,
+					b->database == UL_DATABASE_ATTACH ? "store = daemon\n" : "")
+		     : -ENOMEM;
+
+	if (r == 0)
+		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration", UL_PATH_NIX_USERS, NULL, -r);
+	return 0;
+}
+
 int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
@@ -103,6 +125,8 @@ int ul_stage_database(struct ul_boot *b, struct ul_error *err)
 		r = ul_gcroots_make(b, err);
 	if (r == 0)
 		r = write_nix_conf(b, lower, err);
+	if (r == 0)
+		r = write_users_conf(b, err);
 	b->database_us += ul_now_us() - start;
 	if (r == 0 && b->database == UL_DATABASE_NONE)
 		ul_log(UL_LOG_INFO, "database: none (%s)", b->database_why);

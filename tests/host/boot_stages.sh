@@ -53,6 +53,7 @@ tap "attach: nix.conf names both layers, and no database is written" run '
 	set -e
 	grep -qxF "store = local-overlay://?lower-store=local%3Froot%3D/nix/.ro%26read-only%3Dtrue&check-mount=false&upper-layer=${session#"$root"}" "$run/nix.conf"
 	grep -qx "extra-experimental-features = local-overlay-store read-only-local-store" "$run/nix.conf"
+	[ "$(grep -v "^#" "$run/users.conf")" = "store = daemon" ]
 	[ ! -e "$root/nix/var/nix/db/db.sqlite" ]' "" "${attach[@]}"
 tap "attach: the remount hook of the policy" run '
 	grep -q "&remount-hook=/nix/store/x/hook$" "$run/nix.conf"' "" "${attach[@]}" "remount-hook = /nix/store/x/hook"
@@ -66,7 +67,8 @@ tap "attach: the policy's comes first" run '
 device=$good
 tap "rebuild: every path is in the database, and nix.conf has the store opened as ever" run '
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ] &&
-	[ "$(grep -v "^#" "$run/nix.conf")" = "store = auto" ]' "" "${rebuild[@]}"
+	[ "$(grep -v "^#" "$run/nix.conf")" = "store = auto" ]
+	[ "$(grep -c "^#" "$run/users.conf")" = "$(wc -l <"$run/users.conf")" ]' "" "${rebuild[@]}"
 tap "auto: a Nix that can attach" run 'jq -e ".database.mode == \"attach\"" "$run/state.json"' "" "[database]" "nix-version = 2.22.0"
 tap "auto: a Nix that cannot" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"' "" "[database]" "nix-version = 2.18"
 tap "auto: a Nix that nobody knows" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"'
