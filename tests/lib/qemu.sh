@@ -20,6 +20,7 @@
 # them, because emulation is all computing: callers may start all of theirs in the background and wait.
 
 qemu_dir=${qemu_dir:-build/qemu}
+mkdir -p "$qemu_dir"
 qemu_memory=${qemu_memory:-1024}
 
 # Take one of the machine's boot slots on file descriptor 8; it is free again when the process ends.
