@@ -14,6 +14,11 @@ stages=$PWD/build/tests/tools/boot_stages
 tmp=$(mktemp -d) || exit 1
 loops=()
 cleanup() {
+	local loop
+	# A partition that was added by hand outlives the loop device's file, and shows on the next one.
+	for loop in "${loops[@]}"; do
+		[ ! -e "/sys/block/${loop#/dev/}/${loop#/dev/}p1" ] || delpart "$loop" 1
+	done
 	[ ${#loops[@]} -eq 0 ] || losetup -d "${loops[@]}"
 	rm -rf "$tmp" "$tap_dir"
 }
