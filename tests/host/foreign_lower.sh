@@ -168,10 +168,11 @@ spoil() { # NAME SENTENCE: what is at the registration's place comes from standa
 	lower "$1"
 	refused "$1" 25 "lower: .*nix-path-registration.*$2" "" "${system_line[@]}" "${optional[@]}"
 }
-registration | head -c 150 | spoil cut-registration 'line'
-{ registration; record 33333333333333333333333333333333-more 44444444444444444444444444444444-unknown; } |
-	spoil dangling-registration '33-more: it refers to .*44-unknown, which is not given'
-registration | sed 's|/nix/store/|/gnu/store/|' | spoil other-store-registration '/gnu/store/.*it does not lie in'
+# Not by a pipe: a subshell's loop devices are nobody's to detach.
+spoil cut-registration 'line' < <(registration | head -c 150)
+spoil dangling-registration '33-more: it refers to .*44-unknown, which is not given' \
+	< <(registration && record 33333333333333333333333333333333-more 44444444444444444444444444444444-unknown)
+spoil other-store-registration '/gnu/store/.*it does not lie in' < <(registration | sed 's|/nix/store/|/gnu/store/|')
 truncate -s 200M "$tmp/huge" && spoil huge-registration 'File too large' <"$tmp/huge"
 mkdir -p "$tmp/no-store/etc" && lower no-store
 refused "no store at all" 24 'lower: .*neither /nix/store nor /usr/nix/store nor its root holds store paths' "" "${system_line[@]}"
