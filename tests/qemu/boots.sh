@@ -5,10 +5,16 @@ for lib in tap cache appliance qemu image; do
 	. "tests/lib/$lib.sh"
 done
 
-# `nix path-info --json` of every path, in one order, whichever form this Nix prints.
+# `nix path-info --json` of every path, in one order, whichever form this Nix prints; but for the one that the image has
+# added, the collector's root.
+by_path='if type == "array" then map({key: .path, value: .}) | from_entries else . end'
 sorted_info() {
-	jq -S 'if type == "array" then map({key: .path, value: .}) | from_entries else . end
+	jq -S "$by_path"'| with_entries(select(.key | endswith("-underlay-roots") | not))
 		| map_values(.references |= sort | .signatures |= sort)' "$1"
+}
+# What no other path refers to, among those that were sealed.
+top_level() {
+	jq -r "$by_path"'| ([to_entries[] | .value.references - [.key] | .[]] | unique) as $named | keys - $named | .[]' "$1" | sort
 }
 
 results_block() {
@@ -39,6 +45,9 @@ boots() {
 	results_block "$name" path-info >"$qemu_dir/$name.path-info"
 	sorted_info "$qemu_dir/$name.path-info" >"$qemu_dir/$name.got"
 	sorted_info "$store/path-info" >"$qemu_dir/$name.wanted"
+	tap_is "$name: the path that the image has added refers to all that nothing else does" \
+		"$(jq -r "$by_path"'| to_entries[] | select(.key | endswith("-underlay-roots")) | .value.references[]' "$qemu_dir/$name.path-info" | sort)" \
+		"$(top_level "$store/path-info")"
 	tap "$name: Nix knows of each path what the building Nix knew" \
 		same "$qemu_dir/$name.wanted" "$qemu_dir/$name.got"
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
