@@ -16,5 +16,5 @@ boot_day() {
 	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || { qemu_show "$1" && return 1; }
 }
 
-days qemu ${DAYS:-2.26:attach 2.8:rebuild}
+days qemu ${DAYS:-2.26:attach}
 tap_end

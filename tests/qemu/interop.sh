@@ -88,7 +88,7 @@ boots() {
 	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
 	results_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end interop 0"
-	tap_is "$name: the whole store is in the overlay" "$(said "$name" store-paths)" "$paths"
+	tap_is "$name: the whole store is in the overlay" "$(said "$name" store-paths)" $((paths + ${added:-0}))
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
 }
 
@@ -104,9 +104,9 @@ foreign() {
 		"$mode|$wanted|$signed"
 }
 
-# file NAME FILESYSTEM ARGUMENT...: our image, as a file.
+# file NAME FILESYSTEM ARGUMENT...: our image, as a file. It has one path more: the collector's root.
 file() {
-	local name=$1 type=$2
+	local name=$1 type=$2 added=1
 	shift 2
 	boots "$name" "$@"
 	tap_is "$name: the filesystem stays, read-only" "$(said "interop-$name" host)" "$type ro,nosuid,nodev,noexec"
@@ -116,7 +116,7 @@ file() {
 
 # filesystem NAME TYPE ARGUMENT...
 filesystem() {
-	local name=$1 type=$2
+	local name=$1 type=$2 added=1
 	shift 2
 	boots "$name" "$@"
 	tap_is "$name: the lower's filesystem" "$(jq -r '.lowers[0].filesystem' "$qemu_dir/interop-$name.state")" "$type"

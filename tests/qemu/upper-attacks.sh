@@ -326,12 +326,13 @@ served() {
 }
 
 # Records of a registration in one order, whatever the order of references in each.
+# But for the path that the image has added, the collector's root.
 records() {
 	awk '{path = $0; getline hash; getline size; getline deriver; getline n; refs = ""
 		delete ref; for (i = 0; i < n; i++) getline ref[i]
 		for (i = 0; i < n; i++) {least = ""; for (j in ref) if (least == "" || ref[j] < ref[least]) least = j
 			refs = refs " " ref[least]; delete ref[least]}
-		print path, hash, size, deriver, refs}' "$1" | sort
+		if (path !~ /-underlay-roots$/) print path, hash, size, deriver, refs}' "$1" | sort
 }
 same_rows() {
 	records "$store/registration" >"$work/$1.records" && records "$work/$1.rows" >"$work/$1.got" &&
