@@ -55,7 +55,13 @@ moved() {
 	guest_block "$name" registration >"$work/$name.registration"
 	comm -23 <(names_of "$before") <(names_of "$work/$name.registration") |
 		grep -vxFf <(sed 's|^|/nix/store/|' "$work/$name.lower") >"$work/$name.gone"
-	tap "$name: what is valid no more is what had to go" same "$work/$name.lost" "$work/$name.gone"
+	# On the way back an attached database has no row of what only release 2 sealed: nothing is there to go.
+	if [ "$name" = attach-back ]; then
+		tap_none "$name: nothing had to go" cat "$work/$name.lost"
+		tap_none "$name: nothing went" cat "$work/$name.gone"
+	else
+		tap "$name: what is valid no more is what had to go" same "$work/$name.lost" "$work/$name.gone"
+	fi
 	guest_block "$name" report >"$work/$name.report"
 	tap "$name: the report names what was invalidated of the upper" reported "$name" "$3"
 }
@@ -68,7 +74,8 @@ reported() {
 	# Each move costs the upper something; what release 2 sealed, and release 1 has not, went with its files before.
 	[ -s "$built" ] || [ "$2" = 1 ] && [ -s "$work/$1.reported" ] || { echo "nothing was lost or reported" && return 1; }
 	comm -23 "$built" "$work/$1.reported" >"$work/$1.unreported"
-	comm -13 "$built" "$work/$1.reported" | grep -vxFf <(ls "$(appliance_store "$nix:$other")/nix/store") >>"$work/$1.unreported"
+	comm -13 "$built" "$work/$1.reported" | grep -vxFf <(ls "$(appliance_store "$nix:$other")/nix/store") |
+		grep -v -- '-underlay-roots$' >>"$work/$1.unreported"
 	cat "$work/$1.unreported"
 	[ ! -s "$work/$1.unreported" ]
 }
