@@ -86,11 +86,6 @@ static int look(int fd, const char *name, struct stat *ret)
 	return errno == ENOENT ? 0 : -errno;
 }
 
-static bool is_whiteout(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
-}
-
 static int read_marks(int dirfd, const char *name, struct ul_overlay_marks *ret)
 {
 	ul_autoclose int fd = open_dir(dirfd, name);
@@ -119,7 +114,7 @@ static int put_over(int session, const char *name, struct ul_entry *at)
 		return 0;
 	else
 		at->partial = false;
-	at->mode = is_whiteout(&st) ? 0 : st.st_mode;
+	at->mode = ul_overlay_is_whiteout(&st) ? 0 : st.st_mode;
 	at->dirfd = session;
 	return 0;
 }
@@ -130,7 +125,7 @@ int ul_entries_find(const struct ul_entries *e, const char *name, struct ul_entr
 	struct stat st;
 	int r = e->kept < 0 ? 0 : look(e->kept, name, &st);
 
-	if (r > 0 && !is_whiteout(&st))
+	if (r > 0 && !ul_overlay_is_whiteout(&st))
 		at.mode = st.st_mode;
 	/* The newest session comes last: it is over all others. */
 	for (size_t i = e->sessions.n; r >= 0 && i > 0; i--)

@@ -183,7 +183,7 @@ static int join_entry(struct job *j, const struct pair *at, const char *name)
 	}
 	if (fstatat(at->session, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(j, name, errno);
-	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
+	if (ul_overlay_is_whiteout(&st))
 		return take_out(j, at, name);
 	return S_ISDIR(st.st_mode) ? join_directory(j, at, name) : replace(j, at, name);
 }

@@ -9,6 +9,11 @@
 #include <sys/types.h>
 #include <sys/xattr.h>
 
+bool ul_overlay_is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
+
 int ul_overlay_marks_read(int fd, bool userxattr, struct ul_overlay_marks *ret)
 {
 	struct ul_overlay_marks marks;

@@ -23,21 +23,13 @@
 #include "dbgen/layers/overlay_marks.h"
 #include "dbgen/reconcile/quarantine.h"
 
-static bool is_whiteout(int layer, const char *name)
-{
-	struct stat st;
-
-	return fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0;
-}
-
 /* overlayfs copied it up. What cannot be opened is not known to be a copy. */
-static bool is_copy(int layer, const char *name)
+static bool is_copy(int layer, const char *name, const struct stat *st)
 {
 	ul_autoclose int fd = -1;
 	struct ul_overlay_marks marks;
-	struct stat st;
 
-	if (fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+	if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
 		return false;
 	fd = openat(layer, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd >= 0 && ul_overlay_marks_read(fd, false, &marks) == 0 && marks.copied;
@@ -63,12 +55,19 @@ static int find(struct ul_agreement *a, int layer, struct ul_names *ret)
 	return r < 0 ? ul_upper_dir_fail(&a->upper, "kept", -r) : 0;
 }
 
-static int set_aside(struct ul_agreement *a, int layer, const char *name)
+static int set_aside(struct ul_agreement *a, int layer, const char *name, bool session)
 {
-	bool whiteout = is_whiteout(layer, name);
-	int r = ul_upper_dir_report(&a->upper, whiteout ? UL_RECONCILE_SWEPT : UL_RECONCILE_QUARANTINED, name,
-				    "this lower has it");
+	struct stat st = {.st_mode = 0};
+	bool whiteout;
+	int r;
 
+	/* What has gone, or cannot be looked at, is neither; to move it fails with the reason. */
+	(void)fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW);
+	if (session && is_copy(layer, name, &st))
+		return 0;
+	whiteout = ul_overlay_is_whiteout(&st);
+	r = ul_upper_dir_report(&a->upper, whiteout ? UL_RECONCILE_SWEPT : UL_RECONCILE_QUARANTINED, name,
+				"this lower has it");
 	if (r < 0)
 		return r;
 	return whiteout ? ul_upper_dir_discard(&a->upper, layer, name) : ul_quarantine_move(&a->upper, layer, name);
@@ -80,8 +79,7 @@ static int supersede_in(struct ul_agreement *a, int layer, bool session)
 	int r = find(a, layer, &names);
 
 	for (size_t i = 0; r == 0 && i < names.n; i++)
-		if (!session || !is_copy(layer, names.at[i]))
-			r = set_aside(a, layer, names.at[i]);
+		r = set_aside(a, layer, names.at[i], session);
 	return r;
 }
 

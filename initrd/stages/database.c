@@ -40,6 +40,19 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 	return ul_db_build(lower->manifest, fd, path, NULL, err);
 }
 
+/* A file of the run directory, named by its place in the running system. r: what came of making its text, or -errno. */
+static int write_conf(const struct ul_boot *b, const char *place, int r, const struct ul_buffer *text,
+		      struct ul_error *err)
+{
+	ul_autofree char *path = ul_path_join(b->run_dir, strrchr(place, '/') + 1);
+
+	if (r == 0)
+		r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
+	if (r == 0)
+		r = ul_write_file(AT_FDCWD, path, 0644, text->data, text->len);
+	return r < 0 ? ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration", place, NULL, -r) : 0;
+}
+
 /*
  * The store that Nix is to open. The lower is named as a store of its own, so its URL is escaped inside
  * the outer one.
@@ -49,11 +62,8 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 	const char *named = b->policy.remount_hook;
 	const char *hook = named ? named : lower->remount_hook;
 	ul_autobuffer struct ul_buffer text = {0};
-	ul_autofree char *path = ul_path_join(b->run_dir, "nix.conf");
-	int r = path ? ul_mkdir_parents(AT_FDCWD, b->run_dir, 0755) : -ENOMEM;
+	int r = ul_buffer_printf(&text, "# Written by underlay-init at boot, for who opens the store.\n");
 
-	if (r == 0)
-		r = ul_buffer_printf(&text, "# Written by underlay-init at boot, for who opens the store.\n");
 	/*
 	 * Nix syncs its database, and not the files that it registers there. All versions know this setting; it covers
 	 * builds and downloads alike.
@@ -79,11 +89,7 @@ static int write_nix_conf(const struct ul_boot *b, const struct ul_lower *lower,
 		/* Nix's own default, in case that nix.conf sends everybody to the daemon: it would ask itself. */
 		r = ul_buffer_printf(&text, "store = auto\n");
 	}
-	if (r == 0)
-		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration", UL_PATH_NIX_CONF, NULL, -r);
-	return 0;
+	return write_conf(b, UL_PATH_NIX_CONF, r, &text, err);
 }
 
 /*
@@ -96,16 +102,9 @@ static int write_users_conf(const struct ul_boot *b, struct ul_error *err)
 		"# Written by underlay-init at boot; /etc/nix/nix.conf includes it where a nix-daemon "
 		"runs.\n";
 	ul_autobuffer struct ul_buffer text = {0};
-	ul_autofree char *path = ul_path_join(b->run_dir, "users.conf");
-	int r = path ? ul_buffer_printf(&text, "%s%s", head,
-					b->database == UL_DATABASE_ATTACH ? "store = daemon\n" : "")
-		     : -ENOMEM;
+	int r = ul_buffer_printf(&text, "%s%s", head, b->database == UL_DATABASE_ATTACH ? "store = daemon\n" : "");
 
-	if (r == 0)
-		r = ul_write_file(AT_FDCWD, path, 0644, text.data, text.len);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_DATABASE, "writing Nix's configuration", UL_PATH_NIX_USERS, NULL, -r);
-	return 0;
+	return write_conf(b, UL_PATH_NIX_USERS, r, &text, err);
 }
 
 int ul_stage_database(struct ul_boot *b, struct ul_error *err)
