@@ -13,21 +13,6 @@ static void close_manifest(struct ul_manifest **m)
 
 #define autoclose_manifest UL_CLEANUP(close_manifest)
 
-static void print_dropped(void *user, const char *path, enum ul_db_drop why)
-{
-	static const char *const reasons[] = {
-		[UL_DB_MALFORMED] = "Nix could not have written its row, or the row cannot be read",
-		[UL_DB_MISSING] = "its files are not there",
-		[UL_DB_REFERENCE] = "it refers to a path that is not there",
-	};
-	char shown[1200];
-
-	(void)user;
-	cli_progress_done();
-	ul_escape_text(shown, sizeof(shown), path);
-	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, reasons[why]);
-}
-
 static void print_left_out(void *user, const char *name, const char *why)
 {
 	char shown[1200];
@@ -36,6 +21,17 @@ static void print_left_out(void *user, const char *name, const char *why)
 	cli_progress_done();
 	ul_escape_text(shown, sizeof(shown), name);
 	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, why);
+}
+
+static void print_dropped(void *user, const char *path, enum ul_db_drop why)
+{
+	static const char *const reasons[] = {
+		[UL_DB_MALFORMED] = "Nix could not have written its row, or the row cannot be read",
+		[UL_DB_MISSING] = "its files are not there",
+		[UL_DB_REFERENCE] = "it refers to a path that is not there",
+	};
+
+	print_left_out(user, path, reasons[why]);
 }
 
 /* ---- build ---- */

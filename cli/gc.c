@@ -5,8 +5,8 @@
 
 #include "cli/commands.h"
 #include "cli/gc_layout.h"
+#include "common/config.h"
 #include "common/json.h"
-#include "common/number.h"
 #include "common/paths.h"
 #include "dbgen/collect/collect.h"
 #include "dbgen/collect/settings.h"
@@ -22,39 +22,18 @@ struct arguments {
 
 /* ---- sizes ---- */
 
-/* "500", "20G": powers of 1024. */
-static bool parse_size(const char *text, uint64_t *ret)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	uint64_t n;
-
-	if (!ul_take_number(&text, &n))
-		return false;
-	unit = *text ? strchr(units, *text) : NULL;
-	if ((*text && !unit) || (unit && text[1]))
-		return false;
-	for (const char *at = units; unit && at <= unit; at++) {
-		if (n > UINT64_MAX / 1024)
-			return false;
-		n *= 1024;
-	}
-	*ret = n;
-	return true;
-}
-
 static const char *check_size(const char *value)
 {
 	uint64_t n;
 
-	return parse_size(value, &n) ? NULL : "a size: digits, and K, M, G or T behind them or not";
+	return ul_parse_size(value, &n) ? NULL : "a size: digits, and K, M, G or T behind them or not";
 }
 
 static uint64_t size_of(const char *value)
 {
 	uint64_t n = UL_COLLECT_NO_LIMIT;
 
-	return value && parse_size(value, &n) ? n : UL_COLLECT_NO_LIMIT;
+	return value && ul_parse_size(value, &n) ? n : UL_COLLECT_NO_LIMIT;
 }
 
 static const char *check_root(const char *value)

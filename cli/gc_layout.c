@@ -15,16 +15,9 @@ static const char what[] = "finding the store's layers";
 /* root + path + "/" + rest, kept in the list; NULL: no memory. rest may be NULL. */
 static const char *place(struct ul_names *list, const char *root, const char *path, const char *rest)
 {
-	ul_autofree char *first = NULL;
-	char *joined = NULL;
+	ul_autofree char *first = ul_path_join(root, path);
+	char *joined = first && rest ? ul_path_join(first, rest) : ul_steal(first);
 
-	if (*root)
-		first = ul_path_join(root, path);
-	else
-		first = strdup(path);
-	if (!first)
-		return NULL;
-	joined = rest ? ul_path_join(first, rest) : ul_steal(first);
 	return joined && ul_names_take(list, joined) == 0 ? joined : NULL;
 }
 
@@ -59,7 +52,7 @@ static int read_lowers(struct cli_gc_layout *l, struct json_object *state, const
 
 	json_object_object_get_ex(state, "lowers", &lowers);
 	json_object_object_get_ex(state, "database", &database);
-	mode = database ? ul_json_string(database, "mode") : NULL;
+	mode = ul_json_string(database, "mode");
 	if (!json_object_is_type(lowers, json_type_array) || !mode)
 		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
 				    "it does not tell lowers and database: the boot did not come so far");
@@ -75,38 +68,32 @@ static int read_upper(struct cli_gc_layout *l, struct json_object *state, const 
 {
 	struct json_object *upper = NULL;
 	const char *mount, *session;
-	ul_autofree char *up = NULL;
-	bool persistent = false;
 
 	json_object_object_get_ex(state, "upper", &upper);
-	mount = upper ? ul_json_string(upper, "mount") : NULL;
-	session = upper ? ul_json_string(upper, "session") : NULL;
+	mount = ul_json_string(upper, "mount");
+	session = ul_json_string(upper, "session");
 	if (!mount || !session)
 		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL, "it does not tell the upper's session");
-	(void)ul_json_bool(upper, "persistent", &persistent);
-	up = ul_path_join(session, "up");
-	l->at.session = up ? place(&l->paths, root, mount, up) : NULL;
-	if (persistent) {
-		l->at.kept = place(&l->paths, root, mount, "kept");
-		l->at.trash = place(&l->paths, root, mount, "trash");
-	}
-	return !l->at.session || (persistent && (!l->at.kept || !l->at.trash)) ? ul_error_nomem(err, what) : 0;
+	(void)ul_json_bool(upper, "persistent", &l->at.persistent);
+	l->at.upper = place(&l->paths, root, mount, NULL);
+	if (!l->at.upper || ul_names_add(&l->paths, session) < 0)
+		return ul_error_nomem(err, what);
+	l->at.session = l->paths.at[l->paths.n - 1];
+	return 0;
 }
 
 int cli_gc_layout_read(const char *file, const char *root, struct cli_gc_layout *ret, struct ul_error *err)
 {
-	ul_autobuffer struct ul_buffer text = {0};
 	ul_autojson struct json_object *state = NULL;
 	int r;
 
-	*ret = (struct cli_gc_layout){.at = {.store_dir = UL_PATH_STORE}};
-	r = cli_state_load(file, &text, &state, err);
+	*ret = (struct cli_gc_layout){.at = {.root = root, .store_dir = UL_PATH_STORE}};
+	r = cli_state_load(file, &state, err);
 	if (r < 0)
 		return r;
-	ret->at.root = place(&ret->paths, "", root, NULL);
 	ret->at.view = place(&ret->paths, root, UL_PATH_STORE, NULL);
 	ret->at.state_dir = place(&ret->paths, root, UL_PATH_VAR "/nix", NULL);
-	if (!ret->at.root || !ret->at.view || !ret->at.state_dir)
+	if (!ret->at.view || !ret->at.state_dir)
 		return ul_error_nomem(err, what);
 	r = read_lowers(ret, state, root, err);
 	if (r == 0)

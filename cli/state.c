@@ -8,19 +8,20 @@
 
 #define STATE_MAX (1024 * 1024) /* bytes */
 
-int cli_state_load(const char *file, struct ul_buffer *text, struct json_object **ret, struct ul_error *err)
+int cli_state_load(const char *file, struct json_object **ret, struct ul_error *err)
 {
 	static const char what[] = "reading the state of the boot";
+	ul_autobuffer struct ul_buffer text = {0};
 	const char *why = NULL;
 	uint64_t format = 0;
-	int r = ul_read_file(AT_FDCWD, file, STATE_MAX, text);
+	int r = ul_read_file(AT_FDCWD, file, STATE_MAX, &text);
 
 	if (r == -ENOENT)
 		return ul_error_set(err, UL_E_SYSTEM, what, file, NULL,
 				    "it is not there: this system was not started by underlay-init");
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, file, NULL, -r);
-	*ret = ul_json_parse((const char *)text->data, text->len, &why);
+	*ret = ul_json_parse((const char *)text.data, text.len, &why);
 	if (!*ret)
 		return ul_error_set(err, UL_E_INPUT, what, file, NULL, "%s", why);
 	if (!ul_json_uint(*ret, "format", &format) || format != 1)

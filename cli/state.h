@@ -3,11 +3,10 @@
 
 #include <json-c/json.h>
 
-#include "common/buffer.h"
 #include "common/error.h"
 
 /*
- * text: empty; holds the document, which *ret is to be released before. -UL_E_SYSTEM: it is not there, or cannot be
- * read; -UL_E_INPUT: it is not JSON; -UL_E_VERSION: it is another format.
+ * *ret: the document, to be put. -UL_E_SYSTEM: it is not there, or cannot be read; -UL_E_INPUT: it is not JSON;
+ * -UL_E_VERSION: it is another format.
  */
-int cli_state_load(const char *file, struct ul_buffer *text, struct json_object **ret, struct ul_error *err);
+int cli_state_load(const char *file, struct json_object **ret, struct ul_error *err);

@@ -351,12 +351,11 @@ static bool ask_kernel(struct json_object *state)
 /* part: the member that --json prints; NULL: all of it. */
 static int run(const struct status_options *o, void (*print)(struct json_object *), const char *part)
 {
-	ul_autobuffer struct ul_buffer text = {0};
 	ul_autojson struct json_object *state = NULL, *document = NULL;
 	struct ul_error err;
 	int status = 0;
 
-	if (cli_state_load(o->file, &text, &state, &err) < 0)
+	if (cli_state_load(o->file, &state, &err) < 0)
 		return cli_fail(&err);
 	if (!part && !strcmp(o->file, UL_PATH_STATE) && !ask_kernel(state)) {
 		ul_error_nomem(&err, "asking for damage");

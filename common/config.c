@@ -50,6 +50,11 @@ bool ul_parse_number(const char *text, uint64_t *ret)
 	return parse_number(text, none, 1, ret);
 }
 
+bool ul_parse_size(const char *text, uint64_t *ret)
+{
+	return parse_number(text, sizes, 1, ret);
+}
+
 static const struct unit *units_of(enum ul_config_kind kind)
 {
 	return kind == UL_CONFIG_SIZE ? sizes : kind == UL_CONFIG_DURATION ? durations : none;

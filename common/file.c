@@ -247,6 +247,18 @@ int ul_file_size(int fd, uint64_t *ret_size)
 	return 0;
 }
 
+int ul_read_link(int dirfd, const char *name, char ret_target[PATH_MAX])
+{
+	ssize_t len = readlinkat(dirfd, name, ret_target, PATH_MAX);
+
+	if (len < 0)
+		return -errno;
+	if (len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	ret_target[len] = '\0';
+	return 0;
+}
+
 char *ul_path_join(const char *a, const char *b)
 {
 	size_t len = strlen(a);

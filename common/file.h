@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,9 @@ int ul_read_file(int dirfd, const char *path, size_t max, struct ul_buffer *ret)
  * 0 or -errno; on failure nothing is left behind.
  */
 int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len);
+
+/* The target of a symlink, as it is written there. 0 or -errno, with -ENAMETOOLONG where it has no room. */
+int ul_read_link(int dirfd, const char *name, char ret_target[PATH_MAX]);
 
 /* Write a small file in place (sysfs, /proc, tmpfs). 0 or -errno. */
 int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, size_t len);

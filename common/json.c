@@ -5,6 +5,16 @@
 
 #include "common/encoding.h"
 
+struct json_tokener *ul_json_tokener_new(void)
+{
+	struct json_tokener *tokener = json_tokener_new_ex(UL_JSON_MAX_DEPTH);
+
+	if (tokener)
+		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+							JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	return tokener;
+}
+
 struct json_object *ul_json_parse(const char *text, size_t len, const char **ret_why)
 {
 	struct json_tokener *tokener;
@@ -16,11 +26,9 @@ struct json_object *ul_json_parse(const char *text, size_t len, const char **ret
 	if (len > INT_MAX)
 		return NULL;
 	*ret_why = "out of memory";
-	tokener = json_tokener_new_ex(UL_JSON_MAX_DEPTH);
+	tokener = ul_json_tokener_new();
 	if (!tokener)
 		return NULL;
-	json_tokener_set_flags(tokener,
-			       JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	obj = json_tokener_parse_ex(tokener, text, (int)len);
 	error = json_tokener_get_error(tokener);
 	end = json_tokener_get_parse_end(tokener);

@@ -13,6 +13,9 @@
 
 #define UL_JSON_MAX_DEPTH 16
 
+/* json-c's parser as every document is read here: strict, UTF-8, what follows the value left. NULL: no memory. */
+struct json_tokener *ul_json_tokener_new(void);
+
 /*
  * Parse len bytes. The caller bounds len: a document takes up to some 40 times its size in memory.
  * *ret_why (static text) says what is wrong. NULL: not such a document. Free: json_object_put.

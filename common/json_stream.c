@@ -17,11 +17,9 @@ int ul_json_stream_open(struct ul_json_stream *s, FILE *in)
 {
 	*s = (struct ul_json_stream){.in = in};
 	s->block = malloc(BLOCK_SIZE);
-	s->tokener = json_tokener_new_ex(UL_JSON_MAX_DEPTH);
+	s->tokener = ul_json_tokener_new();
 	if (!s->block || !s->tokener)
 		return fail(s, "out of memory");
-	json_tokener_set_flags(s->tokener,
-			       JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	return 0;
 }
 
@@ -141,11 +139,12 @@ int ul_json_stream_value(struct ul_json_stream *s, struct json_object **ret)
 	while (error == json_tokener_continue) {
 		size_t n;
 
-		if (s->at == s->len && (s->ended || fill(s) < 0 || s->ended))
+		/* Room for a whole character, of which the block's end may have the first byte alone. */
+		while (s->len - s->at < 4 && !s->ended)
+			if (fill(s) < 0)
+				return -1;
+		if (s->at == s->len)
 			return fail(s, "it ends too early");
-		/* A first byte of a character, alone at the block's end. */
-		if (whole_characters(s) == s->len - s->at && !s->ended && s->len - s->at < 4 && fill(s) < 0)
-			return -1;
 		n = whole_characters(s);
 		value = json_tokener_parse_ex(s->tokener, s->block + s->at, (int)n);
 		error = json_tokener_get_error(s->tokener);

@@ -142,3 +142,8 @@ int ul_sqlite_create(const char *path, sqlite3 **ret)
 	cap = SIZE_MAX;
 	return sqlite3_open_v2(path, ret, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 }
+
+bool ul_sqlite_has_table(sqlite3 *db, const char *table)
+{
+	return sqlite3_table_column_metadata(db, "main", table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}

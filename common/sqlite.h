@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -28,6 +29,9 @@ const char *ul_sqlite_message(sqlite3 *db);
 
 /* SQLite's words for what went wrong with this connection, as an error of this file. */
 int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const char *object);
+
+/* Whether the database itself, not one that is attached to it, has this table. */
+bool ul_sqlite_has_table(sqlite3 *db, const char *table);
 
 static inline void ul_sqlite_finalize(sqlite3_stmt **statement)
 {

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/dir.h"
+#include "common/file.h"
 #include "dbgen/collect/graph.h"
 #include "dbgen/collect/lock.h"
 #include "dbgen/collect/removal.h"
@@ -18,6 +19,7 @@
 #include "dbgen/collect/rows.h"
 #include "dbgen/collect/sealed.h"
 #include "dbgen/collect/server.h"
+#include "dbgen/layers/join.h"
 #include "dbgen/layers/names.h"
 #include "dbgen/layers/trash.h"
 
@@ -129,31 +131,33 @@ static int find_roots(struct collector *c, struct found *ret)
 		r = ul_roots_temporary(&options, &ret->temporary, c->err);
 	if (r == 0)
 		r = ul_roots_running(&options, "/proc", &ret->running, c->err);
-	ul_names_sort(&ret->permanent, true);
-	ul_names_sort(&ret->temporary, true);
-	ul_names_sort(&ret->running, true);
 	c->result->roots_us = ul_now_us() - start;
+	return r;
+}
+
+/* valid: those alone that have a row. */
+static int mark_named(struct ul_graph *g, const struct ul_names *names, bool valid)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < names->n; i++) {
+		struct ul_node *node = ul_graph_find(g, names->at[i]);
+
+		r = node && (node->id || !valid) ? ul_graph_mark(g, node) : 0;
+	}
 	return r;
 }
 
 static int mark_roots(struct collector *c, const struct found *f)
 {
 	struct ul_graph *g = &c->graph;
-	int r = 0;
+	int r = mark_named(g, &f->permanent, true);
 
-	for (size_t i = 0; r == 0 && i < f->permanent.n; i++) {
-		struct ul_node *node = ul_graph_find(g, f->permanent.at[i]);
-
-		r = node && node->id ? ul_graph_mark(g, node) : 0;
-	}
 	for (size_t i = 0; r == 0 && i < f->temporary.n; i++)
 		r = ul_graph_mark_hash(g, f->temporary.at[i]);
-	for (size_t i = 0; r == 0 && i < f->running.n; i++) {
-		struct ul_node *node = ul_graph_find(g, f->running.at[i]);
-
-		r = node ? ul_graph_mark(g, node) : 0;
-	}
-	return r < 0 ? nomem(c) : ul_sealed_mark(&c->sealed, c->o, g, c->err);
+	if (r == 0)
+		r = mark_named(g, &f->running, false);
+	return r < 0 ? nomem(c) : ul_sealed_mark(&c->sealed, c->o, c->db.db, g, c->err);
 }
 
 static int judge(struct collector *c)
@@ -164,7 +168,6 @@ static int judge(struct collector *c)
 
 	if (r == 0)
 		r = load(c);
-	c->sealed.db = c->db.db;
 	if (r == 0)
 		r = mark_roots(c, &found);
 	free_found(&found);
@@ -205,7 +208,7 @@ static int ask_free(struct collector *c)
 	struct statvfs fs;
 
 	if (fstatvfs(c->dirs.session, &fs) < 0)
-		return ul_error_errno(c->err, UL_E_SYSTEM, what, c->o->at.session, NULL, errno);
+		return ul_error_errno(c->err, UL_E_SYSTEM, what, c->o->at.upper, NULL, errno);
 	c->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	/* Some filesystems have no limit. */
 	c->free_inodes = fs.f_files > 0 ? fs.f_favail : UINT64_MAX / 2;
@@ -243,7 +246,7 @@ static int choose(struct collector *c, struct batch *b)
 		struct ul_node *node = &g->nodes.at[number];
 		struct ul_collect_item *item = &b->items[b->n];
 
-		if (node->alive || node->done)
+		if (node->alive)
 			continue;
 		*item = (struct ul_collect_item){.name = strdup(ul_graph_name(g, node)), .valid = node->id != 0};
 		if (!item->name)
@@ -261,12 +264,12 @@ static int choose(struct collector *c, struct batch *b)
 }
 
 /* What builders have named meanwhile stays, with all that it needs. */
-static int mark_sent(struct collector *c, const struct ul_root_hash *sent, size_t n)
+static int mark_sent(struct collector *c, const struct ul_root_hash_list *sent)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = ul_graph_mark_hash(&c->graph, sent[i].digits);
+	for (size_t i = 0; r == 0 && i < sent->n; i++)
+		r = ul_graph_mark_hash(&c->graph, sent->at[i].digits);
 	return r < 0 ? nomem(c) : 0;
 }
 
@@ -297,7 +300,7 @@ static int delete_rows(struct collector *c, struct batch *b)
 	int r = ul_collect_db_begin(&c->db, c->err);
 
 	for (size_t i = 0; r == 0 && i < b->n; i++)
-		/* Its referrer stays: so does it. */
+		/* A builder has named it since, or its referrer. */
 		if (c->graph.nodes.at[b->nodes[i]].alive)
 			drop(c, &b->items[i]);
 		else
@@ -326,7 +329,6 @@ static int keep_items(struct collector *c, struct batch *b)
 	for (size_t i = 0; i < b->n; i++) {
 		if (!b->items[i].name)
 			continue;
-		c->graph.nodes.at[b->nodes[i]].done = true;
 		if (r == 0)
 			r = ul_vector_push(&c->result->items, b->items[i]);
 		if (r < 0) {
@@ -338,26 +340,28 @@ static int keep_items(struct collector *c, struct batch *b)
 	return r < 0 ? nomem(c) : 0;
 }
 
-static int run_batch(struct collector *c, struct batch *b)
+static int remove_batch(struct collector *c, struct batch *b)
 {
-	const struct ul_root_hash *sent;
-	size_t n;
+	struct ul_root_hash_list sent;
 	int r;
 
-	if (c->o->dry_run) {
-		r = choose(c, b);
-	} else {
-		sent = ul_roots_server_hold(c->server, &n);
-		r = mark_sent(c, sent, n);
-		if (r == 0)
-			r = choose(c, b);
-		ul_roots_server_remove(c->server, b->hashes, b->n);
-		if (r == 0 && b->n > 0)
-			r = delete_rows(c, b);
-		if (r == 0)
-			remove_files(c, b);
-		ul_roots_server_removed(c->server);
-	}
+	ul_roots_server_remove(c->server, b->hashes, b->n, &sent);
+	r = mark_sent(c, &sent);
+	ul_vector_free(&sent);
+	if (r == 0)
+		r = delete_rows(c, b);
+	if (r == 0)
+		remove_files(c, b);
+	ul_roots_server_removed(c->server);
+	return r;
+}
+
+static int run_batch(struct collector *c, struct batch *b)
+{
+	int r = choose(c, b);
+
+	if (r == 0 && b->n > 0 && !c->o->dry_run)
+		r = remove_batch(c, b);
 	for (size_t i = 0; r < 0 && i < b->n; i++)
 		drop(c, &b->items[i]);
 	ul_progress_report(c->o->progress, c->o->dry_run ? "measuring" : "removing", c->result->bytes,
@@ -398,7 +402,8 @@ static int tidy_up(struct collector *c)
 		return ul_error_errno(c->err, UL_E_SYSTEM, what, UL_LAYER_LINKS_NAME, NULL, (int)-links);
 	c->result->links = (uint64_t)links;
 	/* What boots threw away, and did not wait for. */
-	if (c->o->at.trash && access(c->o->at.trash, F_OK) == 0 && ul_trash_open(AT_FDCWD, c->o->at.trash, &trash) >= 0)
+	if (c->o->at.persistent && faccessat(c->dirs.upper, UL_TRASH, F_OK, 0) == 0 &&
+	    ul_trash_open(c->dirs.upper, UL_TRASH, &trash) >= 0)
 		(void)ul_trash_empty(&trash, UINT_MAX, &empty);
 	ul_trash_close(&trash);
 	return 0;
@@ -412,10 +417,9 @@ static int open_all(struct collector *c)
 	c->state_fd = open(at->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->state_fd < 0)
 		return ul_error_errno(c->err, UL_E_SYSTEM, what, at->state_dir, NULL, errno);
-	if (asprintf(&c->db_path, "%s/db/db.sqlite", at->state_dir) < 0) {
-		c->db_path = NULL;
+	c->db_path = ul_path_join(at->state_dir, "db/db.sqlite");
+	if (!c->db_path)
 		return nomem(c);
-	}
 	/* The mount namespace before the thread. */
 	r = ul_store_dirs_open(at, !c->o->dry_run, &c->dirs, c->err);
 	if (r == 0)

@@ -35,9 +35,9 @@ struct ul_collect_layout {
 	const char *store_dir;        /* "/nix/store", as Nix names it */
 	const char *view;             /* where the overlay is mounted */
 	const char *state_dir;        /* "/nix/var/nix" */
-	const char *session;          /* the session's layer, `up` */
-	const char *kept;             /* the kept layer; NULL: there is none */
-	const char *trash;            /* what is emptied as well; NULL: there is none */
+	const char *upper;            /* root of the upper's filesystem */
+	const char *session;          /* from there; its layer is `up` in it */
+	bool persistent;              /* there is a kept layer, and a trash that is emptied as well */
 	const char *const *sealed;    /* the sealed store directories */
 	const char *const *databases; /* attach: the sealed databases; rebuild: none */
 	size_t n_sealed, n_databases;

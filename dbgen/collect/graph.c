@@ -247,11 +247,6 @@ static int compare_edges(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool has_table(struct loader *l, const char *name)
-{
-	return sqlite3_table_column_metadata(l->db, "main", name, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
-}
-
 static int load_edges(struct loader *l)
 {
 	struct ul_graph *g = l->g;
@@ -260,7 +255,7 @@ static int load_edges(struct loader *l)
 
 	if (r == 0)
 		r = for_each(l, "select drv, path from DerivationOutputs where drv > ?", take_output);
-	if (r == 0 && has_table(l, "Realisations"))
+	if (r == 0 && ul_sqlite_has_table(l->db, "Realisations"))
 		r = for_each(l, "select outputPath from Realisations where outputPath > ?", take_realisation);
 	if (r == 0)
 		r = add_derivers(l);

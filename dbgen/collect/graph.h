@@ -21,7 +21,6 @@ struct ul_node {
 	bool entry;    /* a layer of the upper has an entry of this name */
 	bool foreign;  /* its name is no store path's */
 	bool realised; /* it is the output of a derivation that is not known by its name alone */
-	bool done;     /* it went, or cannot go */
 };
 
 enum ul_edge_kind { UL_EDGE_REFERENCE, UL_EDGE_OTHER };

@@ -19,7 +19,9 @@
 
 #include "common/dir.h"
 #include "common/file.h"
+#include "dbgen/layers/join.h"
 #include "dbgen/layers/names.h"
+#include "dbgen/layers/session.h"
 
 #define ABANDONED_AFTER 3600 /* seconds */
 
@@ -45,10 +47,21 @@ static int make_writable(const char *view, struct ul_error *err)
 	return 0;
 }
 
-static int open_dir(const char *path, int *ret, struct ul_error *err)
+static int refuse(const char *name, int error, struct ul_error *err)
 {
-	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return *ret >= 0 ? 0 : ul_error_errno(err, UL_E_SYSTEM, what, path, errno == EACCES ? "Be root." : NULL, errno);
+	return ul_error_errno(err, UL_E_SYSTEM, what, name, error == EACCES ? "Be root." : NULL, error);
+}
+
+static int open_dir(int dirfd, const char *path, int *ret, struct ul_error *err)
+{
+	*ret = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret >= 0 ? 0 : refuse(path, errno, err);
+}
+
+static int open_session(int upper, const char *name, int *ret, struct ul_error *err)
+{
+	*ret = ul_session_open(upper, name);
+	return *ret >= 0 ? 0 : refuse(name, -*ret, err);
 }
 
 int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct ul_store_dirs *ret,
@@ -57,17 +70,20 @@ int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct
 	int r = writable ? make_writable(at->view, err) : 0;
 
 	if (r == 0)
-		r = open_dir(at->view, &ret->view, err);
+		r = open_dir(AT_FDCWD, at->view, &ret->view, err);
 	if (r == 0)
-		r = open_dir(at->session, &ret->session, err);
-	if (r == 0 && at->kept)
-		r = open_dir(at->kept, &ret->kept, err);
+		r = open_dir(AT_FDCWD, at->upper, &ret->upper, err);
+	if (r == 0)
+		r = open_session(ret->upper, at->session, &ret->session, err);
+	if (r == 0 && at->persistent)
+		r = open_dir(ret->upper, UL_KEPT, &ret->kept, err);
 	return r;
 }
 
 void ul_store_dirs_close(struct ul_store_dirs *d)
 {
 	ul_cleanup_close(&d->view);
+	ul_cleanup_close(&d->upper);
 	ul_cleanup_close(&d->session);
 	ul_cleanup_close(&d->kept);
 	*d = UL_STORE_DIRS_NONE;

@@ -5,14 +5,15 @@
 
 #include "dbgen/collect/collect.h"
 
-/* The same store four times over. -1: not there. */
+/* The store as all see it, and its layers that can be written. -1: not there. */
 struct ul_store_dirs {
 	int view;    /* the overlay */
+	int upper;   /* root of the upper's filesystem */
 	int session; /* its upper layer */
 	int kept;    /* the layer beneath the sealed ones */
 };
 
-#define UL_STORE_DIRS_NONE ((struct ul_store_dirs){.view = -1, .session = -1, .kept = -1})
+#define UL_STORE_DIRS_NONE ((struct ul_store_dirs){.view = -1, .upper = -1, .session = -1, .kept = -1})
 
 /*
  * Open them. writable: where the overlay is mounted read-only, as NixOS has it, this process gets a mount namespace of

@@ -54,19 +54,6 @@ static int unreadable(const struct walk *w, const char *name, int error)
 	return ul_error_errno(w->err, UL_E_SYSTEM, what, name, NULL, error);
 }
 
-/* -errno, or 0 with a text. */
-static int read_link(int dirfd, const char *name, char buf[PATH_MAX])
-{
-	ssize_t len = readlinkat(dirfd, name, buf, PATH_MAX);
-
-	if (len < 0)
-		return -errno;
-	if (len >= PATH_MAX)
-		return -ENAMETOOLONG;
-	buf[len] = '\0';
-	return 0;
-}
-
 static int add(const struct walk *w, const char *path)
 {
 	return ul_roots_add(w->o, path, w->ret) < 0 ? ul_error_nomem(w->err, what) : 0;
@@ -101,14 +88,14 @@ static int look_at_indirect(const struct walk *w, int dirfd, const char *name, c
 	if (r == 0 && type != S_IFLNK)
 		return 0;
 	if (r == 0)
-		r = read_link(dirfd, path, second);
+		r = ul_read_link(dirfd, path, second);
 	return r < 0 ? unreadable(w, path, -r) : add(w, second);
 }
 
 static int look_at_link(const struct walk *w, int dirfd, const char *name)
 {
 	char target[PATH_MAX];
-	int r = read_link(dirfd, name, target);
+	int r = ul_read_link(dirfd, name, target);
 
 	if (r < 0)
 		return unreadable(w, name, -r);
@@ -150,10 +137,7 @@ static int look_at(const struct walk *w, int dirfd, const struct dirent *entry)
 	if (type == DT_UNKNOWN) {
 		if (fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return unreadable(w, entry->d_name, errno);
-		type = S_ISDIR(st.st_mode)   ? DT_DIR
-		       : S_ISLNK(st.st_mode) ? DT_LNK
-		       : S_ISREG(st.st_mode) ? DT_REG
-					     : type;
+		type = IFTODT(st.st_mode);
 	}
 	if (type == DT_DIR)
 		return look_through(w, dirfd, entry->d_name);

@@ -30,11 +30,10 @@ static bool is_over(int error)
 static int take_link(const struct look *l, int dirfd, const char *name)
 {
 	char target[PATH_MAX];
-	ssize_t len = readlinkat(dirfd, name, target, sizeof(target) - 1);
+	int r = ul_read_link(dirfd, name, target);
 
-	if (len < 0)
-		return is_over(errno) || errno == ENAMETOOLONG ? 0 : -errno;
-	target[len] = '\0';
+	if (r < 0)
+		return is_over(-r) || r == -ENAMETOOLONG ? 0 : r;
 	return ul_roots_add(l->o, target, l->ret);
 }
 

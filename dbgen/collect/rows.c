@@ -49,9 +49,7 @@ int ul_collect_db_open(const char *path, bool read_only, struct ul_collect_db *r
 		return ul_sqlite_error(err, ret->db, "opening Nix's database", path);
 	sqlite3_busy_timeout(ret->db, PATIENCE_MS);
 	r = execute(ret, "pragma foreign_keys = on; pragma synchronous = full", err);
-	for (int i = 0; r == 0 && !read_only && i < N_STEPS; i++) {
-		if (i < REALISATION && !has_realisations(ret))
-			continue;
+	for (int i = r == 0 && has_realisations(ret) ? 0 : REALISATION; r == 0 && !read_only && i < N_STEPS; i++) {
 		if (sqlite3_prepare_v2(ret->db, steps[i], -1, &ret->statements[i], NULL) != SQLITE_OK)
 			r = fail(ret, err);
 	}

@@ -11,7 +11,6 @@ struct ul_collect_db {
 	sqlite3 *db;
 	const char *path;
 	sqlite3_stmt *statements[8];
-	int n;
 };
 
 /* Open state_dir's database. Close it also after a failure. -UL_E_DATABASE, -UL_E_MEMORY, -UL_E_SYSTEM (no space). */

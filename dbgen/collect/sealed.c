@@ -46,7 +46,7 @@ int ul_sealed_open(const struct ul_collect_layout *at, struct ul_sealed *ret, st
 {
 	int r = 0;
 
-	*ret = (struct ul_sealed){.sealed_id = at->sealed_id};
+	*ret = (struct ul_sealed){.stores = {.n = 0}};
 	for (size_t i = 0; r == 0 && i < at->n_sealed; i++)
 		r = open_store(ret, at->sealed[i], err);
 	for (size_t i = 0; r == 0 && i < at->n_databases; i++)
@@ -64,7 +64,8 @@ void ul_sealed_close(struct ul_sealed *s)
 	ul_vector_free(&s->databases);
 }
 
-int ul_sealed_has(const struct ul_sealed *s, const char *name, struct ul_error *err)
+/* 1: a sealed store has an entry of this name; 0: none has. */
+static int has(const struct ul_sealed *s, const char *name, struct ul_error *err)
 {
 	struct stat st;
 
@@ -91,30 +92,31 @@ static void finalize(struct question *q)
 	ul_vector_free(&q->in);
 }
 
-static int prepare_in(struct question *q, sqlite3 *db, struct ul_error *err)
+static int prepare_in(struct question *q, sqlite3 *db, int64_t max_id, struct ul_error *err)
 {
 	sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(db, q->sql, -1, &statement, NULL) != SQLITE_OK)
 		return ul_sqlite_error(err, db, what, sqlite3_db_filename(db, "main"));
+	sqlite3_bind_int64(statement, 2, max_id);
 	if (ul_vector_push(&q->in, statement) == 0)
 		return 0;
 	sqlite3_finalize(statement);
 	return ul_error_nomem(err, what);
 }
 
-static int prepare(const struct ul_sealed *s, struct question *q, struct ul_error *err)
+/* db: the upper's, whose rows up to sealed_id are sealed, too; 0: none is. */
+static int prepare(const struct ul_sealed *s, sqlite3 *db, int64_t sealed_id, struct question *q, struct ul_error *err)
 {
-	int r = s->sealed_id > 0 ? prepare_in(q, s->db, err) : 0;
+	int r = sealed_id > 0 ? prepare_in(q, db, sealed_id, err) : 0;
 
 	for (size_t i = 0; r == 0 && i < s->databases.n; i++)
-		r = prepare_in(q, s->databases.at[i], err);
+		r = prepare_in(q, s->databases.at[i], INT64_MAX, err);
 	return r;
 }
 
 /* 1: a row answers, whose first column is `wanted` where that is a text; 0; negative. */
-static int ask(const struct ul_sealed *s, const struct question *q, const char *path, const char *wanted,
-	       struct ul_error *err)
+static int ask(const struct question *q, const char *path, const char *wanted, struct ul_error *err)
 {
 	int found = 0;
 
@@ -124,7 +126,6 @@ static int ask(const struct ul_sealed *s, const struct question *q, const char *
 		int code;
 
 		sqlite3_bind_text(statement, 1, path, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(statement, 2, db == s->db ? s->sealed_id : INT64_MAX);
 		code = sqlite3_step(statement);
 		if (code == SQLITE_ROW) {
 			const char *text = (const char *)sqlite3_column_text(statement, 0);
@@ -145,11 +146,20 @@ static void print_path(const struct ul_graph *g, size_t name, char out[UL_STORE_
 
 /* ---- what is alive ---- */
 
-static int mark_derivers(const struct ul_sealed *s, struct ul_graph *g, struct ul_error *err)
+/* What became of asking for a node: positive: it is alive. */
+static int take_answer(struct ul_graph *g, struct ul_node *node, int answer, struct ul_error *err)
+{
+	if (answer <= 0)
+		return answer;
+	return ul_graph_mark(g, node) < 0 ? ul_error_nomem(err, what) : 0;
+}
+
+static int mark_derivers(const struct ul_sealed *s, sqlite3 *db, int64_t sealed_id, struct ul_graph *g,
+			 struct ul_error *err)
 {
 	struct question q = {.sql = "select deriver from ValidPaths where path = ? and id <= ?"};
 	char output[UL_STORE_PATH_SIZE], drv[UL_STORE_PATH_SIZE];
-	int r = prepare(s, &q, err);
+	int r = prepare(s, db, sealed_id, &q, err);
 
 	for (size_t i = 0; r == 0 && i < g->outputs.n; i++) {
 		struct ul_node *node = &g->nodes.at[g->outputs.at[i].drv];
@@ -158,19 +168,18 @@ static int mark_derivers(const struct ul_sealed *s, struct ul_graph *g, struct u
 			continue;
 		print_path(g, g->outputs.at[i].path, output);
 		print_path(g, node->name, drv);
-		r = ask(s, &q, output, drv, err);
-		if (r > 0)
-			r = ul_graph_mark(g, node) < 0 ? ul_error_nomem(err, what) : 0;
+		r = take_answer(g, node, ask(&q, output, drv, err), err);
 	}
 	finalize(&q);
 	return r;
 }
 
-static int mark_outputs(const struct ul_sealed *s, struct ul_graph *g, struct ul_error *err)
+static int mark_outputs(const struct ul_sealed *s, sqlite3 *db, int64_t sealed_id, struct ul_graph *g,
+			struct ul_error *err)
 {
 	struct question q = {.sql = "select 1 from DerivationOutputs where path = ? and drv <= ?"};
 	char path[UL_STORE_PATH_SIZE];
-	int r = prepare(s, &q, err);
+	int r = prepare(s, db, sealed_id, &q, err);
 
 	for (size_t i = 0; r == 0 && i < g->n_rows; i++) {
 		struct ul_node *node = &g->nodes.at[i];
@@ -178,15 +187,13 @@ static int mark_outputs(const struct ul_sealed *s, struct ul_graph *g, struct ul
 		if (node->alive)
 			continue;
 		print_path(g, node->name, path);
-		r = ask(s, &q, path, NULL, err);
-		if (r > 0)
-			r = ul_graph_mark(g, node) < 0 ? ul_error_nomem(err, what) : 0;
+		r = take_answer(g, node, ask(&q, path, NULL, err), err);
 	}
 	finalize(&q);
 	return r;
 }
 
-int ul_sealed_mark(const struct ul_sealed *s, const struct ul_collect_options *o, struct ul_graph *g,
+int ul_sealed_mark(const struct ul_sealed *s, const struct ul_collect_options *o, sqlite3 *db, struct ul_graph *g,
 		   struct ul_error *err)
 {
 	int r = 0;
@@ -194,13 +201,12 @@ int ul_sealed_mark(const struct ul_sealed *s, const struct ul_collect_options *o
 	for (size_t i = 0; r == 0 && i < g->nodes.n; i++) {
 		struct ul_node *node = &g->nodes.at[i];
 
-		r = node->alive ? 0 : ul_sealed_has(s, ul_graph_name(g, node), err);
-		if (r > 0)
-			r = ul_graph_mark(g, node) < 0 ? ul_error_nomem(err, what) : 0;
+		if (!node->alive)
+			r = take_answer(g, node, has(s, ul_graph_name(g, node), err), err);
 	}
 	if (r == 0 && o->keep_derivations)
-		r = mark_derivers(s, g, err);
+		r = mark_derivers(s, db, o->at.sealed_id, g, err);
 	if (r == 0 && o->keep_outputs)
-		r = mark_outputs(s, g, err);
+		r = mark_outputs(s, db, o->at.sealed_id, g, err);
 	return r;
 }

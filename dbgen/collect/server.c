@@ -29,12 +29,11 @@ struct ul_roots_server {
 	const char *store_dir;
 	int socket, stop; /* stop: an eventfd */
 	pthread_t thread;
-	bool running, locked;
+	bool running;
 	UL_VECTOR(struct client) clients; /* the thread's own */
 	pthread_mutex_t mutex;            /* for all that follows */
 	pthread_cond_t removed;
-	UL_VECTOR(struct ul_root_hash) sent;
-	size_t seen; /* of them */
+	struct ul_root_hash_list sent;
 	const struct ul_root_hash *going;
 	size_t n_going;
 	bool stopping;
@@ -184,8 +183,7 @@ void ul_roots_server_stop(struct ul_roots_server *s)
 
 	if (!s)
 		return;
-	if (!s->locked)
-		pthread_mutex_lock(&s->mutex);
+	pthread_mutex_lock(&s->mutex);
 	s->stopping = true;
 	pthread_cond_broadcast(&s->removed);
 	pthread_mutex_unlock(&s->mutex);
@@ -204,23 +202,14 @@ void ul_roots_server_stop(struct ul_roots_server *s)
 
 /* ---- the collector's side ---- */
 
-const struct ul_root_hash *ul_roots_server_hold(struct ul_roots_server *s, size_t *ret_n)
+void ul_roots_server_remove(struct ul_roots_server *s, const struct ul_root_hash *hashes, size_t n,
+			    struct ul_root_hash_list *ret)
 {
-	const struct ul_root_hash *first;
-
 	pthread_mutex_lock(&s->mutex);
-	s->locked = true;
-	first = s->sent.at ? s->sent.at + s->seen : NULL;
-	*ret_n = s->sent.n - s->seen;
-	s->seen = s->sent.n;
-	return first;
-}
-
-void ul_roots_server_remove(struct ul_roots_server *s, const struct ul_root_hash *hashes, size_t n)
-{
 	s->going = hashes;
 	s->n_going = n;
-	s->locked = false;
+	*ret = s->sent;
+	s->sent = (struct ul_root_hash_list){.n = 0};
 	pthread_mutex_unlock(&s->mutex);
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "common/error.h"
+#include "common/vector.h"
 #include "dbgen/store/store_path.h"
 
 struct ul_roots_server;
@@ -29,15 +30,15 @@ int ul_roots_server_start(int state_fd, const char *store_dir, struct ul_roots_s
 /* NULL is allowed. */
 void ul_roots_server_stop(struct ul_roots_server *s);
 
-/*
- * Hold builders off, and see what they have sent since the last call: *ret_n hashes, valid until the release. Between
- * this and ul_roots_server_remove nobody is answered.
- */
-const struct ul_root_hash *ul_roots_server_hold(struct ul_roots_server *s, size_t *ret_n);
+struct ul_root_hash_list {
+	UL_VECTOR_MEMBERS(struct ul_root_hash);
+};
 
 /*
- * These n go now: who sends one of them waits for ul_roots_server_removed, all others are answered. hashes stay the
- * caller's, and must stay until then.
+ * These n are to go: who sends one of them from now on waits for ul_roots_server_removed, all others are answered.
+ * *ret: what was sent since the last call, which must not go after all; the caller's to free. hashes stay the caller's,
+ * and must stay until then.
  */
-void ul_roots_server_remove(struct ul_roots_server *s, const struct ul_root_hash *hashes, size_t n);
+void ul_roots_server_remove(struct ul_roots_server *s, const struct ul_root_hash *hashes, size_t n,
+			    struct ul_root_hash_list *ret);
 void ul_roots_server_removed(struct ul_roots_server *s);

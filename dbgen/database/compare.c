@@ -293,18 +293,12 @@ different:
 	return differ(c, "realisation %s!%s differs", realisation->drv_path, realisation->output_name);
 }
 
-/* Tables that a Nix without content-addressed derivations does not make. */
-static bool has_table(struct comparison *c, const char *table)
-{
-	return sqlite3_table_column_metadata(c->db, NULL, table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
-}
-
 static int compare_realisations(struct comparison *c)
 {
 	ul_autostatement sqlite3_stmt *rows = NULL, *ref = NULL;
 	int r;
 
-	if (!has_table(c, "Realisations"))
+	if (!ul_sqlite_has_table(c->db, "Realisations"))
 		return c->source.n_realisations == 0 ? 0 : differ(c, "it has no table of realisations");
 	r = prepare(c,
 		    "select id, outputPath, signatures, (select count(*) from RealisationsRefs"
@@ -327,7 +321,7 @@ static int compare_traces(struct comparison *c)
 	ul_autostatement sqlite3_stmt *rows = NULL;
 	int r;
 
-	if (!has_table(c, "BuildTraceV3"))
+	if (!ul_sqlite_has_table(c->db, "BuildTraceV3"))
 		return c->source.n_traces == 0 ? 0 : differ(c, "it has no table of build traces");
 	r = prepare(c, "select outputPath, signatures from BuildTraceV3 where drvPath = ? and outputName = ?", &rows);
 	for (uint32_t i = 0; r == 0 && i < c->source.n_traces; i++) {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "common/dir.h"
+#include "common/file.h"
 #include "dbgen/store/store_path.h"
 
 #define MAX_ENTRIES 20000
@@ -30,13 +31,11 @@ struct walk {
 static int look_at_link(struct walk *w, int fd, const char *name, const char *path)
 {
 	char target[PATH_MAX], object[PATH_MAX];
-	ssize_t len = readlinkat(fd, name, target, sizeof(target) - 1);
 	const char *base;
-	int r;
+	int r = ul_read_link(fd, name, target);
 
-	if (len < 0)
+	if (r < 0)
 		return 0;
-	target[len] = '\0';
 	base = ul_store_base_in(w->store_dir, target);
 	if (!base || !*base)
 		return 0;

@@ -51,15 +51,12 @@ static bool kernel_name(const struct ul_boot *b, const char *device, char name[6
 	char path[PATH_MAX], target[PATH_MAX];
 	const char *slash;
 	struct stat st;
-	ssize_t n;
 
 	if (stat(device, &st) < 0 || !S_ISBLK(st.st_mode))
 		return false;
 	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", b->sys_dir, major(st.st_rdev), minor(st.st_rdev));
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
+	if (ul_read_link(AT_FDCWD, path, target) < 0)
 		return false;
-	target[n] = '\0';
 	slash = strrchr(target, '/');
 	snprintf(name, 64, "%.60s", slash ? slash + 1 : target);
 	return true;

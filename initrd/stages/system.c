@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/file.h"
 #include "common/paths.h"
 #include "common/sqlite.h"
 #include "dbgen/store/store_path.h"
@@ -39,12 +40,11 @@ static int follow(int root_fd, char path[PATH_MAX], struct ul_error *err)
 	if (dir < 0)
 		return ul_error_errno(err, UL_E_NO_SYSTEM, what, PROFILES, NULL, errno);
 	for (int hop = 0; hop < HOPS_MAX; hop++) {
-		ssize_t len = readlinkat(dir, name, path, PATH_MAX - 1);
+		int r = ul_read_link(dir, name, path);
 		const char *rest = path;
 
-		if (len < 0)
-			return ul_error_errno(err, UL_E_NO_SYSTEM, what, name, NULL, errno);
-		path[len] = '\0';
+		if (r < 0)
+			return ul_error_errno(err, UL_E_NO_SYSTEM, what, name, NULL, -r);
 		if (ul_is_store_path(path))
 			return 0;
 		if (!strncmp(path, PROFILES "/", strlen(PROFILES "/")))

@@ -431,7 +431,7 @@ static int carry_rows(struct ul_db_carry *c, const char *table, const char *colu
 	const struct thing thing = {"rows", "", table};
 	int code, r;
 
-	if (sqlite3_table_column_metadata(c->db, "main", table, NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK ||
+	if (!ul_sqlite_has_table(c->db, table) ||
 	    number(c, sqlite3_mprintf("select exists (select 1 from main.%s o where %s)", table, missing)) == 0)
 		return 0;
 	r = begin_thing(c, &code);

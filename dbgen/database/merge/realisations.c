@@ -155,7 +155,7 @@ int ul_db_merge_realisations(struct ul_db_merge *g, struct ul_db_added *a)
 	struct taken_list taken = {0};
 	int r;
 
-	if (sqlite3_table_column_metadata(g->db, NULL, "Realisations", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+	if (!ul_sqlite_has_table(g->db, "Realisations"))
 		return 0;
 	r = read_rows(g, &known, &taken);
 	if (r == 0)
