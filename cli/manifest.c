@@ -147,9 +147,8 @@ static int print_totals(struct ul_manifest *m, bool json)
 	struct ul_error err;
 	uint8_t hash[32];
 
-	if (ul_manifest_count(m, &t, &err) < 0)
+	if (ul_manifest_count(m, &t, &err) < 0 || ul_manifest_hash(m, hash, &err) < 0)
 		return cli_fail(&err);
-	ul_manifest_hash(m, hash);
 	if (json)
 		return print_json(m, &t, hash);
 	print_text(m, &t, hash);

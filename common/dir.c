@@ -38,3 +38,14 @@ int ul_dir_next(DIR *dir, struct dirent **ret)
 	*ret = entry;
 	return 1;
 }
+
+int ul_dir_names(int fd, struct ul_names *ret)
+{
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry = NULL;
+	int r = ul_dir_open(fd, ".", &dir);
+
+	while (dir && r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		r = ul_names_add(ret, entry->d_name);
+	return r;
+}

@@ -14,6 +14,7 @@
 #include <dirent.h>
 
 #include "common/cleanup.h"
+#include "common/names.h"
 
 /*
  * Open a directory below dirfd, without following a symlink in its last component. 0 or -errno (-ENOTDIR or -ELOOP:
@@ -26,6 +27,9 @@ int ul_dir_of(int fd, DIR **ret);
 
 /* The next entry but "." and "..", valid until the next call. 1: *ret is it; 0: there are no more; -errno. */
 int ul_dir_next(DIR *dir, struct dirent **ret);
+
+/* All names of the directory that fd is open on, but "." and ".."; it is closed again. 0 or -errno. */
+int ul_dir_names(int fd, struct ul_names *ret);
 
 static inline void ul_cleanup_closedir(DIR **dir)
 {

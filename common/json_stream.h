@@ -17,17 +17,15 @@
 
 #include <stdio.h>
 
+#include "common/block.h"
 #include "common/json.h"
 
 /* Bytes of one value's text. A tree takes up to some 40 times its text in memory. */
 #define UL_JSON_VALUE_MAX (16U << 20)
 
 struct ul_json_stream {
-	FILE *in;
+	struct ul_block block;
 	struct json_tokener *tokener;
-	char *block;
-	size_t at, len;  /* in block: what is next, and what was read */
-	bool ended;      /* the file's end is in the block */
 	bool begun;      /* the innermost container has had an element */
 	const char *why; /* static text; NULL: all was good so far */
 	int errnum;      /* why the file could not be read; 0: that is not it */
@@ -36,9 +34,6 @@ struct ul_json_stream {
 /* 0 or -1. in stays the caller's. To be closed whatever comes of it. */
 int ul_json_stream_open(struct ul_json_stream *s, FILE *in);
 void ul_json_stream_close(struct ul_json_stream *s);
-
-/* The next byte that is not space, which stays to be read; 0: the text has ended, negative: failure. */
-int ul_json_stream_peek(struct ul_json_stream *s);
 
 /* Go into a container that begins with this byte. false: something else is there, and nothing was read but space. */
 bool ul_json_stream_enter(struct ul_json_stream *s, char open);

@@ -137,6 +137,14 @@ int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
 	return SQLITE_OK;
 }
 
+int ul_sqlite_open_immutable(const char *path, sqlite3 **ret)
+{
+	ul_autofree char *uri = ul_sqlite_immutable_uri(path);
+
+	*ret = NULL;
+	return uri ? ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, ret) : SQLITE_NOMEM;
+}
+
 int ul_sqlite_create(const char *path, sqlite3 **ret)
 {
 	cap = SIZE_MAX;

@@ -18,6 +18,9 @@ char *ul_sqlite_immutable_uri(const char *path);
  */
 int ul_sqlite_open(const char *path, int flags, sqlite3 **ret);
 
+/* ul_sqlite_open of a file that nobody changes, to be read (ul_sqlite_immutable_uri). */
+int ul_sqlite_open_immutable(const char *path, sqlite3 **ret);
+
 /* The same for a file that this program is about to write, where its sorter may take what it wants. */
 int ul_sqlite_create(const char *path, sqlite3 **ret);
 

@@ -25,13 +25,10 @@ static int open_store(struct ul_sealed *s, const char *path, struct ul_error *er
 
 static int open_database(struct ul_sealed *s, const char *path, struct ul_error *err)
 {
-	ul_autofree char *uri = ul_sqlite_immutable_uri(path);
 	sqlite3 *db = NULL;
 	int r;
 
-	if (!uri)
-		return ul_error_nomem(err, what);
-	if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &db) != SQLITE_OK) {
+	if (ul_sqlite_open_immutable(path, &db) != SQLITE_OK) {
 		r = ul_sqlite_error(err, db, what, path);
 	} else if (ul_vector_push(&s->databases, db) == 0) {
 		return 0;

@@ -304,24 +304,30 @@ static int read_member(struct reader *r, const char *key)
 	return ul_json_stream_value(&r->json, &v) < 0 ? refuse_text(r) : read_path(r, key, v);
 }
 
-/* What "info" holds. */
-static int read_info(struct reader *r)
+/* The members of an object that was entered, each by `take`. */
+static int read_members(struct reader *r, int (*take)(struct reader *r, const char *key))
 {
 	int more, res = 0;
 
-	if (r->has_info)
-		return refuse(r, NULL, "it has \"info\" twice");
-	r->has_info = true;
-	if (!ul_json_stream_enter(&r->json, '{'))
-		return r->json.why ? refuse_text(r) : refuse(r, NULL, "its \"info\" is not an object");
 	while (res == 0 && (more = ul_json_stream_next(&r->json, '}')) != 0) {
 		ul_autojson struct json_object *key = NULL;
 
 		if (more < 0 || ul_json_stream_key(&r->json, &key) < 0)
 			return refuse_text(r);
-		res = read_member(r, json_object_get_string(key));
+		res = take(r, json_object_get_string(key));
 	}
 	return res;
+}
+
+/* What "info" holds. */
+static int read_info(struct reader *r)
+{
+	if (r->has_info)
+		return refuse(r, NULL, "it has \"info\" twice");
+	r->has_info = true;
+	if (!ul_json_stream_enter(&r->json, '{'))
+		return r->json.why ? refuse_text(r) : refuse(r, NULL, "its \"info\" is not an object");
+	return read_members(r, read_member);
 }
 
 /* Take a value of the document itself. */
@@ -382,15 +388,8 @@ static int judge_top(const struct reader *r)
 
 static int read_object(struct reader *r)
 {
-	int more, res = 0;
+	int res = read_members(r, read_top_member);
 
-	while (res == 0 && (more = ul_json_stream_next(&r->json, '}')) != 0) {
-		ul_autojson struct json_object *key = NULL;
-
-		if (more < 0 || ul_json_stream_key(&r->json, &key) < 0)
-			return refuse_text(r);
-		res = read_top_member(r, json_object_get_string(key));
-	}
 	return res < 0 ? res : judge_top(r);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/block.h"
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/config.h"
@@ -12,14 +13,8 @@
 
 static const char what[] = "reading the registration";
 
-/* Bytes that are read at once, and the longest line that is believed: Nix's have less than 1,000. */
-#define BLOCK_SIZE (64 * 1024)
-
 struct reader {
-	FILE *in;
-	char *block;
-	size_t at, len; /* in block: what is next, and what was read */
-	bool ended;     /* the text's end is in the block */
+	struct ul_block block; /* it holds the longest line that is believed: Nix's have less than 1,000 bytes */
 	unsigned long line;
 	const char *name;
 	struct ul_buffer texts;     /* of one record, each terminated */
@@ -43,21 +38,11 @@ static void find_bad(struct reader *r, const char *why)
 	r->bad = true;
 }
 
-/* Read on behind what is left in the block. 0, or explained. */
 static int fill(struct reader *r)
 {
-	size_t n;
+	int res = ul_block_fill(&r->block);
 
-	r->len -= r->at;
-	memmove(r->block, r->block + r->at, r->len);
-	r->at = 0;
-	errno = 0;
-	n = fread(r->block + r->len, 1, BLOCK_SIZE - r->len, r->in);
-	if (n == 0 && ferror(r->in))
-		return ul_error_errno(r->err, UL_E_SYSTEM, what, r->name, NULL, errno ? errno : EIO);
-	r->ended = n == 0;
-	r->len += n;
-	return 0;
+	return res < 0 ? ul_error_errno(r->err, UL_E_SYSTEM, what, r->name, NULL, -res) : 0;
 }
 
 /* 1: there is a byte more, 0: the text has ended, negative: failure. */
@@ -65,30 +50,31 @@ static int has_more(struct reader *r)
 {
 	int res = 0;
 
-	while (res == 0 && r->at == r->len && !r->ended)
+	while (res == 0 && r->block.at == r->block.len && !r->block.ended)
 		res = fill(r);
-	return res < 0 ? res : r->at < r->len;
+	return res < 0 ? res : r->block.at < r->block.len;
 }
 
 /* The next line, terminated, valid until the next call. */
 static int next_line(struct reader *r, char **ret)
 {
+	struct ul_block *b = &r->block;
 	char *end = NULL;
 	int res;
 
 	r->line++;
-	while (!(end = memchr(r->block + r->at, '\n', r->len - r->at))) {
-		if (r->ended)
+	while (!(end = memchr(b->bytes + b->at, '\n', b->len - b->at))) {
+		if (b->ended)
 			return refuse(r, "it is cut off here");
-		if (r->at == 0 && r->len == BLOCK_SIZE)
+		if (b->at == 0 && b->len == UL_BLOCK_SIZE)
 			return refuse(r, "the line is longer than any that Nix writes");
 		res = fill(r);
 		if (res < 0)
 			return res;
 	}
 	*end = '\0';
-	*ret = r->block + r->at;
-	r->at = (size_t)(end - r->block) + 1;
+	*ret = b->bytes + b->at;
+	b->at = (size_t)(end - b->bytes) + 1;
 	if (strlen(*ret) != (size_t)(end - *ret))
 		find_bad(r, "it holds a NUL byte");
 	return 0;
@@ -195,15 +181,15 @@ static int read_record(struct reader *r, struct ul_builder *b)
 
 int ul_import_registration(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err)
 {
-	ul_autofree char *block = malloc(BLOCK_SIZE);
 	struct ul_error ignored = {0};
-	struct reader r = {.in = in, .block = block, .name = name, .err = err ? err : &ignored};
-	int res = block ? 1 : ul_error_nomem(err, what);
+	struct reader r = {.name = name, .err = err ? err : &ignored};
+	int res = ul_block_open(&r.block, in) == 0 ? 1 : ul_error_nomem(err, what);
 
 	while (res > 0 && (res = has_more(&r)) > 0) {
 		res = read_record(&r, b);
 		res = res < 0 ? res : 1;
 	}
+	ul_block_close(&r.block);
 	ul_buffer_free(&r.texts);
 	ul_vector_free(&r.refs);
 	ul_vector_free(&r.to);

@@ -191,12 +191,8 @@ static int join_entry(struct job *j, const struct pair *at, const char *name)
 /* All names of a directory. It is closed again: what lies below needs its descriptors. */
 static int list(struct job *j, int fd, struct ul_names *ret)
 {
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
-	int r = ul_dir_open(fd, ".", &dir);
+	int r = ul_dir_names(fd, ret);
 
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		r = ul_names_add(ret, entry->d_name);
 	return r == -ENOMEM ? ul_error_nomem(j->err, what) : r < 0 ? fail(j, UL_SESSIONS, -r) : 0;
 }
 

@@ -94,8 +94,8 @@ int ul_manifest_copy(const struct ul_manifest *m, struct ul_buffer *ret, struct 
 /* The checksum in its header: tells manifests apart where nobody means harm. */
 uint64_t ul_manifest_sum(const struct ul_manifest *m);
 
-/* SHA-256 of the manifest's bytes: what the signed descriptor holds. */
-void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32]);
+/* SHA-256 of the manifest's bytes: what the signed descriptor holds. An error is one of reading; *ret is zeros then. */
+int ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32], struct ul_error *err);
 
 /* Buffers that batches are decoded into; one per thread. */
 struct ul_batch_reader;

@@ -300,27 +300,32 @@ int ul_manifest_copy(const struct ul_manifest *m, struct ul_buffer *ret, struct 
 	return r;
 }
 
-/* false: it cannot be read, or memory ran out. */
-static bool hash_all(const struct ul_manifest *m, EVP_MD_CTX *ctx, uint8_t ret[32])
+static int hash_all(const struct ul_manifest *m, EVP_MD_CTX *ctx, uint8_t ret[32], struct ul_error *err)
 {
 	ul_autofree uint8_t *block = malloc(HASH_BLOCK);
 	bool good = block && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+	int r = 0;
 
-	for (uint64_t at = 0; good && at < m->len;) {
+	for (uint64_t at = 0; good && r == 0 && at < m->len;) {
 		size_t n = m->len - at < HASH_BLOCK ? (size_t)(m->len - at) : HASH_BLOCK;
 
-		good = ul_manifest_read(m, block, n, at, NULL) == 0 && EVP_DigestUpdate(ctx, block, n) == 1;
+		r = ul_manifest_read(m, block, n, at, err);
+		good = r < 0 || EVP_DigestUpdate(ctx, block, n) == 1;
 		at += n;
 	}
-	return good && EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
+	if (r == 0 && !(good && EVP_DigestFinal_ex(ctx, ret, NULL) == 1))
+		r = ul_error_nomem(err, what);
+	return r;
 }
 
-void ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32])
+int ul_manifest_hash(const struct ul_manifest *m, uint8_t ret[32], struct ul_error *err)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int r;
 
-	/* Zeros match no descriptor, so a failure fails closed. */
-	if (!hash_all(m, ctx, ret))
-		memset(ret, 0, 32);
+	/* Zeros match no descriptor, for whoever did not ask what came of it. */
+	memset(ret, 0, 32);
+	r = hash_all(m, ctx, ret, err);
 	EVP_MD_CTX_free(ctx);
+	return r;
 }

@@ -304,15 +304,8 @@ int ul_db_file_build(struct ul_db_file *f, struct ul_manifest *m, const struct u
 int ul_db_file_read(struct ul_db_file *f, sqlite3 **ret)
 {
 	sqlite3 *db = NULL;
-	int code;
+	int code = f->upper->dry_run ? connect_database(f, &db) : ul_sqlite_open_immutable(f->path, &db);
 
-	if (f->upper->dry_run) {
-		code = connect_database(f, &db);
-	} else {
-		ul_autofree char *uri = ul_sqlite_immutable_uri(f->path);
-
-		code = uri ? ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &db) : SQLITE_NOMEM;
-	}
 	if (code == SQLITE_OK) {
 		*ret = db;
 		return 0;

@@ -26,12 +26,9 @@ static int prepare(struct ul_lower_rows *l, const char *sql, sqlite3_stmt **ret,
 
 static int open_database(struct ul_lower_rows *l, struct ul_error *err)
 {
-	ul_autofree char *uri = ul_sqlite_immutable_uri(l->name);
 	int r;
 
-	if (!uri)
-		return ul_error_nomem(err, what);
-	if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &l->db) != SQLITE_OK)
+	if (ul_sqlite_open_immutable(l->name, &l->db) != SQLITE_OK)
 		return fail(l, err);
 	r = prepare(l,
 		    "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca, id"

@@ -256,7 +256,7 @@ static int build_from_damaged(struct rebuild *b)
 	return r;
 }
 
-static int rewrite(struct rebuild *b, bool merge)
+static int rewrite(struct rebuild *b)
 {
 	struct ul_agreement *a = b->a;
 	uint64_t lost = a->upper.report->lost;
@@ -265,8 +265,8 @@ static int rewrite(struct rebuild *b, bool merge)
 	for (size_t i = 0; r == 0 && i < b->broken.n; i++)
 		r = ul_upper_store_quarantine(&a->store, &a->upper, b->broken.at[i]);
 	if (r == 0)
-		r = build(b, merge ? a->db.path : NULL);
-	return r == -UL_E_DATABASE && merge && a->upper.report->lost == lost ? build_from_damaged(b) : r;
+		r = build(b, b->old ? a->db.path : NULL);
+	return r == -UL_E_DATABASE && b->old && a->upper.report->lost == lost ? build_from_damaged(b) : r;
 }
 
 /* What is new in it once it is written: the lower's rows come first, with ids without a gap. */
@@ -302,24 +302,23 @@ int ul_agree_rebuilt(struct ul_agreement *a)
 {
 	struct ul_reconcile_report *report = a->upper.report;
 	struct rebuild b = {.a = a};
-	bool merge;
 	int r = ul_db_file_open(&a->db);
 
 	report->was_clean = a->marks.clean && a->marks.clean_id == a->db.max_id;
-	merge = b.old = a->db.db;
+	b.old = a->db.db;
 	a->whole = a->db.db && a->db.intact;
 	if (r == 0 && may_stay(a)) {
 		report->database_kept = true;
 		return ul_db_file_shut(&a->db);
 	}
 	if (r == 0)
-		r = merge ? ul_anew_tell(a, ordinary_reason(a)) : ul_anew_tell_gone(a);
-	if (r == 0 && merge && !report->was_clean)
+		r = b.old ? ul_anew_tell(a, ordinary_reason(a)) : ul_anew_tell_gone(a);
+	if (r == 0 && b.old && !report->was_clean)
 		r = find_broken(&b);
 	if (r == 0)
 		r = ul_db_file_shut(&a->db);
 	if (r == 0)
-		r = rewrite(&b, merge);
+		r = rewrite(&b);
 	if (r == 0 && !a->upper.dry_run)
 		r = count_rows(a);
 	ul_names_free(&b.broken);

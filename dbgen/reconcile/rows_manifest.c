@@ -41,19 +41,16 @@ static int want(struct gathering *g, const char *base)
 static int gather_refs(struct gathering *g, const struct ul_row *row)
 {
 	const struct ul_rows *rows = g->from->rows;
-	int r = 0;
 
 	ul_names_free(&g->refs);
-	for (uint32_t i = 0; r == 0 && i < row->n_refs; i++) {
+	for (uint32_t i = 0; i < row->n_refs; i++) {
 		const struct ul_row *to = ul_rows_find(rows, rows->refs.at[row->first_ref + i]);
 		const char *base = ul_rows_text(rows, to->base);
 
 		if (ul_names_take(&g->refs, ul_path_join(g->from->store_dir, base)) < 0)
 			return nomem(g);
-		if (to->lower)
-			r = want(g, base);
 	}
-	return r;
+	return 0;
 }
 
 static const char *optional(const struct gathering *g, size_t offset)

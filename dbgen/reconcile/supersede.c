@@ -35,26 +35,6 @@ static bool is_copy(int layer, const char *name, const struct stat *st)
 	return fd >= 0 && ul_overlay_marks_read(fd, false, &marks) == 0 && marks.copied;
 }
 
-/* Names are taken down first: entries leave the directory that is read. */
-static int find(struct ul_agreement *a, int layer, struct ul_names *ret)
-{
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
-	uint32_t number;
-	int r = ul_dir_open(layer, ".", &dir), sealed;
-
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
-		sealed = ul_manifest_find(a->lower.manifest, entry->d_name, &number, a->upper.err);
-		if (sealed < 0)
-			return sealed;
-		if (sealed)
-			r = ul_names_add(ret, entry->d_name);
-	}
-	if (r == -ENOMEM)
-		return ul_upper_dir_nomem(&a->upper);
-	return r < 0 ? ul_upper_dir_fail(&a->upper, "kept", -r) : 0;
-}
-
 static int set_aside(struct ul_agreement *a, int layer, const char *name, bool session)
 {
 	struct stat st = {.st_mode = 0};
@@ -73,13 +53,25 @@ static int set_aside(struct ul_agreement *a, int layer, const char *name, bool s
 	return whiteout ? ul_upper_dir_discard(&a->upper, layer, name) : ul_quarantine_move(&a->upper, layer, name);
 }
 
+/*
+ * Names are taken down first: entries leave the directory that is read. In the order of the manifest, of which a batch
+ * is unpacked for those whose digest it has.
+ */
 static int supersede_in(struct ul_agreement *a, int layer, bool session)
 {
 	ul_autonames struct ul_names names = {0};
-	int r = find(a, layer, &names);
+	int r = ul_dir_names(layer, &names), sealed;
+	uint32_t number;
 
-	for (size_t i = 0; r == 0 && i < names.n; i++)
-		r = set_aside(a, layer, names.at[i], session);
+	if (r == -ENOMEM)
+		return ul_upper_dir_nomem(&a->upper);
+	if (r < 0)
+		return ul_upper_dir_fail(&a->upper, "kept", -r);
+	ul_names_sort(&names, false);
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		sealed = ul_manifest_find(a->lower.manifest, names.at[i], &number, a->upper.err);
+		r = sealed > 0 ? set_aside(a, layer, names.at[i], session) : sealed;
+	}
 	return r;
 }
 

@@ -110,7 +110,7 @@ static int make_lower(void **state)
 	demands = (struct ul_requirements){.manifest_required = true};
 	system_may_be_elsewhere = false;
 	seal = (struct ul_seal){.d = {.name = "demo", .version = "1.2", .has_manifest = 1}, .from_descriptor = true};
-	ul_manifest_hash(m, seal.d.manifest_hash);
+	assert_int_equal(ul_manifest_hash(m, seal.d.manifest_hash, NULL), 0);
 	ul_manifest_close(m);
 	ul_buffer_free(&bytes);
 	info = (struct ul_image_info){.name = (char *)"demo",

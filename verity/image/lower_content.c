@@ -75,8 +75,10 @@ static int differs(const char *what, struct ul_error *err)
 static int check_manifest(const struct ul_descriptor *d, const struct ul_judged *judged, struct ul_error *err)
 {
 	uint8_t hash[32];
+	int r = ul_manifest_hash(judged->manifest, hash, err);
 
-	ul_manifest_hash(judged->manifest, hash);
+	if (r < 0)
+		return r;
 	if (d && (!d->has_manifest || memcmp(hash, d->manifest_hash, 32) != 0))
 		return ul_error_set(err, UL_E_MANIFEST, WHAT, UL_LOWER_MANIFEST, NULL,
 				    "its hash is not the one of the signed descriptor");

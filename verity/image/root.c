@@ -16,8 +16,7 @@ int ul_image_add_root(struct ul_image_job *job, struct ul_error *err)
 		return r;
 	if (job->with_root)
 		job->m = job->with_root;
-	ul_manifest_hash(job->m, job->manifest_hash);
-	return 0;
+	return ul_manifest_hash(job->m, job->manifest_hash, err);
 }
 
 int ul_image_write_root(const struct ul_image_job *job, int tree_fd, struct ul_error *err)

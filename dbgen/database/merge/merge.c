@@ -351,11 +351,8 @@ static int open_other(struct ul_db_merge *g)
 			return ul_db_merge_nomem(g);
 		if (stat(log, &st) == 0 && st.st_size > 0)
 			return r;
-		uri = ul_sqlite_immutable_uri(g->options->merge_from);
-		if (!uri)
-			return ul_db_merge_nomem(g);
 		sqlite3_close(g->db);
-		if (ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &g->db) != SQLITE_OK)
+		if (ul_sqlite_open_immutable(g->options->merge_from, &g->db) != SQLITE_OK)
 			return ul_db_merge_fail(g);
 	}
 	return 0;
