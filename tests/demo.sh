@@ -86,7 +86,7 @@ done
 wait
 
 results() {
-	sed -n "s/^say $2 //p" "$qemu_dir/demo-$1.results" | head -n 1
+	guest_says "demo-$1" "$2" | head -n 1
 }
 
 tell() {
@@ -96,7 +96,7 @@ tell() {
 		qemu_show "demo-$mode"
 		return
 	fi
-	sed -n '/^begin state$/,/^end state$/p' "$qemu_dir/demo-$mode.results" | sed '1d;$d' >"$state"
+	guest_block "demo-$mode" state >"$state"
 
 	case $mode in
 	attach) chapter "Attached: Nix reads the image's own database in place" ;;

@@ -7,7 +7,7 @@
 #   tests/bench/gc.sh [SEALED...]      (default: 1,000, 100,000 and 1,000,000)
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-[ -n "${BENCH_NAMESPACE:-}" ] || BENCH_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+. tests/lib/namespace.sh
 build=$(realpath "${BUILD:-build}")
 bench_dir=$(mktemp -d /dev/shm/gc.XXXXXX) || exit 3
 root=$bench_dir/root own=10000 rounds=${ROUNDS:-3}
@@ -66,24 +66,27 @@ wanted() { # NAME GOT WANTED
 	[ "$2" = "$3" ] || { echo "benchmark: $1: $2 instead of $3" >&2 && exit 3; }
 }
 
-facts=()
+# Attached, the upper's database begins without a row.
+mkdir "$bench_dir/empty" && : | "$build/underlay" manifest create --registration /dev/stdin -o "$bench_dir/none" &&
+	"$build/underlay" db build "$bench_dir/none" -o "$bench_dir/empty" && cp "$bench_dir/empty/db.sqlite" "$bench_dir/attach.sqlite" ||
+	exit 3
 for size in "${sizes[@]}"; do
 	umount "$root/nix/store" 2>/dev/null
-	rm -rf "$root" && mkdir -p "$root"/nix/.ro/nix/{store/.links,.underlay/names,var/nix/db} "$bench_dir/empty"
+	rm -rf "$root" && mkdir -p "$root"/nix/.ro/nix/{store/.links,.underlay/names,var/nix/db}
 	: >"$root/nix/.ro/nix/.underlay/names/.links"
 	"$build/tests/bench/gen_store" "$size" "$size" --odd 0 -o "$bench_dir/manifest" &&
 		"$build/underlay" db build "$bench_dir/manifest" -o "$root/nix/.ro/nix/var/nix/db" || exit 3
 	cp "$root/nix/.ro/nix/var/nix/db/db.sqlite" "$bench_dir/rebuild.sqlite"
-	: | "$build/underlay" manifest create --registration /dev/stdin -o "$bench_dir/none" &&
-		"$build/underlay" db build "$bench_dir/none" -o "$bench_dir/empty" || exit 3
-	cp "$bench_dir/empty/db.sqlite" "$bench_dir/attach.sqlite"
 	for mode in attach rebuild; do
 		state $mode
 		fill $mode none
 		before=$(rows)
+		# Attached, copies of 300 sealed paths are rows of the upper's, too.
+		all=$own
+		[ $mode = rebuild ] || all=$((own + 300))
 		for _ in $(seq "$rounds"); do
 			bench_round "$size $mode: nothing is garbage" gc
-			wanted "nothing goes" "$(jq -c '[.own, .dead, (.items | length)]' "$bench_dir/stdout" | sed 's/^\[10300/[10000/')" "[$own,0,0]"
+			wanted "nothing goes" "$(jq -c '[.own, .dead, (.items | length)]' "$bench_dir/stdout")" "[$all,0,0]"
 		done
 		wanted "rows" "$(rows)" "$before"
 		fill $mode half
@@ -94,7 +97,6 @@ for size in "${sizes[@]}"; do
 			wanted "half goes" "$(jq '.items | length' "$bench_dir/stdout")" $((own / 2))
 			wanted "rows" "$(rows)" $((before - own / 2))
 		done
-		facts+=("rows_copied_${size}_$mode=0")
 	done
 	if [ "$size" -le 1000 ] && [ -n "$(command -v nix-store)" ]; then
 		fill rebuild half
@@ -103,4 +105,4 @@ for size in "${sizes[@]}"; do
 	fi
 done
 bench_table 1 | awk '{ $NF = ""; print }' | sed 's/ MB.*//'
-bench_json "${OUT:-$build/bench-gc.json}" gc "own=$own" "${facts[@]}"
+bench_json "${OUT:-$build/bench-gc.json}" gc "own=$own"

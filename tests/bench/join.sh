@@ -5,7 +5,7 @@
 #   tests/bench/join.sh [ROUNDS]
 set -u
 cd "$(dirname "$0")/../.." || exit 3
-[ -n "${BENCH_NAMESPACE:-}" ] || BENCH_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+. tests/lib/namespace.sh
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d /dev/shm/join.XXXXXX) || exit 3
 trap 'umount "$dir/upper"; rm -rf "$dir"' EXIT

@@ -4,10 +4,10 @@
 # left in the kept layer goes.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 . tests/lib/tap.sh
 . tests/lib/cache.sh
 . tests/lib/layers.sh
-layers_namespace "$@"
 
 root=$tmp/root ro=$tmp/root/nix/.ro db=$tmp/root/nix/var/nix/db/db.sqlite
 tree=$(cache_tree trixie) || { echo "not ok - Nix 2.26 is at hand" && exit 1; }

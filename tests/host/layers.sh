@@ -4,9 +4,9 @@
 # the sealed filesystem itself, and no name of the attacker's inside of one.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 . tests/lib/tap.sh
 . tests/lib/layers.sh
-layers_namespace "$@"
 
 # same [any-mode]: the view serves what is sealed. With any-mode sealed entries were copied up since.
 same() {

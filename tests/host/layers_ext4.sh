@@ -4,9 +4,9 @@
 # not.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 . tests/lib/tap.sh
 . tests/lib/layers.sh
-layers_namespace "$@"
 
 layers_sealed lower erofs || { echo "not ok - the sealed image is made" && exit 1; }
 victim=$(printf %031d 0)d-merge

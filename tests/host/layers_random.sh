@@ -5,9 +5,9 @@
 # the first.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 . tests/lib/tap.sh
 . tests/lib/layers.sh
-layers_namespace "$@"
 
 trees=${LAYERS_TREES:-120}
 seed=${LAYERS_SEED:-1}

@@ -6,8 +6,7 @@
 # up. And attributes of overlayfs.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# Loop devices, overlays and binds are of this test alone.
-[ -n "${UL_RECONCILE_NS:-}" ] || UL_RECONCILE_NS=1 exec unshare --mount --propagation private bash "$0" "$@"
+. tests/lib/namespace.sh
 underlay=$(realpath "${BUILD:-build}/underlay")
 layers=$(realpath "${BUILD:-build}/tests/tools/layers")
 # shellcheck source=tests/lib/cache.sh

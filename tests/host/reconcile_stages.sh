@@ -3,8 +3,7 @@
 # and the collector's roots say, and which image is refused.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# A mount of ours, copied into another program's new namespace, would keep its device in use.
-[ -n "${STAGES_NAMESPACE:-}" ] || STAGES_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+. tests/lib/namespace.sh
 . tests/lib/tap.sh
 . tests/lib/stages.sh
 

@@ -3,8 +3,7 @@
 # cut at each of its writes; and layouts that somebody wrote while the machine was off.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# A mount of ours, copied into another program's new namespace, would keep its device in use.
-[ -n "${STAGES_NAMESPACE:-}" ] || STAGES_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+. tests/lib/namespace.sh
 export TMPDIR=/dev/shm # thousands of syncs, which no real disk need do
 . tests/lib/tap.sh
 . tests/lib/stages.sh

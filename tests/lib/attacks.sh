@@ -1,8 +1,8 @@
 # Attacks that somebody writes on an upper while the machine is off, each on a sealed path of its own. To be sourced
 # after tap.sh, cache.sh, appliance.sh, qemu.sh, image.sh and upper.sh, by a script with a mount namespace of its own.
 #
-#   attacks_prepare      of $image, and $store of which it was made: writes $work/sealed (SHA-256 of every sealed file)
-#                        and $work/sealed.names, mounts its filesystem on $work/image, sets the names to be attacked
+#   attacks_prepare      of $image, and $store of which it was made: mounts its filesystem on $work/image, sets $sealed
+#                        and the names to be attacked
 #   attack_entries       the upper's filesystem, mounted at $at, gets the attacks; $victims tells which of them each
 #   attack_origin        sealed name is the victim of
 #   attack_system
@@ -13,8 +13,6 @@ null_uuid=00000000-0000-0000-0000-000000000000
 attacks_prepare() {
 	local start size
 	sealed=$store/nix/store
-	(cd "$sealed" && find . -path ./.links -prune -o -type f -print0 | sort -z | xargs -0 sha256sum) >"$work/sealed"
-	(cd "$sealed" && find . -mindepth 1 -maxdepth 1 ! -name .links -print0 | sort -z) >"$work/sealed.names"
 	mapfile -t directories < <(cd "$sealed" && find . -mindepth 2 -maxdepth 2 -name lib -printf '%h\n' | sed 's|^\./||' | sort)
 	mapfile -t files < <(cd "$sealed" && find . -mindepth 1 -maxdepth 1 -type f -name '*.service' -printf '%P\n' | sort)
 	# The last of each are for attacks that are made of one name.

@@ -9,12 +9,10 @@
 #   days NIX:MODE...         all of it for each; Nix: of tests/lib/appliance.sh
 days_work=$qemu_dir/days
 
-# What is sealed, from the image's source: tests/guest/sealed.sh wants it.
 days_sealed() {
 	local sealed
 	sealed=$(appliance_store "$1")/nix/store && rm -rf "$2" && mkdir -p "$2" || return 1
-	(cd "$sealed" && find . -path ./.links -prune -o -type f -print0 | sort -z | xargs -0 sha256sum) >"$2/sealed"
-	(cd "$sealed" && find . -mindepth 1 -maxdepth 1 ! -name .links -print0 | sort -z) >"$2/sealed.names"
+	sealed_lists "$sealed" "$2"
 	: >"$2/have"
 	: >"$2/gone"
 }
@@ -26,8 +24,7 @@ one_day() {
 		"+$dir/have" "+$dir/gone" lib sealed days "day$1") || return 1
 	boot_day "$name" "$dir" "$data"
 	tap "$name: the machine comes to its end" test $? = 0
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	guest_found "$name"
 	tap_is "$name: the scenario too" "$(tail -n 1 "$qemu_dir/$name.results")" "end disk 0"
 	tap_is "$name: mode of the database, and the upper" \
 		"$(guest_block "$name" state | jq -r '"\(.database.mode) \(.upper.persistent)"')" "$mode true"

@@ -1,13 +1,13 @@
-# Real overlays over sealed images and uppers on loop devices, in a mount namespace of the script's own. To be sourced
-# after tap.sh.
+# Real overlays over sealed images and uppers on loop devices. To be sourced after namespace.sh and tap.sh.
 #
-#   layers_namespace "$@"              run the script again in a mount namespace of its own, where it is not in one
 #   layers_sealed NAME erofs|squashfs [--no-links]  an image with the store of upper_attack and its names, mounted; sets
 #                                      $sealed (its store), $names, $uuid, and $links: empty, or the layer of `.links`
 #   layers_upper NAME FS MIB [OPTION...]  a new filesystem, mounted; sets $upper and $upper_image
 #   layers_join                        what sessions left is joined, as at boot
 #   layers_boot [unguarded]            that, a session, and the overlay over it on $view
 #   layers_down                        the overlay goes
+#   layers_cut CALL N COMMAND...       the command, killed as it makes that system call the Nth time: 0; it came to its
+#                                      end before that: 1; neither, so nothing was tried: 2
 #
 # $tmp is the script's own directory, in memory.
 
@@ -15,23 +15,16 @@ layers=$PWD/build/tests/tools/layers
 attack=$PWD/build/tests/tools/upper_attack
 PATH=$PATH:/usr/sbin:/sbin
 
-layers_namespace() {
-	[ -z "${LAYERS_NAMESPACE:-}" ] || return 0
-	LAYERS_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+tmp=$(mktemp -d /dev/shm/layers.XXXXXX) || exit 1
+view=$tmp/view
+mkdir "$view"
+layers_cleanup() {
+	cd / || exit
+	# What is mounted goes first: no image may be removed beneath a filesystem.
+	awk -v top="$tmp" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount
+	rm -rf "$tmp" "$tap_dir"
 }
-
-if [ -n "${LAYERS_NAMESPACE:-}" ]; then
-	tmp=$(mktemp -d /dev/shm/layers.XXXXXX) || exit 1
-	view=$tmp/view
-	mkdir "$view"
-	layers_cleanup() {
-		cd / || exit
-		# What is mounted goes first: no image may be removed beneath a filesystem.
-		awk -v top="$tmp" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount
-		rm -rf "$tmp" "$tap_dir"
-	}
-	trap layers_cleanup EXIT
-fi
+trap layers_cleanup EXIT
 
 layers_sealed() {
 	local tree=$tmp/$1.tree
@@ -68,4 +61,17 @@ layers_boot() {
 
 layers_down() {
 	umount "$view"
+}
+
+layers_cut() {
+	local status=0
+	(
+		strace -f -qqq -o /dev/null -e "trace=$1" -e "inject=$1:signal=KILL:when=$2" "${@:3}"
+		exit $?
+	) >/dev/null 2>&1 || status=$?
+	case $status in
+	137) return 0 ;;
+	0) return 1 ;;
+	*) return 2 ;;
+	esac
 }

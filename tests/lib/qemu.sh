@@ -12,6 +12,11 @@
 #   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), firmware (it has
 #                  nothing that it may start), failed: REASON
 #   NAME.seconds   how long QEMU ran
+# Of the results:
+#   guest_block NAME KEY            what a scenario said between "begin KEY" and "end KEY"
+#   guest_says NAME KEY             the values of "say KEY VALUE"
+#   guest_found NAME [LABEL]        test lines: what its scenario found, under the boot's name or that label
+#   guest_checks NAME SCENARIO      the same, that the scenario came to its end, and that the machine powered off
 # Arguments for QEMU besides stand in the array qemu_extra. Where qemu_restarts is set, a restart does not end QEMU:
 # the machine starts again, with its memory as it was.
 # A DISK is an image file, given read-only; a writable one is FILE:rw; 9p:TAG:DIR and virtiofs:TAG:DIR are no disks but
@@ -182,4 +187,24 @@ qemu_show() {
 		echo "# $base.results ends:"
 		tail -n 20 "$base.results" | sed 's/^/#   /'
 	fi
+}
+
+guest_block() {
+	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
+}
+
+guest_says() {
+	sed -n "s/^say $2 //p" "$qemu_dir/$1.results"
+}
+
+guest_found() {
+	sed -n -e "s/^\(ok\|not ok\) - /\1 - ${2:-$1}: /p" -e '/^#/p' "$qemu_dir/$1.results"
+	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
+}
+
+guest_checks() {
+	guest_found "$1"
+	tap_is "$1: the scenario ran to its end, and the machine powered off" \
+		"$(tail -n 1 "$qemu_dir/$1.results"), $(cat "$qemu_dir/$1.end")" "end $2 0, poweroff"
+	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || qemu_show "$1"
 }

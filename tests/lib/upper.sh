@@ -4,22 +4,14 @@
 #   upper_disk FILE MIB              an empty disk with one partition, labelled "upper"
 #   upper_format FILE [OPTION...]    an ext4 on that partition, as an administrator would make it, with mkfs' options
 #   upper_mount FILE DIR             mount the partition's filesystem, whatever is on it; in a mount namespace of the
-#   upper_umount DIR                 script's own, please (upper_namespace)
+#   upper_umount DIR                 script's own, please (namespace.sh)
 #   upper_names DIR                  names in the mounted upper's store, as the overlay would show them: kept and
-# sessions
-#   upper_namespace "$@"             run the script again in a mount namespace of its own, where it is not in one
+#                                    sessions
 #   guest_disk NAME PART... [NAME=VALUE...] [+FILE...]   print a disk whose scenario is the parts (of tests/guest), with
 #                                    variables set before; FILES and the underlay command are in /data of the guest
-#   guest_block NAME KEY             what a scenario said between "begin KEY" and "end KEY"
-#   guest_says NAME KEY              the values of "say KEY VALUE"
-#   guest_checks NAME SCENARIO       test lines of a boot: what its scenario found, that it came to its end, and that
-#                                    the machine powered off
+#   sealed_lists STORE DIR           DIR/sealed, the SHA-256 of every file of an image's source, and DIR/sealed.names,
+#                                    for tests/guest/sealed.sh
 upper_offset=$((1 << 20)) # bytes before the partition
-
-upper_namespace() {
-	[ -z "${UPPER_NAMESPACE:-}" ] || return 0
-	UPPER_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
-}
 
 upper_disk() {
 	rm -f "$1"
@@ -98,18 +90,7 @@ guest_disk() {
 	echo "$dir.erofs"
 }
 
-guest_block() {
-	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
-}
-
-guest_says() {
-	sed -n "s/^say $2 //p" "$qemu_dir/$1.results"
-}
-
-guest_checks() {
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - $1: /p" -e '/^#/p' "$qemu_dir/$1.results"
-	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
-	tap_is "$1: the scenario ran to its end, and the machine powered off" \
-		"$(tail -n 1 "$qemu_dir/$1.results"), $(cat "$qemu_dir/$1.end")" "end $2 0, poweroff"
-	[ "$(cat "$qemu_dir/$1.end")" = poweroff ] || qemu_show "$1"
+sealed_lists() {
+	(cd "$1" && find . -path ./.links -prune -o -type f -print0 | sort -z | xargs -0 sha256sum) >"$2/sealed"
+	(cd "$1" && find . -mindepth 1 -maxdepth 1 ! -name .links -print0 | sort -z) >"$2/sealed.names"
 }

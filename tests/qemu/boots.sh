@@ -17,10 +17,6 @@ top_level() {
 	jq -r "$by_path"'| ([to_entries[] | .value.references - [.key] | .[]] | unique) as $named | keys - $named | .[]' "$1" | sort
 }
 
-results_block() {
-	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
-}
-
 # boots NAME KERNEL NIX WANTED-MODE [CONFIG-LINE...]
 boots() {
 	local name=$1 kernel=$2 nix=$3 mode=$4 image initrd store
@@ -34,15 +30,14 @@ boots() {
 	store=$(appliance_store "$nix")
 	qemu_boot "$name" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=demo" 600 "$image"
 	# What the scenario found, under this boot's name.
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
-	results_block "$name" state >"$qemu_dir/$name.state"
+	guest_found "$name"
+	guest_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end demo 0"
 	tap_is "$name: the machine powered off" "$(cat "$qemu_dir/$name.end")" poweroff
 	tap_is "$name: the database's mode" "$(jq -r .database.mode "$qemu_dir/$name.state")" "$mode"
 	tap_is "$name: who signed" "$(jq -r '.lowers[0].signer.fingerprint' "$qemu_dir/$name.state")" \
 		"$(openssl x509 -in "$keys_dir/signer.crt" -outform DER | sha256sum | cut -d ' ' -f 1)"
-	results_block "$name" path-info >"$qemu_dir/$name.path-info"
+	guest_block "$name" path-info >"$qemu_dir/$name.path-info"
 	sorted_info "$qemu_dir/$name.path-info" >"$qemu_dir/$name.got"
 	sorted_info "$store/path-info" >"$qemu_dir/$name.wanted"
 	tap_is "$name: the path that the image has added refers to all that nothing else does" \

@@ -65,11 +65,8 @@ cp "$underlay" $(ldd "$underlay" | grep -o '/[^ ]*') "$work/tools/" && mv "$work
 said() {
 	tr -d '\r' <"$qemu_dir/$1.console" | grep -o 'underlay: .*'
 }
-result() { # NAME KEY
-	sed -n "s/^say $2 //p" "$qemu_dir/$1.results"
-}
 state() { # NAME FILTER
-	sed -n '/^begin state$/,/^end state$/p' "$qemu_dir/$1.results" | sed '1d;$d' | jq -r "$2"
+	guest_block "$1" state | jq -r "$2"
 }
 # show NAME LINES: the case's lines; the boot's end where one of them says "not ok".
 show() {
@@ -104,15 +101,15 @@ mended() { # NAME KERNEL [PATH]: all files are read, or those below the path
 	boot "$name" "$kernel" "$image" "appliance.scenario=damage ${3:+damage.read=$3}" "${attach[@]}"
 	show "$name" "$(
 		tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end damage 0"
-		tap_is "$name: 100 blocks are damaged" "$(result "$name" damaged)" 100
+		tap_is "$name: 100 blocks are damaged" "$(guest_says "$name" damaged)" 100
 		tap_is "$name: which they are" "$(sed -n 's/^block //p' "$qemu_dir/$name.results" | sort -n | tr '\n' ' ')" \
 			"$(printf '%s\n' "${scattered[@]}" | sort -n | tr '\n' ' ')"
-		tap_is "$name: every sealed file is what was signed" "$(result "$name" hash)" "$(wanted "${3:-nix}")"
-		tap_is "$name: every file could be read" "$(result "$name" unreadable)" 0
+		tap_is "$name: every sealed file is what was signed" "$(guest_says "$name" hash)" "$(wanted "${3:-nix}")"
+		tap_is "$name: every file could be read" "$(guest_says "$name" unreadable)" 0
 		tap "$name: the boot counted what was mended until then" test "$(state "$name" '.lowers[0].fec.mended')" -ge 1
 		tap "$name: status counts what was mended" \
 			test "$(sed -n 's/^status:   mended   \(at least \)*\([0-9]*\) times.*/\2/p' "$qemu_dir/$name.results")" -ge "$([ -z "${3:-}" ] && echo 10 || echo 1)"
-		tap_is "$name: status: nothing corrupt, and exit status 0" "$(result "$name" status)" 0
+		tap_is "$name: status: nothing corrupt, and exit status 0" "$(guest_says "$name" status)" 0
 	)"
 }
 
@@ -149,8 +146,8 @@ later() {
 	boot later $kernel "$running" "appliance.scenario=damage damage.read=${seen#* /}" "${attach[@]}"
 	show later "$(
 		tap_is "later: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/later.results")" "end damage 0"
-		tap_is "later: the file is unreadable" "$(result later unreadable)" 1
-		tap_is "later: status: corrupt, and exit status 1" "$(result later status)" 1
+		tap_is "later: the file is unreadable" "$(guest_says later unreadable)" 1
+		tap_is "later: status: corrupt, and exit status 1" "$(guest_says later status)" 1
 		tap "later: status names block, store path and file" grep -q \
 			"^status:   corrupt  data block ${seen% *}: $(cut -d/ -f1-4 <<<"${seen#* }"): " "$qemu_dir/later.results"
 	)"
@@ -169,7 +166,7 @@ read_error() { # KERNEL MODE WORD
 			tap "$name: ends in failure 12" grep -qF 'failure 12 (module-missing); rebooting' <(said "$name")
 		else
 			tap_is "$name: boots" "$(tail -n 1 "$qemu_dir/$name.results")" "end damage 0"
-			tap_is "$name: every sealed file is what was signed" "$(result "$name" hash)" "$(wanted nix/.underlay)"
+			tap_is "$name: every sealed file is what was signed" "$(guest_says "$name" hash)" "$(wanted nix/.underlay)"
 		fi
 	)"
 }
@@ -197,8 +194,8 @@ efi() {
 		tap "efi: the first boot fails" grep -qF 'failure 21 (corrupt); rebooting' <(said efi-bad)
 		tap_is "efi-good: boots" "$(tail -n 1 "$qemu_dir/efi-good.results")" "end report 0"
 		reported efi-good efi
-		tap "efi-good: the kernel shows variables" test "$(result efi-good efi-variables)" -gt 5
-		tap_is "efi-good: the report is taken away" "$(result efi-good efi-reports)" 0
+		tap "efi-good: the kernel shows variables" test "$(guest_says efi-good efi-variables)" -gt 5
+		tap_is "efi-good: the report is taken away" "$(guest_says efi-good efi-reports)" 0
 	)"
 }
 
@@ -220,7 +217,7 @@ ramoops() {
 		tap "$name: the first boot fails" grep -qF 'failure 21 (corrupt); rebooting' <(said "$name")
 		tap_is "$name: the second one boots" "$(tail -n 1 "$qemu_dir/$name.results")" "end report 0"
 		reported "$name" pstore
-		tap_is "$name: the report is taken away" "$(result "$name" pstore-files)" 0
+		tap_is "$name: the report is taken away" "$(guest_says "$name" pstore-files)" 0
 	)"
 }
 

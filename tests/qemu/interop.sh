@@ -73,9 +73,6 @@ ext4_image() {
 
 # ---- booting -------------------------------------------------------------------------------------
 
-results_block() { sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'; }
-said() { sed -n "s/^say $2 //p" "$qemu_dir/$1.results"; }
-
 # boots NAME DISK CMDLINE [CONFIG-LINE...]: to the scenario's end. Its state is then $qemu_dir/NAME.state.
 boots() {
 	local name=$1 disk=$2 cmdline=$3 initrd
@@ -84,11 +81,10 @@ boots() {
 	initrd=$(image_initrd "${kernel:-6.12}" "$work/$name.conf") || { tap "$name: its initramfs is made" false && return; }
 	qemu_boot "interop-$name" "$(cache_kernel "${kernel:-6.12}")" "$initrd" "appliance.scenario=interop $cmdline" 300 "$disk"
 	name=interop-$name
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
-	results_block "$name" state >"$qemu_dir/$name.state"
+	guest_found "$name"
+	guest_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end interop 0"
-	tap_is "$name: the whole store is in the overlay" "$(said "$name" store-paths)" $((paths + ${added:-0}))
+	tap_is "$name: the whole store is in the overlay" "$(guest_says "$name" store-paths)" $((paths + ${added:-0}))
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
 }
 
@@ -97,7 +93,7 @@ foreign() {
 	local name=$1 lowerdir=$2 mode=$3 signed=$4 wanted
 	shift 4
 	boots "$name" "$@"
-	tap_is "$name: the overlay's lower" "$(said "interop-$name" lowerdir)" "$lowerdir"
+	tap_is "$name: the overlay's lower" "$(guest_says "interop-$name" lowerdir)" "$lowerdir"
 	wanted=$([ "$mode" = none ] || echo "$paths")
 	tap_is "$name: the database, the paths, the signer" \
 		"$(jq -r '[.database.mode, .lowers[0].paths // "", .lowers[0].signer.subject // ""] | join("|")' "$qemu_dir/interop-$name.state")" \
@@ -109,7 +105,7 @@ file() {
 	local name=$1 type=$2 added=1
 	shift 2
 	boots "$name" "$@"
-	tap_is "$name: the filesystem stays, read-only" "$(said "interop-$name" host)" "$type ro,nosuid,nodev,noexec"
+	tap_is "$name: the filesystem stays, read-only" "$(guest_says "interop-$name" host)" "$type ro,nosuid,nodev,noexec"
 	tap_is "$name: the file" "$(jq -r '.lowers[0] | .disk + " " + .version' "$qemu_dir/interop-$name.state")" \
 		"/run/underlay/host/images/appliance_1.0.img 1.0"
 }

@@ -3,10 +3,10 @@
 # the upper's own profile, an upper that is missing, one that overlayfs cannot use, an image that would cost valid
 # paths.
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"
 done
-upper_namespace "$@"
 work=$qemu_dir/persist-policy
 kernel=6.12
 rm -rf "$work"

@@ -3,10 +3,10 @@
 # right database. What stays valid and what does not is computed here from what Nix said before and from the files
 # that there are, and must be so exactly.
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"
 done
-upper_namespace "$@"
 work=$qemu_dir/persist
 mkdir -p "$work"
 kernel=6.12

@@ -6,10 +6,10 @@
 # POWERCUT_POINTS: how many cuts; `make check-powercut` wants hundreds, of all phases; else a sample is made of some.
 # The table is also in build/powercut.json. POWERCUT_SEED: another one makes other disks lose other writes.
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 for lib in tap cache appliance qemu image upper; do
 	. "tests/lib/$lib.sh"
 done
-upper_namespace "$@"
 points=${POWERCUT_POINTS:-10} seed=${POWERCUT_SEED:-1}
 work=$qemu_dir/powercut
 cut_disk=${underlay%/*}/tests/tools/cut_disk

@@ -69,10 +69,10 @@ starts() {
 	sed -i '/BdsDxe: /d; /^EFI stub: /d; s/\r$//' "$results"
 	tap "$name: Secure Boot was on" grep -aqi 'secureboot: Secure boot enabled' "$console"
 	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$results")" "end disk 0"
-	tap_is "$name: what it has of the partition" "$(sed -n 's/^say of-the-attacker //p' "$results")" nothing
-	tap_is "$name: its root" "$(sed -n 's/^say root //p' "$results")" tmpfs
-	tap_is "$name: state.json says of it" "$(sed -n 's/^say state //p' "$results")" '"root":{"from":"tmpfs","unsealed":[]}'
-	tap_is "$name: how much of that disk is mounted" "$(sed -n 's/^say mounted //p' "$results")" 0
+	tap_is "$name: what it has of the partition" "$(guest_says "$name" of-the-attacker)" nothing
+	tap_is "$name: its root" "$(guest_says "$name" root)" tmpfs
+	tap_is "$name: state.json says of it" "$(guest_says "$name" state)" '"root":{"from":"tmpfs","unsealed":[]}'
+	tap_is "$name: how much of that disk is mounted" "$(guest_says "$name" mounted)" 0
 	tap "$name: the partition was never mounted" lacks -aE 'EXT4-fs \(vda' "$console"
 	tap "$name: nobody waited for it" lacks -aiE 'gpt.{1,4}auto.{1,4}root|Timed out waiting' "$console"
 	[ "$(tail -n 1 "$results")" = "end disk 0" ] || qemu_show "$name"

@@ -55,11 +55,7 @@ firmware() {
 }
 
 state() { # NAME FILTER
-	sed -n '/^begin state$/,/^end state$/p' "$qemu_dir/$1.results" | sed '1d;$d' | jq -r "$2"
-}
-
-said() { # NAME KEY
-	sed -n "s/^say $2 //p" "$qemu_dir/$1.results"
+	guest_block "$1" state | jq -r "$2"
 }
 
 # alter NAME SECTION: change one byte in the middle of a section of the signed UKI.
@@ -94,8 +90,8 @@ chain() {
 	tap "$name: underlay-init takes in no new code" \
 		grep -q 'underlay: early: no writable memory becomes code' "$qemu_dir/$name.console"
 	tap "$name: Secure Boot was on" grep -q 'UEFI Secure Boot is enabled' "$qemu_dir/$name.console"
-	tap_is "$name: the kernel demands signatures" "$(said "$name" required)" Y
-	tap_is "$name: cryptsetup says of dm-verity" "$(said "$name" status)" "verified (with signature)"
+	tap_is "$name: the kernel demands signatures" "$(guest_says "$name" required)" Y
+	tap_is "$name: cryptsetup says of dm-verity" "$(guest_says "$name" status)" "verified (with signature)"
 	tap_is "$name: state.json says who checked" "$(state "$name" '.lowers[0].verified')" "$mode"
 	tap_is "$name: state.json says by which key the kernel did" \
 		"$(state "$name" '.lowers[0].kernelSigner.serial')" "$serial"
@@ -146,7 +142,7 @@ loader_ignored() {
 	local name=sb-loader
 	boot $name "$image"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end trust 0"
-	tap_is "$name: the command line is the UKI's" "$(said $name cmdline)" \
+	tap_is "$name: the command line is the UKI's" "$(guest_says $name cmdline)" \
 		"$qemu_cmdline appliance.scenario=hello appliance.scenario=trust"
 	[ "$(tail -n 1 "$qemu_dir/$name.results")" = "end trust 0" ] || qemu_show $name
 }

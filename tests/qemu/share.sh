@@ -3,10 +3,10 @@
 # with neither. The banner stands everywhere, Nix works, a persistent upper agrees with what the directory has become;
 # and nothing but the policy's own word leads there.
 cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/namespace.sh
 for lib in tap cache appliance qemu image verdict upper; do
 	. "tests/lib/$lib.sh"
 done
-upper_namespace "$@"
 work=$qemu_dir/share
 rm -rf "$work"
 mkdir -p "$work"
@@ -47,12 +47,11 @@ field() { jq -r "$2" "$work/$1.state"; }
 shared() {
 	local name=$1 scenario=$2 share=$3
 	boot "$name" "$4" "appliance.scenario=$scenario $5" "${@:6}"
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - $name: /p" -e '/^#/p' "$qemu_dir/$name.results"
-	lacks -q '^not ok' "$qemu_dir/$name.results" || touch "$tap_dir/failed"
+	guest_found "$name"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results") $(cat "$qemu_dir/$name.end")" \
 		"end $scenario 0 poweroff"
 	[ "$(cat "$qemu_dir/$name.end")" = poweroff ] || qemu_show "$name"
-	sed -n '/^begin state$/,/^end state$/p' "$qemu_dir/$name.results" | sed '1d;$d' >"$work/$name.state"
+	guest_block "$name" state >"$work/$name.state"
 	tap "$name: the banner stands on the console" grep -q 'verify: \*\*\* INSECURE: NOTHING OF THIS SYSTEM IS VERIFIED' \
 		"$work/$name.said"
 	tap "$name: it names the share" grep -q "the host shares as $share: whoever" "$work/$name.said"

@@ -9,10 +9,6 @@ done
 kernel=6.12
 mkdir -p "$qemu_dir"
 
-block() {
-	sed -n "/^begin $2\$/,/^end $2\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
-}
-
 # boots NAME INITRD MODE CMDLINE CONFIG-LINE...
 boots() {
 	local name=$1 how=$2 mode=$3 cmdline=$4 initrd
@@ -29,17 +25,16 @@ boots() {
 	sed -i 's/\r$//' "$qemu_dir/$name.results" # a terminal's line ends
 	tap_is "$name: the machine powers off" "$(cat "$qemu_dir/$name.end")" poweroff
 	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end scenario 0"
-	grep -E '^(ok|not ok) |^# ' "$qemu_dir/$name.results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /"
-	grep -q '^not ok' "$qemu_dir/$name.results" && touch "$tap_dir/failed"
-	tap_is "$name: systemd is content" "$(sed -n 's/^say running //p' "$qemu_dir/$name.results")" running
-	tap_none "$name: no unit failed" block "$name" failed
-	tap_is "$name: not a first boot" "$(sed -n 's/^say first-boot //p' "$qemu_dir/$name.results")" no
-	tap "$name: the database is in mode $mode" grep -q "^database   $mode in" <(block "$name" status)
+	guest_found "$name"
+	tap_is "$name: systemd is content" "$(guest_says "$name" running)" running
+	tap_none "$name: no unit failed" guest_block "$name" failed
+	tap_is "$name: not a first boot" "$(guest_says "$name" first-boot)" no
+	tap "$name: the database is in mode $mode" grep -q "^database   $mode in" <(guest_block "$name" status)
 	tap "$name: everything is unmounted at the end" grep -q 'underlay: shutdown: everything is unmounted' \
 		"$qemu_dir/$name.console"
 	tap "$name: no unmounting failed before" lacks -E 'FAILED.*(nix|usr)|Failed unmounting' "$qemu_dir/$name.console"
 	[ "$how" = own ] || [[ "$*" != *activation* ]] ||
-		tap "$name: systemd-analyze tells the time of our unit" grep -q 's underlay\.service$' <(block "$name" blame)
+		tap "$name: systemd-analyze tells the time of our unit" grep -q 's underlay\.service$' <(guest_block "$name" blame)
 	[ "$(tail -n 1 "$qemu_dir/$name.results")" = "end scenario 0" ] || qemu_show "$name"
 }
 

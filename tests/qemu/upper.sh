@@ -13,10 +13,6 @@ partitioned() {
 	sfdisk -q --label gpt "$1" <<<"type=4d21b016-b534-45c2-a9fb-5c16e091fd2d, name=upper"
 }
 
-state() {
-	sed -n "/^begin state\$/,/^end state\$/p" "$qemu_dir/$1.results" | sed '1d;$d'
-}
-
 # upper NAME KERNEL FILESYSTEM NAMED-BY [CONFIG-LINE...]
 upper() {
 	local name=upper-$1 kernel=$2 fs=$3 by=$4 image initrd boot
@@ -31,12 +27,11 @@ upper() {
 	for boot in first second; do
 		qemu_boot "$name-$boot" "$(cache_kernel "$kernel")" "$initrd" "appliance.scenario=upper" 600 "$image" \
 			"$qemu_dir/$name.disk:rw"
-		sed -n -e "s/^\(ok\|not ok\) - /\1 - $name, $boot boot: /p" -e '/^#/p' "$qemu_dir/$name-$boot.results"
-		lacks -q '^not ok' "$qemu_dir/$name-$boot.results" || touch "$tap_dir/failed"
+		guest_found "$name-$boot" "$name, $boot boot"
 		tap_is "$name, $boot boot: it runs to its end" "$(tail -n 1 "$qemu_dir/$name-$boot.results") $(cat "$qemu_dir/$name-$boot.end")" \
 			"end upper 0 poweroff"
 		tap_is "$name, $boot boot: state.json" \
-			"$(state "$name-$boot" | jq -c '.upper | [.type, .filesystem, .device, .fresh, .fallback]')" \
+			"$(guest_block "$name-$boot" state | jq -c '.upper | [.type, .filesystem, .device, .fresh, .fallback]')" \
 			"[\"disk\",\"$fs\",\"/dev/vdb1\",$([ $boot = first ] && echo true || echo false),null]"
 		[ "$(cat "$qemu_dir/$name-$boot.end")" = poweroff ] || qemu_show "$name-$boot"
 	done

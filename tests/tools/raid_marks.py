@@ -58,5 +58,4 @@ def main():
         f.write(block)
 
 
-if __name__ == "__main__":
-    main()
+main()
