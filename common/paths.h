@@ -25,6 +25,7 @@
 #define UL_PATH_NAMES     "/nix/.names"  /* names layers of lowers without one: a tmpfs, made at boot */
 #define UL_PATH_STORE     "/nix/store"   /* the overlay */
 #define UL_PATH_VAR       "/nix/var"
+#define UL_PATH_GCROOTS   "/nix/var/nix/gcroots/underlay" /* the lower's roots of the collector: a tmpfs */
 #define UL_PATH_RUN       "/run/underlay"
 #define UL_PATH_HOST      "/run/underlay/host"       /* filesystem whose file the lower is; read-only */
 #define UL_PATH_STATE     "/run/underlay/state.json" /* what the boot did */

@@ -17,7 +17,6 @@
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
 
-#define PLACE UL_PATH_VAR "/nix/gcroots/underlay"
 #define FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 static const char what[] = "registering the collector's roots";
@@ -83,7 +82,7 @@ static int place_error(const struct ul_boot *b, int error, struct ul_error *err)
 {
 	char path[PATH_MAX];
 
-	return ul_error_errno(err, UL_E_UPPER, what, ul_boot_path(b, PLACE, path), NULL, error);
+	return ul_error_errno(err, UL_E_UPPER, what, ul_boot_path(b, UL_PATH_GCROOTS, path), NULL, error);
 }
 
 /* Every name takes an inode in tmpfs' accounts, so their number is not limited. */
@@ -91,7 +90,7 @@ static int mount_place(const struct ul_boot *b, struct ul_error *err)
 {
 	char path[PATH_MAX];
 
-	if (mount("tmpfs", ul_boot_path(b, PLACE, path), "tmpfs", FLAGS, "mode=0755,nr_inodes=0") < 0)
+	if (mount("tmpfs", ul_boot_path(b, UL_PATH_GCROOTS, path), "tmpfs", FLAGS, "mode=0755,nr_inodes=0") < 0)
 		return place_error(b, errno, err);
 	return 0;
 }
@@ -119,10 +118,10 @@ static int make_files(int fd, const char *names, uint32_t n)
 static int make_roots(const struct ul_boot *b, size_t number, const char *names, uint32_t n, struct ul_error *err)
 {
 	ul_autoclose int fd = -1;
-	char name[sizeof(PLACE) + 32], path[PATH_MAX];
+	char name[sizeof(UL_PATH_GCROOTS) + 32], path[PATH_MAX];
 	int r;
 
-	snprintf(name, sizeof(name), PLACE "/lower%zu", number);
+	snprintf(name, sizeof(name), UL_PATH_GCROOTS "/lower%zu", number);
 	r = mkdir(ul_boot_path(b, name, path), 0755) < 0 ? -errno : 0;
 	if (r == 0) {
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -172,7 +171,7 @@ int ul_gcroots_make(struct ul_boot *b, struct ul_error *err)
 		if (b->lowers[i].manifest)
 			r = register_lower(b, i, &mounted, err);
 	if (r == 0 && mounted &&
-	    mount(NULL, ul_boot_path(b, PLACE, path), NULL, MS_REMOUNT | MS_RDONLY | FLAGS, "mode=0755") < 0)
+	    mount(NULL, ul_boot_path(b, UL_PATH_GCROOTS, path), NULL, MS_REMOUNT | MS_RDONLY | FLAGS, "mode=0755") < 0)
 		r = place_error(b, errno, err);
 	return r;
 }

@@ -5,8 +5,8 @@
  *   /run/underlay/system                 symlink to the store path that is started
  *   /run/underlay/system.env             the same and its init, as systemd's EnvironmentFile= reads it
  *   /run/initramfs/shutdown              underlay-shutdown, into which systemd returns at the end (initrd interface)
- *   /run/systemd/system/nix-….mount.d/   systemd finds our mounts in the kernel's list and would unmount them, in use
- *                                        as they are, with all others; these settings leave them to that program
+ *   /run/systemd/system/nix-….mount      systemd finds our mounts in the kernel's list and would unmount them, in use
+ *                                        as they are, with all others; these units leave them to that program
  *   /run/systemd/system/underlay.service inside another initramfs: the unit that ran us, so that the system's manager
  *                                        knows it, and systemd-analyze tells its time
  *   /etc/machine-id                      on a root that is ours: the upper's own, which outlives images; an empty file
@@ -121,13 +121,46 @@ static void leave_shutdown(const struct ul_boot *b)
 	}
 }
 
+/*
+ * Whole units, for drop-ins are not enough: where another unit wants a path below a mount (RequiresMountsFor=, as
+ * nix-daemon.socket has it), systemd looks for the mount's unit before it has read the kernel's list, and of a unit
+ * without a file it reads no drop-in, then or later (systemd: mount_setup_existing_unit). What= is nothing
+ * that could be mounted: a mount that somebody took away is not replaced by an empty one. Where an initramfs' systemd
+ * starts an init that is not systemd, it puts /run/systemd aside first, and the system's unmounts
+ * these five with all others: in their order, which works where nothing uses /nix/var so late.
+ */
+static void leave_mounts(const struct ul_boot *b)
+{
+	static const struct {
+		const char *unit, *where;
+	} mounts[] = {
+		{"nix-.ro", UL_PATH_LOWER},
+		{"nix-.rw", UL_PATH_UPPER},
+		{"nix-store", UL_PATH_STORE},
+		{"nix-var", UL_PATH_VAR},
+		{"nix-var-nix-gcroots-underlay", UL_PATH_GCROOTS},
+	};
+	char name[PATH_MAX];
+	char text[512];
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(mounts); i++) {
+		snprintf(name, sizeof(name), "systemd/system/%s.mount", mounts[i].unit);
+		snprintf(text, sizeof(text),
+			 "# Written by underlay-init, which mounted it: underlay-shutdown unmounts it.\n"
+			 "[Unit]\n"
+			 "Description=Sealed Nix Store (%s)\n"
+			 "Documentation=man:underlay-init(8)\n"
+			 "DefaultDependencies=no\n"
+			 "[Mount]\n"
+			 "What=mounted-by-underlay-init\n"
+			 "Where=%s\n",
+			 mounts[i].where, mounts[i].where);
+		write_run(b, name, 0644, text, strlen(text));
+	}
+}
+
 static void leave_units(const struct ul_boot *b)
 {
-	static const char *const mounts[] = {"nix-.ro", "nix-.rw", "nix-store", "nix-var",
-					     "nix-var-nix-gcroots-underlay"};
-	static const char keep[] = "# Written by underlay-init: underlay-shutdown unmounts this.\n"
-				   "[Unit]\n"
-				   "DefaultDependencies=no\n";
 	static const char unit[] = "# Written by underlay-init: it ran in the initramfs as this unit.\n"
 				   "[Unit]\n"
 				   "Description=Sealed Nix Store\n"
@@ -139,12 +172,8 @@ static void leave_units(const struct ul_boot *b)
 				   "Type=oneshot\n"
 				   "RemainAfterExit=yes\n"
 				   "ExecStart=/run/underlay/started-in-the-initramfs\n";
-	char name[PATH_MAX];
 
-	for (size_t i = 0; i < UL_ARRAY_SIZE(mounts); i++) {
-		snprintf(name, sizeof(name), "systemd/system/%s.mount.d/50-underlay.conf", mounts[i]);
-		write_run(b, name, 0644, keep, strlen(keep));
-	}
+	leave_mounts(b);
 	if (!b->pid1)
 		write_run(b, "systemd/system/underlay.service", 0644, unit, strlen(unit));
 }

@@ -8,6 +8,8 @@ block blame systemd-analyze blame --no-pager
 block critical systemd-analyze critical-chain --no-pager
 block status underlay status
 block timeline underlay timeline
+block mounts systemctl show -p Id -p ActiveState -p Conflicts nix-.ro.mount nix-.rw.mount nix-store.mount nix-var.mount \
+	nix-var-nix-gcroots-underlay.mount
 say machine-id "$(cat /etc/machine-id)"
 say first-boot "$(systemctl show -P ConditionResult systemd-firstboot.service)"
 check "the system is a sealed store path" test -e "$(readlink /run/underlay/system)/init"

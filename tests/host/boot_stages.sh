@@ -76,8 +76,9 @@ tap "what systemd and others look for after an initramfs" run '
 	set -e
 	[ "$(readlink "$run/system")" = "/nix/store/$system" ]
 	grep -qx "UNDERLAY_INIT=/nix/store/$system/init" "$run/system.env"
-	for mount in nix-.ro nix-.rw nix-store nix-var nix-var-nix-gcroots-underlay; do
-		grep -qx "DefaultDependencies=no" "$run/systemd/system/$mount.mount.d/50-underlay.conf"
+	for mount in nix-.ro nix-.rw nix-store nix-var nix-var-nix-gcroots-underlay; do # no name has a dash of its own
+		grep -qx "DefaultDependencies=no" "$run/systemd/system/$mount.mount"
+		grep -qx "Where=/${mount//-/\/}" "$run/systemd/system/$mount.mount"
 	done
 	[ -f "$root/etc/machine-id" ]
 	[ ! -s "$root/etc/machine-id" ]
