@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/buffer.h"
 #include "common/sqlite.h"
 
 #define LONGEST      (16 << 20) /* bytes of one value */
@@ -75,26 +76,18 @@ int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const c
 
 /* ---- opening ---- */
 
-char *ul_sqlite_immutable_uri(const char *path)
+char *ul_sqlite_uri(const char *path, const char *query)
 {
-	static const char prefix[] = "file:", suffix[] = "?immutable=1", digits[] = "0123456789abcdef";
-	char *uri = malloc(sizeof(prefix) + 3 * strlen(path) + sizeof(suffix)), *at = uri;
+	ul_autobuffer struct ul_buffer uri = {0};
+	/* The empty authority: without it a path that begins with two slashes would be one. */
+	int r = ul_buffer_printf(&uri, "file:%s", path[0] == '/' ? "//" : "");
 
-	if (!uri)
-		return NULL;
-	memcpy(at, prefix, sizeof(prefix) - 1);
-	at += sizeof(prefix) - 1;
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
-		if (*p != '%' && *p != '?' && *p != '#') {
-			*at++ = (char)*p;
-			continue;
-		}
-		*at++ = '%';
-		*at++ = digits[*p >> 4];
-		*at++ = digits[*p & 15];
-	}
-	memcpy(at, suffix, sizeof(suffix));
-	return uri;
+	for (; *path && r == 0; path++)
+		r = strchr("%?#", *path) ? ul_buffer_printf(&uri, "%%%02x", (unsigned char)*path)
+					 : ul_buffer_append(&uri, path, 1);
+	if (r == 0)
+		r = ul_buffer_printf(&uri, "?%s", query);
+	return r == 0 && ul_buffer_string(&uri) ? strdup((char *)uri.data) : NULL;
 }
 
 /* Bytes that the longest value of the file can have, and a page of the largest size for what is written to it. */
@@ -139,7 +132,7 @@ int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
 
 int ul_sqlite_open_immutable(const char *path, sqlite3 **ret)
 {
-	ul_autofree char *uri = ul_sqlite_immutable_uri(path);
+	ul_autofree char *uri = ul_sqlite_uri(path, UL_SQLITE_IMMUTABLE);
 
 	*ret = NULL;
 	return uri ? ul_sqlite_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, ret) : SQLITE_NOMEM;

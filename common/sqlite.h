@@ -7,8 +7,11 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 
-/* "file:PATH?immutable=1", the path escaped: no lock, no log, no byte written. NULL: no memory. */
-char *ul_sqlite_immutable_uri(const char *path);
+/* A query for ul_sqlite_uri: no lock, no log, no byte written. */
+#define UL_SQLITE_IMMUTABLE "immutable=1"
+
+/* "file:PATH?QUERY", the path escaped, for SQLITE_OPEN_URI; the caller's to free. NULL: no memory. */
+char *ul_sqlite_uri(const char *path, const char *query);
 
 /*
  * sqlite3_open_v2 for a file of whose contents nothing is believed. No code of its schema runs, and no value may be
@@ -18,7 +21,7 @@ char *ul_sqlite_immutable_uri(const char *path);
  */
 int ul_sqlite_open(const char *path, int flags, sqlite3 **ret);
 
-/* ul_sqlite_open of a file that nobody changes, to be read (ul_sqlite_immutable_uri). */
+/* ul_sqlite_open of a file that nobody changes, to be read (UL_SQLITE_IMMUTABLE). */
 int ul_sqlite_open_immutable(const char *path, sqlite3 **ret);
 
 /* The same for a file that this program is about to write, where its sorter may take what it wants. */

@@ -344,7 +344,7 @@ static int compare_traces(struct comparison *c)
 /* A log that has not been moved into the file yet is read with a lock; without a log none is needed. */
 static int open_database(struct comparison *c)
 {
-	ul_autofree char *uri = ul_sqlite_immutable_uri(c->name), *log = NULL;
+	ul_autofree char *uri = ul_sqlite_uri(c->name, UL_SQLITE_IMMUTABLE), *log = NULL;
 	struct stat st;
 	bool logged;
 

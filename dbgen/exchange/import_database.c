@@ -77,28 +77,13 @@ static bool has_content(const char *path, const char *suffix)
 	return content;
 }
 
-/* "file:" URI of a path: everything that could mean something else is escaped. */
-static int make_uri(struct ul_buffer *b, const char *path, const char *query)
-{
-	int r = ul_buffer_printf(b, "file:%s", path[0] == '/' ? "//" : "");
-
-	for (const unsigned char *p = (const unsigned char *)path; *p && r == 0; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-			     strchr("/._-", *p);
-
-		r = plain ? ul_buffer_append(b, p, 1) : ul_buffer_printf(b, "%%%02x", *p);
-	}
-	return r < 0 ? r : ul_buffer_printf(b, "?%s", query);
-}
-
 static int open_uri(struct source *s, const char *path, const char *query, int flags)
 {
-	ul_autobuffer struct ul_buffer uri = {0};
+	ul_autofree char *uri = ul_sqlite_uri(path, query);
 
-	if (make_uri(&uri, path, query) < 0 || !ul_buffer_string(&uri))
+	if (!uri)
 		return ul_error_nomem(s->err, what);
-	if (ul_sqlite_open((const char *)uri.data, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, &s->db) !=
-	    SQLITE_OK)
+	if (ul_sqlite_open(uri, flags | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE, &s->db) != SQLITE_OK)
 		return fail_sqlite(s);
 	return 0;
 }
@@ -182,7 +167,7 @@ static int open_source(struct source *s)
 		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, "Open it with Nix first.",
 				    "a transaction was interrupted and is not undone yet");
 	if (!wal)
-		return open_uri(s, s->path, "mode=ro&immutable=1", SQLITE_OPEN_READONLY);
+		return open_uri(s, s->path, "mode=ro&" UL_SQLITE_IMMUTABLE, SQLITE_OPEN_READONLY);
 	if (shm)
 		return open_uri(s, s->path, "mode=ro&readonly_shm=1", SQLITE_OPEN_READONLY);
 	return open_copy(s);
@@ -314,19 +299,19 @@ static int take_refs(const struct source *s, struct ul_builder *b, const struct 
 /* A row as the builder takes it; *ret_odd: why it cannot be used. */
 static void read_columns(sqlite3_stmt *q, struct ul_path_info *info, const char **ret_odd)
 {
-	int64_t size = sqlite3_column_int64(q, 5);
+	int64_t size = sqlite3_column_int64(q, 4);
 	const char *hash = NULL;
 
-	if (!text_of(q, 2, &hash) || !text_of(q, 4, &info->deriver) || !text_of(q, 7, &info->sigs) ||
-	    !text_of(q, 8, &info->ca))
+	if (!text_of(q, 1, &hash) || !text_of(q, 3, &info->deriver) || !text_of(q, 6, &info->sigs) ||
+	    !text_of(q, 7, &info->ca))
 		*ret_odd = "a column is not a text";
 	else if (!hash || !ul_sha256_parse(hash, strlen(hash), info->nar_hash))
 		*ret_odd = "its hash is not a SHA-256 hash";
 	else if (size < 0)
 		*ret_odd = "its NAR size is negative";
-	info->registered = sqlite3_column_int64(q, 3);
+	info->registered = sqlite3_column_int64(q, 2);
 	info->nar_size = (uint64_t)size;
-	info->ultimate = sqlite3_column_int64(q, 6) != 0;
+	info->ultimate = sqlite3_column_int64(q, 5) != 0;
 }
 
 static int read_path(const struct source *s, struct ul_builder *b, const struct ids *ids, sqlite3_stmt *q,
@@ -356,7 +341,7 @@ static int read_paths(const struct source *s, struct ul_builder *b, const struct
 	const char *odd = NULL;
 	sqlite3_stmt *q = NULL;
 	int r = prepare(s,
-			"select id, path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+			"select id, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
 			" from ValidPaths order by id",
 			&q);
 

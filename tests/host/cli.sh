@@ -165,6 +165,16 @@ lost status --file "$dir/state.json"
 lost timeline --file "$dir/state.json" --json
 "$underlay" db compare "$dir/manifest" "$dir/db/db.sqlite" >&- 2>"$dir/out" && [ ! -s "$dir/out" ]
 report $? "a closed standard output is fine where nothing is written to it"
+
+# SQLite gets the path in a URI, where these bytes and two slashes in front mean something else.
+odd_names=0
+for name in "$dir/copy" "/$dir/copy.2" "$dir/a?mode=memory#b%41 c"; do
+	cp "$dir/db/db.sqlite" "$name" 2>"$dir/out" &&
+		"$underlay" db compare "$dir/manifest" "$name" >>"$dir/out" 2>&1 &&
+		"$underlay" manifest create -o "$dir/again.$odd_names" --database "$name" >>"$dir/out" 2>&1 && odd_names=$((odd_names + 1))
+done
+tap_is "a database is found under every name that a file can have" "$odd_names" 3
+
 # The image must not be opened as descriptor 1 and get the summary written into it.
 "$underlay" image build -o "$dir/third" --name demo --version 3 --system "$system" --registration "$dir/registration" \
 	--store "$dir/root/nix/store" --key "$dir/seal.key" --cert "$dir/seal.crt" >&- 2>"$dir/out"

@@ -295,7 +295,7 @@ static void open_image(struct image *i)
 	char path[300];
 
 	snprintf(path, sizeof(path), "%s/db.sqlite", db_help_subdir(i->name));
-	uri = ul_sqlite_immutable_uri(path);
+	uri = ul_sqlite_uri(path, UL_SQLITE_IMMUTABLE);
 	assert_int_equal(sqlite3_open_v2(uri, &i->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL), SQLITE_OK);
 }
 

@@ -491,7 +491,7 @@ static int carry_known(struct ul_db_carry *c, uint32_t n_lower)
 int ul_db_carry_open(const struct ul_db_options *options, struct ul_db_carry **ret, struct ul_error *err)
 {
 	const char *from = options->carry_from ? options->carry_from : options->merge_from;
-	ul_autofree char *uri = from ? ul_sqlite_immutable_uri(from) : NULL;
+	ul_autofree char *uri = from ? ul_sqlite_uri(from, UL_SQLITE_IMMUTABLE) : NULL;
 	struct ul_db_carry *c;
 	struct stat st;
 	int code;
