@@ -112,15 +112,16 @@ static void measure(int parent, const char *name, uint64_t *bytes, uint64_t *ino
 void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
 		      bool *ret_kept)
 {
-	uint64_t bytes = 0, inodes = 0, session;
+	uint64_t bytes = 0, inodes = 0;
+	struct stat st;
 
 	measure(d->session, name, &bytes, &inodes);
-	session = inodes;
 	if (d->kept >= 0)
 		measure(d->kept, name, &bytes, &inodes);
 	*ret_bytes = bytes;
 	*ret_inodes = inodes;
-	*ret_kept = inodes > session;
+	/* Not by what is counted there: of files with other names nothing is. */
+	*ret_kept = d->kept >= 0 && fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* ---- removing ---- */

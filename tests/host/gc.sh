@@ -75,9 +75,10 @@ mount --bind "$tmp/lower" "$root/nix/.ro"
 # ---- what it is for ----
 
 tap "an upper with a database" start upper 200
-old=$(name old) live=$(name live) needed=$(name needed) copied=$(name copied) stray=$(name stray) new=$(name new) running=$(name running)
+old=$(name old) live=$(name live) needed=$(name needed) copied=$(name copied) stray=$(name stray) linked=$(name linked) new=$(name new) running=$(name running)
 stored() {
 	made "$old" 30000 && made "$live" 100 && made "$needed" 100 && made "$copied" 100 && made "$stray" 5000 && made "$running" 100 &&
+		ln "$view/$stray/data" "$view/$linked" &&
 		row "$needed" && row "$live" "$needed" && row "$old" "$needed" && row "$copied" && row "$running" && root "$live"
 }
 tap "a first boot adds paths" stored
@@ -107,9 +108,11 @@ sum=$(sha256sum <"$view/$old/data")
 tap "a dry run" gc --dry-run --json
 gc --dry-run --json >"$tmp/dry.json"
 tap "    tells each" bash -c 'diff <(jq -r ".items[].name" "$1" | sort) <(printf "%s\n" "${@:2}" | sort)' _ "$tmp/dry.json" \
-	"$old" "$copied" "$stray" "$new" "$running"
+	"$old" "$copied" "$stray" "$linked" "$new" "$running"
 tap "    referrers first, then the oldest" bash -c 'diff <(jq -r ".items[].name" "$1") <(printf "%s\n" "${@:2}")' _ "$tmp/dry.json" \
-	"$stray" "$copied" "$running" "$new" "$old"
+	$(printf "%s\n" "$stray" "$linked" | sort) "$copied" "$running" "$new" "$old"
+tap_is "    and which of them earlier boots left" "$(jq -r '.items[] | "\(.name) \(.kept)"' "$tmp/dry.json" | sort)" \
+	"$({ printf '%s true\n' "$old" "$copied" "$stray" "$linked" "$running" && echo "$new false"; } | sort)"
 tap "    and has changed nothing" bash -c 'test -d "$1/$2" && [ "$3" = 6 ]' _ "$view" "$stray" "$(rows | wc -l)"
 before=$(free_kib)
 tap "a collection" gc --json

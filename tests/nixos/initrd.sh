@@ -34,6 +34,9 @@ done
 for name in $(of '.files | keys[]'); do
 	mkdir -p "$debian_units${name%/*}"
 	jq -j ".files[\"$name\"]" "$work/module.json" >"$debian_units$name"
+	# A mask. dracut lays this tree over what its modules made with cp, which writes through links: an empty file
+	# would be written to the mask that stands there, and the machine's own /dev/null get its mode and times.
+	[ -s "$debian_units$name" ] || ln -sf /dev/null "$debian_units$name"
 done
 # NixOS' scripts end at the first failure.
 { printf '#!/bin/sh\nset -e\n' && of .script; } >"$debian_units/usr/lib/find-nixos-closure"
