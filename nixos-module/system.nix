@@ -44,7 +44,7 @@ in
                 ${config.nix.package}/bin/nix-env --profile {} --delete-generations ${cfg.gc.deleteOlderThan} \;
             ''
         )
-        + "exec ${cfg.package}/bin/underlay gc ${lib.escapeShellArgs cfg.gc.options}\n"
+        + "exec ${cfg.package}/bin/underlay gc ${toString cfg.gc.options}\n"
       );
     };
 
