@@ -3,15 +3,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "common/cleanup.h"
 #include "dbgen/database/db.h"
-
-static void close_manifest(struct ul_manifest **m)
-{
-	ul_manifest_close(*m);
-}
-
-#define autoclose_manifest UL_CLEANUP(close_manifest)
 
 static void print_left_out(void *user, const char *name, const char *why)
 {
@@ -64,7 +56,7 @@ static const struct cli_option build_options[] = {
 static int run_build(void *arguments)
 {
 	struct build *a = arguments;
-	autoclose_manifest struct ul_manifest *m = NULL;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r;
 
@@ -104,7 +96,7 @@ static const struct cli_option compare_options[] = {
 static int run_compare(void *arguments)
 {
 	const struct compare *a = arguments;
-	autoclose_manifest struct ul_manifest *m = NULL;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
 
