@@ -76,8 +76,8 @@ struct ul_realisation {
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
 /*
- * Open a file, which is read as it is asked for. What cannot be read of a sealed lower is -UL_E_CORRUPT, here and at
- * every function below that reads.
+ * Open a file, which is read as it is asked for. One that cannot be opened is -UL_E_SYSTEM. What cannot be read of a
+ * sealed lower is -UL_E_CORRUPT, here and at every function below that reads.
  */
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 

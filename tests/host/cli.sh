@@ -131,8 +131,66 @@ is_document 0 db reconcile --upper "$dir/upper" --lower "$dir/manifest" --dry-ru
 is_document 0 status --file "$dir/state.json" --json
 is_document 0 timeline --file "$dir/state.json" --json
 is_document 0 completion json
+no_document() { # WANTED-STATUS ARGUMENT...: what could not be found out is not told
+	local wanted=$1 got
+	shift
+	"$underlay" "$@" --json >"$dir/json" 2>"$dir/out"
+	got=$?
+	[ $got -eq "$wanted" ] && [ ! -s "$dir/json" ] && [ -s "$dir/out" ]
+	report $? "no JSON of underlay ${*//$dir\//}"
+}
+printf 'MZ' >"$dir/short"
+no_document 3 image locate "$dir/none.raw" 3
+no_document 1 image locate "$dir/image" 99999999
+no_document 3 image inspect "$dir/none.raw"
+no_document 3 manifest show "$dir/none.raw"
+no_document 1 uki inspect "$dir/short"
+no_document 3 db reconcile --upper "$dir/none.raw" --lower "$dir/manifest"
+no_document 3 status --file "$dir/none.raw"
+no_document 3 gc --file "$dir/none.raw"
 "$underlay" image locate "$dir/image" 0-5 --json | jq -e '.places | map(select(.fileEnd) | .fileEnd > .fileStart) | length > 0 and all' >"$dir/out"
 report $? "a range does not hold its end"
+
+# ---- what is not there ----
+
+absent() { # ARGUMENT...: 3, and one sentence of what "$dir/none.raw" is, without advice
+	local got
+	"$underlay" "$@" >"$dir/none" 2>"$dir/out"
+	got=$?
+	[ $got -eq 3 ] && [ ! -s "$dir/none" ] && grep -qx "underlay: [^:]*: $dir/none.raw: No such file or directory." "$dir/out"
+	report $? "a file that is missing is no bad file: underlay ${*//$dir\//}"
+}
+absent manifest show "$dir/none.raw"
+absent manifest export "$dir/none.raw" --format json
+absent manifest create -o "$dir/x" --database "$dir/none.raw"
+absent manifest create -o "$dir/x" --registration "$dir/none.raw"
+absent db build "$dir/none.raw" -o "$dir/db"
+absent db build "$dir/manifest" -o "$dir/db" --merge-from "$dir/none.raw"
+absent db compare "$dir/manifest" "$dir/none.raw"
+absent image inspect "$dir/none.raw"
+absent image verify "$dir/image" --policy "$dir/none.raw"
+absent image verify "$dir/image" --cert "$dir/none.raw"
+absent uki inspect "$dir/none.raw"
+absent status --file "$dir/none.raw"
+absent gc --file "$dir/none.raw"
+"$underlay" uki inspect --cert "$dir/none.raw" --json /usr/lib/systemd/boot/efi/linuxx64.efi.stub >"$dir/none" 2>"$dir/out"
+[ $? -eq 3 ] && [ ! -s "$dir/none" ] && grep -qx "underlay: reading the certificate: $dir/none.raw: No such file or directory." "$dir/out"
+report $? "a certificate that is missing is no other signature"
+"$underlay" initrd build -o "$dir/x" --modules-dir "$dir/none.raw" 2>"$dir/out"
+[ $? -eq 3 ] && grep -q "$dir/none.raw: No such file or directory. Give the directory" "$dir/out"
+report $? "a tree of modules that is missing is no bad one"
+# In a mount namespace of its own, so that no state of this machine's is there.
+unshare --mount sh -c 'mkdir -p /run/underlay && mount -t tmpfs tmpfs /run/underlay && exec "$1" status' sh "$underlay" 2>"$dir/out"
+[ $? -eq 3 ] && grep -qx 'underlay: .*: it is not there: this system was not started by underlay-init.' "$dir/out"
+report $? "this machine's own state that is missing tells how it was started"
+# As a user without rights, whom root's own file is closed to.
+mkdir "$dir/closed" && cp "$dir/manifest" "$dir/db/db.sqlite" "$dir/closed" && chmod 0600 "$dir"/closed/* && chmod 0711 "$dir"
+for command in "manifest show $dir/closed/manifest" "manifest create -o /nonexistent/x --database $dir/closed/db.sqlite"; do
+	# shellcheck disable=SC2086 # words
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$underlay" $command >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'closed/.*: Permission denied.$' "$dir/out"
+	report $? "a file that may not be read is no bad file: underlay ${command%% [-/]*}"
+done
 
 # ---- output that is lost ----
 
