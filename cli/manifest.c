@@ -87,11 +87,8 @@ static int run_create(void *arguments)
 	struct ul_error err = {0};
 	int r = build(c, &file, &err);
 
-	if (r == 0) {
-		r = ul_write_file_atomic(AT_FDCWD, c->output, 0644, file.data, file.len);
-		if (r < 0)
-			r = ul_error_errno(&err, UL_E_SYSTEM, "writing the manifest", c->output, NULL, -r);
-	}
+	if (r == 0)
+		r = ul_write_output("writing the manifest", c->output, file.data, file.len, &err);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 

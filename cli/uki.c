@@ -24,9 +24,7 @@ struct arguments {
 
 static int write_image(const char *path, const struct ul_buffer *image, struct ul_error *err)
 {
-	int r = ul_write_file_atomic(AT_FDCWD, path, 0644, image->data, image->len);
-
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "writing the UKI", path, NULL, -r) : 0;
+	return ul_write_output("writing the UKI", path, image->data, image->len, err);
 }
 
 static int sign(const struct arguments *a, struct ul_buffer *image, struct ul_error *err)

@@ -14,6 +14,8 @@ trap cleanup EXIT
 . tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
+# shellcheck source=tests/lib/cache.sh
+. tests/lib/cache.sh
 
 # wrong WORDS ARGUMENT...: wrong use, in two lines at most; the first one is the words.
 wrong() {
@@ -191,6 +193,62 @@ for command in "manifest show $dir/closed/manifest" "manifest create -o /nonexis
 	[ $? -eq 3 ] && grep -q 'closed/.*: Permission denied.$' "$dir/out"
 	report $? "a file that may not be read is no bad file: underlay ${command%% [-/]*}"
 done
+
+# ---- where output goes ----
+
+# writes WHAT COMMAND...: `-o` of a command that replaces its output whole or not at all.
+writes() {
+	local what=$1
+	shift
+	rm -rf "$dir/to" && mkdir -p "$dir/to/there"
+	"$@" -o "$dir/to/plain" >"$dir/none" 2>"$dir/out" && [ -s "$dir/to/plain" ]
+	report $? "$what: a file is written"
+
+	mknod "$dir/to/nul" c 1 3
+	"$@" -o "$dir/to/nul" >"$dir/none" 2>"$dir/out" && [ "$(stat -c '%F %t %T' "$dir/to/nul")" = "character special file 1 3" ]
+	report $? "$what: a character device is written to, and stays one"
+	mkfifo "$dir/to/pipe"
+	timeout 20 cat "$dir/to/pipe" >"$dir/to/read" &
+	"$@" -o "$dir/to/pipe" >"$dir/none" 2>"$dir/out" && wait $! && [ -p "$dir/to/pipe" ] && cmp "$dir/to/plain" "$dir/to/read" >>"$dir/out"
+	report $? "$what: so is a pipe"
+	kill $! 2>>"$dir/out"
+
+	echo old >"$dir/to/there/target"
+	ln -s there/target "$dir/to/link" && ln -s "$dir/to/link" "$dir/to/link2" && ln -s there/new "$dir/to/dangling" && ln -s loop "$dir/to/loop"
+	"$@" -o "$dir/to/link2" >"$dir/none" 2>"$dir/out" && [ -L "$dir/to/link" ] && [ -L "$dir/to/link2" ] &&
+		cmp "$dir/to/plain" "$dir/to/there/target" >>"$dir/out"
+	report $? "$what: of symlinks the target is replaced"
+	"$@" -o "$dir/to/dangling" >"$dir/none" 2>"$dir/out" && [ -L "$dir/to/dangling" ] && cmp "$dir/to/plain" "$dir/to/there/new" >>"$dir/out"
+	report $? "$what: one whose target is missing has it made"
+	"$@" -o "$dir/to/loop" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'Too many levels of symbolic links' "$dir/out" && [ -L "$dir/to/loop" ]
+	report $? "$what: one that leads to itself is told"
+
+	# A major number of no driver.
+	mknod "$dir/to/block" b 240 0
+	"$@" -o "$dir/to/block" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'it exists and is neither a file nor a pipe nor a character device. Name a file.$' "$dir/out" &&
+		[ -b "$dir/to/block" ]
+	report $? "$what: a block device is refused"
+	"$@" -o "$dir/to/there" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'it exists and is neither a file' "$dir/out" && [ -d "$dir/to/there" ]
+	report $? "$what: so is a directory"
+	[ -z "$(find "$dir/to" -name '*.tmp')" ]
+	report $? "$what: nothing else is left"
+}
+writes "manifest create" "$underlay" manifest create --registration "$dir/registration"
+writes "initrd build" "$underlay" initrd build --no-modules --compress zstd,1
+writes "uki build" "$underlay" uki build --kernel "$(cache_kernel 6.12)" --initrd "$dir/short"
+# What was there stays, and what follows comes behind it. The link is our own: /dev/stdout is not for a test to lose.
+ln -s /proc/self/fd/1 "$dir/stdout"
+(
+	echo before
+	"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration"
+	echo behind
+) >"$dir/all" 2>"$dir/out" && cmp "$dir/all" <(echo before && cat "$dir/manifest" && echo behind) >>"$dir/out" && [ -L "$dir/stdout" ]
+report $? "standard output that is a file: its other lines stay, and so does the link to it"
+"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration" 2>"$dir/out" | cmp - "$dir/manifest" >>"$dir/out"
+report $? "standard output that is a pipe is written to"
 
 # ---- output that is lost ----
 
