@@ -58,6 +58,23 @@ report $? "underlay image lists them as wrong use"
 [ $? -eq 2 ] && [ ! -s "$dir/none" ] && grep -q '^  image build ' "$dir/out"
 report $? "underlay lists all commands as wrong use"
 
+same_help() { # ARGUMENT...: what `underlay --help` prints
+	"$underlay" "$@" 2>"$dir/out" | cmp -s - <("$underlay" --help)
+	report $? "underlay $*: the help of all"
+}
+same_help help
+same_help help help
+same_help help --help
+same_help --hel
+same_help --help junk
+for words in "help image --help" "image -- --help" "-- image --help" "image --he" "image --help junk"; do
+	# shellcheck disable=SC2086 # words
+	"$underlay" $words 2>"$dir/out" | cmp -s - <("$underlay" help image)
+	report $? "underlay $words: the help of the group"
+done
+"$underlay" image -- verify --hel 2>"$dir/out" | cmp -s - <("$underlay" help image verify)
+report $? "underlay image -- verify --hel: no option stands in front of the subcommand"
+
 # ---- wrong use ----
 
 wrong 'underlay: there is no command "imgae"; did you mean "image"?' imgae build
@@ -69,8 +86,22 @@ wrong 'underlay image: there is no subcommand "zzz"; see `underlay image --help`
 wrong 'underlay image build: there is no option "--sytem"; did you mean "--system"?' image build --sytem x
 wrong 'underlay image build: there is no option "--zzzzz"' image build --zzzzz
 wrong 'underlay image build: there is no option "-z"' image build -z
-wrong 'underlay image build: --output, --name and --version are missing' image build
-wrong 'underlay image build: --version is missing' image build -o x --name y
+wrong 'underlay: there is no option "--help=1"; did you mean "--help"?' --help=1
+wrong 'underlay image: there is no option "--hlep"; did you mean "--help"?' image --hlep
+wrong 'underlay image build: there is no option "--hlep"; did you mean "--help"?' image build --hlep
+wrong 'underlay gc: --help takes no value' gc --help=1
+wrong 'underlay --version: "junk" is one argument too many' --version junk
+wrong 'underlay help: "junk" is one argument too many' help image build junk
+wrong 'underlay help: "junk" is one argument too many' help status junk
+wrong 'underlay help: "--version" is one argument too many' help --version
+wrong 'underlay image build: --c may be --closure, --cert or --compression' image build --c x
+wrong 'underlay image locate: --h may be --hash-block or --help' image locate --h
+sources='--system, --closure, --manifest, --registration or --database'
+wrong "underlay image build: --output, --name, --version and ($sources) are missing" image build
+wrong 'underlay initrd build: --output and (--modules-dir or --no-modules) are missing' initrd build
+wrong 'underlay initrd build: --modules-dir or --no-modules is missing: a kernel that has everything built in needs no modules' \
+	initrd build -o x
+wrong 'underlay image build: --version is missing' image build -o x --name y --system s
 wrong 'underlay image build: --name: NAME is missing' image build --name
 needed=(-o x --name y --version 1)
 wrong 'underlay image build: --system, --closure, --manifest, --registration or --database is missing: it says which paths to take' \
@@ -78,25 +109,37 @@ wrong 'underlay image build: --system, --closure, --manifest, --registration or 
 wrong 'underlay image build: --manifest and --database exclude each other' image build "${needed[@]}" --manifest a --database b
 wrong 'underlay image build: --manifest and --closure exclude each other: a manifest is taken whole' \
 	image build "${needed[@]}" --manifest a --closure b
-wrong 'underlay image build: --key and --cert belong together: --cert is missing' image build "${needed[@]}" --system s --key k
-wrong 'underlay image build: --passphrase-file needs --key' image build "${needed[@]}" --system s --passphrase-file k
+wrong 'underlay image build: --cert is missing: --key needs it' image build "${needed[@]}" --system s --key k
+wrong 'underlay image build: --key is missing: --cert needs it' image build "${needed[@]}" --system s --cert k
+wrong 'underlay uki build: --cert is missing: --key needs it' uki build -o x --kernel k --initrd i --key k
+wrong 'underlay image build: --key is missing: --passphrase-file needs it' image build "${needed[@]}" --system s --passphrase-file k
 wrong 'underlay image build: --threads: "0" is not a number from 1 to 1024' image build -j 0
 wrong 'underlay image build: --threads: "4x" is not a number from 1 to 1024' image build --threads=4x
 wrong 'underlay image build: --fec: "25" is not a number from 2 to 24' image build --fec=25
 wrong 'underlay image build: --format: "ext4" is not erofs or squashfs' image build --format ext4
 wrong 'underlay image build: --force takes no value' image build --force=yes
+wrong 'underlay image build: --format: erofs or squashfs is missing' image build --format
 wrong 'underlay image build: "x" is one argument too many' image build x
+wrong 'underlay image build: "4" is one argument too many: a value of --fec is written --fec=4' image build --fec 4
+wrong 'underlay image build: "4" is one argument too many' image build --fec --force 4
+wrong 'underlay image build: --output is given twice' image build -o x --output=y
+wrong 'underlay image build: --threads is given twice' image build -j 1 -j 1
+wrong 'underlay db build: MANIFEST: "" is not the name of a file' db build '' -o ''
+wrong 'underlay db build: --output: "" is not the name of a directory' db build m -o ''
+wrong 'underlay manifest create: --json: "" is not the name of a file' manifest create -o x --json=
 wrong 'underlay image inspect: IMAGE is missing' image inspect
 wrong 'underlay db compare: MANIFEST and DATABASE are missing' db compare
 wrong 'underlay db compare: DATABASE is missing' db compare m
 wrong 'underlay db reconcile: --lower is given twice' db reconcile --lower a --lower b
 wrong 'underlay image sign: --key, --export or --root-hash-signature is missing' image sign x
-wrong 'underlay image sign: --key needs --cert' image sign x --key k
+wrong 'underlay image sign: --cert is missing: --key needs it' image sign x --key k
+wrong 'underlay image sign: --descriptor-signature is missing: --root-hash-signature needs it' image sign x --root-hash-signature s
 wrong 'underlay image locate: NUMBER[-NUMBER] or --damaged is missing' image locate x
 wrong 'underlay image locate: NUMBER[-NUMBER] and --damaged exclude each other' image locate x 5 --damaged
 wrong 'underlay manifest create: --registration, --json or --database is missing' manifest create -o x
+wrong 'underlay completion: SHELL is missing' completion
 wrong 'underlay manifest export: --format is missing' manifest export x
-wrong 'underlay completion: bash|fish|zsh|json: "ksh" is not bash, fish, zsh or json' completion ksh
+wrong 'underlay completion: SHELL: "ksh" is not bash, fish, zsh or json' completion ksh
 wrong 'underlay timeline: "x" is one argument too many' timeline x
 
 # ---- a store, an image, and what a boot would leave ----
@@ -358,6 +401,12 @@ bash -n "$dir/completion"
 report $? "the script for bash is one"
 completes "image" underlay im
 completes "build" underlay image b
+completes "help" underlay he
+completes "image" underlay help im
+completes "build" underlay help image b
+completes "compopt +o default " underlay help image build --
+completes "compopt +o default " underlay help status ""
+completes "--help" underlay image --
 completes "erofs squashfs" underlay image build --format ""
 completes "squashfs" underlay image build --format s
 completes "erofs" underlay image build --format = er
@@ -365,6 +414,10 @@ completes "erofs squashfs" underlay image build --format =
 completes "--registration --rollback-index" underlay image build --r
 completes "bash fish zsh json" underlay completion ""
 completes "--json" underlay status --j
+for shell in fish zsh; do
+	"$underlay" completion $shell >"$dir/out" && grep -q help "$dir/out" && grep -qF "tell a command" "$dir/out"
+	report $? "the script for $shell offers help"
+done
 completes "" underlay image inspect ""
 completes "" underlay image build --key ""
 completes "compopt -o dirnames +o default " underlay image build --store ""
