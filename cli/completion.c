@@ -46,6 +46,9 @@ static void print_quoted(const char *text, const char *also, const char *quote)
 	}
 }
 
+/* Of `help`, which is in no table. */
+#define HELP_HELP "tell a command's arguments"
+
 /* ---- bash ---- */
 
 static void bash_words_of(const struct cli_group *groups, const struct cli_group *only)
@@ -113,22 +116,31 @@ static void bash_command(const struct cli_command *c)
 static void print_bash(const struct cli_group *groups)
 {
 	puts("_underlay() {\n"
-	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-	     "\tlocal command=${COMP_WORDS[1]} subcommand= options= arguments= words= offer=\n"
+	     "\tlocal -a line=(\"${COMP_WORDS[@]}\")\n"
+	     "\tlocal at=$COMP_CWORD help= subcommand= options= arguments= words= offer=\n"
+	     "\t# What follows `help` are the names that would stand without it.\n"
+	     "\tif [[ ${line[1]} == help ]] && ((at > 1)); then\n"
+	     "\t\thelp=1 line=(\"${line[0]}\" \"${line[@]:2}\") at=$((at - 1))\n"
+	     "\tfi\n"
+	     "\tlocal command=${line[1]} cur=${line[at]} prev=${line[at - 1]}\n"
 	     "\t# --option=VALUE is three words here.\n"
-	     "\tif [[ $cur == = ]]; then cur=; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi\n"
+	     "\tif [[ $cur == = ]]; then cur=; elif [[ $prev == = ]]; then prev=${line[at - 2]}; fi\n"
 	     "\tCOMPREPLY=()\n"
-	     "\tif ((COMP_CWORD == 1)); then");
+	     "\tif ((at == 1)); then");
 	fputs("\t\twords='", stdout);
 	bash_words_of(groups, NULL);
-	puts(" help --help --version'\n\telse\n\t\tcase $command in");
+	puts("'\n\t\t[[ $help ]] || words+=' help --help --version'\n\telse\n\t\tcase $command in");
 	for (const struct cli_group *g = groups; g->commands; g++)
 		if (g->name) {
-			printf("\t\t%s) subcommand=${COMP_WORDS[2]}; ((COMP_CWORD > 2)) || words='", g->name);
+			printf("\t\t%s) subcommand=${line[2]}; ((at > 2)) || words='", g->name);
 			bash_words_of(groups, g);
-			puts(" --help' ;;");
+			puts("' ;;");
 		}
-	puts("\t\tesac\n\tfi\n\t[[ $words ]] || case \"$command $subcommand\" in");
+	puts("\t\tesac\n"
+	     "\t\t[[ $help || ! $words ]] || words+=' --help'\n"
+	     "\t\t[[ ! $help ]] || offer=nothing\n"
+	     "\tfi\n"
+	     "\t[[ $words || $offer ]] || case \"$command $subcommand\" in");
 	for (const struct cli_group *g = groups; g->commands; g++)
 		for (const struct cli_command *const *c = g->commands; *c; c++)
 			bash_command(*c);
@@ -151,7 +163,8 @@ static void print_bash(const struct cli_group *groups)
 
 static void fish_option(const struct cli_command *c, const struct cli_option *o)
 {
-	printf("complete -c underlay -n '__fish_seen_subcommand_from %s", c->group ? c->group : c->name);
+	printf("complete -c underlay -n 'not __fish_seen_subcommand_from help; and __fish_seen_subcommand_from %s",
+	       c->group ? c->group : c->name);
 	if (c->group)
 		printf("; and __fish_seen_subcommand_from %s", c->name);
 	printf("'");
@@ -188,7 +201,7 @@ static void fish_command(const struct cli_command *c)
 		       "__fish_seen_subcommand_from $__underlay_%s' -fa %s -d '",
 		       c->group, c->group, c->name);
 	else
-		printf("complete -c underlay -n __fish_use_subcommand -xa %s -d '", c->name);
+		printf("complete -c underlay -n __underlay_wants_command -xa %s -d '", c->name);
 	print_quoted(c->help, "\\", "\\'");
 	puts("'");
 	for (const struct cli_option *o = c->options; o->help; o++)
@@ -198,12 +211,21 @@ static void fish_command(const struct cli_command *c)
 
 static void print_fish(const struct cli_group *groups)
 {
+	puts("# The first word is to come, or the one that follows `help`.\n"
+	     "function __underlay_wants_command\n"
+	     "\tset -l words (commandline -opc)\n"
+	     "\ttest (count $words) -eq 1; and return\n"
+	     "\ttest (count $words) -eq 2; and test $words[2] = help\n"
+	     "end");
+	fputs("complete -c underlay -n __fish_use_subcommand -xa help -d '", stdout);
+	print_quoted(HELP_HELP, "\\", "\\'");
+	puts("'");
 	for (const struct cli_group *g = groups; g->commands; g++) {
 		if (g->name) {
 			printf("set -g __underlay_%s", g->name);
 			for (const struct cli_command *const *c = g->commands; *c; c++)
 				printf(" %s", (*c)->name);
-			printf("\ncomplete -c underlay -n __fish_use_subcommand -xa %s -d '", g->name);
+			printf("\ncomplete -c underlay -n __underlay_wants_command -xa %s -d '", g->name);
 			print_quoted(g->help, "\\", "\\'");
 			puts("'");
 		}
@@ -285,7 +307,7 @@ static void zsh_group(const struct cli_group *g)
 {
 	if (!g->name) {
 		for (const struct cli_command *const *c = g->commands; *c; c++) {
-			printf("\t%s) shift words; ((CURRENT--)); ", (*c)->name);
+			printf("\t%s) [[ -z $help ]] || return; shift words; ((CURRENT--)); ", (*c)->name);
 			zsh_arguments(*c);
 			puts(" ;;");
 		}
@@ -295,6 +317,7 @@ static void zsh_group(const struct cli_group *g)
 	for (const struct cli_command *const *c = g->commands; *c; c++)
 		zsh_described((*c)->name, (*c)->help);
 	puts(")\n\t\t\t_describe subcommand names\n\t\t\treturn\n\t\tfi\n"
+	     "\t\t[[ -z $help ]] || return\n"
 	     "\t\tshift 2 words; ((CURRENT -= 2))\n\t\tcase $words[1] in");
 	for (const struct cli_command *const *c = g->commands; *c; c++) {
 		printf("\t\t%s) ", (*c)->name);
@@ -306,13 +329,25 @@ static void zsh_group(const struct cli_group *g)
 
 static void print_zsh(const struct cli_group *groups)
 {
-	fputs("#compdef underlay\n_underlay() {\n\tlocal -a names\n\tif ((CURRENT == 2)); then\n\t\tnames=(", stdout);
+	fputs("#compdef underlay\n"
+	      "_underlay() {\n"
+	      "\tlocal -a names\n"
+	      "\tlocal help=\n"
+	      "\t# What follows `help` are the names that would stand without it.\n"
+	      "\tif ((CURRENT > 2)) && [[ $words[2] == help ]]; then\n"
+	      "\t\tshift words; ((CURRENT--)); help=1\n"
+	      "\tfi\n"
+	      "\tif ((CURRENT == 2)); then\n"
+	      "\t\tnames=(",
+	      stdout);
 	for (const struct cli_group *g = groups; g->commands; g++) {
 		if (g->name)
 			zsh_described(g->name, g->help);
 		for (const struct cli_command *const *c = g->commands; !g->name && *c; c++)
 			zsh_described((*c)->name, (*c)->help);
 	}
+	fputs(")\n\t\t[[ -n $help ]] || names+=(", stdout);
+	zsh_described("help", HELP_HELP);
 	puts(")\n\t\t_describe command names\n\t\treturn\n\tfi\n\tcase $words[2] in");
 	for (const struct cli_group *g = groups; g->commands; g++)
 		zsh_group(g);

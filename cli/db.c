@@ -1,17 +1,11 @@
 /* underlay db: Nix's database from a manifest. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
-#include "common/cleanup.h"
 #include "dbgen/database/db.h"
-
-static void close_manifest(struct ul_manifest **m)
-{
-	ul_manifest_close(*m);
-}
-
-#define autoclose_manifest UL_CLEANUP(close_manifest)
 
 static void print_left_out(void *user, const char *name, const char *why)
 {
@@ -21,6 +15,14 @@ static void print_left_out(void *user, const char *name, const char *why)
 	cli_progress_done();
 	ul_escape_text(shown, sizeof(shown), name);
 	fprintf(stderr, "underlay: not merged: %s: %s\n", shown, why);
+}
+
+/* SQLite would say of a file that is not there what it says of one that is no database. */
+static int readable(const char *database, struct ul_error *err)
+{
+	if (access(database, R_OK) == 0)
+		return 0;
+	return ul_error_errno(err, UL_E_SYSTEM, "reading the database", database, NULL, errno);
 }
 
 static void print_dropped(void *user, const char *path, enum ul_db_drop why)
@@ -64,7 +66,7 @@ static const struct cli_option build_options[] = {
 static int run_build(void *arguments)
 {
 	struct build *a = arguments;
-	autoclose_manifest struct ul_manifest *m = NULL;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r;
 
@@ -72,6 +74,8 @@ static int run_build(void *arguments)
 	a->db.left_out = print_left_out;
 	a->db.progress = cli_progress();
 	r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
+	if (r == 0 && a->db.merge_from)
+		r = readable(a->db.merge_from, &err);
 	if (r == 0)
 		r = ul_db_build(m, AT_FDCWD, a->directory, &a->db, &err);
 	cli_progress_done();
@@ -104,10 +108,12 @@ static const struct cli_option compare_options[] = {
 static int run_compare(void *arguments)
 {
 	const struct compare *a = arguments;
-	autoclose_manifest struct ul_manifest *m = NULL;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r = ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err);
 
+	if (r == 0)
+		r = readable(a->database, &err);
 	if (r == 0)
 		r = ul_db_compare(m, a->database, &err);
 	return r < 0 ? cli_fail(&err) : 0;

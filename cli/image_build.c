@@ -95,16 +95,6 @@ static const struct cli_rule rules[] = {
 
 /* ---- the manifest ---- */
 
-static void free_builder(struct ul_builder **b)
-{
-	ul_builder_free(*b);
-}
-
-static void close_manifest(struct ul_manifest **m)
-{
-	ul_manifest_close(*m);
-}
-
 /* The system may be given by a link. */
 static int follow_system(struct arguments *a, const char *store_dir, struct ul_error *err)
 {
@@ -121,8 +111,7 @@ static int follow_system(struct arguments *a, const char *store_dir, struct ul_e
  */
 static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_error *err)
 {
-	UL_CLEANUP(free_builder)
-	struct ul_builder *b = ul_builder_new(a->store_dir);
+	ul_autobuilder struct ul_builder *b = ul_builder_new(a->store_dir);
 	bool restricted = a->roots.n > 0 || (!a->registration && !a->database);
 	int r;
 
@@ -219,7 +208,7 @@ static int print_json(const struct arguments *a, const struct ul_image_result *r
 
 static int build(struct arguments *a, struct ul_image_result *result, struct ul_signer_name *by, struct ul_error *err)
 {
-	UL_CLEANUP(close_manifest) struct ul_manifest *m = NULL;
+	ul_automanifest struct ul_manifest *m = NULL;
 	UL_CLEANUP(cli_free_signer) struct ul_signer *signer = NULL;
 	ul_autobuffer struct ul_buffer bytes = {0};
 	int r = a->key.key ? cli_load_signer(&a->key, &signer, err) : 0;

@@ -328,9 +328,9 @@ static int run(void *arguments)
 	struct ul_error err;
 	int r = locate(a, &l, &err), status = 0;
 
-	if (a->json) {
+	if (a->json && r == 0) {
 		status = print_json(&l);
-	} else {
+	} else if (!a->json) {
 		print_rows(&l.other, l.other_unit);
 		print_rows(&l.data, l.data_unit);
 	}

@@ -31,7 +31,7 @@ static int from_policy(const struct cli_demand_options *o, struct cli_demands *d
 	int r = ul_read_file(AT_FDCWD, o->policy, UL_CONFIG_MAX, &text);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_CONFIG, "reading the policy", o->policy, NULL, -r);
+		return ul_error_errno(err, UL_E_SYSTEM, "reading the policy", o->policy, NULL, -r);
 	r = ul_policy_parse(&d->policy, (const char *)text.data, text.len, o->policy, err);
 	if (r < 0)
 		return r;

@@ -49,7 +49,7 @@ static int run_completion(void *arguments)
 }
 
 static const struct cli_option completion_options[] = {
-	{NULL, 0, "bash|fish|zsh|json", CLI_WORD, offsetof(struct completion, shell), CLI_NEEDED,
+	{NULL, 0, "bash|fish|zsh|json", CLI_WORD, offsetof(struct completion, shell), CLI_NEEDED, .called = "SHELL",
 	 .help = "the shell; json prints the tables of commands and options themselves"},
 	{.help = NULL},
 };
@@ -92,46 +92,52 @@ static void print_group_help(FILE *out, const struct cli_group *g)
 		g->commands[0]->page);
 }
 
+/* "--help", or as far as it is typed. */
+static bool is_begun(const char *option, const char *word)
+{
+	return strlen(word) > 2 && !strncmp(option, word, strlen(word));
+}
+
 static bool is_help(const char *word)
 {
-	return !strcmp(word, "--help") || !strcmp(word, "-h");
+	return !strcmp(word, "-h") || is_begun("--help", word);
 }
 
 /* ---- the way to a command ---- */
 
-static int no_such_command(const char *word)
+/* What is no command, no subcommand of g or no option where one of these belongs. */
+static int no_such(const struct cli_group *g, const char *word)
 {
 	struct cli_nearest nearest = {.word = word};
 	bool is_option = word[0] == '-';
+	const char *title = g ? g->name : "", *space = g ? " " : "";
 
-	for (const struct cli_group *g = groups; g->commands; g++) {
-		if (g->name)
-			cli_nearest_offer(&nearest, g->name);
-		for (const struct cli_command *const *c = g->commands; !g->name && *c; c++)
-			cli_nearest_offer(&nearest, (*c)->name);
-	}
-	cli_nearest_offer(&nearest, is_option ? "--help" : "help");
+	for (const struct cli_group *other = groups; !g && other->commands; other++)
+		if (other->name)
+			cli_nearest_offer(&nearest, other->name);
+	for (const struct cli_group *each = groups; each->commands; each++)
+		for (const struct cli_command *const *c = each->commands; *c; c++)
+			if (each == g || (!g && !each->name))
+				cli_nearest_offer(&nearest, (*c)->name);
+	if (!g)
+		cli_nearest_offer(&nearest, is_option ? "--version" : "help");
 	if (is_option)
-		cli_nearest_offer(&nearest, "--version");
-	fprintf(stderr, "underlay: there is no %s \"%s\"", is_option ? "option" : "command", word);
+		cli_nearest_offer(&nearest, "--help");
+	fprintf(stderr, "underlay%s%s: there is no %s \"%s\"", space, title,
+		is_option ? "option"
+		: g       ? "subcommand"
+			  : "command",
+		word);
 	if (nearest.best)
 		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
 	else
-		fputs("; see `underlay --help`\n", stderr);
+		fprintf(stderr, "; see `underlay%s%s --help`\n", space, title);
 	return 2;
 }
 
-static int no_such_subcommand(const struct cli_group *g, const char *word)
+static int too_many(const char *title, const char *word)
 {
-	struct cli_nearest nearest = {.word = word};
-
-	for (const struct cli_command *const *c = g->commands; *c; c++)
-		cli_nearest_offer(&nearest, (*c)->name);
-	fprintf(stderr, "underlay %s: there is no subcommand \"%s\"", g->name, word);
-	if (nearest.best)
-		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
-	else
-		fprintf(stderr, "; see `underlay %s --help`\n", g->name);
+	fprintf(stderr, "%s: \"%s\" is one argument too many\n", title, word);
 	return 2;
 }
 
@@ -158,52 +164,77 @@ static int run(const struct cli_command *c, int argc, char **argv)
 	return status;
 }
 
+/* argv[0] is the name of what argv[1] belongs to. "--" ends the options, of which none came. */
+static void pass_dashes(int *argc, char ***argv)
+{
+	if (*argc > 1 && !strcmp((*argv)[1], "--")) {
+		++*argv;
+		--*argc;
+	}
+}
+
 /* argv[0] is the group's name. */
 static int run_group(const struct cli_group *g, int argc, char **argv)
 {
-	const struct cli_command *c = argc > 1 ? find(g, argv[1]) : NULL;
+	const struct cli_command *c;
 
+	pass_dashes(&argc, &argv);
+	c = argc > 1 ? find(g, argv[1]) : NULL;
 	if (c)
 		return run(c, argc - 1, argv + 1);
 	if (argc > 1 && !is_help(argv[1]))
-		return no_such_subcommand(g, argv[1]);
+		return no_such(g, argv[1]);
 	print_group_help(argc > 1 ? stdout : stderr, g);
 	return argc > 1 ? 0 : 2;
+}
+
+static const struct cli_group *find_group(const char *name)
+{
+	for (const struct cli_group *g = groups; g->commands; g++)
+		if (g->name && !strcmp(g->name, name))
+			return g;
+	return NULL;
 }
 
 /* argv[0] is the command's name. */
 static int dispatch(int argc, char **argv)
 {
+	const struct cli_group *group = find_group(argv[0]);
+
+	if (group)
+		return run_group(group, argc, argv);
 	for (const struct cli_group *g = groups; g->commands; g++) {
 		const struct cli_command *c = g->name ? NULL : find(g, argv[0]);
 
 		if (c)
 			return run(c, argc, argv);
-		if (g->name && !strcmp(g->name, argv[0]))
-			return run_group(g, argc, argv);
 	}
-	return no_such_command(argv[0]);
+	return no_such(NULL, argv[0]);
 }
 
-/* `underlay help image build` is `underlay image build --help`. */
+/* `underlay help image build` is `underlay image build --help`. argv[0] is "help", which may stand for itself. */
 static int help(int argc, char **argv)
 {
 	char option[] = "--help";
-	char *words[4] = {NULL};
+	char *words[] = {NULL, option, option};
+	int n = 0, most = argc > 1 && find_group(argv[1]) ? 2 : 1;
 
-	if (argc == 1) {
+	while (1 + n < argc && !is_help(argv[1 + n])) {
+		if (n == most)
+			return too_many("underlay help", argv[1 + n]);
+		words[n] = argv[1 + n];
+		n++;
+	}
+	if (n == 0 || !strcmp(words[0], "help")) {
 		print_help(stdout);
 		return 0;
 	}
-	argc = argc > 3 ? 3 : argc;
-	for (int i = 1; i < argc; i++)
-		words[i - 1] = argv[i];
-	words[argc - 1] = option;
-	return dispatch(argc, words);
+	return words[0][0] == '-' ? too_many("underlay help", words[0]) : dispatch(n + 1, words);
 }
 
 static int start(int argc, char **argv)
 {
+	pass_dashes(&argc, &argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return 2;
@@ -214,7 +245,9 @@ static int start(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "help"))
 		return help(argc - 1, argv + 1);
-	if (!strcmp(argv[1], "--version")) {
+	if (is_begun("--version", argv[1])) {
+		if (argc > 2)
+			return too_many("underlay --version", argv[2]);
 		puts("underlay " UL_VERSION);
 		return 0;
 	}

@@ -60,7 +60,7 @@ static int import_texts(struct ul_builder *b, cli_text_importer import, const st
 
 static int build(const struct create *c, struct ul_buffer *file, struct ul_error *err)
 {
-	struct ul_builder *b = ul_builder_new(c->store_dir);
+	ul_autobuilder struct ul_builder *b = ul_builder_new(c->store_dir);
 	int r = b ? 0 : ul_error_nomem(err, "collecting store paths");
 
 	if (r == 0 && c->roots.n > 0)
@@ -77,7 +77,6 @@ static int build(const struct create *c, struct ul_buffer *file, struct ul_error
 		r = ul_builder_finish(b, file, err);
 	if (r == 0)
 		cli_print_notes(b);
-	ul_builder_free(b);
 	return r;
 }
 
@@ -88,11 +87,8 @@ static int run_create(void *arguments)
 	struct ul_error err = {0};
 	int r = build(c, &file, &err);
 
-	if (r == 0) {
-		r = ul_write_file_atomic(AT_FDCWD, c->output, 0644, file.data, file.len);
-		if (r < 0)
-			r = ul_error_errno(&err, UL_E_SYSTEM, "writing the manifest", c->output, NULL, -r);
-	}
+	if (r == 0)
+		r = ul_write_output("writing the manifest", c->output, file.data, file.len, &err);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 
@@ -207,15 +203,12 @@ static const struct cli_option show_options[] = {
 static int run_show(void *arguments)
 {
 	const struct show *a = arguments;
-	struct ul_manifest *m;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
-	int status;
 
 	if (ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err) < 0)
 		return cli_fail(&err);
-	status = a->paths.n > 0 ? print_records(m, &a->paths, a->json) : print_totals(m, a->json);
-	ul_manifest_close(m);
-	return status;
+	return a->paths.n > 0 ? print_records(m, &a->paths, a->json) : print_totals(m, a->json);
 }
 
 const struct cli_command cli_manifest_show = {
@@ -245,14 +238,13 @@ static const struct cli_option export_options[] = {
 static int run_export(void *arguments)
 {
 	const struct export *a = arguments;
-	struct ul_manifest *m;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err;
 	int r;
 
 	if (ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err) < 0)
 		return cli_fail(&err);
 	r = strcmp(a->format, "json") ? ul_export_registration(m, stdout, &err) : ul_export_path_info(m, stdout, &err);
-	ul_manifest_close(m);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 

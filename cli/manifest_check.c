@@ -104,15 +104,12 @@ static int check(struct arguments *a, struct ul_manifest *m)
 static int run(void *arguments)
 {
 	struct arguments *a = arguments;
+	ul_automanifest struct ul_manifest *m = NULL;
 	struct ul_error err = {0};
-	struct ul_manifest *m;
-	int status;
 
 	if (ul_manifest_open_file(AT_FDCWD, a->manifest, &m, &err) < 0)
 		return cli_fail(&err);
-	status = check(a, m);
-	ul_manifest_close(m);
-	return status;
+	return check(a, m);
 }
 
 const struct cli_command cli_manifest_check = {

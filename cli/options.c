@@ -17,6 +17,8 @@ struct parser {
 	char **argv;
 	int argc, at;
 	bool given[ROWS_MAX], help;
+	const struct cli_option *bare; /* the last option that stood without the value that it may have */
+	int behind_bare;               /* where in argv the word behind that one is */
 };
 
 /* ---- values ---- */
@@ -31,19 +33,14 @@ static bool is_word(const char *words, const char *value)
 	return false;
 }
 
-/* "erofs or squashfs", "bash, fish or zsh" */
-static void words_text(const char *words, char *buf, size_t size)
+/* "erofs or squashfs", "bash, fish or zsh". Returns buf. */
+static const char *words_text(const char *words, char buf[CLI_LIST_MAX])
 {
-	size_t used = 0;
+	struct cli_list list = {.n = 0};
 
-	for (const char *p = words; *p && used < size;) {
-		size_t len = strcspn(p, "|");
-		const char *rest = p[len] ? p + len + 1 : p + len;
-		const char *join = !*rest ? "" : strchr(rest, '|') ? ", " : " or ";
-
-		used += (size_t)snprintf(buf + used, size - used, "%.*s%s", (int)len, p, join);
-		p = rest;
-	}
+	for (const char *p = words; *p; p += strcspn(p, "|"), p += *p == '|')
+		cli_list_add(&list, p, strcspn(p, "|"));
+	return cli_list_join(&list, "or", buf);
 }
 
 static int wrong_value(const struct parser *p, const struct cli_option *o, const char *value, const char *wanted)
@@ -74,14 +71,15 @@ static int take_text(const struct parser *p, const struct cli_option *o, const c
 {
 	const char *wrong = o->check ? o->check(value) : NULL;
 	void *to = p->arguments + o->offset;
-	char words[128];
+	char words[CLI_LIST_MAX];
 
-	if (o->kind == CLI_WORD && !is_word(o->argument, value)) {
-		words_text(o->argument, words, sizeof(words));
-		return wrong_value(p, o, value, words);
-	}
+	if (o->kind == CLI_WORD && !is_word(o->argument, value))
+		return wrong_value(p, o, value, words_text(o->argument, words));
 	if (wrong)
 		return wrong_value(p, o, value, wrong);
+	if (!*value && (o->kind == CLI_FILE || o->kind == CLI_FILES || o->kind == CLI_DIRECTORY))
+		return wrong_value(p, o, value,
+				   o->kind == CLI_DIRECTORY ? "the name of a directory" : "the name of a file");
 	if (!cli_option_is_list(o)) {
 		*(const char **)to = value;
 		return 0;
@@ -97,7 +95,7 @@ static int take(struct parser *p, const struct cli_option *o, const char *value)
 	char name[CLI_SPELLING_MAX];
 	bool *given = &p->given[o - p->command->options];
 
-	if (*given && (o->flags & CLI_ONCE))
+	if (*given && o->kind != CLI_FLAG && !cli_option_is_list(o))
 		return cli_usage_error(p->command, "%s is given twice", cli_option_spelling(o, name));
 	*given = true;
 	switch (o->kind) {
@@ -123,55 +121,81 @@ static int no_such_option(const struct parser *p, const char *typed, size_t len)
 	for (const struct cli_option *o = p->command->options; o->help; o++)
 		if (o->name)
 			cli_nearest_offer(&nearest, o->name);
+	cli_nearest_offer(&nearest, cli_help_row.name);
 	if (nearest.best)
 		snprintf(best, sizeof(best), "; did you mean \"--%s\"?", nearest.best);
 	return cli_usage_error(p->command, "there is no option \"--%s\"%s", word, best);
 }
 
-/* By its whole name, or by the beginning of one alone, as getopt_long(3) has it. */
-static const struct cli_option *find_long(const struct parser *p, const char *typed, size_t len)
+static bool begins(const struct cli_option *o, const char *typed, size_t len)
+{
+	return o->name && len > 0 && strncmp(o->name, typed, len) == 0;
+}
+
+/* By its whole name, or by the beginning of one alone, as getopt_long(3) has it. *meant: what begins so. */
+static const struct cli_option *find_long(const struct parser *p, const char *typed, size_t len, struct cli_list *meant)
 {
 	const struct cli_option *found = NULL;
-	bool several = false;
 
 	for (const struct cli_option *o = p->command->options; o->help; o++) {
-		if (!o->name || strncmp(o->name, typed, len) != 0)
+		if (!begins(o, typed, len))
 			continue;
 		if (!o->name[len])
 			return o;
-		several = found != NULL;
+		cli_list_add_option(meant, o);
 		found = o;
 	}
-	return several || len == 0 ? NULL : found;
+	if (begins(&cli_help_row, typed, len)) {
+		cli_list_add_option(meant, &cli_help_row);
+		found = &cli_help_row;
+	}
+	return meant->n == 1 ? found : NULL;
 }
 
 static int value_missing(const struct parser *p, const struct cli_option *o)
 {
-	char name[CLI_SPELLING_MAX];
+	char name[CLI_SPELLING_MAX], words[CLI_LIST_MAX];
 
-	return cli_usage_error(p->command, "%s: %s is missing", cli_option_spelling(o, name), o->argument);
+	return cli_usage_error(p->command, "%s: %s is missing", cli_option_spelling(o, name),
+			       o->kind == CLI_WORD ? words_text(o->argument, words) : o->argument);
+}
+
+/* What no option is: one that is misspelt, or begun like several. */
+static int not_one_option(const struct parser *p, const char *typed, size_t len, const struct cli_list *meant)
+{
+	char names[CLI_LIST_MAX];
+
+	if (meant->n < 2)
+		return no_such_option(p, typed, len);
+	return cli_usage_error(p->command, "--%.*s may be %s", (int)len, typed, cli_list_join(meant, "or", names));
 }
 
 static int take_long(struct parser *p, const char *typed)
 {
 	size_t len = strcspn(typed, "=");
 	const char *value = typed[len] ? typed + len + 1 : NULL;
-	const struct cli_option *o = find_long(p, typed, len);
+	struct cli_list meant = {.n = 0};
+	const struct cli_option *o = find_long(p, typed, len, &meant);
 
-	if (!o && len == 4 && !strncmp(typed, "help", len)) {
+	if (!o)
+		return not_one_option(p, typed, len, &meant);
+	if (o->kind == CLI_FLAG && value)
+		return cli_usage_error(p->command, "--%s takes no value", o->name);
+	if (o == &cli_help_row) {
 		p->help = true;
 		return 0;
 	}
-	if (!o)
-		return no_such_option(p, typed, len);
 	if (o->kind == CLI_FLAG)
-		return value ? cli_usage_error(p->command, "--%s takes no value", o->name) : take(p, o, NULL);
-	if (!value && o->bare)
+		return take(p, o, NULL);
+	if (!value && o->bare) {
 		value = o->bare;
-	else if (!value && p->at == p->argc)
+		p->bare = o;
+		p->behind_bare = p->at;
+	} else if (!value && p->at == p->argc) {
 		return value_missing(p, o);
-	else if (!value)
+	} else if (!value) {
 		value = p->argv[p->at++];
+	}
 	return take(p, o, value);
 }
 
@@ -210,6 +234,10 @@ static int take_argument(struct parser *p, const char *value)
 	for (const struct cli_option *o = p->command->options; o->help; o++)
 		if (!o->name && (cli_option_is_list(o) || !p->given[o - p->command->options]))
 			return take(p, o, value);
+	if (p->bare && p->at - 1 == p->behind_bare)
+		return cli_usage_error(p->command,
+				       "\"%s\" is one argument too many: a value of --%s is written --%s=%s", value,
+				       p->bare->name, p->bare->name, value);
 	return cli_usage_error(p->command, "\"%s\" is one argument too many", value);
 }
 

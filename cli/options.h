@@ -10,7 +10,10 @@
 
 #include "common/vector.h"
 
-/* What a row's value becomes, at `offset` of the subcommand's struct. Texts are argv's own, never copied. */
+/*
+ * What a row's value becomes, at `offset` of the subcommand's struct. Texts are argv's own, never copied. Two values
+ * where there is no list are wrong use: whichever of them were taken, the other one would be ignored.
+ */
 enum cli_kind {
 	CLI_FLAG,      /* bool; takes no value */
 	CLI_TEXT,      /* const char * */
@@ -29,7 +32,6 @@ struct cli_texts {
 
 enum cli_flags {
 	CLI_NEEDED = 1,
-	CLI_ONCE = 2, /* given twice is wrong use; else the last one counts */
 };
 
 struct cli_option {
@@ -45,8 +47,13 @@ struct cli_option {
 	const char *bare; /* the value of an option that may stand without one ("--fec"); NULL: it needs one */
 	/* NULL: the value is fine; else what it is not ("a root hash of 64 or 128 hex digits"). May be NULL itself. */
 	const char *(*check)(const char *value);
+	const char
+		*called;  /* what messages call an argument whose `argument` lists its words; NULL: as the help does */
 	const char *help; /* what it means, without a full stop; NULL ends the table */
 };
+
+/* "-h, --help", which every command has and no table. */
+extern const struct cli_option cli_help_row;
 
 #define CLI_THREADS_MAX 1024
 
@@ -95,3 +102,16 @@ bool cli_option_is_list(const struct cli_option *option);
 /* What messages call a row: "--name" or "ARGUMENT". Returns buf. */
 #define CLI_SPELLING_MAX 64
 char *cli_option_spelling(const struct cli_option *option, char buf[CLI_SPELLING_MAX]);
+
+/* Words as a sentence lists them. Zero-initialise it. */
+#define CLI_LIST_MAX 512
+struct cli_list {
+	char text[CLI_LIST_MAX]; /* "--a, --b, --c" */
+	size_t n, last;          /* last: where the last word begins in text */
+};
+
+void cli_list_add(struct cli_list *list, const char *word, size_t len);
+void cli_list_add_option(struct cli_list *list, const struct cli_option *option);
+
+/* "--a, --b and --c". Returns buf. */
+const char *cli_list_join(const struct cli_list *list, const char *conjunction, char buf[CLI_LIST_MAX]);

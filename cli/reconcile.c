@@ -38,7 +38,7 @@ struct lower {
 static const struct cli_option options[] = {
 	{"upper", 0, "DIR", CLI_DIRECTORY, AT(upper), CLI_NEEDED,
 	 .help = "the root of the upper's filesystem, which holds kept, sessions and var"},
-	{"lower", 0, "MANIFEST|IMAGE", CLI_FILE, AT(lower), CLI_NEEDED | CLI_ONCE,
+	{"lower", 0, "MANIFEST|IMAGE", CLI_FILE, AT(lower), CLI_NEEDED,
 	 .help = "what the upper is to agree with; an image is verified first, all of it"},
 	{"cert", 0, "FILE", CLI_FILE, AT(cert), 0,
 	 .help = "the certificate (PEM) that the image must be signed by; those of " UL_PATH_CERTS " when not given"},

@@ -4,99 +4,116 @@
 
 #include "cli/cli.h"
 
-#define NAMES_MAX 512
-
-/* A list of spellings, "--a, --b and --c". */
-struct names {
-	char text[NAMES_MAX];
-	size_t n, last; /* last: where the last name begins in text */
+/* The members of a rule. */
+struct members {
+	struct cli_list all, present, absent;
+	const struct cli_option *first;
+	bool first_given;
 };
 
-static void add_name(struct names *names, const struct cli_option *o)
+static void sort(const struct cli_command *c, const struct cli_rule *rule, const bool *given, struct members *ret)
 {
-	char spelling[CLI_SPELLING_MAX];
-	size_t used = strlen(names->text);
+	*ret = (struct members){.first = NULL};
+	for (const char *p = rule->members; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+		const struct cli_option *o = cli_option_find(c, p, strcspn(p, " "));
+		bool here = given[o - c->options];
 
-	names->last = used + (names->n > 0 ? 2 : 0);
-	snprintf(names->text + used, sizeof(names->text) - used, "%s%s", names->n > 0 ? ", " : "",
-		 cli_option_spelling(o, spelling));
-	names->n++;
+		if (!ret->first) {
+			ret->first = o;
+			ret->first_given = here;
+		}
+		cli_list_add_option(&ret->all, o);
+		cli_list_add_option(here ? &ret->present : &ret->absent, o);
+	}
 }
 
-/* The same with a word before the last name. Returns buf. */
-static const char *join(const struct names *names, const char *word, char buf[NAMES_MAX])
+/* ---- what is missing ---- */
+
+static bool is_alternative(const struct cli_rule *rule)
 {
-	if (names->n < 2)
-		snprintf(buf, NAMES_MAX, "%s", names->text);
+	return rule->kind == CLI_EXACTLY_ONE || rule->kind == CLI_AT_LEAST_ONE;
+}
+
+/* All at once, so that one more try is enough: "--output and (--modules-dir or --no-modules) are missing". */
+static bool is_complete(const struct cli_command *c, const bool *given, int *ret_status)
+{
+	struct cli_list missing = {.n = 0};
+	const struct cli_rule *last = NULL;
+	char text[CLI_LIST_MAX], group[CLI_LIST_MAX + 2];
+	struct members m;
+
+	for (const struct cli_option *o = c->options; o->help; o++)
+		if ((o->flags & CLI_NEEDED) && !given[o - c->options])
+			cli_list_add_option(&missing, o);
+	for (const struct cli_rule *rule = c->rules; rule && rule->members; rule++) {
+		if (!is_alternative(rule))
+			continue;
+		sort(c, rule, given, &m);
+		if (m.present.n > 0)
+			continue;
+		last = rule;
+		snprintf(group, sizeof(group), "(%s)", cli_list_join(&m.all, "or", text));
+		cli_list_add(&missing, group, strlen(group));
+	}
+	if (missing.n == 0)
+		return true;
+	cli_list_join(&missing, "and", text);
+	if (missing.n == 1 && last)
+		*ret_status = cli_usage_error(c, "%.*s is missing%s%s", (int)strlen(text) - 2, text + 1,
+					      last->hint ? ": " : "", last->hint ? last->hint : "");
 	else
-		snprintf(buf, NAMES_MAX, "%.*s %s %s", (int)names->last - 2, names->text, word,
-			 names->text + names->last);
-	return buf;
+		*ret_status = cli_usage_error(c, "%s %s missing", text, missing.n > 1 ? "are" : "is");
+	return false;
 }
 
-static bool complain(const struct cli_command *c, const struct cli_rule *rule, const struct names *names,
-		     const char *word, const char *verb, int *ret_status)
-{
-	const char *hint = rule->hint;
-	char buf[NAMES_MAX];
+/* ---- what does not go together, or not alone ---- */
 
-	*ret_status = cli_usage_error(c, "%s %s%s%s", join(names, word, buf), verb, hint ? ": " : "", hint ? hint : "");
+static bool exclude(const struct cli_command *c, const struct cli_rule *rule, const struct cli_list *present,
+		    int *ret_status)
+{
+	char text[CLI_LIST_MAX];
+
+	*ret_status = cli_usage_error(c, "%s exclude each other%s%s", cli_list_join(present, "and", text),
+				      rule->hint ? ": " : "", rule->hint ? rule->hint : "");
+	return false;
+}
+
+static bool need(const struct cli_command *c, const struct cli_list *present, const struct cli_list *absent,
+		 int *ret_status)
+{
+	char need[CLI_LIST_MAX], text[CLI_LIST_MAX];
+
+	*ret_status = cli_usage_error(c, "%s %s missing: %s %s %s", cli_list_join(absent, "and", text),
+				      absent->n > 1 ? "are" : "is", cli_list_join(present, "and", need),
+				      present->n > 1 ? "need" : "needs", absent->n > 1 ? "them" : "it");
 	return false;
 }
 
 static bool holds(const struct cli_command *c, const struct cli_rule *rule, const bool *given, int *ret_status)
 {
-	struct names all = {.n = 0}, present = {.n = 0}, absent = {.n = 0};
-	bool first = false;
-	char buf[NAMES_MAX], missing[NAMES_MAX];
+	struct cli_list first = {.n = 0};
+	struct members m;
 
-	for (const char *p = rule->members; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
-		const struct cli_option *o = cli_option_find(c, p, strcspn(p, " "));
-
-		if (p == rule->members)
-			first = given[o - c->options];
-		add_name(&all, o);
-		add_name(given[o - c->options] ? &present : &absent, o);
-	}
+	sort(c, rule, given, &m);
 	switch (rule->kind) {
 	case CLI_AT_MOST_ONE:
 	case CLI_EXACTLY_ONE:
-		if (present.n > 1)
-			return complain(c, rule, &present, "and", "exclude each other", ret_status);
-		if (present.n == 0 && rule->kind == CLI_EXACTLY_ONE)
-			return complain(c, rule, &all, "or", "is missing", ret_status);
-		return true;
+		return m.present.n < 2 || exclude(c, rule, &m.present, ret_status);
 	case CLI_AT_LEAST_ONE:
-		return present.n > 0 || complain(c, rule, &all, "or", "is missing", ret_status);
+		return true;
 	case CLI_TOGETHER:
-		if (present.n == 0 || absent.n == 0)
-			return true;
-		*ret_status = cli_usage_error(c, "%s belong together: %s %s missing", join(&all, "and", buf),
-					      join(&absent, "and", missing), absent.n > 1 ? "are" : "is");
-		return false;
+		return m.present.n == 0 || m.absent.n == 0 || need(c, &m.present, &m.absent, ret_status);
 	case CLI_NEEDS:
-		if (!first || absent.n == 0)
-			return true;
-		*ret_status = cli_usage_error(c, "%.*s needs %s", (int)strcspn(rule->members, " "), rule->members,
-					      join(&absent, "and", missing));
-		return false;
+		cli_list_add_option(&first, m.first);
+		return !m.first_given || m.absent.n == 0 || need(c, &first, &m.absent, ret_status);
 	}
 	return true;
 }
 
 bool cli_rules_hold(const struct cli_command *c, const bool *given, int *ret_status)
 {
-	struct names missing = {.n = 0};
-	char buf[NAMES_MAX];
-
-	for (const struct cli_option *o = c->options; o->help; o++)
-		if ((o->flags & CLI_NEEDED) && !given[o - c->options])
-			add_name(&missing, o);
-	if (missing.n > 0) {
-		*ret_status =
-			cli_usage_error(c, "%s %s missing", join(&missing, "and", buf), missing.n > 1 ? "are" : "is");
+	if (!is_complete(c, given, ret_status))
 		return false;
-	}
 	for (const struct cli_rule *rule = c->rules; rule && rule->members; rule++)
 		if (!holds(c, rule, given, ret_status))
 			return false;

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "common/file.h"
 #include "common/json.h"
+#include "common/paths.h"
 
 #define STATE_MAX (1024 * 1024) /* bytes */
 
@@ -16,7 +18,7 @@ int cli_state_load(const char *file, struct json_object **ret, struct ul_error *
 	uint64_t format = 0;
 	int r = ul_read_file(AT_FDCWD, file, STATE_MAX, &text);
 
-	if (r == -ENOENT)
+	if (r == -ENOENT && !strcmp(file, UL_PATH_STATE))
 		return ul_error_set(err, UL_E_SYSTEM, what, file, NULL,
 				    "it is not there: this system was not started by underlay-init");
 	if (r < 0)

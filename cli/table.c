@@ -1,4 +1,4 @@
-/* Rows of a table: what they are called, and finding one. */
+/* Rows of a table: what they are called, alone and in a list, and finding one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,7 +6,37 @@
 
 char *cli_option_spelling(const struct cli_option *o, char buf[CLI_SPELLING_MAX])
 {
-	snprintf(buf, CLI_SPELLING_MAX, "%s%s", o->name ? "--" : "", o->name ? o->name : o->argument);
+	snprintf(buf, CLI_SPELLING_MAX, "%s%s", o->name ? "--" : "",
+		 o->name     ? o->name
+		 : o->called ? o->called
+			     : o->argument);
+	return buf;
+}
+
+void cli_list_add(struct cli_list *list, const char *word, size_t len)
+{
+	size_t used = strlen(list->text);
+
+	list->last = used + (list->n > 0 ? 2 : 0);
+	snprintf(list->text + used, sizeof(list->text) - used, "%s%.*s", list->n > 0 ? ", " : "", (int)len, word);
+	list->n++;
+}
+
+void cli_list_add_option(struct cli_list *list, const struct cli_option *o)
+{
+	char spelling[CLI_SPELLING_MAX];
+
+	cli_option_spelling(o, spelling);
+	cli_list_add(list, spelling, strlen(spelling));
+}
+
+const char *cli_list_join(const struct cli_list *list, const char *conjunction, char buf[CLI_LIST_MAX])
+{
+	if (list->n < 2)
+		snprintf(buf, CLI_LIST_MAX, "%s", list->text);
+	else
+		snprintf(buf, CLI_LIST_MAX, "%.*s %s %s", (int)list->last - 2, list->text, conjunction,
+			 list->text + list->last);
 	return buf;
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/image_key.h"
@@ -23,9 +24,7 @@ struct arguments {
 
 static int write_image(const char *path, const struct ul_buffer *image, struct ul_error *err)
 {
-	int r = ul_write_file_atomic(AT_FDCWD, path, 0644, image->data, image->len);
-
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "writing the UKI", path, NULL, -r) : 0;
+	return ul_write_output("writing the UKI", path, image->data, image->len, err);
 }
 
 static int sign(const struct arguments *a, struct ul_buffer *image, struct ul_error *err)
@@ -312,8 +311,14 @@ static int run_inspect(void *arguments)
 
 	if (read_uki(a, &image, &pe, &err) < 0)
 		return cli_fail(&err);
-	if (a->key.cert)
+	/* sbverify's status would be that of a signature by another key. */
+	if (a->key.cert && access(a->key.cert, R_OK) < 0)
+		verified = ul_error_errno(&bad, UL_E_SYSTEM, "reading the certificate", a->key.cert, NULL, errno);
+	else if (a->key.cert)
 		verified = ul_uki_verify(a->image, a->key.cert, &bad);
+	/* Not asked is not the same as not verified. */
+	if (verified < 0 && ul_code_exit_status(bad.code) != 1)
+		return cli_fail(&bad);
 	if (a->json)
 		status = print_json(&pe, a->key.cert && verified == 0);
 	else

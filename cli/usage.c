@@ -180,6 +180,8 @@ int cli_usage_error(const struct cli_command *c, const char *format, ...)
 
 /* ---- --help ---- */
 
+const struct cli_option cli_help_row = {.name = "help", .letter = 'h', .help = "print this"};
+
 static void print_option(const struct cli_option *o)
 {
 	ul_autobuffer struct ul_buffer left = {0}, text = {0};
@@ -210,7 +212,6 @@ static void print_option(const struct cli_option *o)
 
 void cli_print_help(const struct cli_command *c)
 {
-	static const struct cli_option help = {.name = "help", .letter = 'h', .help = "print this"};
 	const char *heading = "\narguments:\n";
 	ul_autobuffer struct ul_buffer first = {0};
 	char title[CLI_TITLE_MAX];
@@ -229,6 +230,6 @@ void cli_print_help(const struct cli_command *c)
 	for (const struct cli_option *o = c->options; o->help; o++)
 		if (o->name)
 			print_option(o);
-	print_option(&help);
+	print_option(&cli_help_row);
 	printf("\nSee %s(1).\n", c->page);
 }

@@ -162,6 +162,61 @@ int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, si
 	return ul_write_full(fd, data, len);
 }
 
+#define LINKS_MAX 40 /* as the kernel follows them */
+
+/* Where the symlink leads that path may be; what its last name says need not exist. 0 or -errno. */
+static int follow(const char *path, char ret[PATH_MAX])
+{
+	char target[PATH_MAX];
+
+	if (snprintf(ret, PATH_MAX, "%s", path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	for (int links = 0; links <= LINKS_MAX; links++) {
+		int r = ul_read_link(AT_FDCWD, ret, target);
+		const char *slash = strrchr(ret, '/');
+		size_t dir = slash && *target != '/' ? (size_t)(slash - ret) + 1 : 0;
+
+		if (r == -EINVAL || r == -ENOENT) /* no symlink; nothing there */
+			return 0;
+		if (r < 0)
+			return r;
+		if (snprintf(ret + dir, PATH_MAX - dir, "%s", target) >= (int)(PATH_MAX - dir))
+			return -ENAMETOOLONG;
+	}
+	return -ELOOP;
+}
+
+/* Then its own descriptor is written to: a file that is opened once more would be written from its start again. */
+static bool is_standard_output(const struct stat *st)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+	struct stat out;
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(STDOUT_FILENO, &out) == 0 &&
+	       out.st_dev == st->st_dev && out.st_ino == st->st_ino;
+}
+
+int ul_write_output(const char *what, const char *path, const void *data, size_t len, struct ul_error *err)
+{
+	char target[PATH_MAX];
+	struct stat st;
+	bool there = stat(path, &st) == 0;
+	int r = there || errno == ENOENT ? 0 : -errno;
+
+	if (there && is_standard_output(&st)) {
+		r = ul_write_full(STDOUT_FILENO, data, len);
+	} else if (there && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
+		r = ul_write_file(AT_FDCWD, path, 0644, data, len);
+	} else if (there && !S_ISREG(st.st_mode)) {
+		return ul_error_set(err, UL_E_EXISTS, what, path, "Name a file.",
+				    "it exists and is neither a file nor a pipe nor a character device");
+	} else {
+		r = r < 0 ? r : follow(path, target);
+		r = r < 0 ? r : ul_write_file_atomic(AT_FDCWD, target, 0644, data, len);
+	}
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, -r) : 0;
+}
+
 int ul_mkdir_parents(int dirfd, const char *path, mode_t mode)
 {
 	char buf[4096];

@@ -32,6 +32,13 @@ int ul_read_file(int dirfd, const char *path, size_t max, struct ul_buffer *ret)
  */
 int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len);
 
+/*
+ * Write what a user asked to be written to path. A regular file is replaced as ul_write_file_atomic does it, also one
+ * that symlinks lead to; pipes, character devices and the process's own standard output, whatever it is, are written
+ * to. -UL_E_EXISTS: something else is there; -UL_E_SYSTEM. what: "writing the manifest".
+ */
+int ul_write_output(const char *what, const char *path, const void *data, size_t len, struct ul_error *err);
+
 /* The target of a symlink, as it is written there. 0 or -errno, with -ENAMETOOLONG where it has no room. */
 int ul_read_link(int dirfd, const char *name, char ret_target[PATH_MAX]);
 

@@ -21,6 +21,8 @@ int ul_import_registration(struct ul_builder *b, FILE *in, const char *name, str
 /* `nix path-info --json`: the array (2.0-2.18), the object by path (2.19-), the object by base name (2.32-). */
 int ul_import_path_info(struct ul_builder *b, FILE *in, const char *name, struct ul_error *err);
 
-/* A Nix db.sqlite, opened read-only, whatever state its WAL is in; DerivationOutputs, and realisations of both
- * forms (tables Realisations and BuildTraceV3), too. */
+/*
+ * A Nix db.sqlite, opened read-only, whatever state its WAL is in; DerivationOutputs, and realisations of both
+ * forms (tables Realisations and BuildTraceV3), too. -UL_E_SYSTEM: the file is not there, or may not be read.
+ */
 int ul_import_database(struct ul_builder *b, const char *path, struct ul_error *err);

@@ -159,8 +159,8 @@ static int open_source(struct source *s)
 	bool shm = has_content(s->path, "-shm");
 	struct stat st;
 
-	if (stat(s->path, &st) < 0)
-		return ul_error_errno(s->err, UL_E_DATABASE, what, s->path, NULL, errno);
+	if (stat(s->path, &st) < 0 || access(s->path, R_OK) < 0)
+		return ul_error_errno(s->err, UL_E_SYSTEM, what, s->path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
 		return ul_error_set(s->err, UL_E_DATABASE, what, s->path, NULL, "it is not a regular file");
 	if (has_content(s->path, "-journal"))

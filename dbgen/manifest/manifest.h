@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
 #include "dbgen/store/store_path.h"
 
@@ -75,12 +76,19 @@ struct ul_realisation {
 int ul_manifest_open_memory(const void *data, size_t len, struct ul_manifest **ret, struct ul_error *err);
 
 /*
- * Open a file, which is read as it is asked for. What cannot be read of a sealed lower is -UL_E_CORRUPT, here and at
- * every function below that reads.
+ * Open a file, which is read as it is asked for. One that cannot be opened is -UL_E_SYSTEM. What cannot be read of a
+ * sealed lower is -UL_E_CORRUPT, here and at every function below that reads.
  */
 int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret, struct ul_error *err);
 
-void ul_manifest_close(struct ul_manifest *m);
+void ul_manifest_close(struct ul_manifest *m); /* NULL is allowed */
+
+static inline void ul_cleanup_manifest(struct ul_manifest **m)
+{
+	ul_manifest_close(*m);
+}
+
+#define ul_automanifest UL_CLEANUP(ul_cleanup_manifest)
 
 const char *ul_manifest_store_dir(const struct ul_manifest *m); /* "/nix/store" */
 uint32_t ul_manifest_n_paths(const struct ul_manifest *m);
@@ -167,7 +175,15 @@ struct ul_builder;
 
 /* NULL: no memory. store_dir such as "/nix/store". */
 struct ul_builder *ul_builder_new(const char *store_dir);
-void ul_builder_free(struct ul_builder *b);
+void ul_builder_free(struct ul_builder *b); /* NULL is allowed */
+
+static inline void ul_cleanup_builder(struct ul_builder **b)
+{
+	ul_builder_free(*b);
+}
+
+#define ul_autobuilder UL_CLEANUP(ul_cleanup_builder)
+
 const char *ul_builder_store_dir(const struct ul_builder *b);
 
 /* Errors: -UL_E_INPUT (no valid store path, another store directory, too long), -UL_E_MEMORY. */

@@ -230,7 +230,7 @@ int ul_manifest_open_file(int dirfd, const char *path, struct ul_manifest **ret,
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return ul_error_errno(err, UL_E_MANIFEST, what, path, remake, errno);
+		return ul_error_errno_of_lower(err, UL_E_SYSTEM, what, path, NULL, errno);
 	if (!S_ISREG(st.st_mode))
 		return ul_error_set(err, UL_E_MANIFEST, what, path, remake, "it is not a regular file");
 	m.len = (uint64_t)st.st_size;

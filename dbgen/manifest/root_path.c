@@ -20,11 +20,6 @@ static const uint8_t nar_hash[UL_NAR_HASH_SIZE] = {0xc6, 0x01, 0x79, 0x5c, 0x69,
 						   0x08, 0xdd, 0x75, 0xd1, 0x40, 0x85, 0xb9, 0x1b, 0x65, 0x07, 0x70,
 						   0x1d, 0x10, 0xad, 0x49, 0x24, 0xd8, 0x12, 0xd0, 0x8e, 0x2f};
 
-static void free_builder(struct ul_builder **b)
-{
-	ul_builder_free(*b);
-}
-
 /* The top-level paths, in full and in path order. */
 struct tops {
 	struct ul_buffer text; /* base names, each ended by NUL */
@@ -110,7 +105,7 @@ static int add(struct ul_builder *b, const struct tops *t, char *path, struct ul
 static int write_with(struct ul_manifest *m, const struct tops *t, char *path, struct ul_buffer *bytes,
 		      struct ul_error *err)
 {
-	UL_CLEANUP(free_builder) struct ul_builder *b = ul_builder_new(ul_manifest_store_dir(m));
+	ul_autobuilder struct ul_builder *b = ul_builder_new(ul_manifest_store_dir(m));
 	int r = b ? ul_builder_add_manifest(b, m, err) : ul_error_nomem(err, what);
 
 	if (r == 0)

@@ -346,9 +346,9 @@ int ul_initrd_build(const struct ul_initrd_options *options, const char *output,
 	}
 	if (r < 0)
 		return r;
-	r = ul_write_file_atomic(AT_FDCWD, output, 0644, out->data, out->len);
+	r = ul_write_output("writing the initramfs", output, out->data, out->len, err);
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "writing the initramfs", output, NULL, -r);
+		return r;
 	count(&c, &report);
 	report.archive_bytes = archive.len;
 	report.output_bytes = out->len;

@@ -152,7 +152,7 @@ int ul_module_tree_open(const char *dir, struct ul_module_tree *ret, struct ul_e
 	if (r == 0)
 		r = read_side_file(&tree, "modules.alias", &tree.aliases);
 	if (r < 0)
-		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_INPUT, what, dir,
+		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, dir,
 				      "Give the directory /lib/modules/VERSION of the kernel.", -r);
 	if (tree.files.n == 0 && tree.builtin.n == 0)
 		return ul_error_set(err, UL_E_INPUT, what, dir,

@@ -14,6 +14,8 @@ trap cleanup EXIT
 . tests/lib/tap.sh
 # shellcheck source=tests/lib/sealed.sh
 . tests/lib/sealed.sh
+# shellcheck source=tests/lib/cache.sh
+. tests/lib/cache.sh
 
 # wrong WORDS ARGUMENT...: wrong use, in two lines at most; the first one is the words.
 wrong() {
@@ -56,6 +58,23 @@ report $? "underlay image lists them as wrong use"
 [ $? -eq 2 ] && [ ! -s "$dir/none" ] && grep -q '^  image build ' "$dir/out"
 report $? "underlay lists all commands as wrong use"
 
+same_help() { # ARGUMENT...: what `underlay --help` prints
+	"$underlay" "$@" 2>"$dir/out" | cmp -s - <("$underlay" --help)
+	report $? "underlay $*: the help of all"
+}
+same_help help
+same_help help help
+same_help help --help
+same_help --hel
+same_help --help junk
+for words in "help image --help" "image -- --help" "-- image --help" "image --he" "image --help junk"; do
+	# shellcheck disable=SC2086 # words
+	"$underlay" $words 2>"$dir/out" | cmp -s - <("$underlay" help image)
+	report $? "underlay $words: the help of the group"
+done
+"$underlay" image -- verify --hel 2>"$dir/out" | cmp -s - <("$underlay" help image verify)
+report $? "underlay image -- verify --hel: no option stands in front of the subcommand"
+
 # ---- wrong use ----
 
 wrong 'underlay: there is no command "imgae"; did you mean "image"?' imgae build
@@ -67,8 +86,22 @@ wrong 'underlay image: there is no subcommand "zzz"; see `underlay image --help`
 wrong 'underlay image build: there is no option "--sytem"; did you mean "--system"?' image build --sytem x
 wrong 'underlay image build: there is no option "--zzzzz"' image build --zzzzz
 wrong 'underlay image build: there is no option "-z"' image build -z
-wrong 'underlay image build: --output, --name and --version are missing' image build
-wrong 'underlay image build: --version is missing' image build -o x --name y
+wrong 'underlay: there is no option "--help=1"; did you mean "--help"?' --help=1
+wrong 'underlay image: there is no option "--hlep"; did you mean "--help"?' image --hlep
+wrong 'underlay image build: there is no option "--hlep"; did you mean "--help"?' image build --hlep
+wrong 'underlay gc: --help takes no value' gc --help=1
+wrong 'underlay --version: "junk" is one argument too many' --version junk
+wrong 'underlay help: "junk" is one argument too many' help image build junk
+wrong 'underlay help: "junk" is one argument too many' help status junk
+wrong 'underlay help: "--version" is one argument too many' help --version
+wrong 'underlay image build: --c may be --closure, --cert or --compression' image build --c x
+wrong 'underlay image locate: --h may be --hash-block or --help' image locate --h
+sources='--system, --closure, --manifest, --registration or --database'
+wrong "underlay image build: --output, --name, --version and ($sources) are missing" image build
+wrong 'underlay initrd build: --output and (--modules-dir or --no-modules) are missing' initrd build
+wrong 'underlay initrd build: --modules-dir or --no-modules is missing: a kernel that has everything built in needs no modules' \
+	initrd build -o x
+wrong 'underlay image build: --version is missing' image build -o x --name y --system s
 wrong 'underlay image build: --name: NAME is missing' image build --name
 needed=(-o x --name y --version 1)
 wrong 'underlay image build: --system, --closure, --manifest, --registration or --database is missing: it says which paths to take' \
@@ -76,25 +109,37 @@ wrong 'underlay image build: --system, --closure, --manifest, --registration or 
 wrong 'underlay image build: --manifest and --database exclude each other' image build "${needed[@]}" --manifest a --database b
 wrong 'underlay image build: --manifest and --closure exclude each other: a manifest is taken whole' \
 	image build "${needed[@]}" --manifest a --closure b
-wrong 'underlay image build: --key and --cert belong together: --cert is missing' image build "${needed[@]}" --system s --key k
-wrong 'underlay image build: --passphrase-file needs --key' image build "${needed[@]}" --system s --passphrase-file k
+wrong 'underlay image build: --cert is missing: --key needs it' image build "${needed[@]}" --system s --key k
+wrong 'underlay image build: --key is missing: --cert needs it' image build "${needed[@]}" --system s --cert k
+wrong 'underlay uki build: --cert is missing: --key needs it' uki build -o x --kernel k --initrd i --key k
+wrong 'underlay image build: --key is missing: --passphrase-file needs it' image build "${needed[@]}" --system s --passphrase-file k
 wrong 'underlay image build: --threads: "0" is not a number from 1 to 1024' image build -j 0
 wrong 'underlay image build: --threads: "4x" is not a number from 1 to 1024' image build --threads=4x
 wrong 'underlay image build: --fec: "25" is not a number from 2 to 24' image build --fec=25
 wrong 'underlay image build: --format: "ext4" is not erofs or squashfs' image build --format ext4
 wrong 'underlay image build: --force takes no value' image build --force=yes
+wrong 'underlay image build: --format: erofs or squashfs is missing' image build --format
 wrong 'underlay image build: "x" is one argument too many' image build x
+wrong 'underlay image build: "4" is one argument too many: a value of --fec is written --fec=4' image build --fec 4
+wrong 'underlay image build: "4" is one argument too many' image build --fec --force 4
+wrong 'underlay image build: --output is given twice' image build -o x --output=y
+wrong 'underlay image build: --threads is given twice' image build -j 1 -j 1
+wrong 'underlay db build: MANIFEST: "" is not the name of a file' db build '' -o ''
+wrong 'underlay db build: --output: "" is not the name of a directory' db build m -o ''
+wrong 'underlay manifest create: --json: "" is not the name of a file' manifest create -o x --json=
 wrong 'underlay image inspect: IMAGE is missing' image inspect
 wrong 'underlay db compare: MANIFEST and DATABASE are missing' db compare
 wrong 'underlay db compare: DATABASE is missing' db compare m
 wrong 'underlay db reconcile: --lower is given twice' db reconcile --lower a --lower b
 wrong 'underlay image sign: --key, --export or --root-hash-signature is missing' image sign x
-wrong 'underlay image sign: --key needs --cert' image sign x --key k
+wrong 'underlay image sign: --cert is missing: --key needs it' image sign x --key k
+wrong 'underlay image sign: --descriptor-signature is missing: --root-hash-signature needs it' image sign x --root-hash-signature s
 wrong 'underlay image locate: NUMBER[-NUMBER] or --damaged is missing' image locate x
 wrong 'underlay image locate: NUMBER[-NUMBER] and --damaged exclude each other' image locate x 5 --damaged
 wrong 'underlay manifest create: --registration, --json or --database is missing' manifest create -o x
+wrong 'underlay completion: SHELL is missing' completion
 wrong 'underlay manifest export: --format is missing' manifest export x
-wrong 'underlay completion: bash|fish|zsh|json: "ksh" is not bash, fish, zsh or json' completion ksh
+wrong 'underlay completion: SHELL: "ksh" is not bash, fish, zsh or json' completion ksh
 wrong 'underlay timeline: "x" is one argument too many' timeline x
 
 # ---- a store, an image, and what a boot would leave ----
@@ -131,8 +176,122 @@ is_document 0 db reconcile --upper "$dir/upper" --lower "$dir/manifest" --dry-ru
 is_document 0 status --file "$dir/state.json" --json
 is_document 0 timeline --file "$dir/state.json" --json
 is_document 0 completion json
+no_document() { # WANTED-STATUS ARGUMENT...: what could not be found out is not told
+	local wanted=$1 got
+	shift
+	"$underlay" "$@" --json >"$dir/json" 2>"$dir/out"
+	got=$?
+	[ $got -eq "$wanted" ] && [ ! -s "$dir/json" ] && [ -s "$dir/out" ]
+	report $? "no JSON of underlay ${*//$dir\//}"
+}
+printf 'MZ' >"$dir/short"
+no_document 3 image locate "$dir/none.raw" 3
+no_document 1 image locate "$dir/image" 99999999
+no_document 3 image inspect "$dir/none.raw"
+no_document 3 manifest show "$dir/none.raw"
+no_document 1 uki inspect "$dir/short"
+no_document 3 db reconcile --upper "$dir/none.raw" --lower "$dir/manifest"
+no_document 3 status --file "$dir/none.raw"
+no_document 3 gc --file "$dir/none.raw"
 "$underlay" image locate "$dir/image" 0-5 --json | jq -e '.places | map(select(.fileEnd) | .fileEnd > .fileStart) | length > 0 and all' >"$dir/out"
 report $? "a range does not hold its end"
+
+# ---- what is not there ----
+
+absent() { # ARGUMENT...: 3, and one sentence of what "$dir/none.raw" is, without advice
+	local got
+	"$underlay" "$@" >"$dir/none" 2>"$dir/out"
+	got=$?
+	[ $got -eq 3 ] && [ ! -s "$dir/none" ] && grep -qx "underlay: [^:]*: $dir/none.raw: No such file or directory." "$dir/out"
+	report $? "a file that is missing is no bad file: underlay ${*//$dir\//}"
+}
+absent manifest show "$dir/none.raw"
+absent manifest export "$dir/none.raw" --format json
+absent manifest create -o "$dir/x" --database "$dir/none.raw"
+absent manifest create -o "$dir/x" --registration "$dir/none.raw"
+absent db build "$dir/none.raw" -o "$dir/db"
+absent db build "$dir/manifest" -o "$dir/db" --merge-from "$dir/none.raw"
+absent db compare "$dir/manifest" "$dir/none.raw"
+absent image inspect "$dir/none.raw"
+absent image verify "$dir/image" --policy "$dir/none.raw"
+absent image verify "$dir/image" --cert "$dir/none.raw"
+absent uki inspect "$dir/none.raw"
+absent status --file "$dir/none.raw"
+absent gc --file "$dir/none.raw"
+"$underlay" uki inspect --cert "$dir/none.raw" --json /usr/lib/systemd/boot/efi/linuxx64.efi.stub >"$dir/none" 2>"$dir/out"
+[ $? -eq 3 ] && [ ! -s "$dir/none" ] && grep -qx "underlay: reading the certificate: $dir/none.raw: No such file or directory." "$dir/out"
+report $? "a certificate that is missing is no other signature"
+"$underlay" initrd build -o "$dir/x" --modules-dir "$dir/none.raw" 2>"$dir/out"
+[ $? -eq 3 ] && grep -q "$dir/none.raw: No such file or directory. Give the directory" "$dir/out"
+report $? "a tree of modules that is missing is no bad one"
+# In a mount namespace of its own, so that no state of this machine's is there.
+unshare --mount sh -c 'mkdir -p /run/underlay && mount -t tmpfs tmpfs /run/underlay && exec "$1" status' sh "$underlay" 2>"$dir/out"
+[ $? -eq 3 ] && grep -qx 'underlay: .*: it is not there: this system was not started by underlay-init.' "$dir/out"
+report $? "this machine's own state that is missing tells how it was started"
+# As a user without rights, whom root's own file is closed to.
+mkdir "$dir/closed" && cp "$dir/manifest" "$dir/db/db.sqlite" "$dir/closed" && chmod 0600 "$dir"/closed/* && chmod 0711 "$dir"
+for command in "manifest show $dir/closed/manifest" "manifest create -o /nonexistent/x --database $dir/closed/db.sqlite"; do
+	# shellcheck disable=SC2086 # words
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$underlay" $command >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'closed/.*: Permission denied.$' "$dir/out"
+	report $? "a file that may not be read is no bad file: underlay ${command%% [-/]*}"
+done
+
+# ---- where output goes ----
+
+# writes WHAT COMMAND...: `-o` of a command that replaces its output whole or not at all.
+writes() {
+	local what=$1
+	shift
+	rm -rf "$dir/to" && mkdir -p "$dir/to/there"
+	"$@" -o "$dir/to/plain" >"$dir/none" 2>"$dir/out" && [ -s "$dir/to/plain" ]
+	report $? "$what: a file is written"
+
+	mknod "$dir/to/nul" c 1 3
+	"$@" -o "$dir/to/nul" >"$dir/none" 2>"$dir/out" && [ "$(stat -c '%F %t %T' "$dir/to/nul")" = "character special file 1 3" ]
+	report $? "$what: a character device is written to, and stays one"
+	mkfifo "$dir/to/pipe"
+	timeout 20 cat "$dir/to/pipe" >"$dir/to/read" &
+	"$@" -o "$dir/to/pipe" >"$dir/none" 2>"$dir/out" && wait $! && [ -p "$dir/to/pipe" ] && cmp "$dir/to/plain" "$dir/to/read" >>"$dir/out"
+	report $? "$what: so is a pipe"
+	kill $! 2>>"$dir/out"
+
+	echo old >"$dir/to/there/target"
+	ln -s there/target "$dir/to/link" && ln -s "$dir/to/link" "$dir/to/link2" && ln -s there/new "$dir/to/dangling" && ln -s loop "$dir/to/loop"
+	"$@" -o "$dir/to/link2" >"$dir/none" 2>"$dir/out" && [ -L "$dir/to/link" ] && [ -L "$dir/to/link2" ] &&
+		cmp "$dir/to/plain" "$dir/to/there/target" >>"$dir/out"
+	report $? "$what: of symlinks the target is replaced"
+	"$@" -o "$dir/to/dangling" >"$dir/none" 2>"$dir/out" && [ -L "$dir/to/dangling" ] && cmp "$dir/to/plain" "$dir/to/there/new" >>"$dir/out"
+	report $? "$what: one whose target is missing has it made"
+	"$@" -o "$dir/to/loop" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'Too many levels of symbolic links' "$dir/out" && [ -L "$dir/to/loop" ]
+	report $? "$what: one that leads to itself is told"
+
+	# A major number of no driver.
+	mknod "$dir/to/block" b 240 0
+	"$@" -o "$dir/to/block" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'it exists and is neither a file nor a pipe nor a character device. Name a file.$' "$dir/out" &&
+		[ -b "$dir/to/block" ]
+	report $? "$what: a block device is refused"
+	"$@" -o "$dir/to/there" >"$dir/none" 2>"$dir/out"
+	[ $? -eq 3 ] && grep -q 'it exists and is neither a file' "$dir/out" && [ -d "$dir/to/there" ]
+	report $? "$what: so is a directory"
+	[ -z "$(find "$dir/to" -name '*.tmp')" ]
+	report $? "$what: nothing else is left"
+}
+writes "manifest create" "$underlay" manifest create --registration "$dir/registration"
+writes "initrd build" "$underlay" initrd build --no-modules --compress zstd,1
+writes "uki build" "$underlay" uki build --kernel "$(cache_kernel 6.12)" --initrd "$dir/short"
+# What was there stays, and what follows comes behind it. The link is our own: /dev/stdout is not for a test to lose.
+ln -s /proc/self/fd/1 "$dir/stdout"
+(
+	echo before
+	"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration"
+	echo behind
+) >"$dir/all" 2>"$dir/out" && cmp "$dir/all" <(echo before && cat "$dir/manifest" && echo behind) >>"$dir/out" && [ -L "$dir/stdout" ]
+report $? "standard output that is a file: its other lines stay, and so does the link to it"
+"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration" 2>"$dir/out" | cmp - "$dir/manifest" >>"$dir/out"
+report $? "standard output that is a pipe is written to"
 
 # ---- output that is lost ----
 
@@ -242,6 +401,12 @@ bash -n "$dir/completion"
 report $? "the script for bash is one"
 completes "image" underlay im
 completes "build" underlay image b
+completes "help" underlay he
+completes "image" underlay help im
+completes "build" underlay help image b
+completes "compopt +o default " underlay help image build --
+completes "compopt +o default " underlay help status ""
+completes "--help" underlay image --
 completes "erofs squashfs" underlay image build --format ""
 completes "squashfs" underlay image build --format s
 completes "erofs" underlay image build --format = er
@@ -249,6 +414,10 @@ completes "erofs squashfs" underlay image build --format =
 completes "--registration --rollback-index" underlay image build --r
 completes "bash fish zsh json" underlay completion ""
 completes "--json" underlay status --j
+for shell in fish zsh; do
+	"$underlay" completion $shell >"$dir/out" && grep -q help "$dir/out" && grep -qF "tell a command" "$dir/out"
+	report $? "the script for $shell offers help"
+done
 completes "" underlay image inspect ""
 completes "" underlay image build --key ""
 completes "compopt -o dirnames +o default " underlay image build --store ""

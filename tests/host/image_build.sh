@@ -111,12 +111,14 @@ make_key stranger
 openssl ecparam -name prime256v1 -genkey -noout -out "$tmp/ec.key" &&
 	openssl req -x509 -new -key "$tmp/ec.key" -days 3650 -subj /CN=ec -out "$tmp/ec.crt" || exit 1
 
-# build OUT STORE OPTION...
+# build OUT STORE OPTION...: system, name and version where no option tells another.
 build() {
-	local out=$1 store=$2
+	local out=$1 store=$2 words=" $* "
 	shift 2
-	"$underlay" image build -o "$out" --registration "$tmp/registration" --store "$store" \
-		--system "/nix/store/$system" --name test --version 1.2 "$@"
+	[[ $words == *" --system "* ]] || set -- --system "/nix/store/$system" "$@"
+	[[ $words == *" --name "* ]] || set -- --name test "$@"
+	[[ $words == *" --version "* ]] || set -- --version 1.2 "$@"
+	"$underlay" image build -o "$out" --registration "$tmp/registration" --store "$store" "$@"
 }
 signed=(--key "$tmp/signer.key" --cert "$tmp/signer.crt")
 

@@ -10,8 +10,12 @@ init=${underlay%/*}/underlay-init
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$tap_dir"' EXIT
 
+# The init and the compression where the test gives none.
 build() {
-	"$underlay" initrd build --init "$init" --compress zstd,1 "$@"
+	local words=" $* "
+	[[ $words == *" --init "* ]] || set -- --init "$init" "$@"
+	[[ $words == *" --compress "* ]] || set -- --compress zstd,1 "$@"
+	"$underlay" initrd build "$@"
 }
 
 unpack() {

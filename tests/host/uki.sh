@@ -100,7 +100,7 @@ refused 1 "section .osrel already" "a UKI is no stub" \
 	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --stub "$dir/a"
 refused 1 "who decides what is trusted" "a command line that each boot would refuse is refused" \
 	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --cmdline underlay.verify=pinned
-refused 2 "belong together" "a key without its certificate is wrong use" \
+refused 2 "--cert is missing: --key needs it" "a key without its certificate is wrong use" \
 	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --key $snakeoil.key
 [ ! -e "$dir/x" ]
 report $? "a refused build leaves no file"

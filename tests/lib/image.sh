@@ -30,7 +30,7 @@ image_system() {
 	store=$(appliance_store "$1") && cat "$store/system"
 }
 
-# image_build NIX OUT [OPTION...]: the appliance as an image; options come last and win.
+# image_build NIX OUT [OPTION...]: the appliance as an image, with more options.
 image_build() {
 	local nix=$1 out=$2 store version=1
 	shift 2

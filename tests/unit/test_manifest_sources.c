@@ -271,7 +271,7 @@ static void database_refused(void **state)
 	assert_int_equal(ul_import_database(b, path, &err), -UL_E_DATABASE);
 	assert_string_equal(err.why, "a transaction was interrupted and is not undone yet");
 	snprintf(path, sizeof(path), "%s/absent", dir);
-	assert_int_equal(ul_import_database(b, path, &err), -UL_E_DATABASE);
+	assert_int_equal(ul_import_database(b, path, &err), -UL_E_SYSTEM);
 	ul_builder_free(b);
 	remove_directory(dir);
 }
