@@ -153,6 +153,23 @@ static void print_guard(struct json_object *upper)
 		printf("  anew     in %.1f ms\n", ms_of(upper, "anewUs"));
 }
 
+/* What earlier boots had on it, and this one has not. */
+static void print_lost(struct json_object *upper)
+{
+	struct json_object *list = member(upper, "leftOut");
+	uint64_t all = count_of(upper, "leftOutCount");
+
+	if (member(upper, "keptLost"))
+		puts("  LOST     what earlier boots built: its directory was not there any more, or not usable");
+	for (size_t i = 0; i < length(list); i++)
+		printf("  LEFT OUT of /nix/var: %s\n", json_object_get_string(json_object_array_get_idx(list, i)));
+	if (all > length(list))
+		printf("  LEFT OUT and %llu more\n", (unsigned long long)(all - length(list)));
+	if (all > 0)
+		printf("           until the next boot it lies in %s/%s: save what you need elsewhere\n",
+		       text_of(upper, "mount"), text_of(upper, "leftIn"));
+}
+
 static void print_upper(struct json_object *upper)
 {
 	const char *mount = text_of(upper, "mount"), *device = ul_json_string(upper, "device");
@@ -175,6 +192,7 @@ static void print_upper(struct json_object *upper)
 		printf("  mended   %llu things on it that were not what they must be: see the log\n",
 		       (unsigned long long)mended);
 	print_joined(member(upper, "joined"));
+	print_lost(upper);
 	if (member(upper, "exposed"))
 		printf("  EXPOSED  others than root may enter %s: chown 0:0 and chmod 0700 it\n", mount);
 	if (statvfs(mount, &fs) < 0 || fs.f_blocks == 0)
@@ -331,12 +349,14 @@ static void print_timeline(struct json_object *state)
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
 
-/* The boot failed, has not the upper that the policy wants, or others may write to it, or it verified nothing. */
+/* The boot failed, has not the upper that the policy wants, or not all that it had, or others may write to it, or it
+ * verified nothing. */
 static bool is_bad(struct json_object *state)
 {
 	struct json_object *upper = member(state, "upper");
 
-	return member(state, "failure") || member(upper, "fallback") || member(upper, "exposed") || any_insecure(state);
+	return member(state, "failure") || member(upper, "fallback") || member(upper, "exposed") ||
+	       member(upper, "keptLost") || member(upper, "leftOut") || any_insecure(state);
 }
 
 /* The kernel knows what it found since, of this machine's own boot; nobody knows of another's. false: no memory. */

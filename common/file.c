@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "common/descent.h"
 #include "common/dir.h"
 #include "common/leftover.h"
 
@@ -240,52 +241,121 @@ int ul_mkdir_parents(int dirfd, const char *path, mode_t mode)
 	return 0;
 }
 
-static int remove_below(int fd, dev_t dev)
+/* A directory that is being emptied: of its entries only directories are left, the last of them is next. */
+struct emptied {
+	struct ul_names dirs;
+	bool inside; /* that one was entered */
+};
+
+struct removal {
+	struct ul_descent way;
+	UL_VECTOR(struct emptied) levels;
+};
+
+/* Whether something is mounted on the directory; kernels before 5.8 do not tell. */
+static bool is_mount(int fd)
 {
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
+/* Store directories are 0555: who is not root makes room in them first. */
+static int open_emptied(int dirfd, const char *name)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, fd = openat(dirfd, name, flags);
+	struct stat st;
+
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
+		fd = openat(dirfd, name, flags);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+		(void)!fchmod(fd, 0700);
+	return fd;
+}
+
+/* All but its directories goes at once. */
+static int enter_emptied(struct removal *r, int fd)
+{
+	struct emptied level = {.inside = false};
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
-	int result = ul_dir_of(fd, &dir);
+	int result = ul_descent_enter(&r->way, fd);
 
-	while (result == 0 && (result = ul_dir_next(dir, &entry)) > 0) {
-		struct stat st;
-		int child;
-
-		result = 0;
-		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			result = errno == ENOENT ? 0 : -errno;
+	if (result == 0)
+		result = ul_dir_open(fd, ".", &dir);
+	while (result >= 0 && dir && (result = ul_dir_next(dir, &entry)) > 0) {
+		if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
 			continue;
-		}
-		if (S_ISDIR(st.st_mode) && st.st_dev == dev) {
-			/* Store directories are 0555: make room before going in. */
-			(void)!fchmodat(dirfd(dir), entry->d_name, 0700, 0);
-			child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			result = child < 0 ? -errno : remove_below(child, dev);
-		} else if (S_ISDIR(st.st_mode)) {
-			result = -EXDEV;
-		}
-		if (result == 0 && unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
-			result = -errno;
+		result = errno == EISDIR ? ul_names_add(&level.dirs, entry->d_name) : -errno;
 	}
+	if (result >= 0)
+		result = ul_vector_push(&r->levels, level);
+	if (result < 0)
+		ul_names_free(&level.dirs);
+	return result;
+}
+
+static int enter_next(struct removal *r, struct emptied *level)
+{
+	int above = ul_descent_fd(&r->way), fd = open_emptied(above, level->dirs.at[level->dirs.n - 1]);
+	struct stat st;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	if (fstat(fd, &st) < 0 || st.st_dev != r->way.levels.at[0].dev || is_mount(fd)) {
+		close(fd);
+		return -EXDEV;
+	}
+	return enter_emptied(r, fd);
+}
+
+/* One step: the next directory is entered, or, once it is empty, removed; or this one is left. */
+static int step(struct removal *r)
+{
+	struct emptied *level = &r->levels.at[r->levels.n - 1];
+	struct ul_names *dirs = &level->dirs;
+
+	if (dirs->n == 0) {
+		ul_names_free(dirs);
+		r->levels.n--;
+		return ul_descent_leave(&r->way);
+	}
+	level->inside = !level->inside;
+	if (level->inside)
+		return enter_next(r, level);
+	if (unlinkat(ul_descent_fd(&r->way), dirs->at[dirs->n - 1], AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return -errno;
+	free(dirs->at[--dirs->n]);
+	return 0;
+}
+
+static int empty_tree(int fd)
+{
+	struct removal r = {0};
+	int result = enter_emptied(&r, fd);
+
+	while (result == 0 && r.levels.n > 0)
+		result = step(&r);
+	for (size_t i = 0; i < r.levels.n; i++)
+		ul_names_free(&r.levels.at[i].dirs);
+	ul_vector_free(&r.levels);
+	ul_descent_close(&r.way);
 	return result;
 }
 
 int ul_remove_tree(int dirfd, const char *path)
 {
-	struct stat st;
-	int r = 0;
+	int fd, r;
 
-	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (S_ISDIR(st.st_mode)) {
-		int fd;
-
-		(void)!fchmodat(dirfd, path, 0700, 0);
-		fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = fd < 0 ? -errno : remove_below(fd, st.st_dev);
-	}
-	if (r == 0 && unlinkat(dirfd, path, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
-		r = -errno;
-	return r;
+	if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	fd = open_emptied(dirfd, path);
+	r = fd < 0 ? fd : empty_tree(fd);
+	return r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 ? -errno : r;
 }
 
 int ul_file_size(int fd, uint64_t *ret_size)

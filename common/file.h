@@ -49,8 +49,9 @@ int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, si
 int ul_mkdir_parents(int dirfd, const char *path, mode_t mode);
 
 /*
- * Remove path and everything below it, never following a symlink and never leaving the file system
- * it lies on. A path that is not there is no failure. 0 or -errno.
+ * Remove path and everything below it, never following a symlink and never leaving the file system it lies on, nor
+ * what is mounted in it. However deep it is, few files are open at a time; whoever changes it meanwhile may make this
+ * fail, and nothing else go. A path that is not there is no failure. 0 or -errno.
  */
 int ul_remove_tree(int dirfd, const char *path);
 

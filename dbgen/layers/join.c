@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/descent.h"
 #include "common/dir.h"
 #include "common/names.h"
 #include "dbgen/layers/names.h"
@@ -13,9 +14,18 @@
 #include "dbgen/layers/properties.h"
 #include "dbgen/layers/session.h"
 
-#define DEPTH_MAX 200 /* directories that were copied up below each other; two descriptors each */
+/* Directories in each other, each of at least two bytes of a path: what lies deeper no path names, so none of Nix's. */
+#define DEPTH_MAX (PATH_MAX / 2)
 
 static const char what[] = "joining what earlier sessions left";
+
+/* A directory that is being joined. */
+struct level {
+	char *name; /* in the one above; NULL: it is the layer itself */
+	struct ul_names names;
+	size_t next;
+	struct ul_properties properties; /* of the session's, but for the layer's own */
+};
 
 struct job {
 	const struct ul_join *join;
@@ -23,12 +33,13 @@ struct job {
 	struct ul_error *err;
 	struct ul_trash trash;
 	int kept;
+	struct ul_descent ways[2]; /* into the session's layer, and into the kept one */
+	UL_VECTOR(struct level) levels;
 };
 
 /* A directory of the session over the kept one of the same path. */
 struct pair {
 	int session, kept;
-	unsigned int depth;
 };
 
 static int fail(struct job *j, const char *name, int error)
@@ -117,28 +128,81 @@ static int take_out(struct job *j, const struct pair *at, const char *name)
 	return r < 0 ? r : 0;
 }
 
-static int join_entries(struct job *j, const struct pair *at, struct ul_properties *properties);
-
-/* Rule 3: at is of the two directories themselves. */
-static int merge(struct job *j, int parent, const struct pair *at, const char *name)
+static void free_level(struct level *level)
 {
-	struct ul_properties properties;
-	int r;
+	free(level->name);
+	ul_names_free(&level->names);
+}
 
-	if (at->depth > DEPTH_MAX)
-		return fail(j, name, ELOOP);
+/* All names of a directory. It is closed again: what lies below needs its descriptors. */
+static int list(struct job *j, int fd, struct ul_names *ret)
+{
+	int r = ul_dir_names(fd, ret);
+
+	return r == -ENOMEM ? ul_error_nomem(j->err, what) : r < 0 ? fail(j, UL_SESSIONS, -r) : 0;
+}
+
+/*
+ * Names are taken down first: a directory that is read while entries leave it may show some twice, or not at all.
+ * name: of a directory of rule 3, which has properties to keep; NULL: the layer itself.
+ */
+static int read_level(struct job *j, const struct pair *at, const char *name, struct level *ret)
+{
+	int r = 0;
+
 	(void)ul_take_flags_off(at->session, ".");
 	(void)ul_take_flags_off(at->kept, ".");
-	r = ul_properties_read(at->session, &properties);
+	if (name) {
+		ret->name = strdup(name);
+		r = ret->name ? ul_properties_read(at->session, &ret->properties) : -ENOMEM;
+	}
 	if (r < 0)
 		return fail(j, name, -r);
-	r = join_entries(j, at, &properties);
+	r = list(j, at->session, &ret->names);
+	if (r == 0 && name && ret->names.n > 0)
+		ul_properties_record(at->session, &ret->properties);
+	return r;
+}
+
+/* Go into both directories, which are taken over, also on failure. */
+static int enter(struct job *j, const struct pair *at, const char *name)
+{
+	struct level level = {.name = NULL};
+	int r = ul_descent_enter(&j->ways[0], at->session), other = ul_descent_enter(&j->ways[1], at->kept);
+
+	r = r < 0 || other < 0 ? fail(j, name ? name : UL_SESSIONS, r < 0 ? -r : -other)
+			       : read_level(j, at, name, &level);
+	if (r == 0 && ul_vector_push(&j->levels, level) < 0)
+		r = ul_error_nomem(j->err, what);
 	if (r < 0)
-		return r;
-	r = ul_properties_give(&properties, at->session, at->kept);
+		free_level(&level);
+	return r;
+}
+
+/* What is left of rule 3 once the entries are joined. */
+static int leave(struct job *j)
+{
+	struct level level = j->levels.at[--j->levels.n];
+	int session = ul_descent_fd(&j->ways[0]), kept = ul_descent_fd(&j->ways[1]);
+	int r = level.name ? ul_properties_give(&level.properties, session, kept) : 0;
+
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(j->ways); i++)
+		r = ul_descent_leave(&j->ways[i]);
+	if (r == 0 && level.name && unlinkat(ul_descent_fd(&j->ways[0]), level.name, AT_REMOVEDIR) < 0)
+		r = -errno;
 	if (r < 0)
-		return fail(j, name, -r);
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? fail(j, name, errno) : 0;
+		r = fail(j, level.name, -r);
+	free_level(&level);
+	return r;
+}
+
+/* Of the session's: the kept one has as little to do with a path of Nix's down there, and stays as it is. */
+static int throw_deep(struct job *j, const struct pair *at, const char *name)
+{
+	int r = throw_away(j, at->session, name);
+
+	j->report->deep += r > 0;
+	return r < 0 ? r : 0;
 }
 
 /* Rules 3 to 5. */
@@ -147,6 +211,7 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 	ul_autoclose int session = openat(at->session, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	ul_autoclose int kept = -1;
 	struct ul_overlay_marks marks;
+	struct pair below;
 	int r;
 
 	if (session < 0)
@@ -159,9 +224,12 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (kept < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 		return fail(j, name, errno);
-	if (kept >= 0)
-		return merge(j, at->session, &(struct pair){.session = session, .kept = kept, .depth = at->depth + 1},
-			     name);
+	if (kept >= 0 && j->levels.n > DEPTH_MAX)
+		return throw_deep(j, at, name);
+	if (kept >= 0) {
+		below = (struct pair){.session = ul_steal_fd(&session), .kept = ul_steal_fd(&kept)};
+		return enter(j, &below, name);
+	}
 	if (!marks.copied)
 		return replace(j, at, name);
 	r = throw_away(j, at->session, name);
@@ -172,7 +240,7 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 static int join_entry(struct job *j, const struct pair *at, const char *name)
 {
 	struct stat st;
-	int r = at->depth == 0 ? is_sealed(j, name) : 0;
+	int r = j->levels.n == 1 ? is_sealed(j, name) : 0;
 
 	if (r < 0)
 		return r;
@@ -188,43 +256,37 @@ static int join_entry(struct job *j, const struct pair *at, const char *name)
 	return S_ISDIR(st.st_mode) ? join_directory(j, at, name) : replace(j, at, name);
 }
 
-/* All names of a directory. It is closed again: what lies below needs its descriptors. */
-static int list(struct job *j, int fd, struct ul_names *ret)
+/* A session's layer, whose descriptor is taken over, with what lies in it. */
+static int join_layer(struct job *j, int up)
 {
-	int r = ul_dir_names(fd, ret);
+	struct pair at = {.session = up, .kept = fcntl(j->kept, F_DUPFD_CLOEXEC, 0)};
+	int r = at.kept < 0 ? fail(j, UL_KEPT, errno) : enter(j, &at, NULL);
 
-	return r == -ENOMEM ? ul_error_nomem(j->err, what) : r < 0 ? fail(j, UL_SESSIONS, -r) : 0;
-}
+	if (at.kept < 0)
+		close(up);
+	while (r == 0 && j->levels.n > 0) {
+		struct level *level = &j->levels.at[j->levels.n - 1];
 
-/*
- * Names are taken down first: a directory that is read while entries leave it may show some twice, or not at all.
- * properties: of the session's directory, where it has some to keep.
- */
-static int join_entries(struct job *j, const struct pair *at, struct ul_properties *properties)
-{
-	ul_autonames struct ul_names names = {0};
-	int r = list(j, at->session, &names);
-
-	if (r == 0 && names.n > 0 && properties)
-		ul_properties_record(at->session, properties);
-	for (size_t i = 0; r == 0 && i < names.n; i++)
-		r = join_entry(j, at, names.at[i]);
+		at = (struct pair){.session = ul_descent_fd(&j->ways[0]), .kept = ul_descent_fd(&j->ways[1])};
+		r = level->next == level->names.n ? leave(j) : join_entry(j, &at, level->names.at[level->next++]);
+	}
+	while (j->levels.n > 0)
+		free_level(&j->levels.at[--j->levels.n]);
+	ul_vector_free(&j->levels);
+	for (size_t i = 0; i < UL_ARRAY_SIZE(j->ways); i++)
+		ul_descent_close(&j->ways[i]);
 	return r;
 }
 
 static int join_session(struct job *j, int sessions, const char *name)
 {
-	ul_autoclose int up = ul_session_open(sessions, name);
-	struct pair at = {.session = up, .kept = j->kept};
-	int r = 0;
+	int up = ul_session_open(sessions, name), r = 0;
 
 	/* A cut in the middle of making it leaves one without. */
-	if (up >= 0) {
-		(void)ul_take_flags_off(up, ".");
-		r = join_entries(j, &at, NULL);
-	} else if (up != -ENOENT && up != -ENOTDIR && up != -ELOOP) {
+	if (up >= 0)
+		r = join_layer(j, up);
+	else if (up != -ENOENT && up != -ENOTDIR && up != -ELOOP)
 		r = fail(j, name, -up);
-	}
 	if (r == 0 && syncfs(sessions) < 0)
 		r = fail(j, name, errno);
 	if (r == 0)

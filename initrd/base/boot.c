@@ -69,6 +69,7 @@ void ul_boot_free(struct ul_boot *b)
 	ul_names_free(&b->disks_done);
 	ul_reconcile_report_free(&b->reconcile);
 	free(b->profile);
+	ul_names_free(&b->upper.left_out);
 	ul_cleanup_close(&b->upper.lock_fd);
 	ul_cleanup_close(&b->upper.fd);
 	ul_trust_free(b->trust);

@@ -84,9 +84,13 @@ struct ul_upper {
 	int fd;              /* root directory of the upper's filesystem; -1: none */
 	int lock_fd;         /* held from here until the system's init is started; -1: none */
 	enum ul_guarded guarded;
+	bool kept_lost;               /* what earlier boots kept is not there any more */
 	uint64_t check_us;            /* that fsck took; 0: none ran */
 	uint64_t anew_us;             /* that making var/ anew took; 0: it was not made anew */
 	struct ul_error why;          /* fallback: what was wrong */
+	struct ul_names left_out;     /* "var/log/x: why": the first of what the var/ made anew lacks */
+	uint64_t n_left_out;          /* all of it */
+	char left_in[40];             /* where that lies until the next boot, from the upper's root; empty: nowhere */
 	struct ul_join_report joined; /* what earlier sessions left */
 	char session[64];             /* this boot's, from the upper's root; empty: not made yet */
 };

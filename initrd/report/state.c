@@ -161,7 +161,8 @@ static struct json_object *joined_json(const struct ul_join_report *j)
 	return ul_json_if(
 		obj && ul_json_add_uint(obj, "sessions", j->sessions) && ul_json_add_uint(obj, "entries", j->joined) &&
 			ul_json_add_uint(obj, "removed", j->removed) && ul_json_add_uint(obj, "sealed", j->sealed) &&
-			ul_json_add_uint(obj, "orphans", j->orphans) && ul_json_add_uint(obj, "mended", j->mended),
+			ul_json_add_uint(obj, "orphans", j->orphans) && ul_json_add_uint(obj, "deep", j->deep) &&
+			ul_json_add_uint(obj, "mended", j->mended),
 		obj);
 }
 
@@ -179,6 +180,22 @@ static bool add_guard(const struct ul_upper *u, struct json_object *obj)
 				  (!u->anew_us || ul_json_add_uint(obj, "anewUs", u->anew_us)));
 }
 
+/* What was in it, and is not there any more. */
+static bool add_lost(const struct ul_upper *u, struct json_object *obj)
+{
+	struct json_object *list;
+	bool ok = !u->kept_lost || ul_json_add_bool(obj, "keptLost", true);
+
+	if (!ok || u->n_left_out == 0)
+		return ok;
+	list = json_object_new_array();
+	ok = list != NULL;
+	for (size_t i = 0; ok && i < u->left_out.n; i++)
+		ok = ul_json_append(list, json_object_new_string(u->left_out.at[i]));
+	return ul_json_add(obj, "leftOut", ul_json_if(ok, list)) &&
+	       ul_json_add_uint(obj, "leftOutCount", u->n_left_out) && ul_json_add_string(obj, "leftIn", u->left_in);
+}
+
 static struct json_object *upper_json(const struct ul_upper *u)
 {
 	struct json_object *obj = json_object_new_object();
@@ -187,7 +204,7 @@ static struct json_object *upper_json(const struct ul_upper *u)
 		  ul_json_add_string(obj, "mount", UL_PATH_UPPER) &&
 		  ul_json_add_bool(obj, "persistent", u->persistent) &&
 		  ul_json_add_string(obj, "filesystem", u->filesystem) && ul_json_add_bool(obj, "fresh", u->fresh) &&
-		  ul_json_add_uint(obj, "mended", u->n_mended) && add_guard(u, obj);
+		  ul_json_add_uint(obj, "mended", u->n_mended) && add_guard(u, obj) && add_lost(u, obj);
 
 	if (ok && u->device[0])
 		ok = ul_json_add_string(obj, "device", u->device);

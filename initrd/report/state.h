@@ -16,10 +16,13 @@
  *                is on it, "mended": how many things on it were not what they must be, "device",
  *                "session": this boot's layer, from the mount, "joined": of a persistent one: what earlier sessions
  *                left: {"sessions", "entries" that were kept, "removed": kept ones that went for them, "sealed":
- *                thrown away for their names, "orphans": for want of what they were copied from, "mended"},
+ *                thrown away for their names, "orphans": for want of what they were copied from, "deep": for
+ *                lying deeper than any path, "mended"}, "keptLost": true where what earlier boots kept was not there,
  *                "fallback": why it is not the one that the policy wants, "guard": of a disk's, what keeps its old
  *                contents out of the session: "new" (made in this boot) | "checked" | "anew" | "none",
- *                "checkUs", "anewUs": what fsck and making var anew took, where they were done},
+ *                "checkUs", "anewUs": what fsck and making var anew took, where they were done, "leftOut": the first
+ *                "PATH: why" of what var had no room for, "leftOutCount": all, "leftIn": where they lie until the next
+ *                boot, from the mount},
  *      "reconcile": for a persistent upper only; see dbgen/reconcile/report.c; at most 32 names of each action,
  *      "database": {"mode": "attach", "why", "us": of stage database, and of the database in
  *                   stage reconcile, "gcRoots": how many, "kept": for a persistent upper only},

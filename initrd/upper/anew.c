@@ -10,6 +10,9 @@
  * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
  * copies.
  *
+ * Users write in var/, too, and none may stop the machine: what passes a bound of copy.h stays in the old var/, in the
+ * trash, until the next boot. The database comes first, and whole.
+ *
  * A cut: var/ is whole at any instant, the old one or the new one, for they change places by one exchange after a sync.
  */
 #include <errno.h>
@@ -92,25 +95,36 @@ static int exchange(struct ul_trash *t, int root, const char *name, struct ul_er
 	return throw_away(t, root, made, "", err);
 }
 
-/* What was made so far is in the way of everybody; on a full disk the reserve is given up, and it is tried again. */
+static const struct ul_copy_first first[] = {
+	{.parent = "", .name = "nix"},
+	{.parent = "nix", .name = "db", .whole = true},
+	{.parent = "nix", .name = "profiles"},
+	{.parent = "nix", .name = "gcroots"},
+};
+
+/*
+ * Where there is no room the reserve is given up, and all is tried again: it is older than what was made so far, so
+ * that goes first.
+ */
 static int copy_var(int root, struct ul_copy *c)
 {
 	int r = ul_copy_tree(c, root, VAR, VAR_NEW);
 
-	if (r < 0)
-		(void)ul_remove_tree(root, VAR_NEW);
-	if (r == 0 || c->err->errnum != ENOSPC || unlinkat(root, RESERVE, 0) < 0 || syncfs(root) < 0)
-		return r;
-	c->entries = 0;
-	c->bytes = 0;
-	r = ul_copy_tree(c, root, VAR, VAR_NEW);
+	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && faccessat(root, RESERVE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		ul_copy_free(c);
+		r = ul_remove_tree(root, VAR_NEW);
+		if (r == 0 && (unlinkat(root, RESERVE, 0) < 0 || syncfs(root) < 0))
+			r = -errno;
+		r = r < 0 ? fail(RESERVE, -r, c->err) : ul_copy_tree(c, root, VAR, VAR_NEW);
+	}
 	if (r < 0)
 		(void)ul_remove_tree(root, VAR_NEW);
 	return r;
 }
 
-static int replace(struct ul_trash *t, int root, struct ul_copy *c)
+static int replace(struct ul_trash *t, struct ul_upper *u, struct ul_copy *c)
 {
+	int root = u->fd;
 	bool is_there[UL_ARRAY_SIZE(files)] = {0};
 	int r = copy_var(root, c);
 
@@ -128,6 +142,8 @@ static int replace(struct ul_trash *t, int root, struct ul_copy *c)
 		r = fail(VAR, errno, c->err);
 	if (r == 0)
 		r = exchange(t, root, VAR, c->err);
+	if (r == 0 && c->n_left_out > 0)
+		snprintf(u->left_in, sizeof(u->left_in), UL_TRASH "/%lu", t->next - 1);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(files); i++)
 		if (is_there[i])
 			r = exchange(t, root, files[i], c->err);
@@ -157,19 +173,44 @@ int ul_upper_clear_anew(int root, struct ul_error *err)
 	return r < 0 ? fail(VAR_NEW, -r, err) : 0;
 }
 
+/* To the log, and for whoever asks later. */
+static void tell_left_out(struct ul_upper *u, struct ul_copy *c)
+{
+	for (size_t i = 0; i < c->left_out.n; i++)
+		ul_log(UL_LOG_WARNING, "upper: left out of the new /nix/var: %s", c->left_out.at[i]);
+	if (c->n_left_out > 0)
+		ul_log(UL_LOG_WARNING,
+		       "upper: %llu places of /nix/var were left out; until the next boot they lie in " UL_PATH_UPPER
+		       "/%s",
+		       (unsigned long long)c->n_left_out, u->left_in);
+	u->n_left_out = c->n_left_out;
+	u->left_out = c->left_out;
+	c->left_out = (struct ul_names){0};
+}
+
 int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err)
 {
-	struct ul_copy copy = {.what = what, .room = room, .err = err};
+	struct ul_copy copy = {.what = what,
+			       .room = room,
+			       .err = err,
+			       .most = UL_COPY_ENTRIES,
+			       .first = first,
+			       .n_first = UL_ARRAY_SIZE(first)};
 	struct ul_trash trash = {.fd = -1};
-	uint64_t begin = ul_now_us();
+	uint64_t begin = ul_now_us(), bytes, entries;
 	int root = b->upper.fd, r = ul_trash_open(root, UL_TRASH, &trash);
 
 	if (r < 0)
 		return fail(UL_TRASH, -r, err);
 	r = clear(&trash, root, err);
 	if (r == 0)
-		r = replace(&trash, root, &copy);
+		r = replace(&trash, &b->upper, &copy);
 	ul_trash_close(&trash);
+	if (r == 0)
+		tell_left_out(&b->upper, &copy);
+	bytes = copy.bytes;
+	entries = copy.entries;
+	ul_copy_free(&copy);
 	if (r == 0)
 		r = ul_upper_unbind_state(b, err);
 	if (r == 0)
@@ -177,7 +218,7 @@ int ul_upper_make_anew(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return r;
 	b->upper.anew_us = ul_now_us() - begin;
-	ul_log(UL_LOG_INFO, "upper: /nix/var was made anew: %u entries, %.1f MB, in %.1f ms",
-	       (unsigned int)copy.entries, (double)copy.bytes / 1e6, (double)b->upper.anew_us / 1000);
+	ul_log(UL_LOG_INFO, "upper: /nix/var was made anew: %llu entries, %.1f MB, in %.1f ms",
+	       (unsigned long long)entries, (double)bytes / 1e6, (double)b->upper.anew_us / 1000);
 	return 0;
 }

@@ -6,18 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/dir.h"
+#include "common/cleanup.h"
 #include "common/file.h"
 #include "dbgen/layers/properties.h"
 
 #define PIECE (1u << 20) /* bytes */
 
-/* A directory of the tree that is copied, and the one that is made of it. */
-struct pair {
-	int from, to;
-};
-
-static int fail(struct ul_copy *c, const char *name, int error)
+int ul_copy_fail(struct ul_copy *c, const char *name, int error)
 {
 	return ul_error_errno(c->err, UL_E_UPPER, c->what, name,
 			      error == ENOSPC || error == EDQUOT ? c->room : "Check the disk.", error);
@@ -57,7 +52,7 @@ static int copy_bytes(struct ul_copy *c, int in, int out, off_t size)
 	return r;
 }
 
-static int copy_file(struct ul_copy *c, const struct pair *at, const char *name, const char *to)
+static int copy_file(struct ul_copy *c, const struct ul_copy_pair *at, const char *name, const char *to)
 {
 	ul_autoclose int in = openat(at->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 	ul_autoclose int out = -1;
@@ -71,7 +66,7 @@ static int copy_file(struct ul_copy *c, const struct pair *at, const char *name,
 	return r < 0 ? r : ul_properties_give(&p, in, out);
 }
 
-static int copy_link(const struct pair *at, const char *name, const struct stat *st)
+static int copy_link(const struct ul_copy_pair *at, const char *name, const struct stat *st)
 {
 	struct timespec times[2] = {st->st_atim, st->st_mtim};
 	char target[PATH_MAX];
@@ -87,89 +82,34 @@ static int copy_link(const struct pair *at, const char *name, const struct stat 
 	return 0;
 }
 
-static int copy_dir(struct ul_copy *c, const struct pair *at, const char *name, const char *to, unsigned int depth);
-
-static int copy_entry(struct ul_copy *c, const struct pair *at, const char *name, unsigned int depth)
+int ul_copy_entry(struct ul_copy *c, const struct ul_copy_pair *at, const char *name, const struct stat *st)
 {
-	struct stat st;
-	int r = fstatat(at->from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	int r = c->piece || (c->piece = malloc(PIECE)) ? 0 : -ENOMEM;
 
-	if (r == 0 && S_ISDIR(st.st_mode))
-		return copy_dir(c, at, name, name, depth + 1);
-	if (++c->entries > UL_COPY_ENTRIES)
-		return ul_error_set(c->err, UL_E_UPPER, c->what, name, "Tidy it up on another machine.",
-				    "there are more than %u entries", UL_COPY_ENTRIES);
-	if (r == 0 && S_ISREG(st.st_mode))
+	/* Sockets and pipes belong to programs that are gone. */
+	if (r == 0 && S_ISREG(st->st_mode))
 		r = copy_file(c, at, name, name);
-	else if (r == 0 && S_ISLNK(st.st_mode))
-		r = copy_link(at, name, &st);
-	/* Sockets and pipes belong to programs that are gone. A name that a directory has twice is one file. */
-	return r < 0 && r != -EEXIST ? fail(c, name, -r) : 0;
-}
-
-static int copy_dir(struct ul_copy *c, const struct pair *at, const char *name, const char *to, unsigned int depth)
-{
-	ul_autodir DIR *dir = NULL;
-	ul_autoclose int fd = -1;
-	struct dirent *entry;
-	struct ul_properties p = {0};
-	struct pair below;
-	int r;
-
-	if (depth > UL_COPY_DEPTH || ++c->entries > UL_COPY_ENTRIES)
-		return ul_error_set(c->err, UL_E_UPPER, c->what, name, "Tidy it up on another machine.",
-				    "there are more than %u entries, or %u directories in each other", UL_COPY_ENTRIES,
-				    UL_COPY_DEPTH);
-	r = ul_dir_open(at->from, name, &dir);
-	if (r == 0)
-		r = ul_properties_read(dirfd(dir), &p);
-	if (r == 0 && mkdirat(at->to, to, 0700) < 0)
-		r = -errno;
-	if (r == 0)
-		fd = openat(at->to, to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (r < 0 || fd < 0)
-		return r == -EEXIST && depth > 0 ? 0 : fail(c, name, r < 0 ? -r : errno);
-	below = (struct pair){.from = dirfd(dir), .to = fd};
-	while ((r = ul_dir_next(dir, &entry)) > 0) {
-		r = copy_entry(c, &below, entry->d_name, depth);
-		if (r < 0)
-			return r;
-	}
-	if (r == 0)
-		r = ul_properties_give(&p, below.from, fd);
-	return r < 0 ? fail(c, name, -r) : 0;
-}
-
-static int start(struct ul_copy *c)
-{
-	c->piece = malloc(PIECE);
-	return c->piece ? 0 : ul_error_nomem(c->err, c->what);
-}
-
-static void end(struct ul_copy *c)
-{
-	free(c->piece);
-	c->piece = NULL;
-}
-
-int ul_copy_tree(struct ul_copy *c, int dirfd, const char *name, const char *to)
-{
-	const struct pair at = {.from = dirfd, .to = dirfd};
-	int r = start(c);
-
-	if (r == 0)
-		r = copy_dir(c, &at, name, to, 0);
-	end(c);
-	return r;
+	else if (r == 0 && S_ISLNK(st->st_mode))
+		r = copy_link(at, name, st);
+	/* A name that a directory has twice is one file. */
+	if (r < 0 && r != -EEXIST)
+		(void)unlinkat(at->to, name, 0);
+	return r == -EEXIST ? 0 : r;
 }
 
 int ul_copy_file(struct ul_copy *c, int dirfd, const char *name, const char *to)
 {
-	const struct pair at = {.from = dirfd, .to = dirfd};
-	int r = start(c);
+	const struct ul_copy_pair at = {.from = dirfd, .to = dirfd};
+	int r = c->piece || (c->piece = malloc(PIECE)) ? copy_file(c, &at, name, to) : -ENOMEM;
 
-	if (r == 0)
-		r = copy_file(c, &at, name, to);
-	end(c);
-	return r < 0 && r != -UL_E_MEMORY ? fail(c, name, -r) : r;
+	return r < 0 ? ul_copy_fail(c, name, -r) : 0;
+}
+
+void ul_copy_free(struct ul_copy *c)
+{
+	free(c->piece);
+	c->piece = NULL;
+	ul_names_free(&c->left_out);
+	c->entries = c->bytes = c->space = c->n_left_out = 0;
+	c->full = false;
 }

@@ -20,7 +20,6 @@
 
 #include "common/cleanup.h"
 #include "common/dir.h"
-#include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
 #include "dbgen/layers/session.h"
@@ -30,8 +29,7 @@
 #include "initrd/upper/upper.h"
 
 #define XATTR_MAX   65536 /* bytes of a list: the kernel's limit */
-#define PROBE       ".underlay-probe"
-#define EMPTIED_MAX 64 /* entries that are thrown away one by one */
+#define EMPTIED_MAX 64    /* entries that are thrown away one by one */
 
 static const char what[] = "preparing the upper's directories";
 
@@ -39,20 +37,22 @@ static const struct dir {
 	const char *parent, *name; /* parent: a path from the upper's root, all of it rows above */
 	mode_t mode;
 	bool emptied;
+	bool counted_on; /* lower.json counts on what it holds: without it that is forgotten */
 	enum { PERMITTED, REPLACED, REFUSED } subvolume; /* of btrfs */
 	const char *why;
 } dirs[] = {
 	/* Layers are the kernel's alone: whoever reached one by its path could change what lies beneath the overlay. */
-	{".", UL_KEPT, 0700, false, REFUSED, "what earlier sessions left: the lowest layer of the overlay"},
-	{".", UL_SESSIONS, 0700, false, REPLACED, "one layer a boot"},
-	{".", UL_TRASH, 0700, false, REPLACED, "what is to be deleted"},
-	{".", "var", 0755, false, PERMITTED, "Nix's state: it is bound to /nix/var"},
+	{".", UL_KEPT, 0700, false, true, REFUSED, "what earlier sessions left: the lowest layer of the overlay"},
+	{".", UL_SESSIONS, 0700, false, false, REPLACED, "one layer a boot"},
+	{".", UL_TRASH, 0700, false, false, REPLACED, "what is to be deleted"},
+	{".", "var", 0755, false, false, PERMITTED, "Nix's state: it is bound to /nix/var"},
 	/* Later stages write below these as root, so none may lead elsewhere. */
-	{"var", "nix", 0755, false, PERMITTED, "Nix's state"},
-	{"var/nix", "db", 0755, false, PERMITTED, "the database"},
-	{"var/nix", "profiles", 0755, false, PERMITTED, "stage system looks here"},
-	{"var/nix", "gcroots", 0755, false, PERMITTED, "roots of the collector"},
-	{"var/nix/gcroots", "underlay", 0755, true, REPLACED, "those of the lower's: each boot mounts them there"},
+	{"var", "nix", 0755, false, false, PERMITTED, "Nix's state"},
+	{"var/nix", "db", 0755, false, false, PERMITTED, "the database"},
+	{"var/nix", "profiles", 0755, false, false, PERMITTED, "stage system looks here"},
+	{"var/nix", "gcroots", 0755, false, false, PERMITTED, "roots of the collector"},
+	{"var/nix/gcroots", "underlay", 0755, true, false, REPLACED,
+	 "those of the lower's: each boot mounts them there"},
 };
 
 /* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
@@ -109,20 +109,15 @@ static int remove_xattrs(int fd, const char *path)
 }
 
 /*
- * Whether a file can be made in it: an encrypted directory without its key, say, cannot. A full disk is no reason to
- * put the directory away, nor to fail: its owner wants to boot and tidy up. 0 or -errno.
+ * Whether a file can be made in it: an encrypted directory without its key, say, cannot. The file has no name, which
+ * somebody could have taken for something else. A full disk is no reason to put the directory away, nor to fail: its
+ * owner wants to boot and tidy up. 0 or -errno.
  */
 static int try_writing(int fd)
 {
-	int file;
+	ul_autoclose int file = openat(fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 
-	if (unlinkat(fd, PROBE, 0) < 0 && errno != ENOENT && ul_remove_tree(fd, PROBE) < 0)
-		return -EPERM;
-	file = openat(fd, PROBE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (file < 0)
-		return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
-	close(file);
-	return unlinkat(fd, PROBE, 0) < 0 ? -errno : 0;
+	return file >= 0 || errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
 }
 
 /* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
@@ -146,28 +141,41 @@ static int make_right(int fd, const char *path, mode_t mode, uint32_t *mended)
 	return try_writing(fd);
 }
 
-/* Open parent/name as a directory that is right; make it where it is not there. */
-static int open_right(int parent, const char *name, const char *path, mode_t mode, uint32_t *mended, int *ret_fd)
+/*
+ * A new directory comes in the place of one that something counts on: the next reconcile must not take the upper for
+ * the one that it left. First of all, so that a cut leaves no empty one that counts. 0 or -errno.
+ */
+static int forget(struct ul_upper *u, const char *path)
+{
+	if (unlinkat(u->fd, "lower.json", 0) < 0)
+		return errno == ENOENT || errno == EISDIR ? 0 : -errno;
+	u->kept_lost = true;
+	ul_log(UL_LOG_WARNING, "upper: %s is not the directory that it was: what was built on this machine is lost",
+	       path);
+	return fsync(u->fd) < 0 ? -errno : 0;
+}
+
+/* Open the directory d in `above` as one that is right; make it where it is not there. */
+static int open_right(struct ul_upper *u, int above, const struct dir *d, const char *path, int *ret_fd)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
-		ul_autoclose int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int r = fd < 0 ? -errno : make_right(fd, path, mode, mended);
+		ul_autoclose int fd = openat(above, d->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int r = fd < 0 ? -errno : make_right(fd, path, d->mode, &u->n_mended), missing = fd < 0 && r == -ENOENT;
 
 		if (r == 0) {
 			*ret_fd = ul_steal_fd(&fd);
 			return 0;
 		}
-		if (fd < 0 && r == -ENOENT) {
-			if (mkdirat(parent, name, 0700) < 0)
-				return -errno;
-			continue;
-		}
 		if (ul_upper_is_medium(-r))
 			return r;
-		r = ul_upper_move_aside(parent, name);
+		r = d->counted_on ? forget(u, path) : 0;
+		if (r == 0)
+			r = !missing                            ? ul_upper_move_aside(above, d->name)
+			    : mkdirat(above, d->name, 0700) < 0 ? -errno
+								: 0;
 		if (r < 0)
 			return r;
-		++*mended;
+		u->n_mended += !missing;
 	}
 	return -EPERM;
 }
@@ -207,7 +215,7 @@ static int make_anew(struct ul_upper *u, int above, const struct dir *d, const c
 	ul_cleanup_close(fd);
 	*fd = -1;
 	r = ul_upper_move_aside(above, d->name);
-	return r < 0 ? r : open_right(above, d->name, path, d->mode, &u->n_mended, fd);
+	return r < 0 ? r : open_right(u, above, d, path, fd);
 }
 
 /*
@@ -247,7 +255,7 @@ static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err
 
 	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", top ? "" : "/", top ? "" : d->parent, d->name);
 	if (r == 0)
-		r = open_right(above, d->name, path, d->mode, &u->n_mended, &fd);
+		r = open_right(u, above, d, path, &fd);
 	if (r == 0)
 		r = is_subvolume(above, fd);
 	if (r == 1 && d->subvolume == REFUSED)

@@ -21,7 +21,7 @@
 bool ul_upper_is_medium(int error)
 {
 	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT || error == EUCLEAN ||
-	       error == ENOMEM;
+	       error == ENOMEM || error == EMFILE || error == ENFILE;
 }
 
 int ul_upper_move_aside(int dirfd, const char *name)

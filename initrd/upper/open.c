@@ -49,6 +49,7 @@ int ul_upper_fall_back(struct ul_boot *b, struct ul_error *err)
 	ul_cleanup_close(&u->fd);
 	if (u->persistent && umount2(ul_boot_path(b, UL_PATH_UPPER, path), MNT_DETACH) < 0)
 		return ul_error_errno(err, UL_E_UPPER, "unmounting the upper", path, NULL, errno);
+	ul_names_free(&u->left_out);
 	*u = none;
 	u->fallback = true;
 	u->why = *err;

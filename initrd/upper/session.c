@@ -76,6 +76,9 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 		       "upper: joined %llu entries of the last session%s; %llu kept ones went",
 		       (unsigned long long)report->joined, report->sessions == 1 ? "" : "s",
 		       (unsigned long long)report->removed);
+	if (report->deep > 0)
+		ul_log(UL_LOG_WARNING, "upper: %llu directories that lie deeper than any path were thrown away",
+		       (unsigned long long)report->deep);
 	return r;
 }
 

@@ -141,7 +141,7 @@ int ul_upper_new_session(struct ul_boot *b, struct ul_error *err);
  */
 int ul_upper_move_aside(int dirfd, const char *name);
 
-/* Whether an errno is the medium's, which anything else in the same place would meet as well. */
+/* Whether an errno is the medium's or the machine's, which anything else in the same place would meet as well. */
 bool ul_upper_is_medium(int error);
 
 /*

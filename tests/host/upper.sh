@@ -154,8 +154,11 @@ tap "a torn superblock: e2fsck starts from its copy" booted "$is_repaired"
 tap "    and the next boot finds nothing wrong" bash -c 'e2fsck -fn "$1" >/dev/null' _ "$disk"
 torn torn-4k 300M -b 4096
 tap "    where the copy lies with blocks of 4096 bytes" booted "$is_repaired"
+# Whole in itself, so that nothing but its name tells that it is another one's.
+blank torn-other 64M && mkfs.ext4 -q -b 1024 "$disk"
+dd if="$disk" of="$tmp/other-copy" bs=1024 skip=8193 count=1 status=none
 torn torn-stale 64M -b 1024
-tr '\0' x </dev/zero | dd of="$disk" bs=1 seek=$((8193 * 1024 + 0x68)) count=16 conv=notrunc,fsync status=none
+dd if="$tmp/other-copy" of="$disk" bs=1024 seek=8193 conv=notrunc,fsync status=none
 refused "    but not from that of another filesystem" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot repair it unasked .its status is 8' "" "${policy[@]}"
 torn torn-small 16M -b 4096
 refused "    where it has none, it is not guessed at" 27 'upper: checking the upper: /dev/loop[0-9]+: e2fsck cannot repair it unasked' "" "${policy[@]}"
@@ -321,7 +324,7 @@ hostile "anybody's layers" 'chown 1000:1000 kept sessions trash .; chmod 0777 ke
 hostile "an access list that new files inherit" 'setfacl -d -m u:1000:rwx sessions .; chmod g+s sessions' 'echo new >"$root/nix/store/new"; [ "$(stat -c %a "$root/nix/store/new")" = 644 ]
 	getfattr -m - "$session/new" >"$run/attributes"; echo "# end" >>"$run/attributes"; lacks acl "$run/attributes"'
 hostile "immutable directories" 'mkdir kept/x; chattr +i kept/x kept var .; chattr +a sessions trash' true
-hostile "our own probe's name" 'mkdir -p kept/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ ! -e "$root/nix/.rw/kept/.underlay-probe" ]'
+hostile "the name of an older Underlay's probe" 'mkdir -p kept/.underlay-probe/x; ln -s "$victim/y" var/.underlay-probe' '[ -d "$root/nix/store/.underlay-probe/x" ]'
 hostile "NAME.bad-1 is taken" 'rmdir kept; ln -s x kept; ln -s "$victim" kept.bad-1' '[ -L "$root/nix/.rw/kept.bad-2" ]'
 mkfs.ext4 -q -F "$disk"
 policy "[database]" "mode = attach"
