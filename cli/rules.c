@@ -23,7 +23,7 @@ static void add_name(struct names *names, const struct cli_option *o)
 	names->n++;
 }
 
-/* The same with a word before the last name. Returns buf. */
+/* Write the list to buf, with a word before the last name. Returns buf. */
 static const char *join(const struct names *names, const char *word, char buf[NAMES_MAX])
 {
 	if (names->n < 2)

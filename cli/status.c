@@ -331,7 +331,7 @@ static void print_timeline(struct json_object *state)
 	printf("%-10s %10s %7.1f ms\n", "total", "", total);
 }
 
-/* The boot failed, has not the upper that the policy wants, or others may write to it, or it verified nothing. */
+/* Whether the boot failed or verified nothing, or its upper is not what the policy wants, or is open to others. */
 static bool is_bad(struct json_object *state)
 {
 	struct json_object *upper = member(state, "upper");

@@ -42,8 +42,8 @@ int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, si
 int ul_mkdir_parents(int dirfd, const char *path, mode_t mode);
 
 /*
- * Remove path and everything below it, never following a symlink and never leaving the file system
- * it lies on. A path that is not there is no failure. 0 or -errno.
+ * Remove path and everything below it, never following a symlink and never leaving the file system it lies on. A path
+ * that does not exist is not a failure. 0 or -errno.
  */
 int ul_remove_tree(int dirfd, const char *path);
 

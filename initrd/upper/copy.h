@@ -23,5 +23,5 @@ struct ul_copy {
 /* Copy the directory dirfd/name to dirfd/to, which is not there. -UL_E_UPPER naming the entry; what is copied stays. */
 int ul_copy_tree(struct ul_copy *c, int dirfd, const char *name, const char *to);
 
-/* The same of a file. */
+/* Copy the file dirfd/name to dirfd/to, in the same way. */
 int ul_copy_file(struct ul_copy *c, int dirfd, const char *name, const char *to);

@@ -109,8 +109,8 @@ static int remove_xattrs(int fd, const char *path)
 }
 
 /*
- * Whether a file can be made in it: an encrypted directory without its key, say, cannot. A full disk is no reason to
- * put the directory away, nor to fail: its owner wants to boot and tidy up. 0 or -errno.
+ * Whether a file can be made in it: an encrypted directory without its key, say, cannot. A full disk is not a reason
+ * to put the directory away, or to fail: its owner wants to boot and tidy up. 0 or -errno.
  */
 static int try_writing(int fd)
 {
