@@ -63,7 +63,7 @@ void cli_start(void)
 	handle(on_signal_at_once);
 }
 
-/* Why output was lost. A failure in the middle of it took its errno along: one more try tells it. */
+/* Why output was lost. The errno of a failure in the middle is gone: one more try to write tells it. */
 static const char *why_lost(int errnum)
 {
 	if (errnum == 0) {

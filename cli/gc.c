@@ -51,7 +51,7 @@ static const struct cli_option options[] = {
 	{"keep-free", 0, "SIZE", CLI_TEXT, AT(keep_free), 0, .check = check_size,
 	 .help = "do nothing, or stop, where the upper has so many bytes free"},
 	{"keep-free-inodes", 0, "N", CLI_TEXT, AT(keep_inodes), 0, .check = check_size,
-	 .help = "the same of inodes; with --keep-free both have to be free"},
+	 .help = "do nothing, or stop, where it has so many inodes free; with --keep-free both have to be free"},
 	{"keep-outputs", 0, "yes|no", CLI_WORD, AT(keep_outputs), 0,
 	 .help = "whether derivations that are alive keep their outputs; as nix.conf has it when not given"},
 	{"keep-derivations", 0, "yes|no", CLI_WORD, AT(keep_derivations), 0,

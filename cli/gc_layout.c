@@ -28,7 +28,8 @@ static int add_lower(struct cli_gc_layout *l, struct json_object *lower, const c
 	const char *database = NULL;
 
 	if (!mount || !store)
-		return ul_error_set(err, UL_E_INPUT, what, "lowers", NULL, "one has no mount or no store");
+		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
+				    "one of its \"lowers\" has no \"mount\" or no \"store\"");
 	if (!place(&l->sealed, root, mount, strcmp(store, ".") ? store : NULL))
 		return ul_error_nomem(err, what);
 	(void)ul_json_uint(lower, "paths", ret_paths);
@@ -37,7 +38,7 @@ static int add_lower(struct cli_gc_layout *l, struct json_object *lower, const c
 	database = place(&l->databases, root, mount, UL_LOWER_DB "/db.sqlite");
 	if (!database)
 		return ul_error_nomem(err, what);
-	/* A lower that others made has none, and is then not what is attached. */
+	/* An image of another maker has no database, and is not the lower that is attached. */
 	if (access(database, F_OK) < 0)
 		free(l->databases.at[--l->databases.n]);
 	return 0;
@@ -55,7 +56,7 @@ static int read_lowers(struct cli_gc_layout *l, struct json_object *state, const
 	mode = ul_json_string(database, "mode");
 	if (!json_object_is_type(lowers, json_type_array) || !mode)
 		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
-				    "it does not tell lowers and database: the boot did not come so far");
+				    "it has no \"lowers\" or no \"database\": the boot failed before these were known");
 	for (size_t i = 0; r == 0 && i < json_object_array_length(lowers); i++)
 		r = add_lower(l, json_object_array_get_idx(lowers, i), root, !strcmp(mode, "attach"), &paths, err);
 	/* A rebuilt database begins with the rows of the lower on top, numbered from 1. */
@@ -73,7 +74,8 @@ static int read_upper(struct cli_gc_layout *l, struct json_object *state, const 
 	mount = ul_json_string(upper, "mount");
 	session = ul_json_string(upper, "session");
 	if (!mount || !session)
-		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL, "it does not tell the upper's session");
+		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
+				    "its \"upper\" has no \"mount\" or no \"session\"");
 	(void)ul_json_bool(upper, "persistent", &l->at.persistent);
 	l->at.upper = place(&l->paths, root, mount, NULL);
 	if (!l->at.upper || ul_names_add(&l->paths, session) < 0)

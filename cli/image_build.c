@@ -89,7 +89,8 @@ static const struct cli_rule rules[] = {
 	{CLI_NEEDS, "--passphrase-file --key", NULL},
 	{CLI_AT_MOST_ONE, "--manifest --closure", "a manifest is taken whole"},
 	{CLI_AT_MOST_ONE, "--manifest --portable", "a manifest is taken whole"},
-	{CLI_AT_LEAST_ONE, "--system --closure --manifest --registration --database", "it says which paths to take"},
+	{CLI_AT_LEAST_ONE, "--system --closure --manifest --registration --database",
+	 "one of them must say which paths to take"},
 	{.members = NULL},
 };
 

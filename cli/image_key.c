@@ -29,7 +29,7 @@ int cli_load_signer(const struct cli_key *key, struct ul_signer **ret, struct ul
 		passphrase = ul_buffer_string(&text);
 		if (!passphrase)
 			return ul_error_nomem(err, "reading the passphrase");
-		/* An editor's newline does not belong to it. */
+		/* The newline that an editor adds does not belong to the passphrase. */
 		passphrase[strcspn(passphrase, "\n")] = '\0';
 	}
 	r = ul_signer_load(key->key, key->cert, passphrase, ret, err);

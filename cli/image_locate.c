@@ -109,8 +109,9 @@ static int take_numbers(struct arguments *a, struct ul_error *err)
 		(void)parse_range(a->ranges.at[i], &first, &last);
 		for (uint64_t n = first; n <= last; n++)
 			if (!add_number(&a->numbers, n))
-				return ul_error_set(err, UL_E_USAGE, "reading the numbers", a->ranges.at[i], NULL,
-						    "these are too many numbers, more than %u", UL_PLACES_MAX);
+				return ul_error_set(err, UL_E_USAGE, "reading the numbers", a->ranges.at[i],
+						    "Ask for fewer at a time.", "there are more than %u of them",
+						    UL_PLACES_MAX);
 	}
 	return 0;
 }
@@ -130,12 +131,13 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 		if (chosen)
 			return ul_error_set(err, UL_E_USAGE, what, a->image,
 					    "Name one by --label; `underlay image inspect` lists them.",
-					    "it holds several");
+					    "it holds several store images");
 		chosen = v;
 	}
 	if (!chosen)
 		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, NULL,
-				    a->label ? "no image has that label" : "it holds no image");
+				    a->label ? "no store image in it has the label of --label"
+					     : "it holds no store image");
 	if (chosen->no_descriptor[0] && chosen->no_superblock[0])
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, a->image, NULL,
 				    "neither descriptor (%.100s) nor superblock (%.100s) tells its "

@@ -7,7 +7,7 @@
 /* The options' values; NULL and 0: not given. Filled by the parser. */
 struct cli_demand_options {
 	const char *cert, *certs;
-	const char *policy; /* file; stands for those below */
+	const char *policy; /* file; takes the place of those below */
 	const char *root_hash, *name, *descriptor;
 	uint64_t rollback_min;
 };
@@ -21,7 +21,7 @@ struct cli_demands {
 	uint8_t root_hash[UL_ROOT_HASH_MAX];
 };
 
-/* NULL, or what the text is not: for the option's row. */
+/* NULL, or what the option wants in place of this text. */
 const char *cli_check_root_hash(const char *text);
 
 /* On failure ret is to be freed, too. -UL_E_CONFIG, and what loading certificates says. */

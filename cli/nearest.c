@@ -35,7 +35,7 @@ void cli_nearest_offer(struct cli_nearest *n, const char *candidate)
 
 	if (typed > WORD_MAX || len > WORD_MAX)
 		return;
-	/* Half a word is a word begun. */
+	/* Half of a word counts as its beginning. */
 	if (typed >= 2 && strncmp(candidate, n->word, typed) == 0)
 		d = 1;
 	else

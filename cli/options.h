@@ -45,7 +45,7 @@ struct cli_option {
 	uint64_t min, max;
 	const char *def;  /* the value where none is given, in the spelling of the command line; NULL: zero bytes */
 	const char *bare; /* the value of an option that may stand without one ("--fec"); NULL: it needs one */
-	/* NULL: the value is fine; else what it is not ("a root hash of 64 or 128 hex digits"). May be NULL itself. */
+	/* NULL: the value is fine; else what is wanted ("a root hash of 64 or 128 hex digits"). May be NULL itself. */
 	const char *(*check)(const char *value);
 	const char
 		*called;  /* what messages call an argument whose `argument` lists its words; NULL: as the help does */
@@ -57,7 +57,7 @@ extern const struct cli_option cli_help_row;
 
 #define CLI_THREADS_MAX 1024
 
-/* The same option everywhere: how many threads work. */
+/* --threads, the same in every command that has it. */
 #define CLI_THREADS_ROW(at, text)                                                              \
 	{                                                                                      \
 		"threads", 'j', "N", CLI_NUMBER32, (at), 0, .min = 1, .max = CLI_THREADS_MAX,  \
@@ -66,7 +66,7 @@ extern const struct cli_option cli_help_row;
 
 enum cli_rule_kind {
 	CLI_AT_MOST_ONE,  /* they exclude each other */
-	CLI_EXACTLY_ONE,  /* the same, and one is needed */
+	CLI_EXACTLY_ONE,  /* at most one, and one is needed */
 	CLI_AT_LEAST_ONE, /* one is needed */
 	CLI_TOGETHER,     /* all or none */
 	CLI_NEEDS,        /* the first does not go without the others */

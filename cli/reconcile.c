@@ -76,7 +76,7 @@ static int open_image(const struct arguments *a, struct lower *l, struct ul_erro
 		r = ul_image_slots(a->lower, &l->slots, err);
 	if (r == 0 && l->slots.n != 1)
 		r = ul_error_set(err, UL_E_PARTITIONS, "opening the lower", a->lower, NULL,
-				 "it holds %zu images, and one is wanted", l->slots.n);
+				 "it holds %zu store images, not one", l->slots.n);
 	if (r == 0)
 		r = ul_image_check(a->lower, &check, &l->checked, err);
 	cli_progress_done();

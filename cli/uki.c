@@ -79,7 +79,7 @@ static const struct cli_option build_options[] = {
 	{"os-release", 0, "FILE", CLI_FILE, AT(options.os_release), 0,
 	 .help = "what a boot menu shows, see os-release(5); Underlay and the kernel's version when not given"},
 	{"uname", 0, "TEXT", CLI_TEXT, AT(options.uname), 0,
-	 .help = "the kernel's version; an x86-64 kernel says it of itself"},
+	 .help = "the kernel's version; read from the kernel when not given, if that is one for x86-64"},
 	{"stub", 0, "FILE", CLI_FILE, AT(options.stub), 0,
 	 .help = "systemd's stub; the installed one for the kernel's machine when not given"},
 	{"key", 0, "FILE", CLI_FILE, AT(key.key), 0, .help = "sign it too, with this private key (PEM)"},

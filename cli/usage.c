@@ -9,7 +9,7 @@
 #define WIDTH  96 /* columns of the help */
 #define COLUMN 30 /* where the meaning of an option begins */
 
-/* A space that a line is not to be broken at. */
+/* A space at which a line is not broken. */
 #define STIFF      "\1"
 #define STIFF_CHAR '\1'
 

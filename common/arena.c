@@ -18,7 +18,7 @@ int ul_arena_init(struct ul_arena *a, size_t size)
 	if (mapping == MAP_FAILED)
 		return -ENOMEM;
 	at = ((uintptr_t)mapping + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-	/* A kernel without them says EINVAL: then the pages are small ones. */
+	/* A kernel without huge pages says EINVAL: then small ones do. */
 	madvise((void *)at, size, MADV_HUGEPAGE);
 	*a = (struct ul_arena){(uint8_t *)at, mapping, mapping_size};
 	return 0;

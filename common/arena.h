@@ -16,6 +16,6 @@ struct ul_arena {
 	size_t mapping_size;
 };
 
-/* 0 or -ENOMEM. Memory that nobody touches is not taken, but for the rest of a huge page that somebody did. */
+/* 0 or -ENOMEM. Memory that nobody touches takes no room, except the rest of a huge page that somebody touched. */
 int ul_arena_init(struct ul_arena *a, size_t size);
 void ul_arena_free(struct ul_arena *a);

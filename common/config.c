@@ -182,7 +182,7 @@ static int append_words(const struct ul_config_key *key, const char *value, cons
 	return r;
 }
 
-/* Empty: as if it were not set. */
+/* An empty text is as if it were not set. */
 static int set_string(const struct ul_config_key *key, const char *value, char **field, struct ul_error *err)
 {
 	const char *text = *value ? value : key->def;

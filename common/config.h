@@ -92,5 +92,5 @@ void ul_config_number_text(enum ul_config_kind kind, uint64_t number, char buf[3
 /* Decimal digits and nothing else, so that no "-1", "+5", " 7" or "0x10" means something. */
 bool ul_parse_number(const char *text, uint64_t *ret);
 
-/* The same, or with K, M, G or T behind it: powers of 1024. */
+/* As ul_parse_number, but K, M, G or T may stand behind the digits: powers of 1024. */
 bool ul_parse_size(const char *text, uint64_t *ret);

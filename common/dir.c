@@ -12,7 +12,7 @@ int ul_dir_of(int fd, DIR **ret)
 		close(fd);
 		return -error;
 	}
-	/* Who shares the descriptor's offset may have read on. */
+	/* Another user of the descriptor may have moved its offset. */
 	rewinddir(dir);
 	*ret = dir;
 	return 0;

@@ -76,8 +76,8 @@ int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, cons
 		 const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /*
- * The same with errnum's text as the reason. ENOMEM and ENOSPC keep the caller's code; the reason
- * says which it was. Pass errno's value, read right after the call that set it.
+ * ul_error_set with errnum's text as the reason. ENOMEM and ENOSPC keep the caller's code; the reason says which it
+ * was. Pass errno's value, read right after the call that set it.
  */
 int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, const char *object, const char *todo,
 		   int errnum);
@@ -94,8 +94,8 @@ int ul_error_nomem(struct ul_error *err, const char *what);
 
 #ifdef __clang_analyzer__
 /*
- * The analyser reads one source file at a time, and follows paths on which these return 0, as if a
- * failure were none. Here it sees what they return; no compiler does.
+ * The analyser reads one source file at a time, and follows paths on which these return 0, as if nothing had failed.
+ * Here it sees what they return; no compiler does.
  */
 static inline int ul_error_returns(int result, enum ul_code code)
 {
@@ -111,7 +111,7 @@ static inline int ul_error_returns(int result, enum ul_code code)
 /* Write "what: object: why. todo" without a newline into buf (always terminated); returns buf. */
 char *ul_error_sentence(const struct ul_error *err, char *buf, size_t size);
 
-/* The stable name ("bad-signature") of a code; "unknown" for a number that is none. */
+/* The stable name ("bad-signature") of a code; "unknown" for a number that is not a code. */
 const char *ul_code_name(enum ul_code code);
 
 /* Exit status of the command line for a code: 1 bad thing, 2 usage, 3 could not be done. */

@@ -51,7 +51,7 @@ int ul_mkdir_parents(int dirfd, const char *path, mode_t mode);
 /*
  * Remove path and everything below it, never following a symlink and never leaving the file system it lies on, nor
  * what is mounted in it. However deep it is, few files are open at a time; whoever changes it meanwhile may make this
- * fail, and nothing else go. A path that is not there is no failure. 0 or -errno.
+ * fail, and nothing else go. A path that does not exist is not a failure. 0 or -errno.
  */
 int ul_remove_tree(int dirfd, const char *path);
 

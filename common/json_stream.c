@@ -80,7 +80,7 @@ int ul_json_stream_next(struct ul_json_stream *s, char close)
 		return fail(s, "it ends too early");
 	if (c == close) {
 		s->block.at++;
-		/* The container around this one has this one for an element. */
+		/* For the container around it, this one was an element. */
 		s->begun = true;
 		return 0;
 	}
@@ -99,8 +99,9 @@ int ul_json_stream_next(struct ul_json_stream *s, char close)
 }
 
 /*
- * Bytes of the block that the tokener is given at once. It checks UTF-8 for each call by itself, so no character may be
- * cut: the last one waits for its rest. One of more than four bytes is none, and the tokener says so.
+ * Bytes of the block that the tokener is given at once. It checks UTF-8 for each call by itself, so no character may
+ * be cut: the last one waits for its rest. A sequence of more than four bytes is not a character, and the tokener says
+ * so.
  */
 static size_t whole_characters(const struct ul_json_stream *s)
 {
@@ -127,7 +128,7 @@ int ul_json_stream_value(struct ul_json_stream *s, struct json_object **ret)
 	while (error == json_tokener_continue) {
 		size_t n;
 
-		/* Room for a whole character, of which the block's end may have the first byte alone. */
+		/* Room for a whole character: the block may end behind its first byte. */
 		while (s->block.len - s->block.at < 4 && !s->block.ended)
 			if (fill(s) < 0)
 				return -1;

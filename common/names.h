@@ -11,13 +11,13 @@ struct ul_names {
 int ul_names_add(struct ul_names *names, const char *text);
 int ul_names_add_n(struct ul_names *names, const char *text, size_t len);
 
-/* The same; the text is taken over, also where that fails. */
+/* Append the text itself, which is taken over, also on failure. */
 int ul_names_take(struct ul_names *names, char *text);
 
-/* Append a copy where an equal text is not in the list. 1: appended; 0: it was there; -ENOMEM. Looks at each. */
+/* Append a copy where an equal text is not in the list. 1: appended; 0: it was there; -ENOMEM. Compares with each. */
 int ul_names_add_new(struct ul_names *names, const char *text);
 
-/* By strcmp; of equal texts one stays where unique is set. */
+/* Sort by strcmp; where unique is set, one of several equal texts stays. */
 void ul_names_sort(struct ul_names *names, bool unique);
 
 /* Whether an equal text is in the list: ul_names_has looks at each, ul_names_find needs a sorted one. */

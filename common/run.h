@@ -5,12 +5,11 @@
 #include "common/error.h"
 
 /*
- * Run argv[0] (looked up in PATH) with standard input from /dev/null and LC_ALL=C. Its standard
- * output is appended to *ret_output (at most 1 MiB is kept; NULL: thrown away); of its standard
- * error the last line becomes the reason of a failure. Returns 0, or -UL_E_SYSTEM: `what` is the
- * caller's words for the work ("writing the filesystem image"). A program that is not installed
- * says so. *ret_status (may be NULL) is the exit status; where it is given, a non-zero exit status is
- * no failure (fsck's bits mean things).
+ * Run argv[0] (looked up in PATH) with standard input from /dev/null and LC_ALL=C. Its standard output is appended to
+ * *ret_output (at most 1 MiB is kept; NULL: thrown away); of its standard error the last line becomes the reason of a
+ * failure. Returns 0, or -UL_E_SYSTEM: `what` is the caller's words for the work ("writing the filesystem image"). A
+ * program that is not installed says so. *ret_status (may be NULL) is the exit status; where it is given, a non-zero
+ * exit status is not a failure (fsck's bits mean things).
  */
 int ul_run(const char *const argv[], const char *what, struct ul_buffer *ret_output, int *ret_status,
 	   struct ul_error *err);

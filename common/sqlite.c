@@ -16,7 +16,7 @@
 
 static sqlite3_mem_methods plain;           /* SQLite's own */
 static _Thread_local size_t cap = SIZE_MAX; /* bytes of one allocation of this thread */
-static _Thread_local bool capped;           /* it wanted more since it opened a file */
+static _Thread_local bool capped;           /* it asked for more since it opened a file */
 
 static bool too_much(int size)
 {
@@ -79,7 +79,7 @@ int ul_sqlite_error(struct ul_error *err, sqlite3 *db, const char *work, const c
 char *ul_sqlite_uri(const char *path, const char *query)
 {
 	ul_autobuffer struct ul_buffer uri = {0};
-	/* The empty authority: without it a path that begins with two slashes would be one. */
+	/* The empty authority of a URI: without it, a path that begins with two slashes would be taken for one. */
 	int r = ul_buffer_printf(&uri, "file:%s", path[0] == '/' ? "//" : "");
 
 	for (; *path && r == 0; path++)

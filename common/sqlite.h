@@ -24,7 +24,7 @@ int ul_sqlite_open(const char *path, int flags, sqlite3 **ret);
 /* ul_sqlite_open of a file that nobody changes, to be read (UL_SQLITE_IMMUTABLE). */
 int ul_sqlite_open_immutable(const char *path, sqlite3 **ret);
 
-/* The same for a file that this program is about to write, where its sorter may take what it wants. */
+/* ul_sqlite_open for a file that this program is about to write, where its sorter may take what it wants. */
 int ul_sqlite_create(const char *path, sqlite3 **ret);
 
 /* A code of SQLite's API: "no memory" is "corrupt" where it was the file that claimed too much, since it was opened. */

@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 status=0
-for check in layers.sh "circles.py ${1:-build}" owners.sh size.sh evidence.py; do
+for check in layers.sh "circles.py ${1:-build}" owners.sh size.sh english.py evidence.py; do
 	# shellcheck disable=SC2086 # a name and its argument
 	tests/lint/$check || status=1
 done

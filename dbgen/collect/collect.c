@@ -62,7 +62,7 @@ void ul_collect_result_free(struct ul_collect_result *r)
 
 /* ---- what there is ---- */
 
-/* Names of a layer's entries. A whiteout is none, and .links has its own rules. */
+/* Names of a layer's entries. A whiteout is not an entry, and .links has its own rules. */
 static int list_layer(const struct collector *c, int fd, struct ul_names *ret)
 {
 	ul_autodir DIR *dir = NULL;
@@ -88,7 +88,7 @@ static int load(struct collector *c)
 	const struct ul_graph_options options = {c->o->at.store_dir, c->o->at.sealed_id, c->o->keep_outputs,
 						 c->o->keep_derivations};
 	ul_autonames struct ul_names entries = {0};
-	/* The entries before the rows: what is registered in between has a row. */
+	/* Entries are listed before rows are read, so what is registered in between has a row. */
 	int r = list_layer(c, c->dirs.session, &entries);
 
 	if (r == 0)
@@ -135,7 +135,7 @@ static int find_roots(struct collector *c, struct found *ret)
 	return r;
 }
 
-/* valid: those alone that have a row. */
+/* valid: only those that have a row. */
 static int mark_named(struct ul_graph *g, const struct ul_names *names, bool valid)
 {
 	int r = 0;
@@ -255,7 +255,7 @@ static int choose(struct collector *c, struct batch *b)
 		inodes += item->inodes;
 		c->result->bytes += item->bytes;
 		c->result->inodes += item->inodes;
-		/* Of a shorter name the rest is zero, which no hash is. */
+		/* Behind a shorter name there are zeros, which are not digits of a hash. */
 		memset(&b->hashes[b->n], 0, sizeof(b->hashes[b->n]));
 		memcpy(b->hashes[b->n].digits, item->name, strnlen(item->name, sizeof(b->hashes[b->n].digits)));
 		b->nodes[b->n++] = number;
@@ -420,7 +420,7 @@ static int open_all(struct collector *c)
 	c->db_path = ul_path_join(at->state_dir, "db/db.sqlite");
 	if (!c->db_path)
 		return nomem(c);
-	/* The mount namespace before the thread. */
+	/* This makes a mount namespace, which must be done before the first thread. */
 	r = ul_store_dirs_open(at, !c->o->dry_run, &c->dirs, c->err);
 	if (r == 0)
 		r = ul_sealed_open(at, &c->sealed, c->err);

@@ -51,7 +51,8 @@ static int take_row(struct loader *l, sqlite3_stmt *q)
 	base = ul_db_foreign_base(q, 1, l->o->store_dir, digest);
 	if (!base)
 		return ul_error_set(l->err, UL_E_DATABASE, what, ul_db_foreign_path(q, 1),
-				    "Look at it with `nix-store --verify`.", "a row's path is no store path");
+				    "Look at it with `nix-store --verify`.",
+				    "a row of ValidPaths has this path, which is not a store path");
 	if (add_text(l->g, base, &node.name) < 0)
 		return nomem(l);
 	deriver = ul_db_foreign_base(q, 2, l->o->store_dir, digest);
@@ -217,8 +218,8 @@ static int take_realisation(struct loader *l, sqlite3_stmt *q)
 }
 
 /*
- * What keeps a deriver. That a derivation of unknown output paths keeps its outputs stands in no table that has its
- * name: there the deriver is believed, which may keep more than Nix would.
+ * What keeps a deriver. The outputs of a derivation whose output paths are not known in advance stand in no table
+ * under its name: there the deriver of a path is believed, which may keep more than Nix would.
  */
 static int add_derivers(struct loader *l)
 {

@@ -19,7 +19,7 @@ struct ul_node {
 	uint64_t nar_size;
 	bool alive;
 	bool entry;    /* a layer of the upper has an entry of this name */
-	bool foreign;  /* its name is no store path's */
+	bool foreign;  /* its name is not that of a store path */
 	bool realised; /* it is the output of a derivation that is not known by its name alone */
 };
 
@@ -30,7 +30,7 @@ struct ul_edge {
 	enum ul_edge_kind kind;
 };
 
-/* A derivation among the nodes has an output that is none of them: a sealed path, or one that was never built. */
+/* A derivation among the nodes has an output that is not among them: a sealed path, or one that was never built. */
 struct ul_output {
 	uint32_t drv;
 	size_t path; /* offset in texts: its base name */
@@ -73,7 +73,10 @@ struct ul_node *ul_graph_find(const struct ul_graph *g, const char *name);
 /* The node, and all that it needs, is alive. 0 or -ENOMEM. */
 int ul_graph_mark(struct ul_graph *g, struct ul_node *node);
 
-/* The same for every node whose name begins with these UL_HASH_DIGITS digits: a path, its lock, its temporary files. */
+/*
+ * Mark every node as alive, with all that it needs, whose name begins with these UL_HASH_DIGITS digits: a path, its
+ * lock, its temporary files.
+ */
 int ul_graph_mark_hash(struct ul_graph *g, const char *hash);
 
 /*

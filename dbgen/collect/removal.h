@@ -37,7 +37,7 @@ int ul_store_remove(const struct ul_store_dirs *d, const char *name);
 int64_t ul_store_remove_links(const struct ul_store_dirs *d);
 
 /*
- * Whether something that is no store path may go: not where its builder still holds a lock on it, nor where it was
+ * Whether something that is not a store path may go: not where its builder still holds a lock on it, nor where it was
  * changed less than an hour ago.
  */
 bool ul_store_is_abandoned(const struct ul_store_dirs *d, const char *name);

@@ -44,7 +44,7 @@ struct walk {
 	bool automatic;     /* it is gcroots/auto, or lies below it */
 };
 
-/* What is gone, or not for us to see, holds no root, as Nix has it; any other error may hide one. */
+/* As for Nix, a directory that is gone or forbidden holds no root; any other error may hide one. */
 static int unreadable(const struct walk *w, const char *name, int error)
 {
 	if (error == EACCES || error == ENOENT || error == ENOTDIR || error == ELOOP)
@@ -59,7 +59,7 @@ static int add(const struct walk *w, const char *path)
 	return ul_roots_add(w->o, path, w->ret) < 0 ? ul_error_nomem(w->err, what) : 0;
 }
 
-/* Where a link leads: as the machine sees it, or as who has its root mounted elsewhere does. 0 or -errno. */
+/* Where a link leads: in the machine's own root, or below the place where that root is mounted. 0 or -errno. */
 static int find_target(const struct walk *w, int dirfd, const char *target, char path[2 * PATH_MAX], mode_t *ret_type)
 {
 	struct stat st;

@@ -32,10 +32,10 @@ struct ul_roots_options {
  */
 int ul_roots_permanent(const struct ul_roots_options *o, struct ul_names *ret, struct ul_error *err);
 
-/* The same of builders that run. */
+/* Append the temporary roots of builders that run. */
 int ul_roots_temporary(const struct ul_roots_options *o, struct ul_names *ret, struct ul_error *err);
 
-/* The same of processes, as the directory proc ("/proc") shows them. */
+/* Append what running processes use, as the directory proc ("/proc") shows them. */
 int ul_roots_running(const struct ul_roots_options *o, const char *proc, struct ul_names *ret, struct ul_error *err);
 
 /* Add the entry that path lies in, if it lies in the store: "/nix/store/HASH-name/bin" is HASH-name. 0 or -ENOMEM. */

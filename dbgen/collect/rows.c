@@ -103,7 +103,10 @@ int ul_collect_db_delete(struct ul_collect_db *d, int64_t id, const char *path, 
 		r = done < 0 ? done : 0;
 		gone = done > 0;
 	}
-	/* The last step's: another row may have this id where somebody has put another database in place. */
+	/*
+	 * Changes of the last step: none where somebody put another database in place, whose row of this id has
+	 * another path.
+	 */
 	gone = gone && r == 0 && sqlite3_changes(d->db) == 1;
 	if (r == 0 && !gone)
 		r = execute(d, "rollback to path", err);

@@ -143,7 +143,7 @@ static void print_path(const struct ul_graph *g, size_t name, char out[UL_STORE_
 
 /* ---- what is alive ---- */
 
-/* What became of asking for a node: positive: it is alive. */
+/* Take the answer for a node: positive: it is alive; 0: not known to be; negative: failure. */
 static int take_answer(struct ul_graph *g, struct ul_node *node, int answer, struct ul_error *err)
 {
 	if (answer <= 0)

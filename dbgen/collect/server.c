@@ -49,7 +49,7 @@ static bool is_going(const struct ul_roots_server *s, const struct ul_root_hash 
 	return false;
 }
 
-/* What is no store path is answered as well, as Nix does. false: there is no memory for it. */
+/* A line that is not a store path is answered as well, as Nix does. false: no memory. */
 static bool take_root(struct ul_roots_server *s, const char *path)
 {
 	uint8_t digest[UL_DIGEST_SIZE];
@@ -132,7 +132,7 @@ static void *run(void *argument)
 
 /* ---- its life ---- */
 
-/* As long as it may be: the address of a socket has room for 107 bytes, so its directory is named by a descriptor. */
+/* A path of any length: a socket's address has room for 107 bytes, so the directory is named by a descriptor. */
 static int listen_at(int state_fd)
 {
 	ul_autoclose int dir = -1, fd = -1;

@@ -106,12 +106,12 @@ static int compare_path(struct comparison *c, sqlite3_stmt *rows, const struct u
 		if (order == 0 && len < row->path_len)
 			order = -1;
 		if (path && order < 0)
-			return differ(c, "%s is valid there and not in the manifest", path);
-		return differ(c, "%.*s is not valid there", row->path_len, row->path);
+			return differ(c, "%s is in the database and not in the manifest", path);
+		return differ(c, "%.*s is in the manifest and not in the database", row->path_len, row->path);
 	}
 	column = row_difference(rows, row);
 	if (column)
-		return differ(c, "%s of %s differs", column, path);
+		return differ(c, "%s of %s differs from the manifest", column, path);
 	c->ids[row->id - 1] = sqlite3_column_int64(rows, 0);
 	return 0;
 }
@@ -140,7 +140,8 @@ static int compare_paths(struct comparison *c)
 		return r;
 	r = step(c, rows);
 	if (r > 0)
-		r = differ(c, "%s is valid there and not in the manifest", (const char *)sqlite3_column_text(rows, 1));
+		r = differ(c, "%s is in the database and not in the manifest",
+			   (const char *)sqlite3_column_text(rows, 1));
 	return r;
 }
 
@@ -199,7 +200,7 @@ static int compare_refs_of(struct comparison *c, sqlite3_stmt *rows, uint32_t nu
 	if (r < 0)
 		return r;
 	if (r > 0 || seen != n)
-		return differ(c, "references of path number %" PRIu32 " differ", number);
+		return differ(c, "the references of path number %" PRIu32 " differ from the manifest", number);
 	return 0;
 }
 
@@ -213,7 +214,7 @@ static int compare_count(struct comparison *c, const char *sql, uint64_t expecte
 	if (r < 0)
 		return r;
 	if ((uint64_t)sqlite3_column_int64(count, 0) != expected)
-		return differ(c, "%s has %lld rows instead of %" PRIu64, table,
+		return differ(c, "%s has %lld rows in the database, %" PRIu64 " in the manifest", table,
 			      (long long)sqlite3_column_int64(count, 0), expected);
 	return 0;
 }
@@ -246,7 +247,8 @@ static int compare_outputs(struct comparison *c)
 		sqlite3_bind_text(rows, 2, output->id, -1, SQLITE_STATIC);
 		r = step(c, rows);
 		if (r >= 0 && (r == 0 || !same_text(rows, 0, output->path, (int)strlen(output->path))))
-			r = differ(c, "output %s of path number %" PRIu32 " differs", output->id, output->drv);
+			r = differ(c, "output %s of path number %" PRIu32 " is missing, or differs from the manifest",
+				   output->id, output->drv);
 		else if (r > 0)
 			r = 0;
 		sqlite3_reset(rows);
@@ -290,7 +292,8 @@ static int compare_realisation(struct comparison *c, sqlite3_stmt *rows, sqlite3
 	sqlite3_reset(rows);
 	return 0;
 different:
-	return differ(c, "realisation %s!%s differs", realisation->drv_path, realisation->output_name);
+	return differ(c, "realisation %s!%s is missing, or differs from the manifest", realisation->drv_path,
+		      realisation->output_name);
 }
 
 static int compare_realisations(struct comparison *c)
@@ -334,7 +337,8 @@ static int compare_traces(struct comparison *c)
 		r = step(c, rows);
 		if (r >= 0 && (r == 0 || !same_text(rows, 0, path, (int)strlen(path)) ||
 			       !same_text(rows, 1, signatures, (int)strlen(signatures))))
-			return differ(c, "build trace %s!%s differs", trace->drv_path, trace->output_name);
+			return differ(c, "build trace %s!%s is missing, or differs from the manifest", trace->drv_path,
+				      trace->output_name);
 		sqlite3_reset(rows);
 		r = r < 0 ? r : 0;
 	}

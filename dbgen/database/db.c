@@ -50,7 +50,7 @@ static int write_text(int dirfd, const char *name, const char *text, bool durabl
 		       : ul_write_file(dirfd, name, 0644, text, strlen(text));
 }
 
-/* The file that tells Nix which tables to expect, and not the one that would tell it wrongly: see rows/schema.h. */
+/* Write `schema`, which tells Nix what tables to expect; remove `ca-schema`, which tells it wrongly: rows/schema.h. */
 static int write_versions(int dirfd, bool durable)
 {
 	static const char *const stale[] = {"ca-schema"};
@@ -145,7 +145,7 @@ int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct 
 	if (!options)
 		options = &defaults;
 	r = open_source(&source, m, options, err);
-	/* Open before the file goes that it is. */
+	/* Opened before the file that it reads is replaced. */
 	if (r == 0)
 		r = ul_db_carry_open(options, &carry, err);
 	if (r == 0)

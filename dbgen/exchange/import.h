@@ -3,7 +3,7 @@
  * once and forwards (a pipe will do), of any length; at no time is more than one path's record of them in memory.
  *
  * What cannot be read (a cut off text, a damaged database) is a failure. A row that can be read and not be used is put
- * aside (ul_builder_put_aside), so it is one only where the manifest needs it.
+ * aside (ul_builder_put_aside): it is a failure only where the manifest needs it.
  */
 #pragma once
 

@@ -446,7 +446,7 @@ static int read_tables(const struct source *s, struct ul_builder *b)
 		 " join ValidPaths v on v.id = a.outputPath"
 		 " join Realisations z on z.id = x.realisationReference",
 		 4, add_realisation_ref},
-		/* Nix 2.35 and later. Those that lead to no valid path are no part of a store. */
+		/* Nix 2.35 and later. Build traces whose output is not valid do not belong to a store. */
 		{"BuildTraceV3",
 		 "select t.drvPath, t.outputName, v.path, t.signatures from BuildTraceV3 t"
 		 " join ValidPaths v on v.path in (t.outputPath, ?1 || '/' || t.outputPath)"

@@ -109,7 +109,7 @@ static int read_nar(struct reader *r, struct json_object *v, const char *path, s
 	    !ul_sha256_parse(hash, strlen(hash), info->nar_hash))
 		return refuse(r, path, "its narHash is not a SHA-256 hash");
 	if (!ul_json_uint(v, "narSize", &info->nar_size))
-		return refuse(r, path, "its narSize is missing or not possible");
+		return refuse(r, path, "its narSize is missing or not a number from 0 to 2^63 - 1");
 	return 0;
 }
 
@@ -141,12 +141,12 @@ static int read_ca(struct reader *r, struct json_object *v, const char *path, st
 		return 0;
 	if (json_object_is_type(member, json_type_object)) {
 		if (!render_ca(member, r->ca, sizeof(r->ca)))
-			return refuse(r, path, "its content address is not possible");
+			return refuse(r, path, "its content address has an unknown method or an invalid hash");
 		info->ca = r->ca;
 		return 0;
 	}
 	info->ca = string_of(member);
-	return info->ca ? 0 : refuse(r, path, "its content address is not possible");
+	return info->ca ? 0 : refuse(r, path, "its content address is neither a text nor an object");
 }
 
 /* One signature, "KEY:BASE64" or {"keyName": ..., "sig": ...}, behind those before. */
@@ -171,7 +171,7 @@ static int read_sigs(struct reader *r, struct json_object *v, const char *path, 
 		return refuse(r, path, "its signatures are not an array");
 	for (size_t i = 0; i < json_object_array_length(member); i++)
 		if (!put_sig(r, json_object_array_get_idx(member, i)))
-			return refuse(r, path, "a signature is not possible");
+			return refuse(r, path, "a signature is neither a text nor an object with keyName and sig");
 	info->sigs = ul_buffer_string(&r->sigs);
 	return info->sigs ? 0 : ul_error_nomem(r->err, what);
 }
@@ -184,7 +184,7 @@ static int read_flags(struct reader *r, struct json_object *v, const char *path,
 
 	if (json_object_object_get_ex(v, "registrationTime", &member) && member &&
 	    !ul_json_uint(v, "registrationTime", &seconds))
-		return refuse(r, path, "its registrationTime is not possible");
+		return refuse(r, path, "its registrationTime is not a number from 0 to 2^63 - 1");
 	info->registered = (int64_t)seconds;
 	if (json_object_object_get_ex(v, "ultimate", &member) && !ul_json_bool(v, "ultimate", &info->ultimate))
 		return refuse(r, path, "its \"ultimate\" is not a boolean");

@@ -30,7 +30,7 @@ static int refuse(const struct reader *r, const char *why)
 			    "line %lu: %s", r->line, why);
 }
 
-/* The record's first defect, which the lines behind it do not suffer from. */
+/* Note the record's first defect; the lines behind it are read all the same. */
 static void find_bad(struct reader *r, const char *why)
 {
 	if (!r->bad)
@@ -104,7 +104,7 @@ static int read_hash(struct reader *r, struct ul_path_info *info)
 		return refuse(r, "it gives no NAR hash (as `nix-store --register-validity` reads "
 				 "it without --hash-given), and a manifest needs one");
 	if (!ul_sha256_parse(hash, strlen(hash), info->nar_hash))
-		find_bad(r, "this is not a SHA-256 hash");
+		find_bad(r, "the NAR hash is not a SHA-256 hash");
 	return 0;
 }
 
@@ -114,7 +114,7 @@ static int read_size(struct reader *r, struct ul_path_info *info)
 	int res = next_line(r, &line);
 
 	if (res == 0 && (!ul_parse_number(line, &info->nar_size) || info->nar_size > INT64_MAX))
-		find_bad(r, "the NAR size is not possible");
+		find_bad(r, "the NAR size is not a number from 0 to 2^63 - 1");
 	return res;
 }
 
@@ -126,7 +126,7 @@ static int read_refs(struct reader *r)
 	int res = next_line(r, &line);
 
 	if (res == 0 && (!ul_parse_number(line, &n) || n > UINT32_MAX))
-		return refuse(r, "the number of references is not possible");
+		return refuse(r, "the number of references is not a number below 2^32");
 	r->refs.n = 0;
 	for (uint64_t i = 0; i < n && res == 0; i++) {
 		size_t offset = 0;

@@ -16,7 +16,7 @@ static int open_dir(int dirfd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Something else in a directory's place is nothing that the overlay has shown. */
+/* Where something else has the directory's name, there is no directory that the overlay has shown. */
 static bool is_absent(int r)
 {
 	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;

@@ -16,7 +16,7 @@
  *      longest path has directories (PATH_MAX) is of no path that Nix could ever register: the session's is thrown
  *      away.
  *   4. Anything else: the kept entry goes, the session's is renamed into its place.
- *   5. But a directory that was copied up, and is not opaque, of which there is no kept one: thrown away. It has only
+ *   5. A directory that was copied up, is not opaque, and has no kept one beneath it: thrown away. It has only
  *      what was changed of a directory that is gone: of a sealed one, when another image was booted since.
  * Then the filesystem is synced, and what is left of the session thrown away.
  *

@@ -1,6 +1,6 @@
 /*
- * overlayfs' own rule for "opaque": exactly one byte, y; any other value is none. `origin` is on each directory that it
- * copied up, and on none that somebody made.
+ * overlayfs' own rule for "opaque": exactly one byte, y; any other value does not count. `origin` is on each directory
+ * that it copied up, and on none that somebody made.
  */
 #include "dbgen/layers/overlay_marks.h"
 

@@ -12,5 +12,5 @@ struct ul_overlay_marks {
 /* It stands for "deleted": a character device 0:0. */
 bool ul_overlay_is_whiteout(const struct stat *st);
 
-/* Of the open directory. userxattr: the overlay had that option. 0 or -errno. */
+/* The marks of the directory that fd is open on. userxattr: the overlay had that option. 0 or -errno. */
 int ul_overlay_marks_read(int fd, bool userxattr, struct ul_overlay_marks *ret);

@@ -64,7 +64,7 @@ static ssize_t list(int fd, char **ret)
 	return n < 0 ? 0 : n;
 }
 
-/* Attributes that the filesystem does not have, or that the kernel lets nobody set here, are no reason to stop. */
+/* An attribute that the filesystem or the kernel refuses here is left out: that is not a reason to stop. */
 static int set_result(int r)
 {
 	return r == 0 || errno == EOPNOTSUPP || errno == EPERM || errno == EACCES || errno == ENODATA ? 0 : -errno;

@@ -12,7 +12,7 @@ struct ul_properties {
 	bool recorded;  /* an earlier attempt wrote the times down */
 };
 
-/* Of the directory fd. 0 or -errno. */
+/* Read those of the directory that fd is open on. 0 or -errno. */
 int ul_properties_read(int fd, struct ul_properties *ret);
 
 /*

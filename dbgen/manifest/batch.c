@@ -88,30 +88,50 @@ static int load(struct ul_batch_reader *r, const struct ul_batch *b, enum ul_sec
 	return 0;
 }
 
+/* The number that messages call path i of the batch by. */
+static unsigned int number_of(const struct ul_batch *b, uint32_t i)
+{
+	return b->first + i;
+}
+
+/* Which of the batch's names is invalid: the lengths len[i], the texts one behind the other in `size` bytes. */
+static int bad_name(const struct ul_batch_reader *r, const struct ul_batch *b, const uint8_t *len, const char *text,
+		    size_t size, struct ul_error *err)
+{
+	for (uint32_t i = 0; i < b->n && r->name_off[i] + len[i] <= size; i++)
+		if (!ul_store_name_valid(text + r->name_off[i], len[i]))
+			return ul_manifest_bad(r->m, err, "path number %u: invalid name \"%.*s\"", number_of(b, i),
+					       (int)len[i], text + r->name_off[i]);
+	return bad(r, b, "the lengths of its names do not add up to its text", err);
+}
+
 static int read_names(struct ul_batch_reader *r, struct ul_batch *b, struct ul_error *err)
 {
-	const uint8_t *len, *text;
+	const uint8_t *len;
+	const char *text;
 	struct ul_cursor c;
 	uint32_t at = 0;
+	size_t size;
 	bool good = true;
 	int res = load(r, b, UL_SECTION_NAME, &r->names, &c, err);
 
 	if (res < 0)
 		return res;
-	len = ul_take(&c, b->n); /* the index' check left no less */
-	text = c.at;
+	len = ul_take(&c, b->n); /* check_batch_row saw to it that so many are there */
+	text = (const char *)c.at;
+	size = (size_t)(c.end - c.at);
 	for (uint32_t i = 0; i < b->n; i++) {
 		r->name_off[i] = at;
 		good &= len[i] >= 1 && len[i] <= UL_NAME_MAX;
 		at += len[i];
 	}
 	r->name_off[b->n] = at;
-	if (!good || at != (size_t)(c.end - text) || !ul_store_name_chars((const char *)text, at))
-		return bad(r, b, "a name is not possible", err);
+	if (!good || at != size || !ul_store_name_chars(text, at))
+		return bad_name(r, b, len, text, size, err);
 	for (uint32_t i = 0; i < b->n; i++)
-		if (text[r->name_off[i]] == '.' && !ul_store_name_valid((const char *)text + r->name_off[i], len[i]))
-			return bad(r, b, "a name is not possible", err);
-	b->name = (struct ul_text_column){r->name_off, (const char *)text};
+		if (text[r->name_off[i]] == '.' && !ul_store_name_valid(text + r->name_off[i], len[i]))
+			return bad_name(r, b, len, text, size, err);
+	b->name = (struct ul_text_column){r->name_off, text};
 	return 0;
 }
 
@@ -161,6 +181,15 @@ static int check_order(struct ul_batch_reader *r, const struct ul_batch *b, stru
 	return order == 0 && b->name.off ? check_seam_names(r, b, err) : 0;
 }
 
+static int bad_nar_size(const struct ul_batch_reader *r, const struct ul_batch *b, struct ul_error *err)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		if (r->nar_size[i] > INT64_MAX)
+			return ul_manifest_bad(r->m, err, "path number %u: invalid NAR size %llu: it is above 2^63 - 1",
+					       number_of(b, i), (unsigned long long)r->nar_size[i]);
+	return bad(r, b, "its NAR sizes are not one number for each path", err);
+}
+
 static int read_nar(struct ul_batch_reader *r, struct ul_batch *b, struct ul_error *err)
 {
 	struct ul_cursor hash, size;
@@ -177,7 +206,7 @@ static int read_nar(struct ul_batch_reader *r, struct ul_batch *b, struct ul_err
 		size.bad |= r->nar_size[i] > INT64_MAX;
 	}
 	if (size.bad || size.at != size.end)
-		return bad(r, b, "a NAR size is not possible", err);
+		return bad_nar_size(r, b, err);
 	b->nar_hash = hash.at;
 	b->nar_size = r->nar_size;
 	return 0;
@@ -262,6 +291,7 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 	struct ul_cursor digests;
 	const struct deriver_source from = {&r->pairs, c, &digests};
 	char *start, *at;
+	uint32_t i = 0;
 	int res = load(r, b, UL_SECTION_DERIVER, &r->deriver_digests, &digests, err);
 
 	if (res < 0)
@@ -271,16 +301,22 @@ static int read_derivers(struct ul_batch_reader *r, struct ul_cursor *c, struct 
 	if (ul_buffer_reserve(&r->deriver_text, (size_t)b->n * UL_BASE_NAME_MAX + (size_t)(c->end - c->at)) < 0)
 		return ul_error_nomem(err, what);
 	start = at = (char *)r->deriver_text.data;
-	for (uint32_t i = 0; kinds && b->name.off && i < b->n && at; i++) {
+	for (; kinds && b->name.off && i < b->n; i++) {
 		r->deriver_off[i] = (uint32_t)(at - start);
 		if (kinds[i] > UL_DERIVER_LITERAL)
-			at = NULL;
-		else if (kinds[i] != UL_DERIVER_NONE)
+			return ul_manifest_bad(r->m, err,
+					       "path number %u: invalid deriver: its kind is %u, not 0 to %u",
+					       number_of(b, i), (unsigned int)kinds[i],
+					       (unsigned int)UL_DERIVER_LITERAL);
+		if (kinds[i] != UL_DERIVER_NONE)
 			at = deriver_text(&from, kinds[i], b->name.bytes + b->name.off[i],
 					  b->name.off[i + 1] - b->name.off[i], at);
+		if (!at)
+			return ul_manifest_bad(r->m, err, "path number %u: invalid deriver of kind %u", number_of(b, i),
+					       (unsigned int)kinds[i]);
 	}
-	if (!kinds || !at || digests.at != digests.end)
-		return bad(r, b, "a deriver is not possible", err);
+	if (!kinds || digests.at != digests.end)
+		return bad(r, b, kinds ? "digests are left over from its derivers" : "its derivers are cut off", err);
 	r->deriver_off[b->n] = (uint32_t)(at - start);
 	b->deriver = (struct ul_text_column){r->deriver_off, start};
 	return 0;
@@ -339,7 +375,8 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 		return res;
 	codes = read_keys(c, &keys) ? ul_take(c, b->n) : NULL;
 	if (!codes)
-		return bad(r, b, "a signature is not possible", err);
+		return bad(r, b, "invalid signing keys: 254 at most, with names that are printable and have no space",
+			   err);
 	for (unsigned int i = 0; i < keys.n; i++)
 		longest = keys.len[i] > longest ? keys.len[i] : longest;
 	longest += 1 + UL_MANIFEST_SIG_TEXT;
@@ -348,16 +385,30 @@ static int read_sigs(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_b
 						    (size_t)(c->end - c->at) + 1) < 0)
 		return ul_error_nomem(err, what);
 	start = at = (char *)r->sig_text.data;
-	for (uint32_t i = 0; i < b->n && at; i++) {
+	for (uint32_t i = 0; i < b->n; i++) {
 		r->sig_off[i] = (uint32_t)(at - start);
 		if (codes[i] != 0)
 			at = sig_text(&r->pairs, c, &raw, &keys, codes[i], at);
+		if (!at)
+			return ul_manifest_bad(r->m, err, "path number %u: invalid signature (code %u, of %u keys)",
+					       number_of(b, i), (unsigned int)codes[i], keys.n);
 	}
-	if (!at || raw.at != raw.end)
-		return bad(r, b, "a signature is not possible", err);
+	if (raw.at != raw.end)
+		return bad(r, b, "bytes are left over from its signatures", err);
 	r->sig_off[b->n] = (uint32_t)(at - start);
 	b->sigs = (struct ul_text_column){r->sig_off, start};
 	return 0;
+}
+
+/* Which of the batch's content addresses is not printable. */
+static int bad_ca(const struct ul_batch_reader *r, const struct ul_batch *b, const uint8_t *text, struct ul_error *err)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < b->n && ul_text_clean(text + r->ca_off[i], r->ca_off[i + 1] - r->ca_off[i]))
+		i++;
+	return ul_manifest_bad(r->m, err, "path number %u: invalid content address \"%.*s\"", number_of(b, i),
+			       (int)(r->ca_off[i + 1] - r->ca_off[i]), (const char *)text + r->ca_off[i]);
 }
 
 static int read_ca(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_batch *b, struct ul_error *err)
@@ -369,8 +420,10 @@ static int read_ca(struct ul_batch_reader *r, struct ul_cursor *c, struct ul_bat
 		at += ul_take_bounded(c, UL_CA_MAX);
 	}
 	r->ca_off[b->n] = at;
-	if (c->bad || at != (size_t)(c->end - c->at) || !ul_text_clean(c->at, at))
-		return bad(r, b, "a content address is not possible", err);
+	if (c->bad || at != (size_t)(c->end - c->at))
+		return bad(r, b, "the lengths of its content addresses do not add up to their text", err);
+	if (!ul_text_clean(c->at, at))
+		return bad_ca(r, b, c->at, err);
 	b->ca = (struct ul_text_column){r->ca_off, (const char *)c->at};
 	return 0;
 }
@@ -382,8 +435,10 @@ static int read_meta(struct ul_batch_reader *r, struct ul_batch *b, struct ul_er
 
 	if (res < 0)
 		return res;
-	if (!read_registered(r, &c, b->n) || !read_ultimate(r, &c, b->n))
-		return bad(r, b, "a registration time or flag is not possible", err);
+	if (!read_registered(r, &c, b->n))
+		return bad(r, b, "invalid registration times: cut off, or not of 0, 1, 2, 4 or 8 bytes each", err);
+	if (!read_ultimate(r, &c, b->n))
+		return bad(r, b, "invalid \"ultimate\" flags: cut off, or not of form 0, 1 or 2", err);
 	b->registered = r->registered;
 	b->ultimate = r->ultimate;
 	res = read_derivers(r, &c, b, err);
@@ -445,7 +500,9 @@ static int read_refs(struct ul_batch_reader *r, struct ul_batch *b, struct ul_er
 	}
 	r->ref_off[b->n] = total;
 	if (c.bad || total != expected)
-		return bad(r, b, "the number of references is wrong", err);
+		return ul_manifest_bad(r->m, err, "batch %u: it has %llu references, the index says %llu",
+				       b->first / UL_MANIFEST_BATCH, (unsigned long long)total,
+				       (unsigned long long)expected);
 	r->out_refs.len = 0;
 	if (ul_buffer_reserve(&r->out_refs, total * sizeof(*out) + 1) < 0)
 		return ul_error_nomem(err, what);
@@ -454,7 +511,9 @@ static int read_refs(struct ul_batch_reader *r, struct ul_batch *b, struct ul_er
 		uint64_t n = r->ref_off[i + 1] - r->ref_off[i];
 
 		if (!read_ref_list(&c, n, r->m->n_paths, out + r->ref_off[i]))
-			return bad(r, b, "a reference is not possible", err);
+			return ul_manifest_bad(r->m, err,
+					       "path number %u: invalid references: not ascending numbers of %u paths",
+					       number_of(b, i), r->m->n_paths);
 	}
 	if (c.at != c.end)
 		return bad(r, b, "bytes follow the references", err);
@@ -477,7 +536,7 @@ int ul_manifest_read_batch(struct ul_batch_reader *r, uint32_t k, unsigned int c
 	if (res < 0)
 		return res;
 	b.digest = digests.at;
-	/* A deriver is told by its path's own name. */
+	/* Derivers are stored as differences from their paths' names, so these are needed too. */
 	if (columns & (UL_COL_NAME | UL_COL_META))
 		res = read_names(r, &b, err);
 	if (res == 0)

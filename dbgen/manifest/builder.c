@@ -367,8 +367,10 @@ int ul_builder_add_realisation(struct ul_builder *b, const char *drv_path, const
 	if (r == 0)
 		r = keep_checked(b, (struct wanted_text){drv_path, an_output, output_name, UL_OUTPUT_ID_MAX},
 				 &row.output_name, err);
-	if (r == 0 && sigs_len > 0 && (sigs_len > UL_SIGS_MAX || !ul_sigs_clean(signatures, sigs_len)))
-		r = refuse(err, drv_path, "a realisation's signatures are not possible");
+	if (r == 0 && sigs_len > UL_SIGS_MAX)
+		r = refuse(err, drv_path, "the signatures of its realisation are longer than 16383 bytes");
+	if (r == 0 && sigs_len > 0 && !ul_sigs_clean(signatures, sigs_len))
+		r = refuse(err, drv_path, "the signatures of its realisation hold odd characters or stray spaces");
 	if (r == 0)
 		r = keep_optional(b, signatures, &row.signatures, err);
 	if (r < 0)

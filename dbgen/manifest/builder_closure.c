@@ -31,7 +31,7 @@ int ul_builder_put_aside(struct ul_builder *b, const char *path, struct ul_error
 		return -(int)err->code;
 	if (path && ul_builder_intern(b, path, &bad.entry, &ignored) == -UL_E_MEMORY)
 		return ul_error_nomem(err, what);
-	/* Of rows without a path, and of several of one path, the first stands for all. */
+	/* Several rows of one path, and all rows without a path, are told by the first of them. */
 	if (bad.entry == UL_NO_RECORD && b->nameless_bad++ > 0)
 		return 0;
 	if (bad.entry != UL_NO_RECORD && b->entries.at[bad.entry].bad)
@@ -100,7 +100,7 @@ static int mark_roots(struct ul_builder *b, struct ul_error *err)
 	ul_autofree uint32_t *stack = NULL;
 	size_t depth = 0;
 
-	/* Also roots that the source does not have get an entry, so the stack is made after them. */
+	/* Roots that the source does not have get an entry too, so the stack is made after them. */
 	for (size_t i = 0; i < b->roots.n; i++) {
 		struct ul_builder_entry *e;
 		uint32_t entry = 0;

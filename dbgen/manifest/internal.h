@@ -58,13 +58,13 @@ static inline uint32_t ul_manifest_batch_n(const struct ul_manifest *m, uint32_t
 	return left < UL_MANIFEST_BATCH ? left : UL_MANIFEST_BATCH;
 }
 
-/* Bytes of the manifest, which it has by its index. */
+/* Read bytes of the manifest; the index says that it has them. */
 int ul_manifest_read(const struct ul_manifest *m, void *buf, size_t len, uint64_t offset, struct ul_error *err);
 
 /* The digest of path i. */
 int ul_manifest_digest(const struct ul_manifest *m, uint32_t i, uint8_t ret[UL_DIGEST_SIZE], struct ul_error *err);
 
-/* The 16 bytes of an entry; its offset is what the caller knows. */
+/* Parse the 16 bytes of an entry; its offset is the caller's to fill in. */
 struct ul_section_entry ul_section_entry_parse(const uint8_t *p);
 
 /* The entry of a section of batch k. */

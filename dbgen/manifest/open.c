@@ -1,4 +1,4 @@
-/* Opening a manifest: header and index are checked here, so that no later offset needs a doubt. */
+/* Opening a manifest: header and index are checked here, so that later offsets need no check. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static bool entry_lengths_sane(const struct ul_section_entry *e)
 	return e->raw_len <= UL_MANIFEST_MAX_RAW && e->stored_len <= e->raw_len && e->raw_len <= justified;
 }
 
-/* Whether the sections of batch k can be what they must be; adds up what they take. */
+/* Whether the sections of batch k have lengths that fit its paths; adds up what they take. */
 static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uint64_t *n_refs, struct ul_error *err)
 {
 	const uint8_t *row = m->index + (size_t)k * UL_MANIFEST_INDEX;
@@ -44,8 +44,8 @@ static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uin
 		*end += e[s].stored_len; /* 2^28 * 2^16 * 8 stays far from 2^64 */
 	}
 	/*
-	 * Sections that are stored as they are have the same length both ways; of the others each path takes a byte
-	 * or more.
+	 * Sections that are stored as they are have the same length both ways; in each of the others a path takes at
+	 * least one byte.
 	 */
 	sane &= e[UL_SECTION_DIGEST].stored_len == n * UL_DIGEST_SIZE;
 	sane &= e[UL_SECTION_DIGEST].raw_len == n * UL_DIGEST_SIZE;
@@ -60,7 +60,7 @@ static int check_batch_row(struct ul_manifest *m, uint32_t k, uint64_t *end, uin
 	sane &= refs <= UL_MANIFEST_MAX_RAW && refs + n <= e[UL_SECTION_REFS].raw_len;
 	*n_refs += refs;
 	if (!sane || *end > m->len)
-		return ul_manifest_bad(m, err, "batch %u of the index is not possible", k);
+		return ul_manifest_bad(m, err, "batch %u: invalid lengths in the index, for %u paths", k, n);
 	return 0;
 }
 
@@ -73,7 +73,7 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 		return ul_manifest_bad(m, err, "it ends within its index");
 	m->index = m->head + head_len;
 	if (ul_checksum(m->index, end - head_len) != ul_get_le64(m->head + UL_HEAD_INDEX_SUM))
-		return ul_manifest_bad(m, err, "the index' checksum is wrong");
+		return ul_manifest_bad(m, err, "the checksum of the index is wrong");
 	m->batch_offset = calloc((size_t)m->n_batches + 1, sizeof(*m->batch_offset));
 	if (!m->batch_offset)
 		return ul_error_nomem(err, what);
@@ -86,10 +86,15 @@ static int check_index(struct ul_manifest *m, uint64_t head_len, struct ul_error
 		m->tail[t].offset = end;
 		end += m->tail[t].stored_len;
 		if (!entry_lengths_sane(&m->tail[t]))
-			return ul_manifest_bad(m, err, "a table's lengths are not possible");
+			return ul_manifest_bad(m, err, "invalid lengths of the %s: %u bytes that unpack to %u",
+					       t == 0 ? "derivation outputs" : "realisations", m->tail[t].stored_len,
+					       m->tail[t].raw_len);
 	}
 	if (end != m->len || n_refs != m->n_refs)
-		return ul_manifest_bad(m, err, "its parts do not add up to the whole");
+		return ul_manifest_bad(m, err,
+				       "its parts have %llu bytes and %llu references, its header says %llu and %llu",
+				       (unsigned long long)end, (unsigned long long)n_refs, (unsigned long long)m->len,
+				       (unsigned long long)m->n_refs);
 	return 0;
 }
 
@@ -98,6 +103,7 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	const uint8_t *d = m->head;
 	ul_autofree uint8_t *copy = NULL;
 	uint64_t head_len, dir_len, sum;
+	uint8_t padding = 0;
 
 	if (!d || m->len < UL_MANIFEST_HEAD || memcmp(d, UL_MANIFEST_MAGIC, 8) != 0)
 		return ul_manifest_bad(m, err, m->len ? "it is not a manifest" : "it is empty");
@@ -120,12 +126,14 @@ static int check_header(struct ul_manifest *m, uint64_t *ret_head_len, struct ul
 	m->store_dir = strndup((const char *)d + UL_MANIFEST_HEAD, dir_len);
 	if (!m->store_dir)
 		return ul_error_nomem(err, what);
-	if (ul_get_le32(d + UL_HEAD_VERSION) == 0 || ul_get_le32(d + UL_HEAD_ZERO) != 0 ||
-	    strlen(m->store_dir) != dir_len || !ul_store_dir_valid(m->store_dir))
-		return ul_manifest_bad(m, err, "its header is not possible");
+	if (ul_get_le32(d + UL_HEAD_VERSION) == 0)
+		return ul_manifest_bad(m, err, "invalid header: the format has no version 0");
+	if (strlen(m->store_dir) != dir_len || !ul_store_dir_valid(m->store_dir))
+		return ul_manifest_bad(m, err, "invalid store directory \"%s\" in its header", m->store_dir);
 	for (uint64_t i = UL_MANIFEST_HEAD + dir_len; i < head_len; i++)
-		if (d[i] != 0)
-			return ul_manifest_bad(m, err, "its header is not possible");
+		padding |= d[i];
+	if (ul_get_le32(d + UL_HEAD_ZERO) != 0 || padding != 0)
+		return ul_manifest_bad(m, err, "invalid header: what must be zero in it is not");
 	*ret_head_len = head_len;
 	return 0;
 }
@@ -151,9 +159,12 @@ static int check_counts(struct ul_manifest *m, struct ul_error *err)
 		return ul_manifest_bad(m, err, "more bytes follow its end");
 	/* A record of the tail takes four bytes and more. */
 	if (m->n_paths > UL_MANIFEST_MAX_PATHS ||
-	    m->n_batches != (m->n_paths + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH ||
-	    m->n_drv_outputs > m->tail[0].raw_len / 4 || m->n_realisations > m->tail[1].raw_len / 4)
-		return ul_manifest_bad(m, err, "its counts are not possible");
+	    m->n_batches != (m->n_paths + UL_MANIFEST_BATCH - 1) / UL_MANIFEST_BATCH)
+		return ul_manifest_bad(m, err, "invalid counts in its header: %u paths in %u batches", m->n_paths,
+				       m->n_batches);
+	if (m->n_drv_outputs > m->tail[0].raw_len / 4 || m->n_realisations > m->tail[1].raw_len / 4)
+		return ul_manifest_bad(m, err, "invalid counts in its header: %u derivation outputs, %u realisations",
+				       m->n_drv_outputs, m->n_realisations);
 	return 0;
 }
 

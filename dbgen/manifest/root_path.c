@@ -14,7 +14,7 @@ static const char what[] = "adding the root path";
 
 #define HASH_SIZE 32
 
-/* Of a NAR that holds a regular file with UL_ROOT_PATH_CONTENTS. */
+/* The hash and size of a NAR that holds a regular file with UL_ROOT_PATH_CONTENTS. */
 #define NAR_SIZE 192
 static const uint8_t nar_hash[UL_NAR_HASH_SIZE] = {0xc6, 0x01, 0x79, 0x5c, 0x69, 0xbb, 0x4c, 0x24, 0xe4, 0xfe, 0xf5,
 						   0x08, 0xdd, 0x75, 0xd1, 0x40, 0x85, 0xb9, 0x1b, 0x65, 0x07, 0x70,

@@ -12,7 +12,7 @@
  *     REF: the top-level paths, in full, in path order. HEX: SHA-256 of the contents. ca: "text:sha256:" and the same
  *     hash in base-32. No deriver, signatures nor registration time.
  *
- * A manifest with one top-level path needs no other: that one is its root.
+ * Where a manifest has only one top-level path, that path is its root.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* For a reader of the whole manifest, beside batches. */
+/* What a reader of the whole manifest needs beside its batches. */
 #include <stdint.h>
 
 #include "dbgen/manifest/internal.h"

@@ -52,6 +52,7 @@ static char *put_store_path(struct texts *t, const char *store_dir, const uint8_
 
 /* The key of the record before: records ascend by (derivation, id). */
 struct drv_output_key {
+	uint32_t n; /* records until here */
 	uint32_t drv;
 	const uint8_t *id;
 	size_t id_len;
@@ -68,7 +69,7 @@ static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, str
 			   struct drv_output_key *before, struct ul_error *err)
 {
 	uint32_t step = ul_take_bounded(c, UL_MANIFEST_MAX_PATHS);
-	struct drv_output_key key = {.drv = before->drv + step, .id_len = ul_take_u8(c)};
+	struct drv_output_key key = {.n = before->n + 1, .drv = before->drv + step, .id_len = ul_take_u8(c)};
 	const uint8_t *digest, *name;
 	struct ul_drv_output made;
 	size_t name_len;
@@ -79,7 +80,8 @@ static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, str
 	name = ul_take(c, name_len);
 	if (c->bad || key.id_len == 0 || key.drv >= m->n_paths || !ul_store_name_valid((const char *)name, name_len) ||
 	    (before->id && step == 0 && compare_bytes(before->id, before->id_len, key.id, key.id_len) >= 0))
-		return ul_manifest_bad(m, err, "a derivation output is not possible");
+		return ul_manifest_bad(m, err, "invalid derivation output %u of %u: its derivation, name or order",
+				       key.n, m->n_drv_outputs);
 	*before = key;
 	made.drv = key.drv;
 	made.id = put_text(t, key.id, key.id_len);
@@ -92,7 +94,7 @@ static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, str
 static int scan_drv_outputs(const struct ul_manifest *m, struct ul_cursor c, struct texts *t,
 			    struct ul_drv_output *rows, struct ul_error *err)
 {
-	struct drv_output_key before = {0, NULL, 0};
+	struct drv_output_key before = {0};
 	int r = 0;
 
 	for (uint32_t i = 0; i < m->n_drv_outputs && r == 0; i++)
@@ -182,7 +184,9 @@ static int read_realisation(struct realisation_scan *s, uint32_t i, struct ul_er
 	n = ul_take_bounded(c, UL_MANIFEST_MAX_RAW);
 	if (c->bad || key.drv_len == 0 || key.output_len == 0 || output >= s->m->n_paths ||
 	    (sigs_len > 0 && !ul_sigs_clean((const char *)sigs, sigs_len)) || !key_ascends(&s->before, &key))
-		return ul_manifest_bad(s->m, err, "a realisation is not possible");
+		return ul_manifest_bad(s->m, err,
+				       "invalid realisation %u of %u: its derivation, name, path, signatures or order",
+				       i + 1, s->m->n_realisations);
 	s->before = key;
 	made = (struct ul_realisation){
 		.drv_path = put_text(&s->texts, key.drv, key.drv_len),
@@ -194,7 +198,9 @@ static int read_realisation(struct realisation_scan *s, uint32_t i, struct ul_er
 	};
 	read_realisation_refs(s, n);
 	if (c->bad)
-		return ul_manifest_bad(s->m, err, "a realisation's reference is not possible");
+		return ul_manifest_bad(
+			s->m, err, "realisation %u of %u: invalid references: not ascending numbers of realisations",
+			i + 1, s->m->n_realisations);
 	if (s->rows)
 		s->rows[i] = made;
 	return 0;

@@ -104,7 +104,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 
 	if (r == 0)
 		r = ul_rows_judge(rows, &judge);
-	/* Then more of it is checked than was until now. */
+	/* All rows of a damaged database are checked, so they are judged again. */
 	if (r == 0 && !rows->damaged && !is_sound(a->db.db, has_copies(rows))) {
 		rows->damaged = true;
 		r = ul_rows_judge(rows, &judge);

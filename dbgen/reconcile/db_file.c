@@ -184,7 +184,7 @@ static int connect_database(struct ul_db_file *f, sqlite3 **ret)
 
 	if (code != SQLITE_OK)
 		return code;
-	/* An empty log is SQLite's own of this moment: it takes that away again. */
+	/* An empty log was made by SQLite just now, which removes it again. */
 	if (f->upper->dry_run && f->log)
 		sqlite3_db_config(*ret, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	return checkpoint(f, *ret);
@@ -197,7 +197,7 @@ static void distrust(struct ul_db_file *f, const char *why)
 		snprintf(f->why, sizeof(f->why), "%s", why);
 }
 
-/* What an index that is not there costs is less than what writing all anew does. */
+/* A missing index costs less than writing everything anew. */
 static int mend_schema(struct ul_db_file *f)
 {
 	const char *made = NULL;

@@ -85,7 +85,7 @@ static bool keep_path(struct ul_lower_rows *l, const char *base, size_t *ret)
 	       ul_buffer_append(&l->texts, base, strlen(base) + 1) == 0;
 }
 
-/* Offset 0 is the path itself, so that 0 can mean that another text is missing. */
+/* Offset 0 is the path itself, so it can stand for any other text that is missing. */
 static const char *text_at(const struct ul_lower_rows *l, size_t offset)
 {
 	return offset ? (const char *)l->texts.data + offset : NULL;

@@ -24,7 +24,7 @@ struct ul_lower_rows {
 int ul_lower_rows_open(struct ul_lower_rows *l, const struct ul_reconcile_lower *from, struct ul_error *err);
 void ul_lower_rows_close(struct ul_lower_rows *l);
 
-/* 1: the lower has this path; 0: not. */
+/* 1: the lower has this path; 0: it does not. */
 int ul_lower_rows_has(struct ul_lower_rows *l, const char *base, struct ul_error *err);
 
 /* All of it. 1, 0 or negative. The texts stay until the next call. References come in path order. */

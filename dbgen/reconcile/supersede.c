@@ -41,7 +41,7 @@ static int set_aside(struct ul_agreement *a, int layer, const char *name, bool s
 	bool whiteout;
 	int r;
 
-	/* What has gone, or cannot be looked at, is neither; to move it fails with the reason. */
+	/* An entry that has gone or cannot be looked at counts as neither; moving it fails with the reason. */
 	(void)fstatat(layer, name, &st, AT_SYMLINK_NOFOLLOW);
 	if (session && is_copy(layer, name, &st))
 		return 0;

@@ -28,7 +28,7 @@ void ul_upper_dir_init(struct ul_upper_dir *u, const struct ul_reconcile_options
 		       struct ul_error *err);
 void ul_upper_dir_close(struct ul_upper_dir *u);
 
-/* Throw an entry away, whatever it is (dbgen/layers/trash.h). Not in a dry run; what is not there is no failure. */
+/* Throw an entry away, whatever it is (dbgen/layers/trash.h). Not in a dry run; what is not there is not a failure. */
 int ul_upper_dir_discard(struct ul_upper_dir *u, int dirfd, const char *name);
 
 /* Remove at most `most` files of what was thrown away, at this boot or before. */

@@ -12,7 +12,7 @@
 #define UL_HASH_TEXT_LENGTH (sizeof(UL_HASH_TEXT_PREFIX) - 1 + 64)
 bool ul_hash_text_parse(const char *text, size_t len, uint8_t ret[32]);
 
-/* The same form of a hash, in lower case; out: UL_HASH_TEXT_LENGTH bytes, and a NUL. */
+/* Print a hash in this form, in lower case; out: UL_HASH_TEXT_LENGTH bytes, and a NUL. */
 void ul_hash_text_print(const uint8_t hash[32], char *out);
 
 /* "sha256-BASE64", as Nix's JSON has it; out: UL_HASH_TEXT_SIZE bytes. */

@@ -68,8 +68,9 @@ int ul_boot_run(struct ul_boot *b, const struct ul_stage *stages, struct ul_erro
 		int r = s->flags & UL_STAGE_PID1 && !b->pid1 ? 0 : run_one(b, s, err);
 
 		if (r == UL_STAGE_BACK && !back)
-			r = ul_error_set(err, UL_E_SYSTEM, "going back to an earlier stage", s->name, NULL,
-					 "its row of the list names none");
+			r = ul_error_set(err, UL_E_SYSTEM, "going back to an earlier stage", s->name,
+					 "Report this: it is a bug.",
+					 "its row in the list of stages names no stage to go back to");
 		if (r >= 0) {
 			s = r == UL_STAGE_BACK ? back : s + 1;
 			continue;

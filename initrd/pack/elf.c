@@ -24,7 +24,7 @@ static bool inside(const struct reader *r, uint64_t offset, uint64_t len)
 	return offset <= r->len && len <= r->len - offset;
 }
 
-/* A NUL-terminated string at offset that ends before the end of its area; NULL: nothing there is one. */
+/* A NUL-terminated string at offset that ends before the end of its area; NULL: there is no such string. */
 static const char *text_at(const struct reader *r, uint64_t area, uint64_t area_len, uint64_t offset)
 {
 	const char *at;

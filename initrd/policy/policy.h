@@ -75,7 +75,7 @@ struct ul_policy {
 	uint8_t pinned[UL_ROOT_HASH_MAX];
 	size_t pinned_len; /* bytes; 0: the policy pins none */
 
-	/* Of a command line that is not trusted: nothing above holds any of it. NULL: none. */
+	/* What a command line that is not trusted demands: nothing above holds any of it. NULL: nothing. */
 	struct ul_demands *demands;
 };
 
@@ -132,8 +132,8 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 
 /*
  * Settings that differ from their default although nothing looks at them, because a setting that they need has another
- * value: a sentence for each is appended to ret. They are no failure: a policy is often one text with its [upper] type
- * switched to and fro, and one that booted yesterday boots after an update. What would look like a demand that holds
- * (a root hash where nothing is verified) is refused by ul_policy_parse instead. 0, -UL_E_MEMORY.
+ * value: a sentence for each is appended to ret. They are not a failure: a policy is often one text with its [upper]
+ * type switched to and fro, and one that booted yesterday boots after an update. What would look like a demand that
+ * holds (a root hash where nothing is verified) is refused by ul_policy_parse instead. 0, -UL_E_MEMORY.
  */
 int ul_policy_idle(const struct ul_policy *p, struct ul_names *ret, struct ul_error *err);

@@ -23,7 +23,7 @@ static const char what[] = "registering the collector's roots";
 
 /* ---- the list ---- */
 
-/* Bytes that a list may have: what is longer names each path of a store of millions, or is none. */
+/* Bytes that a list may have: a longer one names each path of a store of millions, or is not such a list. */
 static size_t longest(const struct ul_boot *b)
 {
 	return b->database == UL_DATABASE_ATTACH ? UL_GCROOTS_ATTACHED * (UL_BASE_NAME_MAX + 1) : UL_ROOTS_MAX;

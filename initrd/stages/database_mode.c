@@ -33,7 +33,7 @@ static void decide(struct ul_boot *b, const struct ul_lower *lower)
 		why = "the image has no database";
 	} else if (!version || !*version) {
 		b->database = UL_DATABASE_REBUILD;
-		why = "the policy does not say which Nix it is";
+		why = "the policy does not say Nix's version";
 	} else {
 		bool can = nix_can_attach(version);
 

@@ -23,7 +23,10 @@ static int try_mount(struct ul_boot *b, const struct ul_share *share, struct ul_
 	const struct ul_share_kind *kind = share->kind;
 	char path[PATH_MAX];
 
-	/* Again and again: the device may come after the module, and udev's initramfs may load it itself. */
+	/*
+	 * It is tried again and again: the device may come after the module, which an initramfs' udev may load as
+	 * well.
+	 */
 	for (size_t i = 0; i < UL_ARRAY_SIZE(kind->modules) && kind->modules[i]; i++)
 		(void)ul_modules_load(b, kind->modules[i]);
 	if (mount(share->tag, ul_boot_path(b, UL_PATH_LOWER, path), kind->name, MS_RDONLY | MS_NODEV | MS_NOSUID,

@@ -190,9 +190,9 @@ static bool is_machine_id(const struct ul_buffer *text)
 }
 
 /*
- * An id is no secret, it must only be another than every other machine's. So what the kernel has this early is good
- * enough, and nobody waits: /dev/urandom gives what serial numbers, clocks and interrupts have made of its pool so far,
- * also before the kernel calls that ready.
+ * An id is not a secret, it must only differ from every other machine's. So what the kernel has this early is good
+ * enough, and nobody waits: /dev/urandom gives what serial numbers, clocks and interrupts have made of its pool so
+ * far, also before the kernel calls that ready.
  */
 static int random_bytes(const struct ul_boot *b, void *ret, size_t len)
 {

@@ -84,7 +84,7 @@ static int explain(const struct ul_boot *b, const char *options, int error, stru
 		return ul_error_errno(err, UL_E_OVERLAY, what, options, NULL, error);
 	if (error == EROFS)
 		return ul_error_set(err, UL_E_OVERLAY, what, u->device, "Make room on the upper.",
-				    "the kernel can make nothing in it, and would have a store that takes nothing");
+				    "the kernel can make no directory in it, and would mount the store read-only");
 	return ul_error_set(err, UL_E_OVERLAY, what, options, "The kernel's log says why; the disk itself is sound.",
 			    "the kernel refuses it over the %s on %s: %s", u->filesystem, u->device, strerror(error));
 }

@@ -37,7 +37,7 @@ static int prepare(struct ul_boot *b, int fd, const char *device, struct ul_uppe
 			err, UL_E_UPPER, what, device,
 			"Name the device that is made of it, or another one. If nothing is: take the mark off "
 			"(wipefs -t, on another machine).",
-			"%s, and is never written by itself", found->holds);
+			"%s, and only the device that is made of it may be written", found->holds);
 	if (found->content == UL_UPPER_FOREIGN)
 		return ul_error_set(err, UL_E_UPPER, what, device,
 				    format ? "Only an empty device is formatted: wipe it "

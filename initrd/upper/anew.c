@@ -34,7 +34,7 @@
 #define VAR       "var"
 #define VAR_NEW   VAR ".new"
 #define RESERVE   "reserve" /* dbgen/reconcile/reserve.h */
-#define FILE_MAX  (1 << 20) /* bytes: what is larger is none of ours */
+#define FILE_MAX  (1 << 20) /* bytes: what is larger is not a file of ours */
 #define TRASH_MAX 4000000   /* files that are freed */
 
 static const char what[] = "making /nix/var anew";
@@ -77,7 +77,7 @@ static int clear(struct ul_trash *t, int root, struct ul_error *err)
 	return r < 0 ? fail(UL_TRASH, -r, err) : 0;
 }
 
-/* What is no file of ours stays, and will not be read. */
+/* Something that is not a file of ours stays, and will not be read. */
 static bool is_file(int root, const char *name)
 {
 	struct stat st;

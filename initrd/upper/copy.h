@@ -47,7 +47,7 @@ struct ul_copy {
  */
 int ul_copy_tree(struct ul_copy *c, int dirfd, const char *name, const char *to);
 
-/* The same of a file. */
+/* Copy the file dirfd/name to dirfd/to, in the same way. */
 int ul_copy_file(struct ul_copy *c, int dirfd, const char *name, const char *to);
 
 /* Forget what was copied, and left out. */

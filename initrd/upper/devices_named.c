@@ -26,7 +26,7 @@ static void add(struct search *s, const char *device)
 	struct ul_devices_found *f = s->found;
 
 	if (strlen(device) >= sizeof(f->found[0]))
-		return; /* no name that the kernel gives */
+		return; /* a name that the kernel does not give */
 	if (f->n < UL_ARRAY_SIZE(f->found))
 		snprintf(f->found[f->n], sizeof(f->found[0]), "%s", device);
 	f->n++;

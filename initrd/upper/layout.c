@@ -110,7 +110,7 @@ static int remove_xattrs(int fd, const char *path)
 
 /*
  * Whether a file can be made in it: an encrypted directory without its key, say, cannot. The file has no name, which
- * somebody could have taken for something else. A full disk is no reason to put the directory away, nor to fail: its
+ * somebody could have taken for something else. A full disk is not a reason to put the directory away, or to fail: its
  * owner wants to boot and tidy up. 0 or -errno.
  */
 static int try_writing(int fd)

@@ -32,7 +32,7 @@ static const char *value_of(blkid_probe pr, const char *name)
 	return blkid_probe_lookup_value(pr, name, &value, NULL) == 0 ? value : NULL;
 }
 
-/* Which marks are none, by where they lie on the device. */
+/* Which marks do not count, by where they lie on the device. */
 struct place {
 	bool (*is_contents)(const struct place *place, uint64_t offset);
 	uint64_t fs_end; /* bytes; in_filesystem */

@@ -104,7 +104,7 @@ wrong 'underlay initrd build: --modules-dir or --no-modules is missing: a kernel
 wrong 'underlay image build: --version is missing' image build -o x --name y --system s
 wrong 'underlay image build: --name: NAME is missing' image build --name
 needed=(-o x --name y --version 1)
-wrong 'underlay image build: --system, --closure, --manifest, --registration or --database is missing: it says which paths to take' \
+wrong 'underlay image build: --system, --closure, --manifest, --registration or --database is missing: one of them must say which paths to take' \
 	image build "${needed[@]}"
 wrong 'underlay image build: --manifest and --database exclude each other' image build "${needed[@]}" --manifest a --database b
 wrong 'underlay image build: --manifest and --closure exclude each other: a manifest is taken whole' \

@@ -158,7 +158,7 @@ refused() { # NAME STATUS WORDS ARGUMENT...
 	[ $? -eq "$status" ] && grep -qF -- "$words" "$dir/out"
 	report $? "refused: $name"
 }
-refused "a block behind the end" 1 "there is no data block 99999999" "$image" 99999999
+refused "a block behind the end" 1 "so there is no number 99999999" "$image" 99999999
 refused "no number" 2 "is not a number, or two in order with a dash between them" "$image" 12x
 refused "a range backwards" 2 "two in order" "$image" 9-3
 refused "no block" 2 "NUMBER[-NUMBER] or --damaged is missing" "$image"

@@ -72,7 +72,7 @@ blank casefold 64M && mkfs.ext4 -q -O casefold "$disk"
 denied "an ext4 that folds case" 'its ext4 has the feature casefold.*tune2fs -O \^casefold'
 blank journal 64M && mke2fs -q -F -O journal_dev "$disk"
 journal=$disk
-denied "a journal by itself" 'it holds jbd, and is never written by itself'
+denied "a journal by itself" 'it holds jbd, and only the device that is made of it may be written'
 blank external 64M && mkfs.ext4 -q -J "device=$journal" "$disk"
 denied "an ext4 whose journal is elsewhere" 'its ext4 keeps its journal on another device'
 denied "    whatever the guard" 'its ext4 keeps its journal on another device' "guard = none"
@@ -120,7 +120,7 @@ denied "a btrfs that is a seed" 'its btrfs is a seed' "filesystem = btrfs"
 member() {
 	blank "$1" 64M && mkfs.ext4 -q "$disk" 60M
 	disk=$disk bash -c "$3" >"$tmp/member.log" 2>&1 || cat "$tmp/member.log"
-	denied "$1" "it holds $2, and is never written by itself"
+	denied "$1" "it holds $2, and only the device that is made of it may be written"
 }
 member "md 1.0" linux_raid_member 'python3 tests/tools/raid_marks.py md-1.0 "$disk"'
 member "md 0.90" linux_raid_member 'python3 tests/tools/raid_marks.py md-0.90 "$disk"'
@@ -130,7 +130,7 @@ member "DDF" ddf_raid_member 'python3 tests/tools/raid_marks.py ddf "$disk"'
 member "a volume group" LVM2_member 'python3 tests/tools/raid_marks.py lvm "$disk"'
 member "a cache" bcache 'python3 tests/tools/raid_marks.py bcache "$disk"'
 member "swap" swap 'mkswap -f "$disk"'
-denied "    with leave to format" 'it holds swap, and is never written by itself' "prepare = format"
+denied "    with leave to format" 'it holds swap, and only the device that is made of it may be written' "prepare = format"
 policy "on-missing = tmpfs"
 tap "    a tmpfs where the policy says so" booted 'jq -e ".upper.fallback | contains(\"it holds swap\")" "$run/state.json"'
 # An array of whole disks has its partition table within, and the kernel finds that on each half of a mirror.
@@ -148,7 +148,7 @@ half() {
 }
 for mark in md-1.0 md-0.90 isw ddf; do
 	half "half of a mirror of whole disks ($mark)" 190 $mark
-	denied "half of a mirror of whole disks ($mark)" 'the disk that it lies on, /dev/loop[0-9]+, holds [a-z_]*_raid_member, and is never written by itself'
+	denied "half of a mirror of whole disks ($mark)" 'the disk that it lies on, /dev/loop[0-9]+, holds [a-z_]*_raid_member, and only the device that is made of it may be written'
 done
 half "no array" 190 ""
 policy

@@ -153,6 +153,33 @@ printf '/*\n */\nx = "%s %s";\n' "$wide" "$wide" >"$small/common/x.c"
 printf '#\t%s901\n' "$wide" >"$small/x.sh"
 tap "size: a script, with a tab" refuses "x.sh:1: a comment of 121 columns" size
 
+# ---- english.py, over the same small tree ----
+
+english() { "$lint/english.py" "$small"; }
+# riddle NAME WORDS LINE: of the tree with that line in common/x.c.
+riddle() {
+	fresh
+	echo 'common  common :' >"$small/layers.txt"
+	echo "$3" >"$small/common/x.c"
+	tap "english: $1" refuses "common/x.c:1: $2" english
+}
+riddle "a comment without its subject" '"Of": begin with the subject' '/* Of the open directory. */'
+riddle "a comment that needs another one" '"The same of": begin' 'int a; /* The same of a file. */'
+riddle "the same, in the next line" '"The same,": begin with the subject' '/*
+ * The same, or with K behind it.
+ */'
+riddle "likewise" '"Likewise": begin with the subject' '// Likewise for files'
+riddle "none" '"is none": say "is not a ..."' '/* One of more bytes is none. */'
+riddle "none, in a message" '"is none": say' 'static const char why[] = "the hash is none";'
+riddle "a message without value and rule" '"not possible": say which value' 'say("a name is not possible");'
+fresh
+echo 'common  common :' >"$small/layers.txt"
+cat >"$small/common/x.c" <<'EOF'
+/* The same inputs give the same bytes; where there is none, nothing is impossible. */
+static const char *text = "/* Of this */", quote = '"'; /* of the row */
+EOF
+tap "english: what reads well" english
+
 # ---- tests/docs/check_names.py, over a small tree ----
 
 names() { tests/docs/check_names.py "$small"; }

@@ -313,7 +313,7 @@ static void database(void **state)
 	ul_builder_free(b);
 	build_database(&bytes);
 	ul_buffer_free(&bytes);
-	assert_bad(false, UL_E_CHECK, SYSTEM " is not valid there");
+	assert_bad(false, UL_E_CHECK, SYSTEM " is in the manifest and not in the database");
 	assert_int_equal(unlinkat(lower.fd, UL_LOWER_DB "/db.sqlite", 0), 0);
 	assert_bad(false, UL_E_DATABASE, "No such file");
 }

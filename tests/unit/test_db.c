@@ -248,13 +248,13 @@ static void differences(void **state)
 		{"update ValidPaths set ultimate = not ifnull(ultimate, 0) where id = 5", "ultimate of"},
 		{"update ValidPaths set sigs = 'a:b' where id = 6", "sigs of"},
 		{"update ValidPaths set ca = 'c' where id = 8", "ca of"},
-		{"delete from ValidPaths where id = 9", "is not valid there"},
+		{"delete from ValidPaths where id = 9", "is in the manifest and not in the database"},
 		{"insert into ValidPaths (path, hash, registrationTime) values"
 		 " ('/nix/store/0-before-all', 'h', 1)",
-		 "is valid there and not in the manifest"},
+		 "is in the database and not in the manifest"},
 		{"insert into ValidPaths (path, hash, registrationTime) values"
 		 " ('/nix/store/zzzzzzzz-after-all', 'h', 1)",
-		 "is valid there and not in the manifest"},
+		 "is in the database and not in the manifest"},
 		{"delete from Refs where rowid = 20", "references of path number"},
 		{"insert or replace into Refs values (1, 300)", "references of path number"},
 		{"insert into Refs values (987654, 1)", "Refs has"},

@@ -40,8 +40,8 @@ struct odd {
 #define VALID "insert into ValidPaths (id, path, hash, registrationTime, narSize, deriver, sigs) values "
 
 static const struct odd odds[] = {
-	{REGISTRATION, RECORD(BAD, "zzz", "120", "", "0"), "line 13: this is not a SHA-256 hash"},
-	{REGISTRATION, RECORD(BAD, HEX, "-5", "", "0"), "line 14: the NAR size is not possible"},
+	{REGISTRATION, RECORD(BAD, "zzz", "120", "", "0"), "line 13: the NAR hash is not a SHA-256 hash"},
+	{REGISTRATION, RECORD(BAD, HEX, "-5", "", "0"), "line 14: the NAR size is not a number from 0 to 2^63 - 1"},
 	{REGISTRATION, RECORD(BAD, HEX, "5", "", "1\n/oix/store/x"),
 	 "it refers to /oix/store/x: it does not lie in the store directory /nix/store"},
 	{REGISTRATION, RECORD(BAD, HEX, "5", "", "1\n/nix/store/22222222222222222222222222222222-"),
@@ -55,7 +55,7 @@ static const struct odd odds[] = {
 	{JSON, "\"" BAD "\":null", BAD ": it was not valid in the store that was asked"},
 	{JSON, "\"" BAD "\":1", BAD ": it is not an object"},
 	{JSON, OBJECT(BAD, "x", "1", ""), BAD ": its narHash is not a SHA-256 hash"},
-	{JSON, OBJECT(BAD, HEX, "-1", ""), BAD ": its narSize is missing or not possible"},
+	{JSON, OBJECT(BAD, HEX, "-1", ""), BAD ": its narSize is missing or not a number from 0 to 2^63 - 1"},
 	{JSON, OBJECT(BAD, HEX, "1", "1"), BAD ": a reference is not a string"},
 	{JSON, OBJECT(BAD, HEX, "1", "\"/oix\""),
 	 "it refers to /oix: it does not lie in the store directory /nix/store"},
@@ -208,7 +208,7 @@ static void needed(void **state)
 	(void)state;
 	assert_int_equal(make(&by_reference, "/nix/store/44444444444444444444444444444444-top", &n, &notes, &err),
 			 -UL_E_INPUT);
-	assert_string_equal(err.why, "line 13: this is not a SHA-256 hash");
+	assert_string_equal(err.why, "line 13: the NAR hash is not a SHA-256 hash");
 	assert_int_equal(make(&by_reference, GOOD, &n, &notes, &err), 0);
 	assert_int_equal(make(&by_reference, "/nix/store/55555555555555555555555555555555-absent", &n, &notes, &err),
 			 -UL_E_INPUT);

@@ -539,10 +539,10 @@ static void geometry(void **state)
 	d = m.d;
 	d.data_blocks = UINT64_MAX / 4096 + 2;
 	put_superblock(HASH, &d);
-	assert_refused(&policy, UL_E_SUPERBLOCK, "number of data blocks is impossible");
+	assert_refused(&policy, UL_E_SUPERBLOCK, "number of data blocks is 0 or too large");
 	d.data_blocks = UINT64_MAX;
 	put_superblock(HASH, &d);
-	assert_refused(&policy, UL_E_SUPERBLOCK, "number of data blocks is impossible");
+	assert_refused(&policy, UL_E_SUPERBLOCK, "number of data blocks is 0 or too large");
 	d.data_blocks = INT64_MAX / 4096;
 	put_superblock(HASH, &d);
 	assert_refused(&policy, UL_E_PARTITIONS, "the data partition has 32768 bytes");

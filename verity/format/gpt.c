@@ -65,12 +65,12 @@ static const char *header_defect(uint8_t *sector, uint32_t sector_size, uint64_t
 	if (!h->named)
 		return "it is not there";
 	if (size < HEADER_SIZE || size > sector_size)
-		return "its size is impossible";
+		return "its size is below 92 bytes or above a sector";
 	ul_put_le32(sector + 16, 0);
 	if (crc32(sector, size) != crc)
 		return "its checksum is wrong";
 	if (ul_get_le64(sector + 24) != lba)
-		return "it says that it lies elsewhere";
+		return "it names another sector as its own";
 	h->other_lba = ul_get_le64(sector + 32);
 	h->first_usable = ul_get_le64(sector + 40);
 	h->last_usable = ul_get_le64(sector + 48);

@@ -25,7 +25,7 @@ const char *ul_crypto_reason(const char *otherwise);
 int ul_certificate_load(int dirfd, const char *path, enum ul_code code, const char *what, X509 **ret,
 			struct ul_error *err);
 
-/* The same of the file's text; path is for messages. */
+/* The one certificate in the text of such a file; path is for messages. */
 int ul_certificate_parse(const struct ul_buffer *text, const char *path, enum ul_code code, const char *what,
 			 X509 **ret, struct ul_error *err);
 

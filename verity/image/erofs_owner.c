@@ -14,6 +14,8 @@ struct erofs {
 	int fd;
 	uint64_t offset, meta; /* bytes: of the filesystem in fd, of the inodes in the filesystem */
 	const char *image;
+	const char *path; /* to the directory whose group is set */
+	size_t walked;    /* bytes of it that lead to the inode at hand */
 	struct ul_error *err;
 	uint8_t head[BLOCK]; /* block 0 */
 };
@@ -24,10 +26,18 @@ struct inode {
 	uint8_t raw[EROFS_EXTENDED_LEN];
 };
 
+static const char ADVICE[] = "Report this with the version of mkfs.erofs; --store-group 0 does without.";
+
 static int malformed(const struct erofs *fs, const char *why)
 {
-	return ul_error_set(fs->err, UL_E_FILESYSTEM, WHAT, fs->image,
-			    "Report this with the version of mkfs.erofs; --store-group 0 does without.", "%s", why);
+	return ul_error_set(fs->err, UL_E_FILESYSTEM, WHAT, fs->image, ADVICE, "%s", why);
+}
+
+/* Something is wrong with what the first `len` bytes of the path name. */
+static int malformed_at(const struct erofs *fs, size_t len, const char *why)
+{
+	return ul_error_set(fs->err, UL_E_FILESYSTEM, WHAT, fs->image, ADVICE, "/%.*s in it %s", (int)len, fs->path,
+			    why);
 }
 
 static int read_at(const struct erofs *fs, uint64_t at, void *buf, size_t len)
@@ -82,7 +92,7 @@ static int read_inode(const struct erofs *fs, uint64_t number, struct inode *ret
 	int r;
 
 	if (number > UINT32_MAX)
-		return malformed(fs, "an inode number is too large");
+		return malformed_at(fs, fs->walked, "has too large an inode number");
 	ret->at = fs->meta + number * EROFS_INODE_UNIT;
 	memset(ret->raw, 0, sizeof(ret->raw));
 	r = read_at(fs, ret->at, ret->raw, EROFS_COMPACT_LEN);
@@ -90,7 +100,7 @@ static int read_inode(const struct erofs *fs, uint64_t number, struct inode *ret
 		return r;
 	ret->extended = ul_get_le16(ret->raw + EROFS_INODE_FORMAT) & 1;
 	if ((ul_get_le16(ret->raw + EROFS_INODE_MODE) & EROFS_MODE_TYPE) != EROFS_MODE_DIRECTORY)
-		return malformed(fs, "a name on the way to the store is not a directory");
+		return malformed_at(fs, fs->walked, "is not a directory");
 	return ret->extended ? read_at(fs, ret->at, ret->raw, EROFS_EXTENDED_LEN) : 0;
 }
 
@@ -101,11 +111,11 @@ static int read_entries(const struct erofs *fs, const struct inode *dir, uint8_t
 	uint32_t len = ul_get_le32(dir->raw + EROFS_INODE_SIZE);
 
 	if (len < EROFS_DIRENT_SIZE || len > BLOCK || ul_get_le16(dir->raw + EROFS_INODE_XATTRS) != 0)
-		return malformed(fs, "a directory is larger than a block or has attributes");
+		return malformed_at(fs, fs->walked, "is a directory larger than a block, or has attributes");
 	if (layout == EROFS_FLAT_PLAIN)
 		at = (uint64_t)ul_get_le32(dir->raw + EROFS_INODE_BLOCK) * BLOCK;
 	else if (layout != EROFS_FLAT_INLINE)
-		return malformed(fs, "a directory has an unknown layout");
+		return malformed_at(fs, fs->walked, "is a directory of an unknown layout");
 	*ret_len = len;
 	return read_at(fs, at, entries, len);
 }
@@ -134,7 +144,7 @@ static int find_entry(const struct erofs *fs, const struct inode *dir, const cha
 			return 0;
 		}
 	}
-	return malformed(fs, "the store's directory is not where it should be");
+	return malformed_at(fs, (size_t)(name + name_len - fs->path), "does not exist");
 }
 
 /* Write the group, in the copy of block 0 too, where the checksum covers it. */
@@ -157,7 +167,7 @@ static int write_group(struct erofs *fs, const struct inode *inode, uint32_t gid
 
 int ul_erofs_set_group(int fd, uint64_t offset, const char *image, const char *path, uint32_t gid, struct ul_error *err)
 {
-	struct erofs fs = {.fd = fd, .offset = offset, .image = image, .err = err};
+	struct erofs fs = {.fd = fd, .offset = offset, .image = image, .path = path, .err = err};
 	struct inode inode;
 	uint64_t number;
 	int r = open_erofs(&fs);
@@ -170,6 +180,7 @@ int ul_erofs_set_group(int fd, uint64_t offset, const char *image, const char *p
 		size_t len = strcspn(path, "/");
 
 		r = find_entry(&fs, &inode, path, len, &number);
+		fs.walked = (size_t)(path + len - fs.path);
 		if (r == 0)
 			r = read_inode(&fs, number, &inode);
 		path += len + (path[len] == '/');

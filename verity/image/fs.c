@@ -96,7 +96,8 @@ static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
 		return r;
 	if (got != sizeof(said))
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->output, NULL,
-				    "the child process ended without a word (wait status %#x)", (unsigned int)status);
+				    "the process that makes it ended without a reason (wait status %#x)",
+				    (unsigned int)status);
 	if (err)
 		*err = said;
 	return -(int)said.code;

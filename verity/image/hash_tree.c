@@ -394,6 +394,16 @@ static int check_upper_levels(struct run *run, struct ul_error *err)
 
 /* ---- the two runs ---- */
 
+static int bad_measures(const struct ul_descriptor *d, const char *what, struct ul_error *err)
+{
+	return ul_error_set(
+		err, UL_E_INPUT, what, NULL, NULL,
+		"there is no hash tree of %s with %zu bytes of salt over %llu blocks of %u bytes, in blocks of %u "
+		"bytes from byte %llu",
+		d->hash, d->salt_len, (unsigned long long)d->data_blocks, (unsigned int)d->data_block_size,
+		(unsigned int)d->hash_block_size, (unsigned long long)d->hash_start);
+}
+
 /* Geometry and sizes are checked before a byte is allocated: what is not there needs no memory. */
 static int prepare(struct run *run, struct ul_descriptor *d, const char *what, struct ul_error *err)
 {
@@ -408,7 +418,7 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	    __builtin_add_overflow(run->fds.data_offset, d->data_blocks * d->data_block_size, &data_end) ||
 	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
 	    tree_end > INT64_MAX)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
+		return bad_measures(d, what, err);
 	r = ul_file_size(run->fds.data_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
@@ -475,7 +485,7 @@ int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], s
 
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
 	if (__builtin_add_overflow(fds->hash_offset, d->hash_start, &run.tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
+		return bad_measures(d, what, err);
 	r = prepare(&run, &made, what, err);
 	if (r == 0)
 		r = write_superblock(&run, fds->hash_offset, uuid, err);
@@ -499,7 +509,7 @@ static int check(struct run *run, const struct ul_descriptor *d, unsigned int th
 
 	run->check = true;
 	if (__builtin_add_overflow(run->fds.hash_offset, d->hash_start, &run->tree_offset))
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "a hash tree of these measures is impossible");
+		return bad_measures(d, what, err);
 	r = prepare(run, &wanted, what, err);
 	if (r == 0)
 		r = check_upper_levels(run, err);

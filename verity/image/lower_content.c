@@ -104,7 +104,7 @@ static int check_info(const struct ul_descriptor *d, const struct ul_judged *jud
 	return r ? 0 : ul_error_set(err, UL_E_NO_SYSTEM, WHAT, info->system, NULL, "it is not in the manifest");
 }
 
-/* *ret false: an image of before, whose names are made at boot. */
+/* *ret false: an image of an older Underlay, whose names layer is made at boot. */
 static int check_names(int root_fd, bool *ret, struct ul_error *err)
 {
 	ul_autoclose int store = -1,

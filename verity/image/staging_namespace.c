@@ -105,8 +105,8 @@ int ul_staging_enter(const struct ul_staging *s, struct ul_error *err)
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->store, NULL, -r);
 	/*
-	 * From here on the store is a mount of its own. A recursive bind looks at all that is mounted on its source's
-	 * mount: were that the one on which the tree lies too, at each of the paths before.
+	 * From here on the store is a mount of its own. A recursive bind looks at everything that is mounted on its
+	 * source's mount; if the tree lay on the same mount, that would be every path that was bound before.
 	 */
 	if (mount(s->store, s->store, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, s->store, NULL, errno);

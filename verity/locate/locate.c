@@ -179,8 +179,8 @@ int ul_locate_blocks(const struct ul_extent *data, uint32_t block_size, const ui
 	for (size_t i = 0; i < n; i++) {
 		if (numbers[i] >= data->size / block_size)
 			return ul_error_set(err, UL_E_INPUT, WHAT, data->device, NULL,
-					    "there is no data block %" PRIu64 ": it has %" PRIu64, numbers[i],
-					    data->size / block_size);
+					    "it has %" PRIu64 " data blocks, so there is no number %" PRIu64,
+					    data->size / block_size, numbers[i]);
 		wanted[i] = (struct wanted){.number = numbers[i], .asked = i};
 	}
 	qsort(wanted, n, sizeof(*wanted), by_number);

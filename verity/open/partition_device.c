@@ -23,7 +23,7 @@
 
 static const char WHAT[] = "finding the partition's device";
 
-/* A decimal attribute of the directory. false: there is no such file, or no number in it. */
+/* A decimal attribute of the directory. false: there is no such file, or it does not hold a number. */
 static bool read_number(int dirfd, const char *entry, const char *attribute, uint64_t *ret)
 {
 	char path[NAME_MAX + 32];

@@ -22,7 +22,7 @@ size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 
 /*
  * The device of the whole disk that a partition is on, and its number. 0: *ret (owned by the caller) and *ret_disk are
- * set; -ENXIO: the device is no partition, or sysfs does not tell; -ENOMEM.
+ * set; -ENXIO: the device is not a partition, or sysfs does not tell; -ENOMEM.
  */
 int ul_partition_disk(const char *sysfs, const char *dev_dir, dev_t partition, char **ret, dev_t *ret_disk);
 

@@ -304,8 +304,8 @@ static int too_small(const struct ul_extent *e, const char *which, uint64_t want
 }
 
 /*
- * Signed parameters are checked like any others: whoever signs may err. An impossible number is the fault
- * of where it came from, a size that does not fit is the partition table's.
+ * Signed parameters are checked like any others: whoever signs may err. A number that cannot be is the fault
+ * of its source, descriptor or superblock; a size that does not fit is the partition table's.
  */
 static int check_geometry(const struct decision *k, struct ul_error *err)
 {
@@ -324,7 +324,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 		why = "the salt is too long";
 	else if (d->data_blocks == 0 || __builtin_mul_overflow(d->data_blocks, d->data_block_size, &data_end) ||
 		 data_end > INT64_MAX)
-		why = "the number of data blocks is impossible";
+		why = "the number of data blocks is 0 or too large";
 	else if (d->hash_start % d->hash_block_size != 0)
 		why = "the hash tree does not start at a hash block";
 	if (why)
@@ -336,7 +336,7 @@ static int check_geometry(const struct decision *k, struct ul_error *err)
 	if ((tree == 0 && d->data_blocks > 1) || __builtin_add_overflow(d->hash_start, tree, &tree_end) ||
 	    tree_end > INT64_MAX)
 		return ul_error_set(err, code, "checking the geometry", k->slot->disk, TODO_WRITE,
-				    "the hash tree's place or size is impossible");
+				    "the hash tree would end beyond 2^63 bytes");
 	if (tree_end > hash->size)
 		return too_small(hash, "hash", tree_end, err);
 	if (d->fec_roots != 0 && !ul_fec_fits(d, tree_end, hash->size))

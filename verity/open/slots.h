@@ -36,9 +36,9 @@ struct ul_slot_list {
  * with its hash partition (the only one, or of equal label, or by the root hash that a signature partition names and
  * that the UUIDs hold) and its signature partition. A partition labelled "_empty" (systemd-sysupdate: free) is not a
  * slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition devices are looked up by
- * their sysfs names; an image file's partitions become ranges. No GPT is 0 slots, a broken one -UL_E_PARTITIONS. While
- * the kernel has not made a slot's devices it is -UL_E_DEVICE: wait for a uevent and ask again. On failure the list is
- * as it was.
+ * their sysfs names; an image file's partitions become ranges. A disk without a GPT has 0 slots; a broken one is
+ * -UL_E_PARTITIONS. While the kernel has not made a slot's devices, the result is -UL_E_DEVICE: wait for a uevent and
+ * ask again. On failure the list is as it was.
  */
 int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
 		   struct ul_error *err);

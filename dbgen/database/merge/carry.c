@@ -101,7 +101,7 @@ static void leave_out(const struct ul_db_carry *c, const char *kind, const char 
 
 static const char *message(const struct ul_db_carry *c, int code)
 {
-	return code == SQLITE_INTERRUPT ? "it has no end"
+	return code == SQLITE_INTERRUPT ? "reading it comes to no end"
 	       : code == SQLITE_AUTH    ? "its definition holds more than Nix writes into one"
 					: ul_sqlite_message(c->db);
 }
@@ -117,7 +117,7 @@ static int begin_thing(struct ul_db_carry *c, int *ret_code)
 	return run(c, sqlite3_mprintf("begin"), ret_code);
 }
 
-/* code: how it went, with r; says it where it did not. Some failures end the transaction by themselves. */
+/* r and code: how it went; a failure is told. Some failures end the transaction by themselves. */
 static int end_thing(struct ul_db_carry *c, const struct thing *t, int r, int code)
 {
 	if (r == 0 && code == SQLITE_OK)
@@ -151,7 +151,7 @@ static int permit(void *user, int action, const char *a, const char *b, const ch
 	}
 }
 
-/* The same object in the new database. SQLite keeps texts from the object's name on as they were given. */
+/* Make the object in the new database. SQLite keeps its text from the name on as it is given. */
 static int define(struct ul_db_carry *c, const char *sql, const char *const *heads, int *ret_code)
 {
 	ul_autostatement sqlite3_stmt *statement = NULL;
@@ -168,7 +168,7 @@ static int define(struct ul_db_carry *c, const char *sql, const char *const *hea
 	*ret_code = sqlite3_prepare_v2(c->db, text, -1, &statement, NULL);
 	sqlite3_set_authorizer(c->db, NULL, NULL);
 	sqlite3_free(text);
-	/* What follows the first statement is not run. */
+	/* A second statement in the text is not run. */
 	return judge(c, *ret_code == SQLITE_OK ? sqlite3_step(statement) : *ret_code, ret_code);
 }
 
@@ -310,7 +310,7 @@ static int carry_tables(struct ul_db_carry *c)
 		     &tables, &code);
 
 	if (r == 0 && code != SQLITE_OK)
-		leave_out(c, "what else it has", "", NULL, message(c, code));
+		leave_out(c, "its further contents", "", NULL, message(c, code));
 	for (size_t i = 0; r == 0 && i < tables.n; i++) {
 		if (is_known(tables.at[i]))
 			continue;
@@ -506,7 +506,10 @@ int ul_db_carry_open(const struct ul_db_options *options, struct ul_db_carry **r
 	}
 	c->options = options;
 	c->steps = STEPS_AT_LEAST + (uint64_t)st.st_size / 100;
-	/* To be written is the other one; this one SQLite opens for reading all the same. */
+	/*
+	 * Opened for writing because the new database, which is attached to it, is written. A file that only allows
+	 * reading is read.
+	 */
 	code = ul_sqlite_open(uri, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, &c->db);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(c->db, "select 1 from sqlite_schema", NULL, NULL, NULL);
@@ -514,7 +517,7 @@ int ul_db_carry_open(const struct ul_db_options *options, struct ul_db_carry **r
 		*ret = c;
 		return 0;
 	}
-	leave_out(c, "what else it has", "", NULL, ul_sqlite_message(c->db));
+	leave_out(c, "its further contents", "", NULL, ul_sqlite_message(c->db));
 	ul_db_carry_close(c);
 	return 0;
 }
@@ -535,7 +538,7 @@ int ul_db_carry_write(struct ul_db_carry *c, int dirfd, const char *name, uint32
 	if (r == 0 && code == SQLITE_CANTOPEN)
 		r = ul_sqlite_error(err, c->db, what, name);
 	else if (r == 0 && code != SQLITE_OK)
-		leave_out(c, "what else it has", "", NULL, message(c, code));
+		leave_out(c, "its further contents", "", NULL, message(c, code));
 	if (r < 0 || code != SQLITE_OK)
 		return r;
 	sqlite3_progress_handler(c->db, STEP, count_steps, c);

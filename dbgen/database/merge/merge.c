@@ -313,7 +313,7 @@ static int drop_referrers(struct ul_db_merge *g)
 
 /* ---- the whole ---- */
 
-/* A log of rows stays for its owner; an empty one is SQLite's own of this moment, which takes it away again. */
+/* A log with rows stays for its owner; an empty one was made by SQLite just now, which removes it again. */
 static int leave_log(struct ul_db_merge *g)
 {
 	ul_autofree char *log = NULL;

@@ -159,7 +159,7 @@ struct outputs {
 	UL_VECTOR_MEMBERS(struct ul_drv_output);
 };
 
-/* A text of its own. false: no memory. */
+/* A copy of the column's text. false: no memory. */
 static bool own_text(sqlite3_stmt *row, int column, const char **ret)
 {
 	size_t len = 0;
@@ -239,7 +239,7 @@ int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret)
 
 	if ((uint64_t)g->lower->n_manifest + number_candidates(g) > UINT32_MAX - 1)
 		return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
-				    "too many rows");
+				    "with its rows a table would have more than 2^32 - 2");
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return ul_db_merge_nomem(g);

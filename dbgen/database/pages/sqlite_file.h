@@ -61,5 +61,5 @@ int ul_sqlite_overflow(struct ul_sqlite_file *f, const uint8_t *bytes, size_t le
 /* The pages of an overflow chain, appended to pages; next numbers counted from 1 within pages. */
 int ul_sqlite_overflow_pages(struct ul_buffer *pages, const uint8_t *bytes, size_t len);
 
-/* The same pages once their place is known: index of the first of them. */
+/* Turn these next numbers into page numbers, once the pages' place is known: index is that of the first. */
 void ul_sqlite_overflow_place(struct ul_buffer *pages, uint32_t first);

@@ -54,8 +54,8 @@ static inline uint8_t *ul_leaves_add(struct ul_leaves *l, uint32_t size, uint64_
 }
 
 /*
- * The same for a loop over short cells. What changes with each cell is kept in a local variable, so that
- * the compiler need not write it to memory for fear that a cell's bytes overlap it.
+ * ul_leaves_next for a loop over short cells. What changes with each cell is kept in a local variable, so that the
+ * compiler need not write it to memory for fear that a cell's bytes overlap it.
  */
 struct ul_open_leaf {
 	uint8_t *page;

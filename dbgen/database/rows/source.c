@@ -171,7 +171,8 @@ int ul_db_source_add(struct ul_db_source *s, struct ul_db_added *a, struct ul_er
 		return 0;
 	if ((uint64_t)s->n_paths + a->all.n > UINT32_MAX - 1 || (uint64_t)s->n_outputs + a->n_outputs > UINT32_MAX ||
 	    (uint64_t)s->n_realisations + a->n_realisations > UINT32_MAX)
-		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL, "too many rows");
+		return ul_error_set(err, UL_E_DATABASE, what, NULL, NULL,
+				    "with the rows to be merged in a table would have more than 2^32 - 2");
 	r = join((struct rows){s->outputs, s->n_outputs}, (struct rows){a->outputs, a->n_outputs}, sizeof(*a->outputs),
 		 &s->joined_outputs, err);
 	if (r < 0)
