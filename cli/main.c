@@ -6,8 +6,8 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/nearest.h"
 #include "common/cleanup.h"
+#include "common/nearest.h"
 
 static const struct cli_command completion_command;
 
@@ -101,18 +101,18 @@ static bool is_help(const char *word)
 
 static int no_such_command(const char *word)
 {
-	struct cli_nearest nearest = {.word = word};
+	struct ul_nearest nearest = {.word = word};
 	bool is_option = word[0] == '-';
 
 	for (const struct cli_group *g = groups; g->commands; g++) {
 		if (g->name)
-			cli_nearest_offer(&nearest, g->name);
+			ul_nearest_offer(&nearest, g->name);
 		for (const struct cli_command *const *c = g->commands; !g->name && *c; c++)
-			cli_nearest_offer(&nearest, (*c)->name);
+			ul_nearest_offer(&nearest, (*c)->name);
 	}
-	cli_nearest_offer(&nearest, is_option ? "--help" : "help");
+	ul_nearest_offer(&nearest, is_option ? "--help" : "help");
 	if (is_option)
-		cli_nearest_offer(&nearest, "--version");
+		ul_nearest_offer(&nearest, "--version");
 	fprintf(stderr, "underlay: there is no %s \"%s\"", is_option ? "option" : "command", word);
 	if (nearest.best)
 		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
@@ -123,10 +123,10 @@ static int no_such_command(const char *word)
 
 static int no_such_subcommand(const struct cli_group *g, const char *word)
 {
-	struct cli_nearest nearest = {.word = word};
+	struct ul_nearest nearest = {.word = word};
 
 	for (const struct cli_command *const *c = g->commands; *c; c++)
-		cli_nearest_offer(&nearest, (*c)->name);
+		ul_nearest_offer(&nearest, (*c)->name);
 	fprintf(stderr, "underlay %s: there is no subcommand \"%s\"", g->name, word);
 	if (nearest.best)
 		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
