@@ -302,6 +302,11 @@ static int run(void *arguments)
 			"underlay: warning: %s verifies nothing of what it starts: its policy says "
 			"[verify] mode = insecure. Keep it to development.\n",
 			a->output);
+	if (report.lacks_certificates)
+		fprintf(stderr,
+			"underlay: warning: %s holds no certificate, and its policy's [verify] mode starts no image "
+			"without one. Give --cert, unless another initramfs beside it brings one.\n",
+			a->output);
 	for (size_t i = 0; i < report.idle.n; i++)
 		fprintf(stderr, "underlay: notice: %s: %s.\n", a->options.config, report.idle.at[i]);
 	if (a->json)

@@ -6,8 +6,8 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/nearest.h"
 #include "common/cleanup.h"
+#include "common/nearest.h"
 
 static const struct cli_command completion_command;
 
@@ -108,21 +108,21 @@ static bool is_help(const char *word)
 /* What is no command, no subcommand of g or no option where one of these belongs. */
 static int no_such(const struct cli_group *g, const char *word)
 {
-	struct cli_nearest nearest = {.word = word};
+	struct ul_nearest nearest = {.word = word};
 	bool is_option = word[0] == '-';
 	const char *title = g ? g->name : "", *space = g ? " " : "";
 
 	for (const struct cli_group *other = groups; !g && other->commands; other++)
 		if (other->name)
-			cli_nearest_offer(&nearest, other->name);
+			ul_nearest_offer(&nearest, other->name);
 	for (const struct cli_group *each = groups; each->commands; each++)
 		for (const struct cli_command *const *c = each->commands; *c; c++)
 			if (each == g || (!g && !each->name))
-				cli_nearest_offer(&nearest, (*c)->name);
+				ul_nearest_offer(&nearest, (*c)->name);
 	if (!g)
-		cli_nearest_offer(&nearest, is_option ? "--version" : "help");
+		ul_nearest_offer(&nearest, is_option ? "--version" : "help");
 	if (is_option)
-		cli_nearest_offer(&nearest, "--help");
+		ul_nearest_offer(&nearest, "--help");
 	fprintf(stderr, "underlay%s%s: there is no %s \"%s\"", space, title,
 		is_option ? "option"
 		: g       ? "subcommand"

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/nearest.h"
 #include "common/cleanup.h"
 #include "common/config.h"
+#include "common/nearest.h"
 
 #define ROWS_MAX 64
 
@@ -115,13 +115,13 @@ static int take(struct parser *p, const struct cli_option *o, const char *value)
 static int no_such_option(const struct parser *p, const char *typed, size_t len)
 {
 	char word[CLI_SPELLING_MAX], best[CLI_SPELLING_MAX] = "";
-	struct cli_nearest nearest = {.word = word};
+	struct ul_nearest nearest = {.word = word};
 
 	snprintf(word, sizeof(word), "%.*s", (int)len, typed);
 	for (const struct cli_option *o = p->command->options; o->help; o++)
 		if (o->name)
-			cli_nearest_offer(&nearest, o->name);
-	cli_nearest_offer(&nearest, cli_help_row.name);
+			ul_nearest_offer(&nearest, o->name);
+	ul_nearest_offer(&nearest, cli_help_row.name);
 	if (nearest.best)
 		snprintf(best, sizeof(best), "; did you mean \"--%s\"?", nearest.best);
 	return cli_usage_error(p->command, "there is no option \"--%s\"%s", word, best);

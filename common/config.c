@@ -1,6 +1,5 @@
 #include "common/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <inttypes.h>
@@ -8,6 +7,8 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/nearest.h"
+#include "common/number.h"
 
 struct unit {
 	const char *suffix;
@@ -24,15 +25,11 @@ static const struct unit none[] = {{NULL, 0}};
 /* plain: the factor of a number without a unit. */
 static bool parse_number(const char *text, const struct unit *units, uint64_t plain, uint64_t *ret)
 {
-	uint64_t value = 0, factor = plain;
+	uint64_t value, factor = plain;
 	const char *p = text;
 
-	if (!isdigit((unsigned char)*p))
+	if (!ul_take_number(&p, &value))
 		return false;
-	for (; isdigit((unsigned char)*p); p++)
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
-			return false;
 	if (*p) {
 		const struct unit *u = units;
 
@@ -314,41 +311,110 @@ bool ul_config_meets(const struct ul_config_key *keys, const struct ul_config_ne
 	return key && (need->values & UL_CONFIG_IS(value));
 }
 
+/* What inih reads: a text, a line at a time. inih does not tell its handler the line; this does. */
+struct lines {
+	const char *at, *end;
+	unsigned int number; /* of the line that was read last, from 1 on */
+};
+
+/* An ini_reader. check_lines has seen to it that each line has room. */
+static char *next_line(char *buf, int size, void *stream)
+{
+	struct lines *lines = stream;
+	size_t len = (size_t)(lines->end - lines->at);
+	const char *newline = len ? memchr(lines->at, '\n', len) : NULL;
+
+	if (len == 0)
+		return NULL;
+	if (newline)
+		len = (size_t)(newline + 1 - lines->at);
+	if (len >= (size_t)size)
+		len = (size_t)size - 1;
+	memcpy(buf, lines->at, len);
+	buf[len] = '\0';
+	lines->at += len;
+	lines->number++;
+	return buf;
+}
+
 struct parse_state {
 	const struct ul_config_key *keys;
 	const char *name;
 	void *target;
 	struct ul_error *err;
+	struct lines lines;
 	bool *seen; /* one flag a key */
 	int result;
+	unsigned int failed; /* the line of a result < 0 */
 };
 
-/* inih does not tell the line here: ul_config_parse adds it to the message, from inih's result. */
+/* A setting that no row has: what of it is wrong, and what was meant. */
+static int unknown(const struct parse_state *state, const char *section, const char *name, const char *where)
+{
+	struct ul_nearest near_section = {.word = section}, near_key = {.word = name};
+	const char *elsewhere = NULL;
+	bool section_known = false;
+	char what[128], todo[160] = "Correct its spelling, or remove it.";
+
+	for (const struct ul_config_key *key = state->keys; key->key; key++) {
+		bool here = !strcmp(key->section, section);
+
+		section_known |= here;
+		ul_nearest_offer(&near_section, key->section);
+		if (here)
+			ul_nearest_offer(&near_key, key->key);
+		if (!elsewhere && !strcmp(key->key, name))
+			elsewhere = key->section;
+	}
+	snprintf(what, sizeof(what), "reading [%s] %s", section, name);
+	if (!*section) {
+		snprintf(what, sizeof(what), "reading %s", name);
+		snprintf(todo, sizeof(todo), "Write its section%s%s%s on a line above it.",
+			 elsewhere ? ", such as [" : " in brackets", elsewhere ? elsewhere : "", elsewhere ? "]," : "");
+		return ul_error_set(state->err, UL_E_CONFIG, what, where, todo, "it stands before the first [section]");
+	}
+	if (!section_known) {
+		if (near_section.best)
+			snprintf(todo, sizeof(todo), "Did you mean [%s]? Correct its spelling, or remove it.",
+				 near_section.best);
+		return ul_error_set(state->err, UL_E_CONFIG, what, where, todo, "there is no section [%.64s]", section);
+	}
+	if (elsewhere)
+		snprintf(todo, sizeof(todo), "It is a setting of [%s]: move it there, or remove it.", elsewhere);
+	else if (near_key.best)
+		snprintf(todo, sizeof(todo), "Did you mean \"%s\"? Correct its spelling, or remove it.", near_key.best);
+	return ul_error_set(state->err, UL_E_CONFIG, what, where, todo, "there is no such setting");
+}
+
+static int set_once(struct parse_state *state, const struct ul_config_key *key, const char *text, const char *where)
+{
+	bool *seen = &state->seen[key - state->keys];
+	bool list = key->kind == UL_CONFIG_LIST;
+	char what[128];
+
+	if (*seen && !list) {
+		snprintf(what, sizeof(what), "reading [%s] %s", key->section, key->key);
+		return ul_error_set(state->err, UL_E_CONFIG, what, where, "Keep one of them.",
+				    "the setting is given twice");
+	}
+	/* The first words of a list take the place of its default. */
+	if (list && *text && !*seen)
+		free_field(key, state->target);
+	*seen |= !list || *text;
+	return ul_config_set(key, text, where, state->target, state->err);
+}
+
 static int handle(void *user, const char *section, const char *name, const char *value)
 {
 	struct parse_state *state = user;
 	const struct ul_config_key *key = ul_config_find(state->keys, section, name);
-	const char *text = value ? value : "";
-	char what[128];
+	char where[256];
 
 	if (state->result < 0)
 		return 0;
-	snprintf(what, sizeof(what), "reading [%s] %s", section, name);
-	if (!key) {
-		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name,
-					     "Remove it or correct its spelling.", "there is no such setting");
-		return 0;
-	}
-	if (state->seen[key - state->keys] && key->kind != UL_CONFIG_LIST) {
-		state->result = ul_error_set(state->err, UL_E_CONFIG, what, state->name, "Keep one of them.",
-					     "the setting is given twice");
-		return 0;
-	}
-	/* The first words of a list take the place of its default. */
-	if (key->kind == UL_CONFIG_LIST && *text && !state->seen[key - state->keys])
-		free_field(key, state->target);
-	state->seen[key - state->keys] |= key->kind != UL_CONFIG_LIST || *text;
-	state->result = ul_config_set(key, text, state->name, state->target, state->err);
+	snprintf(where, sizeof(where), "%s:%u", state->name, state->lines.number);
+	state->result = key ? set_once(state, key, value ? value : "", where) : unknown(state, section, name, where);
+	state->failed = state->result < 0 ? state->lines.number : 0;
 	return state->result == 0;
 }
 
@@ -381,9 +447,9 @@ static int check_lines(const char *text, size_t len, const char *name, struct ul
 int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len, const char *name, void *target,
 		    struct ul_error *err)
 {
-	struct parse_state state = {.keys = keys, .name = name, .target = target, .err = err};
+	struct parse_state state = {
+		.keys = keys, .name = name, .target = target, .err = err, .lines = {.at = text, .end = text + len}};
 	ul_autofree bool *seen = NULL;
-	ul_autofree char *copy = NULL;
 	char where[256];
 	size_t n = 0;
 	int r;
@@ -397,20 +463,54 @@ int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t l
 	while (keys[n].key)
 		n++;
 	seen = calloc(n + 1, sizeof(*seen));
-	copy = strndup(text, len);
-	if (!seen || !copy)
+	if (!seen)
 		return ul_error_nomem(err, "reading the configuration");
 	state.seen = seen;
-	r = ini_parse_string(copy, handle, &state);
-	snprintf(where, sizeof(where), "%s:%d", name, r);
-	if (state.result < 0) {
-		if (err && r > 0)
-			ul_escape_text(err->object, sizeof(err->object), where);
+	r = ini_parse_stream(next_line, &state.lines, handle, &state);
+	if (r < 0)
+		return ul_error_nomem(err, "reading the configuration");
+	/* inih reads on after a wrong line, and tells the first: a setting below a broken [section] is no cause. */
+	if (r == 0 || r == (int)state.failed)
 		return state.result;
+	snprintf(where, sizeof(where), "%s:%d", name, r);
+	return ul_error_set(err, UL_E_CONFIG, "reading the configuration", where,
+			    "Write [section], key = value, or a comment.",
+			    "the line is neither a section nor a setting");
+}
+
+struct line_search {
+	struct lines lines;
+	const char *section, *key, *word;
+	unsigned int found;
+};
+
+static bool has_word(const char *value, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = value + strspn(value, " \t"); *p; p += strspn(p, " \t")) {
+		size_t n = strcspn(p, " \t");
+
+		if (n == len && !memcmp(p, word, n))
+			return true;
+		p += n;
 	}
-	if (r != 0)
-		return ul_error_set(err, UL_E_CONFIG, "reading the configuration", where,
-				    "Write [section], key = value, or a comment.",
-				    "the line is neither a section nor a setting");
-	return 0;
+	return false;
+}
+
+static int look(void *user, const char *section, const char *name, const char *value)
+{
+	struct line_search *search = user;
+
+	if (!search->found && !strcmp(section, search->section) && !strcmp(name, search->key) &&
+	    (!search->word || has_word(value, search->word)))
+		search->found = search->lines.number;
+	return 1;
+}
+
+unsigned int ul_config_line(const char *text, size_t len, const struct ul_config_key *key, const char *word)
+{
+	struct line_search search = {{.at = text, .end = text + len}, key->section, key->key, word, 0};
+
+	return ini_parse_stream(next_line, &search.lines, look, &search) == 0 ? search.found : 0;
 }

@@ -62,10 +62,17 @@ bool ul_config_complete(const struct ul_config_key *keys, const void *target);
 /*
  * Parse text (len bytes) into target, which holds the defaults. name is for messages. A list's words take the place
  * of its default; an empty text or list is as if it were not given. On failure target is as far changed as parsing
- * went: free it all the same. Returns 0; -UL_E_MEMORY; -UL_E_CONFIG with file, line, key, and the right values.
+ * went: free it all the same. Returns 0; -UL_E_MEMORY; -UL_E_CONFIG with file, line, key, and the right values, or the
+ * nearest name.
  */
 int ul_config_parse(const struct ul_config_key *keys, const char *text, size_t len, const char *name, void *target,
 		    struct ul_error *err);
+
+/*
+ * The line of a text that passed ul_config_parse which gives the setting, from 1 on; with a word, the one that has it
+ * among its own. 0: none does.
+ */
+unsigned int ul_config_line(const char *text, size_t len, const struct ul_config_key *key, const char *word);
 
 /*
  * Set one value as parsing would; for overrides from the command line. A list gets the words beside those that it

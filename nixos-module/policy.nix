@@ -51,10 +51,11 @@ let
       prepare = if cfg.upper.prepare then "format" else "no";
       on-missing = cfg.upper.onMissing;
     };
+    # Nix's version decides mode auto, and nothing else.
     database = {
       inherit (cfg.database) mode;
-      nix-version = nixVersion;
-    };
+    }
+    // lib.optionalAttrs (cfg.database.mode == "auto") { nix-version = nixVersion; };
     system = {
       inherit (cfg.system) from;
     }

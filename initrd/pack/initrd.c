@@ -242,6 +242,33 @@ static int add_modules(struct ul_cpio *c, const struct ul_initrd_options *o, con
 	return r < 0 ? r : ul_pack_modules(c, o->modules_dir, wants.rows, wants.count, report, err);
 }
 
+/* Whether a file that the boot takes for a certificate was packed, by whatever option. */
+static bool has_certificate(const struct ul_cpio *c)
+{
+	static const char directory[] = UL_PATH_CERTS "/", ending[] = ".crt";
+
+	for (size_t i = 0; i < c->entries.n; i++) {
+		const char *path = c->entries.at[i].path; /* without the leading '/' */
+		size_t len = strlen(path);
+
+		if (!strncmp(path, directory + 1, strlen(directory) - 1) && len > strlen(ending) &&
+		    !strcmp(path + len - strlen(ending), ending))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A policy that came by --add is not looked at, as `add_config` says. Another initramfs may be laid beside this one and
+ * bring the certificates, so that none here is no failure.
+ */
+static bool lacks_certificates(const struct ul_cpio *c, const struct ul_initrd_options *o, const struct ul_policy *p)
+{
+	bool judged = o->config || !ul_cpio_find(c, UL_PATH_CONF);
+
+	return judged && ul_policy_wants_certificates(p) && !has_certificate(c);
+}
+
 static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct ul_initrd_report *report,
 		   struct ul_error *err)
 {
@@ -271,6 +298,8 @@ static int collect(struct ul_cpio *c, const struct ul_initrd_options *o, struct 
 		r = ul_pack_upper(c, &policy, &report->missing_programs, err);
 	for (size_t i = 0; r == 0 && i < o->file_count; i++)
 		r = add_file(c, &o->files[i], err);
+	if (r == 0)
+		report->lacks_certificates = lacks_certificates(c, o, &policy);
 	return r;
 }
 

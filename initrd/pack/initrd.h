@@ -49,6 +49,7 @@ struct ul_initrd_report {
 	struct ul_module_report modules;
 	struct ul_names missing_programs; /* fsck's that this machine lacks */
 	bool insecure;                    /* the policy verifies nothing */
+	bool lacks_certificates;          /* the policy trusts what certificates signed, and none was packed */
 	struct ul_names idle;             /* sentences: settings of the policy without effect */
 };
 

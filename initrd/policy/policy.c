@@ -1,6 +1,7 @@
 #include "initrd/policy/policy.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +9,13 @@
 #include <strings.h>
 
 #include "common/encoding.h"
+#include "common/nearest.h"
 #include "common/paths.h"
+#include "common/version_number.h"
 #include "initrd/policy/share.h"
 #include "initrd/policy/upper_fs.h"
 #include "initrd/policy/upper_name.h"
+#include "verity/format/version.h"
 
 void ul_policy_init(struct ul_policy *p)
 {
@@ -43,130 +47,6 @@ static bool parse_hash(const char *hex, uint8_t out[UL_ROOT_HASH_MAX], size_t *r
 	return ul_hex_decode(hex, strlen(hex), out, len);
 }
 
-static bool permits_whole(const struct ul_policy *p)
-{
-	const struct ul_upper_fs *fs;
-
-	for (size_t i = 0; (fs = ul_upper_fs_permitted(p, i)); i++)
-		if (fs->whole)
-			return true;
-	return false;
-}
-
-/* A disk's upper needs to be named; what is named must make sense. */
-static int check_upper(const struct ul_policy *p, const char *name, struct ul_error *err)
-{
-	static const char what[] = "reading [upper]";
-	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
-	struct ul_upper_name device = {0};
-	const char *wrong;
-
-	if (p->upper_type != UL_UPPER_DISK)
-		return 0;
-	wrong = ul_upper_parse_name(p->upper_device ? p->upper_device : "", &device);
-	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, what, name,
-				    "Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
-				    "device \"%.100s\": %s", p->upper_device ? p->upper_device : "", wrong);
-	if (p->upper_guard == UL_UPPER_GUARD_CHECKED && (!p->upper_check || !permits_whole(p)))
-		return ul_error_set(
-			err, UL_E_CONFIG, what, name, "Set [upper] guard = auto.", "guard = checked, but %s",
-			p->upper_check ? "none of the filesystems has a check that reads all of it" : "check = no");
-	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
-		return 0;
-	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
-		return ul_error_set(err, UL_E_CONFIG, what, name, "Name the device by its partition.",
-				    "prepare = format, but a filesystem that is not made yet has no %s",
-				    device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
-	if (strlen(p->upper_label) > fs->label_max)
-		return ul_error_set(err, UL_E_CONFIG, what, name, "Write a shorter one.",
-				    "label: %s has labels of %zu bytes at most", fs->name, fs->label_max);
-	return 0;
-}
-
-static int check_file(const struct ul_policy *p, const char *conf, struct ul_error *err)
-{
-	static const char what[] = "reading [image]";
-	struct ul_upper_name name;
-	const char *wrong = p->file_device ? ul_upper_parse_name(p->file_device, &name) : NULL;
-
-	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, what, conf,
-				    "Write PARTLABEL=, PARTUUID=, LABEL=, UUID= or a path.",
-				    "file-device \"%.100s\": %s", p->file_device, wrong);
-	if (!p->file != !p->file_device)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set file and file-device.",
-				    "%s is set, and %s is not: one does not tell where the image is without the other",
-				    p->file ? "file" : "file-device", p->file ? "file-device" : "file");
-	if (p->file && p->disks)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset disks, or file.",
-				    "the image is on a disk or in a file, not both");
-	return 0;
-}
-
-/*
- * Nobody verifies a share, so the policy has to say that word too: whoever reads it must find it. Without a share the
- * word means nothing. A demand for more would look as if it held.
- */
-static int check_share(const struct ul_policy *p, const char *conf, struct ul_error *err)
-{
-	static const char what[] = "reading [lower] share";
-	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
-	struct ul_share parsed;
-	const char *wrong = p->lower_share ? ul_share_parse(p->lower_share, &parsed) : NULL;
-
-	if (wrong)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Write virtiofs:TAG or 9p:TAG.", "\"%.100s\": %s",
-				    p->lower_share, wrong);
-	if (p->lower_share && !insecure)
-		return ul_error_set(err, UL_E_CONFIG, what, conf,
-				    "Set [verify] mode = insecure, for development only, or unset share.",
-				    "nothing can verify a shared directory, and the policy's mode verifies");
-	if (insecure && !p->lower_share)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Set [lower] share, or another [verify] mode.",
-				    "[verify] mode is insecure, and no shared directory is named; an image is always "
-				    "verified");
-	if (!insecure)
-		return 0;
-	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset them, or share.",
-				    "root-hash, rollback-min, corruption and read-error hold nothing where "
-				    "[verify] mode is insecure");
-	if (p->file || p->disks)
-		return ul_error_set(err, UL_E_CONFIG, what, conf, "Unset [image] disks and file.",
-				    "the lower is a shared directory or an image, not both");
-	return 0;
-}
-
-int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err)
-{
-	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
-
-	if (r == 0)
-		r = check_complete(p, err);
-	if (r < 0)
-		return r;
-	if (p->root_hash && !parse_hash(p->root_hash, p->pinned, &p->pinned_len))
-		return ul_error_set(err, UL_E_CONFIG, "reading [verify] root-hash", name, NULL,
-				    "\"%.140s\" is not a root hash in hex", p->root_hash);
-	r = check_file(p, name, err);
-	if (r == 0)
-		r = check_share(p, name, err);
-	return r < 0 ? r : check_upper(p, name, err);
-}
-
-bool ul_policy_is_default(const struct ul_policy *p, const char *section, const char *key)
-{
-	const struct ul_config_key *row = ul_config_find(ul_policy_keys, section, key);
-	struct ul_policy defaults;
-	bool same;
-
-	ul_policy_init(&defaults);
-	same = row && ul_config_same(row, p, &defaults);
-	ul_policy_free(&defaults);
-	return same;
-}
-
 const struct ul_param *ul_param_find(const char *name)
 {
 	for (const struct ul_param *row = ul_params; row->name; row++)
@@ -188,20 +68,234 @@ static bool is_allowed(const struct ul_policy *p, const struct ul_param *row)
 	return false;
 }
 
-/* A misspelt permission would look as if it were given. */
-static int check_allow(const struct ul_policy *p, struct ul_error *err)
+/* ---- what the settings of a text must say together ---- */
+
+/* The text that was read, and where a failure goes. */
+struct source {
+	const char *text;
+	size_t len;
+	const char *name;
+	struct ul_error *err;
+};
+
+/* What is wrong is told of the line that sets KEY; with a word, of the one that has it among its own. */
+__attribute__((format(printf, 6, 7))) static int wrong(const struct source *from, const char *section, const char *key,
+						       const char *word, const char *todo, const char *format, ...)
+{
+	const struct ul_config_key *row = ul_config_find(ul_policy_keys, section, key);
+	unsigned int line = row ? ul_config_line(from->text, from->len, row, word) : 0;
+	char what[64], where[256], why[320];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	snprintf(what, sizeof(what), "reading [%s] %s", section, key);
+	snprintf(where, sizeof(where), line ? "%s:%u" : "%s", from->name, line);
+	return ul_error_set(from->err, UL_E_CONFIG, what, where, todo, "%s", why);
+}
+
+static bool permits_whole(const struct ul_policy *p)
+{
+	const struct ul_upper_fs *fs;
+
+	for (size_t i = 0; (fs = ul_upper_fs_permitted(p, i)); i++)
+		if (fs->whole)
+			return true;
+	return false;
+}
+
+/* A disk's upper needs to be named; what is named must make sense. */
+static int check_upper(const struct ul_policy *p, const struct source *from)
+{
+	static const char names[] = "Write PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.";
+	const struct ul_upper_fs *fs = ul_upper_fs_permitted(p, 0);
+	struct ul_upper_name device = {0};
+	const char *bad;
+
+	if (p->upper_type != UL_UPPER_DISK)
+		return 0;
+	if (!p->upper_device)
+		return wrong(from, "upper", "type", NULL,
+			     "Set device: PARTLABEL=, PARTUUID=, PARTTYPE=, LABEL=, UUID= or a path.",
+			     "device is missing: type = disk needs it");
+	bad = ul_upper_parse_name(p->upper_device, &device);
+	if (bad)
+		return wrong(from, "upper", "device", NULL, names, "device \"%.100s\": %s", p->upper_device, bad);
+	if (p->upper_guard == UL_UPPER_GUARD_CHECKED && (!p->upper_check || !permits_whole(p)))
+		return wrong(from, "upper", "guard", NULL, "Set [upper] guard = auto.", "guard = checked, but %s",
+			     p->upper_check ? "none of the filesystems has a check that reads all of it"
+					    : "check = no");
+	if (p->upper_prepare == UL_UPPER_PREPARE_NO)
+		return 0;
+	if (device.by == UL_UPPER_BY_LABEL || device.by == UL_UPPER_BY_UUID)
+		return wrong(from, "upper", "device", NULL, "Name the device by its partition.",
+			     "prepare = format, but a filesystem that is not made yet has no %s",
+			     device.by == UL_UPPER_BY_LABEL ? "label" : "UUID");
+	if (strlen(p->upper_label) > fs->label_max)
+		return wrong(from, "upper", "label", NULL, "Write a shorter one.",
+			     "label: %s has labels of %zu bytes at most", fs->name, fs->label_max);
+	return 0;
+}
+
+static int check_image(const struct ul_policy *p, const struct source *from)
+{
+	struct ul_upper_name name;
+	const char *bad = p->file_device ? ul_upper_parse_name(p->file_device, &name) : NULL;
+
+	if (p->name && !ul_image_name_valid(p->name))
+		return wrong(from, "image", "name", NULL, "Write the name that `underlay image inspect` shows.",
+			     "\"%.100s\" is not the name of any image: it has 1 to 63 letters, digits and . + ~ ^ -",
+			     p->name);
+	if (bad)
+		return wrong(from, "image", "file-device", NULL,
+			     "Write PARTLABEL=, PARTUUID=, LABEL=, UUID= or a path.", "file-device \"%.100s\": %s",
+			     p->file_device, bad);
+	if (p->file && !p->file_device)
+		return wrong(from, "image", "file", NULL, "Set file-device, or unset file.",
+			     "file is set without file-device, which names the device whose filesystem holds the file");
+	if (p->file_device && !p->file)
+		return wrong(from, "image", "file-device", NULL, "Set file, or unset file-device.",
+			     "file-device is set without file, which names the image on the filesystem of that device");
+	if (p->file && p->disks)
+		return wrong(from, "image", "disks", NULL, "Unset disks, or file.",
+			     "the image is on a disk or in a file, not both");
+	return 0;
+}
+
+/*
+ * Nobody verifies a share, so the policy has to say that word too: whoever reads it must find it. Without a share the
+ * word means nothing. A demand for more would look as if it held.
+ */
+static int check_share(const struct ul_policy *p, const struct source *from)
+{
+	bool insecure = p->verify_mode == UL_POLICY_INSECURE;
+	struct ul_share parsed;
+	const char *bad = p->lower_share ? ul_share_parse(p->lower_share, &parsed) : NULL;
+
+	if (bad)
+		return wrong(from, "lower", "share", NULL, "Write virtiofs:TAG or 9p:TAG.", "\"%.100s\": %s",
+			     p->lower_share, bad);
+	if (p->lower_share && !insecure)
+		return wrong(from, "lower", "share", NULL,
+			     "Set [verify] mode = insecure, for development only, or unset share.",
+			     "[verify] mode = %s demands a lower that is verified, and nothing can verify a directory "
+			     "that the host shares",
+			     ul_policy_mode_words[p->verify_mode]);
+	if (insecure && !p->lower_share)
+		return wrong(from, "verify", "mode", NULL, "Set [lower] share, or another [verify] mode.",
+			     "[verify] mode is insecure, and no shared directory is named; an image is always "
+			     "verified");
+	if (!insecure)
+		return 0;
+	if (p->pinned_len || p->rollback_min || p->corruption || p->read_error)
+		return wrong(from, "verify", "mode", NULL, "Unset them, or share.",
+			     "root-hash, rollback-min, corruption and read-error hold nothing where "
+			     "[verify] mode is insecure");
+	if (p->file || p->disks)
+		return wrong(from, "lower", "share", NULL, "Unset [image] disks and file.",
+			     "the lower is a shared directory or an image, not both");
+	return 0;
+}
+
+/* A permission that cannot be given is a mistake; a misspelt one would look as if it were given. */
+static int check_allow(const struct ul_policy *p, const struct source *from)
 {
 	for (char **name = p->allow; name && *name; name++) {
 		const struct ul_param *row = ul_param_find(*name);
+		struct ul_nearest nearest = {.word = *name};
+		char todo[128] = "Remove it.";
 
 		if (row && row->rule != UL_PARAM_REFUSED && row->rule != UL_PARAM_IGNORED)
 			continue;
-		return ul_error_set(err, UL_E_CONFIG, "reading [cmdline] allow", UL_PATH_CONF, "Remove it.",
-				    "\"%.60s\" cannot be allowed: %s", *name,
-				    row ? row->why : "there is no such parameter");
+		for (const struct ul_param *other = ul_params; other->name; other++)
+			if (other->rule != UL_PARAM_REFUSED && other->rule != UL_PARAM_IGNORED)
+				ul_nearest_offer(&nearest, other->name);
+		if (nearest.best && (!row || (row->rule == UL_PARAM_REFUSED && !row->key)))
+			snprintf(todo, sizeof(todo), "Did you mean \"%s\"? Correct its spelling, or remove it.",
+				 nearest.best);
+		return wrong(from, "cmdline", "allow", *name, todo, "\"%.60s\" cannot be allowed: %s", *name,
+			     row ? row->why : "there is no such parameter");
 	}
 	return 0;
 }
+
+/* The pin of an image of the other kind is somebody else's. */
+static bool is_of_other_kind(const struct ul_policy *p, const struct ul_param *row)
+{
+	return (!strcmp(row->name, "roothash") && p->designator != UL_DESIGNATOR_ROOT) ||
+	       (!strcmp(row->name, "usrhash") && p->designator != UL_DESIGNATOR_USR);
+}
+
+/* Whether a command line could bring the pin that the policy lacks. */
+static bool allows_pin(const struct ul_policy *p)
+{
+	for (const struct ul_param *row = ul_params; row->name; row++)
+		if (row->rule == UL_PARAM_STRENGTHEN && row->key && !strcmp(row->key, "root-hash") &&
+		    is_allowed(p, row) && !is_of_other_kind(p, row))
+			return true;
+	return false;
+}
+
+/* Mode pinned without a pin, and with none to come, starts nothing: that shows where the policy is packed. */
+static int check_verify(struct ul_policy *p, const struct source *from)
+{
+	const char *parameter = p->designator == UL_DESIGNATOR_ROOT ? "roothash" : "usrhash";
+	char todo[120];
+
+	if (p->root_hash && !parse_hash(p->root_hash, p->pinned, &p->pinned_len))
+		return wrong(from, "verify", "root-hash", NULL, "Write what `underlay image inspect` shows.",
+			     "\"%.140s\" is not a root hash: 64, 96 or 128 digits of hex", p->root_hash);
+	if (p->verify_mode != UL_POLICY_PINNED || p->pinned_len || allows_pin(p))
+		return 0;
+	snprintf(todo, sizeof(todo), "Set root-hash, name %s in [cmdline] allow, or set another mode.", parameter);
+	return wrong(
+		from, "verify", "mode", NULL, todo,
+		"mode = pinned, but there is no root-hash, and the command line may not bring it: no image would be "
+		"started");
+}
+
+static int check_database(const struct ul_policy *p, const struct source *from)
+{
+	if (p->nix_version && ul_version_at_least(p->nix_version, 0, 0) < 0)
+		return wrong(from, "database", "nix-version", NULL, "Write what `nix --version` says at its end.",
+			     "\"%.60s\" is not a version of Nix, such as 2.26", p->nix_version);
+	return 0;
+}
+
+int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err)
+{
+	const struct source from = {text, len, name, err};
+	int r = ul_config_parse(ul_policy_keys, text, len, name, p, err);
+
+	if (r == 0)
+		r = check_complete(p, err);
+	if (r == 0)
+		r = check_allow(p, &from);
+	if (r == 0)
+		r = check_verify(p, &from);
+	if (r == 0)
+		r = check_image(p, &from);
+	if (r == 0)
+		r = check_share(p, &from);
+	if (r == 0)
+		r = check_database(p, &from);
+	return r < 0 ? r : check_upper(p, &from);
+}
+
+bool ul_policy_is_default(const struct ul_policy *p, const char *section, const char *key)
+{
+	const struct ul_config_key *row = ul_config_find(ul_policy_keys, section, key);
+	struct ul_policy defaults;
+	bool same;
+
+	ul_policy_init(&defaults);
+	same = row && ul_config_same(row, p, &defaults);
+	ul_policy_free(&defaults);
+	return same;
+}
+
+/* ---- the command line ---- */
 
 static int refuse(const struct ul_cmdline_arg *arg, const char *why, const char *todo, struct ul_error *err)
 {
@@ -225,12 +319,10 @@ static int apply_pin(struct ul_policy *p, const struct ul_param *row, const stru
 	size_t len;
 	int r;
 
-	/* The pin of an image of the other kind is somebody else's. */
-	if ((!strcmp(row->name, "roothash") && p->designator != UL_DESIGNATOR_ROOT) ||
-	    (!strcmp(row->name, "usrhash") && p->designator != UL_DESIGNATOR_USR))
+	if (is_of_other_kind(p, row))
 		return 0;
 	if (!arg->value || !parse_hash(arg->value, hash, &len))
-		return refuse(arg, "it is not a root hash in hex", NULL, err);
+		return refuse(arg, "it is not a root hash: 64, 96 or 128 digits of hex", NULL, err);
 	r = ul_demand_root_hash(&p->demands, hash, len);
 	if (r == -ENOMEM)
 		return nomem(err);
@@ -308,7 +400,7 @@ static int apply_allowed(struct ul_policy *p, const struct ul_param *row, const 
 
 int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err)
 {
-	int r = check_allow(p, err);
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
 		const struct ul_cmdline_arg *arg = &c->args[i];
@@ -336,10 +428,14 @@ int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_e
 	return r;
 }
 
+bool ul_policy_wants_certificates(const struct ul_policy *p)
+{
+	return p->verify_mode == UL_POLICY_USER || p->verify_mode == UL_POLICY_BOTH;
+}
+
 int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error *err)
 {
 	static const char what[] = "reading the policy";
-	bool by_user = p->verify_mode == UL_POLICY_USER || p->verify_mode == UL_POLICY_BOTH;
 	int r = check_complete(p, err);
 
 	if (r < 0)
@@ -357,12 +453,14 @@ int ul_policy_finish(struct ul_policy *p, size_t n_certificates, struct ul_error
 		return ul_error_set(err, UL_E_CMDLINE, what, UL_PATH_CONF,
 				    "Remove the root hash and the rollback index from the kernel command line.",
 				    "the command line demands what nothing can hold where [verify] mode is insecure");
-	if (by_user && n_certificates == 0)
+	if (ul_policy_wants_certificates(p) && n_certificates == 0)
 		return ul_error_set(err, UL_E_CONFIG, what, UL_PATH_CERTS,
 				    "Build the initramfs with --cert, or set another [verify] mode.",
 				    "there is no certificate, so no signature can be trusted");
 	return 0;
 }
+
+/* ---- settings without effect ---- */
 
 /* Whether the policy lets the command line set this setting. */
 static bool is_open(const struct ul_policy *p, const char *section, const char *key)

@@ -89,7 +89,10 @@ extern const struct ul_config_key ul_policy_keys[];
 void ul_policy_init(struct ul_policy *p);
 void ul_policy_free(struct ul_policy *p);
 
-/* Read the configuration's text over the defaults. -UL_E_CONFIG, -UL_E_MEMORY. */
+/*
+ * Read the configuration's text over the defaults. -UL_E_CONFIG with the line, also for what no boot could do, whatever
+ * its machine and command line: `initrd build` packs only what passes here. -UL_E_MEMORY.
+ */
 int ul_policy_parse(struct ul_policy *p, const char *text, size_t len, const char *name, struct ul_error *err);
 
 /* Whether a setting has the value that it has in no policy at all. false also where there is no memory. */
@@ -120,9 +123,12 @@ const struct ul_param *ul_param_find(const char *name);
 /*
  * Merge the command line: one row of ul_params after the other decides. A parameter that asks for
  * what the policy forbids is refused, not passed over: whoever typed it must learn that it did nothing.
- * -UL_E_CMDLINE, -UL_E_CONFIG ([cmdline] allow names no parameter).
+ * -UL_E_CMDLINE, -UL_E_MEMORY.
  */
 int ul_policy_apply(struct ul_policy *p, const struct ul_cmdline *c, struct ul_error *err);
+
+/* Whether its mode trusts what the certificates in UL_PATH_CERTS signed, and so nothing where there are none. */
+bool ul_policy_wants_certificates(const struct ul_policy *p);
 
 /*
  * The whole must make sense: a pinned mode has a pin, a signature mode has n_certificates > 0, and nobody demands of

@@ -69,6 +69,7 @@ _Static_assert((int)UL_POLICY_PANIC == (int)UL_CORRUPTION_PANIC, "panic");
 #define A_DISK     NEED("upper", "type", IS(UPPER_DISK))
 #define FORMATTED  NEED("upper", "prepare", IS(UPPER_PREPARE_FORMAT))
 #define ATTACHED   NEED("database", "mode", IS(DATABASE_AUTO) | IS(DATABASE_ATTACH))
+#define CHOSEN     NEED("database", "mode", IS(DATABASE_AUTO))
 
 const struct ul_config_key ul_policy_keys[] = {
 	{"verify", "mode", ENUM(verify_mode, ul_policy_mode), .def = "user",
@@ -150,7 +151,8 @@ const struct ul_config_key ul_policy_keys[] = {
 	{"database", "mode", ENUM(database, ul_database_mode), .def = "auto",
 	 .why = "attach: Nix reads the image's database; rebuild: it is written from the manifest; auto: attach "
 		"where nix-version is 2.22 or later"},
-	{"database", "nix-version", STRING(nix_version), .why = "version of the Nix inside the image, such as 2.26"},
+	{"database", "nix-version", STRING(nix_version), .needs = {CHOSEN},
+	 .why = "version of the Nix inside the image, such as 2.26"},
 	{"database", "remount-hook", STRING(remount_hook), .needs = {ATTACHED},
 	 .why = "program of the image that Nix calls to have the overlay remounted; not set: the system's own "
 		"underlay-remount, where it has one"},

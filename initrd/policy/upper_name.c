@@ -49,7 +49,7 @@ const char *ul_upper_parse_name(const char *text, struct ul_upper_name *ret)
 		if (!strcmp(value, types[i].name))
 			value = types[i].uuid;
 	if (!*value)
-		return "nothing is named";
+		return "no name follows";
 	if (snprintf(name.value, sizeof(name.value), "%s", value) >= (int)sizeof(name.value))
 		return "it is too long";
 	if (name.by == UL_UPPER_BY_PATH && *value != '/')

@@ -48,7 +48,7 @@ static void keep_wanted(struct ul_boot *b, size_t first, struct search *s)
 		}
 		s->n_other++;
 		ul_slot_title(slot, s->other, sizeof(s->other));
-		ul_log(UL_LOG_DEBUG, "find: %s: its name is not the policy's", s->other);
+		ul_log(UL_LOG_DEBUG, "find: %s: passed over, since the policy's [image] name is %s", s->other, name);
 		ul_slots_remove(all, i);
 	}
 }

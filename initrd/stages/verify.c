@@ -77,6 +77,17 @@ int ul_verify_decide(const struct ul_boot *b, struct ul_lower *lower, struct ul_
 	return 0;
 }
 
+static int refuse_kind(const struct ul_lower *lower, enum ul_policy_mode mode, struct ul_error *err)
+{
+	char title[UL_TITLE_SIZE];
+
+	ul_lower_title(lower, title, sizeof(title));
+	return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", title,
+			    "Set [verify] mode = insecure for a shared directory, another mode for an image.",
+			    "the policy's [verify] mode = %s starts %s only", ul_policy_mode_words[mode],
+			    mode == UL_POLICY_INSECURE ? "a shared directory" : "a verified image");
+}
+
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
@@ -94,8 +105,7 @@ int ul_stage_verify(struct ul_boot *b, struct ul_error *err)
 
 	/* The two come together or not at all, whatever stage find did. */
 	if (insecure != lower->shared || insecure == lower->has_slot)
-		return ul_error_set(err, UL_E_CONFIG, "choosing what to verify", lower->device, NULL,
-				    "it is not what the policy's [verify] mode is for");
+		return refuse_kind(lower, p->verify_mode, err);
 	if (insecure) {
 		warn_insecure(lower);
 		return 0;

@@ -90,9 +90,9 @@ cp "$tmp/BAD.host" "$tmp/twin.host" && attach_device "$tmp/twin.host"
 on=LABEL=BAD policy /real/demo_1.2.img
 go_refused "two devices of one name" 13 'device: .*LABEL=BAD: 2 devices have this name'
 lines=("[image]" "file = /x.img")
-go_refused "a file without its device" 10 'policy: reading \[image\]: .*file is set, and file-device is not'
+go_refused "a file without its device" 10 'policy: reading \[image\] file: .*underlay.conf:[0-9]+: file is set without file-device'
 policy /x.img "disks = vda"
-go_refused "a file and disks" 10 'policy: reading \[image\]: .*on a disk or in a file, not both'
+go_refused "a file and disks" 10 'policy: reading \[image\] disks: .*on a disk or in a file, not both'
 on=relative policy /x.img
-go_refused "a device that is no path" 10 'policy: reading \[image\]: .*file-device "relative": it is neither a path nor a name'
+go_refused "a device that is no path" 10 'policy: reading \[image\] file-device: .*file-device "relative": it is neither a path nor a name'
 tap_end

@@ -141,9 +141,11 @@ noted "partition UUIDs .*the data partition's is not the root hash's"
 fresh
 for i in 1 2 3; do sfdisk --part-label "$tmp/host/t" $i other_7 >"$tmp/log" 2>&1; done
 same "another label" started
-noted 'label .*other_7'
+noted 'label .*"other_7" is not the signed demo_.*; the boot chooses and orders images by the label: write it anew'
 image_name=demo
 same "another label where the policy wants a name" 'there is only other'
+boot_says "[log]" "level = debug" >/dev/null
+tap "and the log names what was passed over" grep -q "find: other 7 on .*: passed over, since the policy's \[image\] name is demo" "$tmp/boot.log"
 fresh
 same "the label and the name that the policy wants" started
 image_name=other

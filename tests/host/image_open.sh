@@ -86,7 +86,7 @@ printf '[verify]\nmode = user\nrollback-min = 6\n' >"$dir/policy"
 refused "by a stricter one" 1 "the policy's floor is 6" "${cert[@]}" --policy "$dir/policy" "$dir/image"
 refused "a policy that verifies nothing" 1 "it starts a shared directory and no image" "${cert[@]}" \
 	--policy <(printf '[verify]\nmode = insecure\n[lower]\nshare = 9p:x\n') "$dir/image"
-refused "a policy that is none" 1 "there is no such setting" "${cert[@]}" --policy <(echo 'x = y') "$dir/image"
+refused "a policy that is none" 1 "it stands before the first [section]" "${cert[@]}" --policy <(echo 'x = y') "$dir/image"
 refused "a policy, and what it says already" 2 "usage:" "${cert[@]}" --policy "$dir/policy" --name demo \
 	"$dir/image"
 accepted "at its rollback floor" "rollback index 5" "${cert[@]}" --rollback-min 5 "$dir/image"

@@ -152,8 +152,36 @@ refused "module absent" 3 'no_such_module: .* has it neither as a module nor in 
 printf '[modules]\nload = no_such_module\n' >"$work/wants.conf"
 # A setting that nothing looks at is told of, and is no failure.
 printf '[upper]\nlabel = mine\n' >"$work/idle.conf"
-tap_is "a setting without effect" "$(build -o "$work/idle.img" --config "$work/idle.conf" --no-modules 2>&1 >"$work/said")" \
+tap_is "a setting without effect" \
+	"$(build -o "$work/idle.img" --config "$work/idle.conf" --cert "$work/test.pem" --no-modules 2>&1 >"$work/said")" \
 	"underlay: notice: $work/idle.conf: [upper] label has no effect: it needs [upper] type = disk."
+
+# What no boot could do is not packed; what another initramfs may bring is warned of.
+printf '[verify]\nmode = pinned\n' >"$work/never.conf"
+refused "pinned, and no pin can come" 1 'never.conf:2: mode = pinned, but there is no root-hash' --no-modules --config "$work/never.conf"
+printf '[verify]\nmode = pinned\n[cmdline]\nallow = usrhash\n' >"$work/pinned.conf"
+# warned SAYS ARGUMENT...: what the build says on standard error; SAYS may be empty.
+warned() {
+	local says=$1
+	shift
+	build -o "$work/cert.img" --no-modules "$@" 2>"$work/said" >/dev/null || return 1
+	diff <(printf '%s' "${says:+$says$'\n'}") "$work/said"
+}
+tap "pinned by a command line that is still to come" warned "" --config "$work/pinned.conf"
+printf '[cmdline]\nallow = underlay.dsks\n' >"$work/never.conf"
+refused "a permission that cannot be given" 1 'never.conf:2: "underlay.dsks" cannot be allowed: .* Did you mean "underlay.disks"' \
+	--no-modules --cert "$work/test.pem" --config "$work/never.conf"
+printf '[image]\nname = a b\n' >"$work/never.conf"
+refused "a name that no image has" 1 'never.conf:2: "a b" is not the name of any image' --no-modules --config "$work/never.conf"
+without="underlay: warning: $work/cert.img holds no certificate, and its policy's [verify] mode starts no image without one."
+without+=" Give --cert, unless another initramfs beside it brings one."
+printf '[verify]\nmode = kernel\n' >"$work/kernel.conf"
+tap "no policy and no certificate" warned "$without"
+tap "a policy and no certificate" warned "$without" --config "$work/underlay.conf"
+tap "a certificate of a name that the boot does not read" warned "$without" --add "$work/test.pem:/etc/verity.d/test.pem"
+tap "a certificate that --add brings" warned "" --config "$work/underlay.conf" --add "$work/test.pem:/etc/verity.d/test.crt"
+tap "a mode that asks for no certificate" warned "" --config "$work/kernel.conf"
+tap "a policy that --add brings is not judged" warned "" --add "$work/kernel.conf:/etc/underlay/underlay.conf"
 
 # What mounts the directory that a host shares; only a policy that says so has one.
 printf '[verify]\nmode = insecure\n[lower]\nshare = virtiofs:store\n' >"$work/share.conf"
@@ -168,10 +196,10 @@ printf '[verify]\nmode = insecure\n[lower]\nshare = 9p:store\n' >"$work/share.co
 refused "9p in a kernel without it" 3 "9p.*needed because the policy's \[lower\] share is mounted by it" \
 	--modules-dir "$(cache_modules 6.1)" --config "$work/share.conf"
 printf '[lower]\nshare = 9p:store\n' >"$work/share.conf"
-refused "a share where the policy verifies" 1 "share.conf: nothing can verify a shared directory, and the policy's mode verifies. Set \[verify\] mode = insecure" \
+refused "a share where the policy verifies" 1 "share.conf:2: \[verify\] mode = user demands a lower that is verified, and nothing can verify a directory that the host shares. Set \[verify\] mode = insecure" \
 	--no-modules --config "$work/share.conf"
 printf '[verify]\nmode = insecure\n' >"$work/share.conf"
-refused "insecure without a share" 1 'share.conf: .*no shared directory is named' --no-modules --config "$work/share.conf"
+refused "insecure without a share" 1 'share.conf:2: .*no shared directory is named' --no-modules --config "$work/share.conf"
 
 refused "module of the policy absent" 3 "needed because the policy's \[modules\] names it" \
 	--modules-dir "$modules" --config "$work/wants.conf"
@@ -179,7 +207,7 @@ printf '[upper]\ntype = disk\ndevice = PARTTYPE=var\nfilesystem = f2fs\n' >"$wor
 refused "filesystem of the upper absent" 3 "f2fs: .*needed because the policy's \[upper\] permits it" \
 	--modules-dir "$modules" --config "$work/wants.conf"
 printf '[modules]\nlaod = loop\n' >"$work/bad.conf"
-refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting' --no-modules --config "$work/bad.conf"
+refused "policy misspelt" 1 'laod: .*bad.conf:2: there is no such setting. Did you mean "load"' --no-modules --config "$work/bad.conf"
 refused "certificate is a key" 1 'test.key: it is not a certificate in PEM' --no-modules --cert "$work/test.key"
 cat "$work/test.pem" "$work/test.pem" >"$work/two.crt"
 refused "two certificates in one file, which the boot refuses" 1 'two.crt: it holds more than one certificate' --no-modules --cert "$work/two.crt"

@@ -101,7 +101,7 @@ refused "a parameter that asks for the mode" 11 'policy: .*underlay.verify=insec
 refused "a parameter that asks for a share" 11 "policy: .*underlay.share=9p:other: .*only the initramfs' own policy" "underlay.share=9p:other"
 refused "a pin on the command line, which could not hold" 11 'policy: .*the command line demands what nothing can hold' "usrhash=$(printf '%064d' 1)"
 verify=("mode = pinned" "root-hash = $(printf '%064d' 1)")
-refused "a directory under a policy that verifies, however it came there" 10 "device: choosing what to verify: 9p:store: it is not what the policy's \[verify\] mode is for"
+refused "a directory under a policy that verifies, however it came there" 10 "device: choosing what to verify: the shared directory 9p:store: the policy's \[verify\] mode = pinned starts a verified image only"
 verify=("mode = user" "[lower]" "share = 9p:store")
-refused "a share under a policy that verifies" 10 "policy: .*nothing can verify a shared directory"
+refused "a share under a policy that verifies" 10 "policy: .*mode = user demands a lower that is verified, and nothing can verify a directory that the host shares"
 tap_end

@@ -202,9 +202,9 @@ blank xfs 400M && mkfs.xfs -q "$disk"
 policy "filesystem = xfs ext4" "guard = checked"
 refused "guard: checked, where there is no whole check" 27 'upper: checking the upper: /dev/loop[0-9]+: \[upper\] guard = checked wants a whole check, and there is no whole check of its xfs' "" "${policy[@]}"
 policy "filesystem = xfs" "guard = checked"
-refused "guard: checked, where none could ever be" 10 'policy: reading \[upper\]: .*guard = checked, but none of the filesystems' "" "${policy[@]}"
+refused "guard: checked, where none could ever be" 10 'policy: reading \[upper\] guard: .*guard = checked, but none of the filesystems' "" "${policy[@]}"
 policy "check = no" "guard = checked"
-refused "guard: checked, and no check" 10 'policy: reading \[upper\]: .*guard = checked, but check = no' "" "${policy[@]}"
+refused "guard: checked, and no check" 10 'policy: reading \[upper\] guard: .*guard = checked, but check = no' "" "${policy[@]}"
 
 # What is in var, but for what each boot makes: names, kinds, owners, modes, times, links, bytes.
 export tell='(cd "$root/nix/var" && find . -path ./nix/gcroots/underlay -prune -o -path "./nix/db/*" -prune -o -type f -printf "%p f %U:%G %m %T@ %s " -exec sha256sum {} \; \

@@ -14,7 +14,7 @@ if ! image=$(image_appliance 2.26) || ! kernel=$(cache_kernel 6.12); then
 	echo "not ok - image and kernel are made"
 	exit 1
 fi
-image_config "$work/conf" "[database]" "mode = attach" "nix-version = 2.26"
+image_config "$work/conf" "[database]" "mode = attach"
 initrd=$(debian_initrd 6.12 "$work/conf") || { echo "not ok - the initramfs is made" && exit 1; }
 
 # What the verified system sees of its root.

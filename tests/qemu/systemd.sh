@@ -13,7 +13,7 @@ mkdir -p "$qemu_dir"
 boots() {
 	local name=$1 how=$2 mode=$3 cmdline=$4 initrd
 	shift 4
-	image_config "$qemu_dir/$name.conf" "[database]" "mode = $mode" "nix-version = 2.26" "$@"
+	image_config "$qemu_dir/$name.conf" "[database]" "mode = $mode" "$@"
 	case $how in
 	own) initrd=$(image_initrd $kernel "$qemu_dir/$name.conf") ;;
 	systemd) initrd=$(debian_initrd $kernel "$qemu_dir/$name.conf")/initrd ;;

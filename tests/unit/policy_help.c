@@ -46,6 +46,10 @@ void policy_dump(const struct ul_policy *p, char *buf, size_t size)
 
 const char *policy_other_value(const struct ul_config_key *key)
 {
+	static const struct {
+		const char *key, *value;
+	} texts[] = {{"root-hash", HASH_A}, {"name", "something"}, {"nix-version", "2.26"}};
+
 	switch (key->kind) {
 	case UL_CONFIG_BOOL:
 		return strcmp(key->def, "yes") != 0 ? "yes" : "no";
@@ -64,7 +68,10 @@ const char *policy_other_value(const struct ul_config_key *key)
 	case UL_CONFIG_STRING:
 		break;
 	}
-	return !strcmp(key->key, "root-hash") ? HASH_A : "/something";
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!strcmp(key->key, texts[i].key))
+			return texts[i].value;
+	return "/something";
 }
 
 void policy_append(char *text, size_t size, const struct ul_config_key *key, const char *value)

@@ -222,7 +222,7 @@ static void config_refuses(void **state)
 		const char *text, *object, *why;
 	} rows[] = {
 		{"[a]\nnothing = 1\n", "f:2", "there is no such setting"},
-		{"[c]\ntext = 1\n", "f:2", "there is no such setting"},
+		{"[c]\ntext = 1\n", "f:2", "there is no section [c]"},
 		{"[a]\ntext = 1\ntext = 2\n", "f:3", "the setting is given twice"},
 		{"[a]\nflag = maybe\n", "f:2", "\"maybe\" is not yes or no"},
 		{"[a]\nnumber = 1\n", "f:2", "\"1\" is not between 2 and 9"},
@@ -249,6 +249,61 @@ static void config_refuses(void **state)
 		assert_string_equal(err.why, rows[i].why);
 		ul_config_free(keys, &s);
 	}
+}
+
+/* A misspelt name is told from a misspelt or missing section, and the first line that is wrong is named. */
+static void config_tells_what_was_meant(void **state)
+{
+	static const struct {
+		const char *text, *sentence;
+	} rows[] = {
+		{"[a]\nnmuber = 3\n", "reading [a] nmuber: f:2: there is no such setting. "
+				      "Did you mean \"number\"? Correct its spelling, or remove it."},
+		{"[a]\nxylophone = 3\n", "reading [a] xylophone: f:2: there is no such setting. "
+					 "Correct its spelling, or remove it."},
+		{"[a]\ntime = 3s\n", "reading [a] time: f:2: there is no such setting. "
+				     "It is a setting of [b]: move it there, or remove it."},
+		{"[quite another]\ntime = 3s\n",
+		 "reading [quite another] time: f:2: there is no section [quite another]. "
+		 "Correct its spelling, or remove it."},
+		{"# first\ntime = 3s\n", "reading time: f:2: it stands before the first [section]. "
+					 "Write its section, such as [b], on a line above it."},
+		{"xylophone = 3\n", "reading xylophone: f:1: it stands before the first [section]. "
+				    "Write its section in brackets on a line above it."},
+		{"[b\ntime = 3s\n", "reading the configuration: f:1: the line is neither a section nor a setting. "
+				    "Write [section], key = value, or a comment."},
+		{"[b]\ntime = soon\n[a\n", "reading [b] time: f:2: \"soon\" is not a time such as 30s, 500ms or 2min."},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++) {
+		struct sample s = {0};
+		struct ul_error err = {0};
+		char sentence[1200];
+
+		assert_int_equal(ul_config_parse(keys, rows[i].text, strlen(rows[i].text), "f", &s, &err),
+				 -UL_E_CONFIG);
+		assert_string_equal(ul_error_sentence(&err, sentence, sizeof(sentence)), rows[i].sentence);
+		ul_config_free(keys, &s);
+	}
+}
+
+static void config_finds_lines(void **state)
+{
+	static const char text[] = "[a]\ntext = x\n\n[b]\nlist = one twofold\nlist = two\n; few = red\ntime = 3";
+	static const struct {
+		const char *section, *key, *word;
+		unsigned int line;
+	} rows[] = {
+		{"a", "text", NULL, 2},  {"b", "list", NULL, 5}, {"b", "list", "two", 6},
+		{"b", "list", "six", 0}, {"b", "few", NULL, 0},  {"b", "time", NULL, 8},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(rows); i++)
+		assert_int_equal(ul_config_line(text, strlen(text), ul_config_find(keys, rows[i].section, rows[i].key),
+						rows[i].word),
+				 rows[i].line);
 }
 
 static void config_refuses_odd_bytes(void **state)
@@ -490,6 +545,8 @@ int main(void)
 		cmocka_unit_test(config_writes_numbers),
 		cmocka_unit_test(config_reads_every_kind),
 		cmocka_unit_test(config_refuses),
+		cmocka_unit_test(config_tells_what_was_meant),
+		cmocka_unit_test(config_finds_lines),
 		cmocka_unit_test(config_refuses_odd_bytes),
 		cmocka_unit_test(files_round_trip),
 		cmocka_unit_test(paths_join),

@@ -36,15 +36,13 @@ static void parameter(const struct ul_param *row, char *buf, size_t size)
 		snprintf(buf, size, "%s=%s", row->name, key ? policy_other_value(key) : "0");
 }
 
-/* One row under the default policy, with and without its permission. */
-static void walk(const struct ul_param *row)
+/* One row under the default policy. */
+static void walk(const struct ul_param *row, const char *arg)
 {
 	static char before[8192], after[8192];
-	char arg[256], conf[256];
 	struct ul_policy p;
 	int r;
 
-	parameter(row, arg, sizeof(arg));
 	assert_int_equal(read_policy(&p, "[image]\ndesignator = root\n"), 0);
 	if (!strcmp(row->name, "usrhash"))
 		p.designator = UL_DESIGNATOR_USR;
@@ -81,17 +79,29 @@ static void walk(const struct ul_param *row)
 		break;
 	}
 	ul_policy_free(&p);
+}
+
+/* The same with its permission. */
+static void walk_allowed(const struct ul_param *row, const char *arg)
+{
+	static char before[8192], after[8192];
+	char conf[256];
+	struct ul_policy p;
+	int r;
 
 	snprintf(conf, sizeof(conf), "[cmdline]\nallow = %s\n[image]\ndesignator = root\n", row->name);
-	assert_int_equal(read_policy(&p, conf), 0);
-	policy_dump(&p, before, sizeof(before));
-	r = apply(&p, arg);
-	policy_dump(&p, after, sizeof(after));
+	r = read_policy(&p, conf);
 	if (row->rule == UL_PARAM_REFUSED || row->rule == UL_PARAM_IGNORED) {
 		/* A permission that cannot be given is a mistake in the policy. */
 		assert_int_equal(r, -UL_E_CONFIG);
-		assert_string_equal(before, after);
-	} else if (row->rule == UL_PARAM_ALLOWED) {
+		ul_policy_free(&p);
+		return;
+	}
+	assert_int_equal(r, 0);
+	policy_dump(&p, before, sizeof(before));
+	r = apply(&p, arg);
+	policy_dump(&p, after, sizeof(after));
+	if (row->rule == UL_PARAM_ALLOWED) {
 		assert_int_equal(r, 0);
 		/* What is demanded to be started anyway changes nothing. */
 		if (strcmp(row->name, "init") != 0)
@@ -104,8 +114,12 @@ static void test_every_parameter(void **state)
 {
 	(void)state;
 	for (const struct ul_param *row = ul_params; row->name; row++) {
+		char arg[256];
+
 		assert_true(strlen(row->why) > 10);
-		walk(row);
+		parameter(row, arg, sizeof(arg));
+		walk(row, arg);
+		walk_allowed(row, arg);
 	}
 }
 
@@ -167,9 +181,9 @@ static void test_pinned_mode_trusts_no_command_line(void **state)
 	struct ul_policy p;
 
 	(void)state;
-	assert_int_equal(read_policy(&p, "[verify]\nmode = pinned\n"), 0);
+	assert_int_equal(read_policy(&p, "[verify]\nmode = pinned\n[cmdline]\nallow = usrhash\n"), 0);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), -UL_E_CONFIG);
-	assert_int_equal(apply(&p, "usrhash=" HASH_A), 0);
+	assert_int_equal(apply(&p, "underlay.root-hash=" HASH_A), 0);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), -UL_E_CMDLINE);
 	ul_policy_free(&p);
 	assert_int_equal(read_policy(&p, "[verify]\nmode = pinned\n[cmdline]\nallow = usrhash\n"), 0);
@@ -179,6 +193,38 @@ static void test_pinned_mode_trusts_no_command_line(void **state)
 	assert_int_equal(read_policy(&p, "[verify]\nmode=pinned\nroot-hash=" HASH_A "\n"), 0);
 	assert_int_equal(ul_policy_finish(&p, 0, &err), 0);
 	ul_policy_free(&p);
+}
+
+/* A pin that no command line can bring is missing for good, which shows where the policy is packed. */
+static void test_pin_that_never_comes(void **state)
+{
+	static const struct {
+		const char *text;
+		bool may_come;
+	} rows[] = {
+		{"", false},
+		{"[cmdline]\nallow = underlay.timeout\n", false},
+		{"[cmdline]\nallow = roothash\n", false},
+		{"[cmdline]\nallow = usrhash\n[image]\ndesignator = root\n", false},
+		{"[cmdline]\nallow = underlay.rollback-min\n", false},
+		{"[cmdline]\nallow = usrhash\n", true},
+		{"[cmdline]\nallow = underlay.root_hash\n", true},
+		{"[cmdline]\nallow = roothash\n[image]\ndesignator = root\n", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ul_policy p;
+		char text[128];
+
+		snprintf(text, sizeof(text), "[verify]\nmode = pinned\n%s", rows[i].text);
+		assert_int_equal(read_policy(&p, text), rows[i].may_come ? 0 : -UL_E_CONFIG);
+		if (!rows[i].may_come) {
+			assert_string_equal(err.object, "test.conf:2");
+			assert_non_null(strstr(err.why, "there is no root-hash"));
+		}
+		ul_policy_free(&p);
+	}
 }
 
 static void test_signatures_need_certificates(void **state)
@@ -274,10 +320,10 @@ static void test_insecure(void **state)
 	static const struct {
 		const char *text, *says;
 	} bad[] = {
-		{"[lower]\nshare = 9p:store\n", "the policy's mode verifies"},
-		{"[verify]\nmode = both\n[lower]\nshare = virtiofs:x\n", "the policy's mode verifies"},
+		{"[lower]\nshare = 9p:store\n", "nothing can verify a directory"},
+		{"[verify]\nmode = both\n[lower]\nshare = virtiofs:x\n", "nothing can verify a directory"},
 		{"[verify]\nmode = pinned\nroot-hash = " HASH_A "\n[lower]\nshare = 9p:x\n",
-		 "the policy's mode verifies"},
+		 "nothing can verify a directory"},
 		{"[verify]\nmode = insecure\n", "no shared directory is named"},
 		{"[verify]\nmode = insecure\n[lower]\nshare =\n", "no shared directory is named"},
 		{"[verify]\nmode = insecure\n[lower]\nshare = nfs:x\n", "neither virtiofs: nor 9p:"},
@@ -337,17 +383,27 @@ static void test_insecure_from_outside(void **state)
 		assert_null(p.lower_share);
 		ul_policy_free(&p);
 	}
-	assert_int_equal(read_policy(&p, "[cmdline]\nallow = underlay.share\n"), 0);
-	assert_int_equal(apply(&p, ""), -UL_E_CONFIG);
+	assert_int_equal(read_policy(&p, "[cmdline]\nallow = underlay.share\n"), -UL_E_CONFIG);
 	ul_policy_free(&p);
 }
 
 static void test_bad_configurations(void **state)
 {
 	static const struct {
-		const char *text, *says;
+		const char *text, *says; /* what the sentence holds */
 	} rows[] = {
 		{"[verify]\nmode = none\n", "pinned, user, kernel, both"},
+		{"[verify]\nrollback-min = 1\nroot-hash = zz\n",
+		 "root-hash: test.conf:3: \"zz\" is not a root hash: 64, 96 or 128 digits of hex"},
+		{"[verfy]\nmode = user\n", "there is no section [verfy]. Did you mean [verify]?"},
+		{"[upper]\nsise = 1G\n", "Did you mean \"size\"?"},
+		{"[image]\nname = a b\n", "name: test.conf:2: \"a b\" is not the name of any image"},
+		{"[image]\nname = a_b\n", "is not the name of any image"},
+		{"[database]\nnix-version = abc\n", "nix-version: test.conf:2: \"abc\" is not a version of Nix"},
+		{"[database]\nnix-version = 2\n", "not a version of Nix"},
+		{"[upper]\ntype = disk\n", "test.conf:2: device is missing: type = disk needs it. Set device"},
+		{"[upper]\ntype = disk\ndevice = LABEL=\n", "device: test.conf:3: device \"LABEL=\": no name follows"},
+		{"[upper]\ntype = disk\n\ndevice = x\n", "device: test.conf:4: device \"x\": it is neither"},
 		{"[verify]\nroot-hash = 1234\n", "not a root hash"},
 		{"[verify]\nroot-hash = " HASH_A "00\n", "not a root hash"},
 		{"[verify]\nmodus = user\n", "no such setting"},
@@ -358,33 +414,47 @@ static void test_bad_configurations(void **state)
 		{"[failure]\naction = ignore\n", "reboot"},
 		{"[lower]\nfilesystems = erofs vfat\n", "erofs, squashfs, ext4"},
 		{"[upper]\nfilesystem = ntfs\n", "ext4, xfs, btrfs, f2fs"},
-		{"[image]\nfile = x\n", "file is set, and file-device is not"},
-		{"[image]\nfile-device = LABEL=x\n", "file-device is set, and file is not"},
+		{"[image]\nfile = x\n", "test.conf:2: file is set without file-device"},
+		{"[image]\nfile-device = LABEL=x\n", "test.conf:2: file-device is set without file,"},
 		{"garbage\n", "neither"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char sentence[1200];
 		struct ul_policy p;
 
 		assert_int_equal(read_policy(&p, rows[i].text), -UL_E_CONFIG);
-		assert_non_null(strstr(err.why, rows[i].says));
+		assert_non_null(strstr(ul_error_sentence(&err, sentence, sizeof(sentence)), rows[i].says));
 		ul_policy_free(&p);
 	}
 }
 
 static void test_bad_permissions(void **state)
 {
-	struct ul_policy p;
+	static const struct {
+		const char *text, *sentence;
+	} rows[] = {
+		{"[cmdline]\nallow = init\nallow = quiet underlay.dsks\n",
+		 "reading [cmdline] allow: test.conf:3: \"underlay.dsks\" cannot be allowed: there is no such parameter; a "
+		 "misspelt one must not look as if it worked. "
+		 "Did you mean \"underlay.disks\"? Correct its spelling, or remove it."},
+		{"[cmdline]\nallow = xylophone\n", "reading [cmdline] allow: test.conf:2: \"xylophone\" cannot be "
+						   "allowed: there is no such parameter. Remove it."},
+		{"[cmdline]\nallow = underlay.allow\n",
+		 "reading [cmdline] allow: test.conf:2: \"underlay.allow\" cannot be allowed: the command line cannot "
+		 "grant itself anything. Remove it."},
+	};
 
 	(void)state;
-	assert_int_equal(read_policy(&p, "[cmdline]\nallow = underlay.tymeout\n"), 0);
-	assert_int_equal(apply(&p, ""), -UL_E_CONFIG);
-	assert_non_null(strstr(err.why, "underlay.tymeout"));
-	ul_policy_free(&p);
-	assert_int_equal(read_policy(&p, "[cmdline]\nallow = foo\n"), 0);
-	assert_int_equal(apply(&p, ""), -UL_E_CONFIG);
-	ul_policy_free(&p);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char sentence[1200];
+		struct ul_policy p;
+
+		assert_int_equal(read_policy(&p, rows[i].text), -UL_E_CONFIG);
+		assert_string_equal(ul_error_sentence(&err, sentence, sizeof(sentence)), rows[i].sentence);
+		ul_policy_free(&p);
+	}
 }
 
 int main(void)
@@ -394,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_rows_name_settings),
 		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_pinned_mode_trusts_no_command_line),
+		cmocka_unit_test(test_pin_that_never_comes),
 		cmocka_unit_test(test_signatures_need_certificates),
 		cmocka_unit_test(test_rollback_floor_only_rises),
 		cmocka_unit_test(test_no_shell_from_outside),

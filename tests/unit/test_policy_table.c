@@ -242,6 +242,8 @@ static void test_settings_without_effect(void **state)
 	static const char *const size[] = {"[upper] size has no effect: it needs [upper] type = tmpfs", NULL};
 	static const char *const hook[] = {
 		"[database] remount-hook has no effect: it needs [database] mode = auto or attach", NULL};
+	static const char *const version[] = {"[database] nix-version has no effect: it needs [database] mode = auto",
+					      NULL};
 
 	(void)state;
 	assert_idle("", none);
@@ -257,6 +259,9 @@ static void test_settings_without_effect(void **state)
 	/* What the command line may set can still become what is needed. */
 	assert_idle("[database]\nmode = rebuild\nremount-hook = /x\n", hook);
 	assert_idle("[database]\nmode = rebuild\nremount-hook = /x\n[cmdline]\nallow = underlay.database\n", none);
+	assert_idle("[database]\nmode = rebuild\nnix-version = 2.26\n", version);
+	assert_idle("[database]\nmode = attach\nnix-version = 2.26\n", version);
+	assert_idle("[database]\nnix-version = 2.26\n", none);
 }
 
 static void test_no_value_weakens(void **state)

@@ -208,8 +208,9 @@ static void check_label(const struct check *c)
 	const struct ul_descriptor *d = &c->result.seal.d;
 
 	if (d->name[0] && (strcmp(c->slot->name, d->name) != 0 || strcmp(c->slot->version, d->version) != 0))
-		say(c, UL_IMAGE_NOTE, "label", "\"%s\" is not %s_%s, which slots are sorted by", c->slot->label,
-		    d->name, d->version);
+		say(c, UL_IMAGE_NOTE, "label",
+		    "\"%s\" is not the signed %s_%s; the boot chooses and orders images by the label: write it anew",
+		    c->slot->label, d->name, d->version);
 }
 
 static int check_filesystem(const struct check *c, struct ul_error *err)

@@ -1,4 +1,4 @@
-#include "cli/nearest.h"
+#include "common/nearest.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
 	return rows[n % 3][m];
 }
 
-void cli_nearest_offer(struct cli_nearest *n, const char *candidate)
+void ul_nearest_offer(struct ul_nearest *n, const char *candidate)
 {
 	size_t typed = strlen(n->word), len = strlen(candidate), d;
 
