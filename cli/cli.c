@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,17 +21,25 @@ static void on_signal(int number)
 	caught = number;
 }
 
-/* What the command is about to rename or to unmount goes; then the signal does what it does to any program. */
+/*
+ * What the command is about to rename or to unmount goes; then the signal does what it does to any program. A second
+ * one, which timeout(1) sends at once and a shell's user at any time, may reach another thread: it ends nothing while
+ * the first one tidies up.
+ */
 static void on_signal_at_once(int number)
 {
+	static atomic_flag ending = ATOMIC_FLAG_INIT;
+
+	if (atomic_flag_test_and_set(&ending))
+		return;
 	ul_leftovers_remove();
 	signal(number, SIG_DFL);
 	raise(number);
 }
 
-static void handle(void (*handler)(int))
+static void handle(void (*handler)(int), int flags)
 {
-	struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
 	for (size_t i = 0; i < UL_ARRAY_SIZE(numbers); i++) {
@@ -44,7 +53,8 @@ static void handle(void (*handler)(int))
 
 void cli_catch_signals(void)
 {
-	handle(on_signal);
+	/* The second one ends the program. */
+	handle(on_signal, (int)SA_RESETHAND);
 }
 
 bool cli_interrupted(void)
@@ -60,7 +70,7 @@ void cli_start(void)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			(void)!open("/dev/null", O_RDONLY);
-	handle(on_signal_at_once);
+	handle(on_signal_at_once, 0);
 }
 
 /* Why output was lost. The errno of a failure in the middle is gone: one more try to write tells it. */

@@ -46,7 +46,7 @@ static void print_quoted(const char *text, const char *also, const char *quote)
 	}
 }
 
-/* Of `help`, which is in no table. */
+/* What `help` is for, which is in no table. */
 #define HELP_HELP "tell a command's arguments"
 
 /* ---- bash ---- */

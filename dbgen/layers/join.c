@@ -196,7 +196,7 @@ static int leave(struct job *j)
 	return r;
 }
 
-/* Of the session's: the kept one has as little to do with a path of Nix's down there, and stays as it is. */
+/* The part of the session: the kept one has as little to do with a path of Nix's down there, and stays as it is. */
 static int throw_deep(struct job *j, const struct pair *at, const char *name)
 {
 	int r = throw_away(j, at->session, name);

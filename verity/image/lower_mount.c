@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -62,17 +64,36 @@ static const char *tmp_dir(void)
 	return dir && strlen(dir) < 32 ? dir : "/tmp";
 }
 
+/*
+ * A directory of its own, to mount on. Its name is on the list of what must go before there is a directory of that
+ * name: a signal may come between any two calls. 0 or -errno.
+ */
+static int make_mount_point(char path[64], struct ul_leftover **ret_leftover)
+{
+	uint64_t number;
+	int errnum;
+
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		return -errno;
+	snprintf(path, 64, "%s/underlay-lower-%016" PRIx64, tmp_dir(), number);
+	*ret_leftover = ul_leftover_add(AT_FDCWD, path);
+	if (mkdir(path, 0700) == 0)
+		return 0;
+	errnum = errno;
+	ul_leftover_drop(*ret_leftover);
+	return -errnum;
+}
+
 /* Hang the mount into a namespace that is ours alone. 0 or -errno. */
 static int attach(int mnt, char path[64], struct ul_leftover **ret_leftover)
 {
-	int errnum;
+	int r, errnum;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	snprintf(path, 64, "%s/underlay-lower-XXXXXX", tmp_dir());
-	if (!mkdtemp(path))
-		return -errno;
-	*ret_leftover = ul_leftover_add(AT_FDCWD, path);
+	r = make_mount_point(path, ret_leftover);
+	if (r < 0)
+		return r;
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
 		return 0;
 	errnum = errno;
