@@ -72,28 +72,56 @@ static int make_links(const struct ul_boot *b, size_t number, struct ul_lower_gu
 	return r < 0 ? r : ul_layer_links_make(fd, what, err);
 }
 
-static int make_names(const struct ul_boot *b, size_t number, struct ul_lower_guard *ret, struct ul_error *err)
+static int open_store(const struct ul_boot *b, const struct ul_lower *lower, int *ret_fd, struct ul_error *err)
 {
-	const struct ul_lower *lower = &b->lowers[number];
-	ul_autoclose int store = -1, names = -1;
-	uint64_t n = 0, start = ul_now_us();
 	char path[PATH_MAX];
-	bool missing = false;
-	int r;
 
-	store = open(ul_lower_path(b, lower, lower->store, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store < 0)
-		return ul_error_errno(err, errno == EIO ? UL_E_CORRUPT : UL_E_FILESYSTEM, what, path, NULL, errno);
-	r = make_dir(b, number, "names", ret->names, &names, err);
+	*ret_fd = open(ul_lower_path(b, lower, lower->store, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret_fd < 0 ? ul_error_errno(err, errno == EIO ? UL_E_CORRUPT : UL_E_FILESYSTEM, what, path, NULL, errno)
+			   : 0;
+}
+
+static int make_names(const struct ul_boot *b, size_t number, int store, struct ul_lower_guard *ret,
+		      struct ul_error *err)
+{
+	ul_autoclose int names = -1;
+	uint64_t n = 0, start = ul_now_us();
+	int r = make_dir(b, number, "names", ret->names, &names, err);
+
 	if (r == 0)
 		r = ul_layer_names_make(store, names, what, &n, err);
 	if (r == 0)
-		r = ul_layer_links_missing(store, what, &missing, err);
-	if (r == 0 && missing)
-		r = make_links(b, number, ret, err);
-	if (r == 0)
 		ul_log(UL_LOG_INFO, "overlay: the image has no names layer: made %llu names in %.1f ms",
 		       (unsigned long long)n, (double)(ul_now_us() - start) / 1000);
+	return r;
+}
+
+/*
+ * What this lower lacks is made in the tmpfs. Nothing lies beneath the lowers of an upper in memory, so it needs no
+ * names; but the directory of Nix's hard links must be sealed there, too: who makes it himself, as anybody in the group
+ * of builders may, decides which bytes Nix links to the name of a sealed file.
+ */
+static int guard_lower(const struct ul_boot *b, size_t number, bool *mounted, struct ul_lower_guard *ret,
+		       struct ul_error *err)
+{
+	ul_autoclose int store = -1;
+	bool names = false, links = false;
+	int r = b->upper.persistent ? find_sealed(b, &b->lowers[number], ret, err) : 0;
+
+	names = b->upper.persistent && r == 0;
+	if (r >= 0)
+		r = open_store(b, &b->lowers[number], &store, err);
+	if (r == 0)
+		r = ul_layer_links_missing(store, what, &links, err);
+	if (r < 0 || (!names && !links))
+		return r;
+	if (!*mounted)
+		r = mount_tmpfs(b, err);
+	*mounted |= r == 0;
+	if (r == 0 && names)
+		r = make_names(b, number, store, ret, err);
+	if (r == 0 && links)
+		r = make_links(b, number, ret, err);
 	return r;
 }
 
@@ -104,16 +132,8 @@ int ul_layers_prepare(struct ul_boot *b, struct ul_layers *ret, struct ul_error 
 	char path[PATH_MAX];
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < b->n_lowers && b->upper.persistent; i++) {
-		r = find_sealed(b, &b->lowers[i], &layers.of[i], err);
-		if (r != 0)
-			continue;
-		if (!mounted)
-			r = mount_tmpfs(b, err);
-		mounted |= r == 0;
-		if (r == 0)
-			r = make_names(b, i, &layers.of[i], err);
-	}
+	for (size_t i = 0; r >= 0 && i < b->n_lowers; i++)
+		r = guard_lower(b, i, &mounted, &layers.of[i], err);
 	if (r < 0)
 		return r;
 	/* Nobody adds a name, or takes one away, while the machine runs. */

@@ -17,7 +17,7 @@ struct ul_layers {
 };
 
 /*
- * An upper on a tmpfs has nothing beneath the sealed layers, so nothing is made for it. -UL_E_OVERLAY (no memory for
+ * An upper in memory has nothing beneath the sealed layers, so it gets no names. -UL_E_OVERLAY (no memory for
  * the names, say), -UL_E_CORRUPT, -UL_E_FILESYSTEM.
  */
 int ul_layers_prepare(struct ul_boot *b, struct ul_layers *ret, struct ul_error *err);

@@ -118,6 +118,30 @@ tap "but where the policy trusts the parameter" run true "usrhash=$hash" "${syst
 verify=("${signed[@]}")
 before=
 
+# ---- an upper in memory ----------------------------------------------------------------------------
+
+# The directory of Nix's hard links is the image's or the boot's: no builder makes one, and chooses what Nix links.
+for kind in with without; do
+	foreign memory-$kind . nix-path-registration
+	[ $kind = without ] || { mkdir -p "$tmp/memory-$kind/.links" && lower memory-$kind; }
+	layers=/nix/.ro/.
+	[ $kind = with ] || layers=/nix/.ro/.:/nix/.names/0/links
+	export layers
+	tap "an upper in memory, $kind .links: nobody else makes it" run '
+		set -e
+		shown=$(findmnt -no OPTIONS "$root/nix/store" | tr , "\n" | sed -n "s/^lowerdir=//p")
+		[ "$shown" = "$layers" ] || { echo "$shown" >&2 && exit 1; }
+		chmod 1777 "$root/nix/store"
+		[ "$(stat -c "%u %a" "$root/nix/store/.links")" = "0 755" ]
+		cd "$root/nix/store"
+		as_user() { setpriv --reuid=30001 --regid=30000 --clear-groups "$@"; }
+		as_user mkdir other
+		for way in "mkdir .links" "rmdir .links" "mv other .links" "touch .links/x"; do
+			if as_user $way 2>/dev/null; then echo "$way" >&2; exit 1; fi
+		done
+		ln "$library/file" .links/mine' "" "${system_line[@]}"
+done
+
 # ---- an upper on a disk --------------------------------------------------------------------------
 
 # What others made has no names layer, and mostly no directory of hard links: the boot makes both.
