@@ -34,7 +34,7 @@ tap "the overlay's mount is what Nix looks for, with paths as seen in the new ro
 	mount --bind /proc "$root/proc"
 	mount --bind /usr "$root/var" && mkdir "$root/usr" && mount --move "$root/var" "$root/usr"
 	ln -s usr/lib "$root/lib"; ln -s usr/lib64 "$root/lib64"
-	chroot "$root" /usr/bin/grep -qE "^overlay /nix/store overlay rw,nosuid,nodev,.*lowerdir=/nix/.ro/nix/store,upperdir=/nix/.rw/sessions/[0-9]{8}-[0-9a-f]{16}/up," /proc/mounts' \
+	chroot "$root" /usr/bin/grep -qE "^overlay /nix/store overlay rw,nosuid,nodev,.*lowerdir=/nix/.ro/nix/store:/nix/.names/0/links,upperdir=/nix/.rw/sessions/[0-9]{8}-[0-9a-f]{16}/up," /proc/mounts' \
 	"" "${attach[@]}"
 tap "the lower is read-only, nodev and nosuid" run '
 	findmnt -no OPTIONS "$root/nix/.ro" | grep -q "^ro,nosuid,nodev"' "" "${attach[@]}"
