@@ -108,7 +108,7 @@ int ul_lower_mount(const struct ul_extent *data, struct ul_lower_view *ret, stru
 	static char *const any[] = {(char *)"erofs", (char *)"squashfs", (char *)"ext4", NULL};
 	const struct ul_judged_filesystem *type = NULL;
 	ul_autoclose int loop = -1, mnt = -1;
-	struct ul_lower_view view;
+	struct ul_lower_view view = {.fd = -1};
 	char path[UL_LOOP_PATH];
 	int r = open_loop(data, &loop, path, err);
 
