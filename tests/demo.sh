@@ -69,6 +69,9 @@ start=$(date +%s%N)
 "$underlay" image verify --cert "$keys_dir/signer.crt" "$image" >"$qemu_dir/verify.log" 2>&1 ||
 	{ cat "$qemu_dir/verify.log" && fail "The image does not verify."; }
 fact "checked whole" "signature, every block's hash, manifest: in $(elapsed "$start")"
+# One more than the closure has: the path that refers to all that the collector must keep.
+sealed=$(sed -n 's/^ok *manifest *\([0-9]*\) store paths$/\1/p' "$qemu_dir/verify.log")
+[ "$sealed" = $((paths + 1)) ] || verdict bad "the image has ${sealed:-no} store paths: the closure's $paths and the collector's root were sealed"
 
 image_config "$qemu_dir/attach.conf" "[database]" "mode = attach"
 image_config "$qemu_dir/rebuild.conf" "[database]" "mode = rebuild"
@@ -108,7 +111,8 @@ tell() {
 	fact "/init to system" "$(milliseconds "$(jq -r .timeline.totalUs "$state")")"
 	fact "inside" "$(results "$mode" nix), made $(results "$mode" made)"
 	[ "$(jq -r '.lowers[0].rootHash' "$state")" = "$root_hash" ] || verdict bad "the guest opened another image"
-	[ "$(results "$mode" lower-paths)" = "$paths" ] || verdict bad "the guest sees $(results "$mode" lower-paths) sealed paths"
+	[ "$(results "$mode" lower-paths)" = "$sealed" ] ||
+		verdict bad "the guest sees $(results "$mode" lower-paths) sealed paths, and not ${sealed:-those of the image}"
 	while read -r line; do
 		case $line in
 		"ok - "*) verdict ok "${line#ok - }" ;;
