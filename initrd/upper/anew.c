@@ -10,6 +10,18 @@
  * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
  * copies.
  *
+ * The rule, for the rest of the boot and for the running system: of what lay on the upper when it was mounted nothing is
+ * freed, truncated or written from here on. What is made from here on is free to go. Who frees, and why he keeps to it:
+ *   reconcile, sweep, join, layout, take_over   quarantine/, trash/, kept/, reserve, sessions: all of it before this
+ *   clear, below                                trash/, files that a cut left: before the copies
+ *   copy_var, below                             the reserve: before the copies, which are made a second time then
+ *   the failure of this stage, another slot     begins with a clear; no session is there yet
+ *   stages database, overlay, handover          files in var/, machine-id: new; a tmpfs instead: frees nothing
+ *   mark-clean, at the shutdown                 clean, clean.tmp: new, or gone since clear
+ *   underlay gc                                 rows and the session's entries: new; kept/ and trash/ it leaves
+ *   underlay db reconcile                       refuses the upper of a running system (cli/upper_running.c)
+ *   Nix's collector, users                      the session's layer, var/: new; overlayfs does not write lower layers
+ *
  * Users write in var/, too, and none may stop the machine: what passes a bound of copy.h stays in the old var/, in the
  * trash, until the next boot. The database comes first, and whole.
  *
