@@ -29,9 +29,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "common/clock.h"
 #include "common/file.h"
@@ -70,6 +74,22 @@ static int throw_away(struct ul_trash *t, int root, const char *name, const char
 	return r < 0 && r != -ENOENT ? fail(path, -r, err) : 0;
 }
 
+/*
+ * On the disk, and over: XFS frees what was unlinked in the background, and goes on with that after a sync. A freeze
+ * waits for it. btrfs frees a subvolume in the background as well, but asks for the owner of each block that it frees, and
+ * gives no other's away.
+ */
+static int finish_freeing(int root)
+{
+	struct statfs fs;
+
+	if (syncfs(root) < 0 || fstatfs(root, &fs) < 0)
+		return -errno;
+	if (fs.f_type == XFS_SUPER_MAGIC && (ioctl(root, FIFREEZE, 0) < 0 || ioctl(root, FITHAW, 0) < 0))
+		return -errno;
+	return 0;
+}
+
 /* All that is to be freed. */
 static int clear(struct ul_trash *t, int root, struct ul_error *err)
 {
@@ -84,8 +104,8 @@ static int clear(struct ul_trash *t, int root, struct ul_error *err)
 	if (r < 0)
 		return r;
 	r = ul_trash_empty(t, TRASH_MAX, &empty);
-	if (r == 0 && syncfs(root) < 0)
-		r = -errno;
+	if (r == 0)
+		r = finish_freeing(root);
 	return r < 0 ? fail(UL_TRASH, -r, err) : 0;
 }
 
@@ -125,8 +145,8 @@ static int copy_var(int root, struct ul_copy *c)
 	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && faccessat(root, RESERVE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		ul_copy_free(c);
 		r = ul_remove_tree(root, VAR_NEW);
-		if (r == 0 && (unlinkat(root, RESERVE, 0) < 0 || syncfs(root) < 0))
-			r = -errno;
+		if (r == 0)
+			r = unlinkat(root, RESERVE, 0) < 0 ? -errno : finish_freeing(root);
 		r = r < 0 ? fail(RESERVE, -r, c->err) : ul_copy_tree(c, root, VAR, VAR_NEW);
 	}
 	if (r < 0)
