@@ -1,8 +1,8 @@
 /*
- * The boot's lock is gone when the system runs, since its holder has become the system's PID 1. So the machine is asked in
- * three ways, of which each finds an upper that the others miss: what the boot says of itself (state.json); overlays
- * whose upper directory lies in the directory; and /nix/var, which is its var/. The last two also for PID 1, whose mounts
- * may be others than those of this process.
+ * The boot's lock is gone when the system runs, since its holder has become the system's PID 1. So the machine is asked
+ * in three ways, of which each finds an upper that the others miss: what the boot says of itself (state.json); overlays
+ * whose upper directory lies in the directory; and /nix/var, which is its var/. The last two also for PID 1, whose
+ * mounts may be others than those of this process.
  */
 #include "cli/upper_running.h"
 
@@ -23,7 +23,7 @@
 #include "common/paths.h"
 
 #define MOUNTINFO_MAX (16 * 1024 * 1024) /* bytes that are read of it */
-#define SESSIONS      "/sessions/"       /* dbgen/layers/session.h */
+#define SESSIONS      "sessions"         /* dbgen/layers/session.h */
 
 static const char what[] = "opening the upper";
 
@@ -83,19 +83,32 @@ static bool lies_in(const struct search *s, const char *path)
 	return false;
 }
 
+/* ".../sessions/NAME/up": whether the directory has that session. */
+static bool has_session(const struct search *s, const char *upperdir)
+{
+	ul_autoclose int sessions = openat(s->fd, SESSIONS, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const char *found = strstr(upperdir, "/" SESSIONS "/");
+	char name[NAME_MAX + 1];
+	struct stat st;
+
+	if (!found || sessions < 0)
+		return false;
+	found += sizeof(SESSIONS) + 1;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(found, "/"), found);
+	return *name && *name != '.' && fstatat(sessions, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /*
  * upperdir: as it was when the overlay was mounted. Where nothing is there any more the session's random name tells.
  */
 static bool is_upperdir_in(const struct search *s, const char *upperdir)
 {
 	ul_autofree char *path = ul_path_join(s->root, upperdir);
-	const char *session;
 	struct stat st;
 
 	if (path && stat(path, &st) == 0)
 		return lies_in(s, path);
-	session = strstr(upperdir, SESSIONS);
-	return session && fstatat(s->fd, session + 1, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return has_session(s, upperdir);
 }
 
 /* "36 35 98:0 /root /mount/point options optional... - overlay source options,upperdir=/path,..." */

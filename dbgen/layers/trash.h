@@ -6,8 +6,8 @@
  * holds are renamed up into the trash themselves. So neither depth nor the number of open files follows what somebody
  * made. Nothing is followed, and nothing outside the trash is removed.
  *
- * Subvolumes of btrfs get there, too: snapshots of somebody's, or a var/ that is one. A rename moves a subvolume, but no
- * directory out of one; so the directories in a subvolume are renamed up to its own top.
+ * Subvolumes of btrfs get there, too: snapshots of somebody's, or a var/ that is one. A rename moves a subvolume, but
+ * no directory out of one; so the directories in a subvolume are renamed up to its own top.
  */
 #pragma once
 

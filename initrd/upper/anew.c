@@ -10,8 +10,9 @@
  * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
  * copies.
  *
- * The rule, for the rest of the boot and for the running system: of what lay on the upper when it was mounted nothing is
- * freed, truncated or written from here on. What is made from here on is free to go. Who frees, and why he keeps to it:
+ * The rule, for the rest of the boot and for the running system: of what lay on the upper when it was mounted nothing
+ * is freed, truncated or written from here on. What is made from here on is free to go. Who frees, and why he keeps to
+ * it:
  *   reconcile, sweep, join, layout, take_over   quarantine/, trash/, kept/, reserve, sessions: all of it before this
  *   clear, below                                trash/, files that a cut left: before the copies
  *   copy_var, below                             the reserve: before the copies, which are made a second time then
@@ -76,8 +77,8 @@ static int throw_away(struct ul_trash *t, int root, const char *name, const char
 
 /*
  * On the disk, and over: XFS frees what was unlinked in the background, and goes on with that after a sync. A freeze
- * waits for it. btrfs frees a subvolume in the background as well, but asks for the owner of each block that it frees, and
- * gives no other's away.
+ * waits for it. btrfs frees a subvolume in the background as well, but asks for the owner of each block that it frees,
+ * and gives no other's away.
  */
 static int finish_freeing(int root)
 {
