@@ -86,6 +86,9 @@ static int print_json(const struct ul_collect_result *r, bool dry_run)
 	bool ok = ul_json_add_bool(document, "dryRun", dry_run) && ul_json_add_uint(document, "own", r->own) &&
 		  ul_json_add_uint(document, "alive", r->alive) && ul_json_add_uint(document, "dead", r->dead) &&
 		  ul_json_add_uint(document, "bytes", r->bytes) && ul_json_add_uint(document, "inodes", r->inodes) &&
+		  ul_json_add_bool(document, "later", r->later) &&
+		  ul_json_add_uint(document, "laterBytes", r->later_bytes) &&
+		  ul_json_add_uint(document, "laterInodes", r->later_inodes) &&
 		  ul_json_add_uint(document, "links", r->links) && ul_json_add_bool(document, "limited", r->limited) &&
 		  ul_json_add_bool(document, "stopped", r->stopped) &&
 		  ul_json_add_uint(document, "rootsUs", r->roots_us) &&
@@ -113,6 +116,10 @@ static void print_text(const struct ul_collect_result *r, bool dry_run)
 	       r->stopped   ? "; interrupted"
 	       : r->limited ? "; the rest is above the limit"
 			    : "");
+	if (r->later)
+		printf("%.1f MB that earlier boots left, and the trash: space comes back at the next boot, as this upper "
+		       "was not checked whole\n",
+		       (double)r->later_bytes / 1e6);
 }
 
 /* ---- the run ---- */

@@ -65,6 +65,22 @@ static int read_lowers(struct cli_gc_layout *l, struct json_object *state, const
 	return r;
 }
 
+/*
+ * Whether what earlier boots left may be freed while the system runs (initrd/upper/anew.c): where the filesystem was
+ * checked whole or made by this boot, and where the policy answers for the disk. A word that is not known, or none, is
+ * taken for the strictest.
+ */
+static bool may_free(struct json_object *upper)
+{
+	static const char *const words[] = {"checked", "new", "none"};
+	const char *guard = ul_json_string(upper, "guard");
+
+	for (size_t i = 0; guard && i < UL_ARRAY_SIZE(words); i++)
+		if (!strcmp(guard, words[i]))
+			return true;
+	return false;
+}
+
 static int read_upper(struct cli_gc_layout *l, struct json_object *state, const char *root, struct ul_error *err)
 {
 	struct json_object *upper = NULL;
@@ -77,6 +93,7 @@ static int read_upper(struct cli_gc_layout *l, struct json_object *state, const 
 		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
 				    "its \"upper\" has no \"mount\" or no \"session\"");
 	(void)ul_json_bool(upper, "persistent", &l->at.persistent);
+	l->at.may_free = may_free(upper);
 	l->at.upper = place(&l->paths, root, mount, NULL);
 	if (!l->at.upper || ul_names_add(&l->paths, session) < 0)
 		return ul_error_nomem(err, what);

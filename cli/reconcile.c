@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/upper_running.h"
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/json.h"
@@ -179,6 +180,9 @@ static int run(void *arguments)
 
 	a->o.mode = strcmp(a->mode, "rebuild") ? UL_RECONCILE_ATTACH : UL_RECONCILE_REBUILD;
 	r = open_upper(a->upper, &fd, &err);
+	/* A dry run, too: it locks the database, and SQLite brings home what the log holds when it is closed. */
+	if (r == 0)
+		r = cli_upper_refuse_running(fd, a->upper, &err);
 	if (r == 0 && !a->o.dry_run)
 		r = ul_upper_lock(fd, &lock, &err);
 	if (r == 0)

@@ -42,7 +42,7 @@ struct collector {
 	struct ul_graph graph;
 	struct ul_node_list order;
 	size_t next;                      /* in order */
-	uint64_t free_bytes, free_inodes; /* of the upper, at the beginning */
+	uint64_t free_bytes, free_inodes; /* of the upper, at the beginning, with what comes back at the next boot */
 	uint64_t dead_bytes;              /* of all that are dead, by their NAR sizes: for the progress */
 };
 
@@ -62,8 +62,20 @@ void ul_collect_result_free(struct ul_collect_result *r)
 
 /* ---- what there is ---- */
 
+/* What an earlier run took out of the view, and could not free: it comes back at the next boot. */
+static void count_left(struct collector *c, const char *name)
+{
+	struct ul_store_size session, kept;
+
+	(void)ul_store_measure(&c->dirs, name, &session, &kept);
+	c->result->later_bytes += kept.bytes;
+	c->result->later_inodes += kept.inodes;
+	c->free_bytes += kept.bytes;
+	c->free_inodes += kept.inodes;
+}
+
 /* Names of a layer's entries. A whiteout is not an entry, and .links has its own rules. */
-static int list_layer(const struct collector *c, int fd, struct ul_names *ret)
+static int list_layer(struct collector *c, int fd, struct ul_names *ret)
 {
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
@@ -75,7 +87,11 @@ static int list_layer(const struct collector *c, int fd, struct ul_names *ret)
 
 		if (entry->d_type == DT_UNKNOWN)
 			device = fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode);
-		if (!device && strcmp(entry->d_name, UL_LAYER_LINKS_NAME) != 0)
+		if (device || !strcmp(entry->d_name, UL_LAYER_LINKS_NAME))
+			continue;
+		if (fd == c->dirs.kept && ul_store_is_left(&c->dirs, entry->d_name))
+			count_left(c, entry->d_name);
+		else
 			r = ul_names_add(ret, entry->d_name);
 	}
 	if (r == -ENOMEM)
@@ -224,12 +240,33 @@ struct batch {
 	size_t n;
 };
 
+static void count(struct collector *c, struct ul_collect_item *item)
+{
+	struct ul_store_size session, kept;
+
+	item->kept = ul_store_measure(&c->dirs, item->name, &session, &kept);
+	item->bytes = session.bytes + kept.bytes;
+	item->inodes = session.inodes + kept.inodes;
+	item->kept_bytes = kept.bytes;
+	item->kept_inodes = kept.inodes;
+	c->result->bytes += item->bytes;
+	c->result->inodes += item->inodes;
+	if (!c->result->later)
+		return;
+	c->result->later_bytes += item->kept_bytes;
+	c->result->later_inodes += item->kept_inodes;
+}
+
 static void drop(struct collector *c, struct ul_collect_item *item)
 {
 	if (!item->name)
 		return;
 	c->result->bytes -= item->bytes;
 	c->result->inodes -= item->inodes;
+	if (c->result->later) {
+		c->result->later_bytes -= item->kept_bytes;
+		c->result->later_inodes -= item->kept_inodes;
+	}
 	free(item->name);
 	item->name = NULL;
 }
@@ -251,10 +288,8 @@ static int choose(struct collector *c, struct batch *b)
 		*item = (struct ul_collect_item){.name = strdup(ul_graph_name(g, node)), .valid = node->id != 0};
 		if (!item->name)
 			return nomem(c);
-		ul_store_measure(&c->dirs, item->name, &item->bytes, &item->inodes, &item->kept);
+		count(c, item);
 		inodes += item->inodes;
-		c->result->bytes += item->bytes;
-		c->result->inodes += item->inodes;
 		/* Behind a shorter name there are zeros, which are not digits of a hash. */
 		memset(&b->hashes[b->n], 0, sizeof(b->hashes[b->n]));
 		memcpy(b->hashes[b->n].digits, item->name, strnlen(item->name, sizeof(b->hashes[b->n].digits)));
@@ -402,7 +437,7 @@ static int tidy_up(struct collector *c)
 		return ul_error_errno(c->err, UL_E_SYSTEM, what, UL_LAYER_LINKS_NAME, NULL, (int)-links);
 	c->result->links = (uint64_t)links;
 	/* What boots threw away, and did not wait for. */
-	if (c->o->at.persistent && faccessat(c->dirs.upper, UL_TRASH, F_OK, 0) == 0 &&
+	if (c->o->at.persistent && c->o->at.may_free && faccessat(c->dirs.upper, UL_TRASH, F_OK, 0) == 0 &&
 	    ul_trash_open(c->dirs.upper, UL_TRASH, &trash) >= 0)
 		(void)ul_trash_empty(&trash, UINT_MAX, &empty);
 	ul_trash_close(&trash);
@@ -463,7 +498,7 @@ int ul_collect(const struct ul_collect_options *o, struct ul_collect_result *ret
 	uint64_t start = ul_now_us();
 	int r;
 
-	*ret = (struct ul_collect_result){.own = 0};
+	*ret = (struct ul_collect_result){.later = o->at.persistent && !o->at.may_free};
 	r = open_all(&c);
 	if (r == 0)
 		r = judge(&c);

@@ -17,6 +17,11 @@
  * removes both. Before 2 nothing has happened. A path whose files are touched has never a row.
  *
  * A whiteout stays until the next boot: overlayfs wants to find it again when the name is made anew.
+ *
+ * On an upper that nobody checked whole step 4 is left to the next boot, and so is the trash: an inode of an earlier
+ * boot may own blocks that this boot's session has, or Nix's database, and to free it would free those
+ * (initrd/upper/anew.c). What steps 2 and 3 free was made in this boot. Nothing is renamed out of the kept layer into
+ * the trash either: that would write two directories of an earlier boot.
  */
 #pragma once
 
@@ -37,7 +42,8 @@ struct ul_collect_layout {
 	const char *state_dir;        /* "/nix/var/nix" */
 	const char *upper;            /* root of the upper's filesystem */
 	const char *session;          /* from there; its layer is `up` in it */
-	bool persistent;              /* there is a kept layer, and a trash that is emptied as well */
+	bool persistent;              /* there is a kept layer, and a trash */
+	bool may_free;                /* what they hold may be freed now; false: at the next boot */
 	const char *const *sealed;    /* the sealed store directories */
 	const char *const *databases; /* attach: the sealed databases; rebuild: none */
 	size_t n_sealed, n_databases;
@@ -55,12 +61,13 @@ struct ul_collect_options {
 };
 
 struct ul_collect_item {
-	char *name;      /* of the entry: of a store path, or of what else lies in the store; owned */
-	bool valid;      /* it has a row, or had one */
-	bool kept;       /* something of it lies in the kept layer */
-	uint64_t bytes;  /* that its removal gives back; what has other links counts nothing */
-	uint64_t inodes; /* likewise */
-	char *trouble;   /* why not all of it could be removed; NULL: all is gone; owned */
+	char *name;                       /* of the entry: of a store path, or of what else lies in the store; owned */
+	bool valid;                       /* it has a row, or had one */
+	bool kept;                        /* something of it lies in the kept layer */
+	uint64_t bytes;                   /* that its removal gives back; what has other links counts nothing */
+	uint64_t inodes;                  /* likewise */
+	uint64_t kept_bytes, kept_inodes; /* of these: in the kept layer */
+	char *trouble;                    /* why not all of it could be removed; NULL: all is gone; owned */
 };
 
 struct ul_collect_result {
@@ -68,11 +75,13 @@ struct ul_collect_result {
 	uint64_t own, alive;                     /* rows of the upper's own paths, and those of them that are alive */
 	uint64_t dead;                           /* store paths that are not: rows, and entries without one */
 	uint64_t bytes, inodes;                  /* of all items */
-	uint64_t links;                          /* unused entries of .links that went */
-	uint64_t troubles;                       /* items with a trouble */
-	uint64_t roots_us, graph_us, total_us;   /* how long finding the roots, reading the rows, and all of it took */
-	bool limited;                            /* a limit ended it */
-	bool stopped;                            /* `stop` did */
+	bool later;                         /* what lies in the kept layer and the trash is freed at the next boot */
+	uint64_t later_bytes, later_inodes; /* what the kept layer gives back then, earlier runs' too; not the trash */
+	uint64_t links;                     /* unused entries of .links that went */
+	uint64_t troubles;                  /* items with a trouble */
+	uint64_t roots_us, graph_us, total_us; /* how long finding the roots, reading the rows, and all of it took */
+	bool limited;                          /* a limit ended it */
+	bool stopped;                          /* `stop` did */
 };
 
 void ul_collect_result_free(struct ul_collect_result *r);

@@ -21,6 +21,7 @@
 #include "common/file.h"
 #include "dbgen/layers/join.h"
 #include "dbgen/layers/names.h"
+#include "dbgen/layers/overlay_marks.h"
 #include "dbgen/layers/session.h"
 
 #define ABANDONED_AFTER 3600 /* seconds */
@@ -77,6 +78,7 @@ int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct
 		r = open_session(ret->upper, at->session, &ret->session, err);
 	if (r == 0 && at->persistent)
 		r = open_dir(ret->upper, UL_KEPT, &ret->kept, err);
+	ret->may_free = at->may_free;
 	return r;
 }
 
@@ -91,7 +93,7 @@ void ul_store_dirs_close(struct ul_store_dirs *d)
 
 /* ---- measuring ---- */
 
-static void measure(int parent, const char *name, uint64_t *bytes, uint64_t *inodes)
+static void measure(int parent, const char *name, struct ul_store_size *sum)
 {
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
@@ -100,28 +102,35 @@ static void measure(int parent, const char *name, uint64_t *bytes, uint64_t *ino
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	if (S_ISDIR(st.st_mode) || st.st_nlink == 1) {
-		*bytes += (uint64_t)st.st_blocks * 512;
-		*inodes += 1;
+		sum->bytes += (uint64_t)st.st_blocks * 512;
+		sum->inodes += 1;
 	}
 	if (!S_ISDIR(st.st_mode) || ul_dir_open(parent, name, &dir) < 0)
 		return;
 	while (ul_dir_next(dir, &entry) > 0)
-		measure(dirfd(dir), entry->d_name, bytes, inodes);
+		measure(dirfd(dir), entry->d_name, sum);
 }
 
-void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
-		      bool *ret_kept)
+bool ul_store_measure(const struct ul_store_dirs *d, const char *name, struct ul_store_size *ret_session,
+		      struct ul_store_size *ret_kept)
 {
-	uint64_t bytes = 0, inodes = 0;
+	struct ul_store_size session = {0}, kept = {0};
 	struct stat st;
 
-	measure(d->session, name, &bytes, &inodes);
+	measure(d->session, name, &session);
 	if (d->kept >= 0)
-		measure(d->kept, name, &bytes, &inodes);
-	*ret_bytes = bytes;
-	*ret_inodes = inodes;
+		measure(d->kept, name, &kept);
+	*ret_session = session;
+	*ret_kept = kept;
 	/* Not by what is counted there: of files with other names nothing is. */
-	*ret_kept = d->kept >= 0 && fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return d->kept >= 0 && fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool ul_store_is_left(const struct ul_store_dirs *d, const char *name)
+{
+	struct stat st;
+
+	return !d->may_free && fstatat(d->session, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && ul_overlay_is_whiteout(&st);
 }
 
 /* ---- removing ---- */
@@ -131,7 +140,7 @@ int ul_store_remove(const struct ul_store_dirs *d, const char *name)
 	struct stat st;
 	int r = ul_remove_tree(d->view, name);
 
-	if (r < 0 || d->kept < 0)
+	if (r < 0 || d->kept < 0 || !d->may_free)
 		return r;
 	/* Never what somebody could see. */
 	if (fstatat(d->view, name, &st, AT_SYMLINK_NOFOLLOW) == 0)

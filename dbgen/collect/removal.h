@@ -7,13 +7,18 @@
 
 /* The store as all see it, and its layers that can be written. -1: not there. */
 struct ul_store_dirs {
-	int view;    /* the overlay */
-	int upper;   /* root of the upper's filesystem */
-	int session; /* its upper layer */
-	int kept;    /* the layer beneath the sealed ones */
+	int view;      /* the overlay */
+	int upper;     /* root of the upper's filesystem */
+	int session;   /* its upper layer */
+	int kept;      /* the layer beneath the sealed ones */
+	bool may_free; /* what lies there may be removed */
 };
 
 #define UL_STORE_DIRS_NONE ((struct ul_store_dirs){.view = -1, .upper = -1, .session = -1, .kept = -1})
+
+struct ul_store_size {
+	uint64_t bytes, inodes;
+};
 
 /*
  * Open them. writable: where the overlay is mounted read-only, as NixOS has it, this process gets a mount namespace of
@@ -23,13 +28,22 @@ int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct
 		       struct ul_error *err);
 void ul_store_dirs_close(struct ul_store_dirs *d);
 
-/* What removing the entry would give back. What cannot be read counts nothing. *ret_kept: the kept layer has it. */
-void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
-		      bool *ret_kept);
+/*
+ * What removing the entry would give back, in the session's layer and in the kept one. What cannot be read counts
+ * nothing. True: the kept layer has it.
+ */
+bool ul_store_measure(const struct ul_store_dirs *d, const char *name, struct ul_store_size *ret_session,
+		      struct ul_store_size *ret_kept);
 
 /*
- * Remove the entry: through the overlay, and then what the kept layer has of it. 0 or -errno: the rest of it is still
- * there, seen or hidden.
+ * Whether an entry of the kept layer was removed through the overlay in this boot, and lies there until the next one.
+ * Where it may be freed there is none.
+ */
+bool ul_store_is_left(const struct ul_store_dirs *d, const char *name);
+
+/*
+ * Remove the entry: through the overlay, and then, where it may be freed, what the kept layer has of it. 0 or -errno:
+ * the rest of it is still there, seen or hidden.
  */
 int ul_store_remove(const struct ul_store_dirs *d, const char *name);
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -12,9 +14,21 @@
 #define ASIDE_MAX 1000 /* NAME.bad-N */
 #define TRIES     3    /* put aside, made, opened */
 
+/* A snapshot of btrfs, for one: nothing in it can be changed, nor it be moved. */
+static bool make_subvolume_writable(int fd)
+{
+	uint64_t flags = 0;
+
+	if (ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) < 0 || !(flags & BTRFS_SUBVOL_RDONLY))
+		return false;
+	flags &= ~(uint64_t)BTRFS_SUBVOL_RDONLY;
+	return ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) == 0;
+}
+
 static bool take_flags_off(int dirfd, const char *name)
 {
 	ul_autoclose int fd = -1;
+	bool writable = false;
 	struct stat st;
 	int flags = 0;
 
@@ -22,10 +36,12 @@ static bool take_flags_off(int dirfd, const char *name)
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 		return false;
 	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && S_ISDIR(st.st_mode))
+		writable = make_subvolume_writable(fd);
 	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 || !(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
-		return false;
+		return writable;
 	flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
-	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0 || writable;
 }
 
 bool ul_take_flags_off(int dirfd, const char *name)

@@ -15,7 +15,7 @@
 int ul_layer_dir_open(int dirfd, const char *name, mode_t mode, int *ret_fd);
 
 /*
- * Flags that keep even root from changing a directory or a file (immutable, append only): taken off. true: there were
- * some. errno stays.
+ * Flags that keep even root from changing a directory or a file (immutable, append only; of a subvolume of btrfs:
+ * read-only): taken off. true: there were some. errno stays.
  */
 bool ul_take_flags_off(int dirfd, const char *name);

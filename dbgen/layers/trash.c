@@ -55,7 +55,7 @@ int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 	int r = rename_free(t, dirfd, name);
 	bool again = false;
 
-	if (r != -EPERM && r != -EACCES)
+	if (r != -EPERM && r != -EACCES && r != -EROFS)
 		return r;
 	again |= ul_take_flags_off(dirfd, name);
 	again |= ul_take_flags_off(dirfd, ".");
@@ -63,14 +63,37 @@ int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 	return again ? rename_free(t, dirfd, name) : r;
 }
 
-/* A directory of the trash: its files go, its directories come up. true: something went. */
-static bool flatten(struct ul_trash *t, const char *name, unsigned int *left)
+static bool flatten(struct ul_trash *t, int above, const char *name, unsigned int *left);
+
+/*
+ * A directory that lies in another one, fd. It comes up to the trash; where fd is a subvolume, which it cannot leave,
+ * what it holds comes up to fd, which stands for the trash then.
+ */
+static bool flatten_below(struct ul_trash *t, int fd, const char *name, unsigned int *left)
+{
+	struct ul_trash top = {.fd = fd, .next = t->next, .inner = true};
+	int r = ul_trash_move(t, fd, name);
+	bool progress;
+
+	/* Where a snapshot had a subvolume in it, it has an empty directory that can only be removed. */
+	if (r < 0 && unlinkat(fd, name, AT_REMOVEDIR) == 0)
+		return true;
+	/* What is in it is of the same subvolume, or one itself: there is no third level. */
+	if (r != -EXDEV || t->inner)
+		return r == 0;
+	progress = flatten(&top, fd, name, left);
+	t->next = top.next;
+	return progress;
+}
+
+/* A directory in `above`: its files go, its directories come up to the trash. true: something went. */
+static bool flatten(struct ul_trash *t, int above, const char *name, unsigned int *left)
 {
 	ul_autodir DIR *dir = NULL;
 	bool progress = false;
 	struct dirent *entry;
 
-	if (ul_dir_open(t->fd, name, &dir) < 0)
+	if (ul_dir_open(above, name, &dir) < 0)
 		return false;
 	(void)ul_take_flags_off(dirfd(dir), ".");
 	while (*left > 0 && ul_dir_next(dir, &entry) > 0) {
@@ -81,9 +104,9 @@ static bool flatten(struct ul_trash *t, const char *name, unsigned int *left)
 		    (errno != EISDIR && ul_take_flags_off(fd, entry->d_name) && unlinkat(fd, entry->d_name, 0) == 0))
 			progress = true;
 		else if (errno == EISDIR)
-			progress |= ul_trash_move(t, fd, entry->d_name) == 0;
+			progress |= flatten_below(t, fd, entry->d_name, left);
 	}
-	return unlinkat(t->fd, name, AT_REMOVEDIR) == 0 || progress;
+	return unlinkat(above, name, AT_REMOVEDIR) == 0 || progress;
 }
 
 /* One look at all of it. 1: something went, and another look may find more. */
@@ -103,7 +126,7 @@ static int empty_once(struct ul_trash *t, unsigned int *left, bool *ret_empty)
 		if (unlinkat(t->fd, entry->d_name, 0) == 0)
 			progress = true;
 		else if (errno == EISDIR)
-			progress |= flatten(t, entry->d_name, left);
+			progress |= flatten(t, t->fd, entry->d_name, left);
 		else
 			progress |= ul_take_flags_off(t->fd, entry->d_name);
 	}

@@ -27,6 +27,7 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/mountinfo.h"
 
 #define OLD_ROOT  "/oldroot"
 #define MOUNTINFO (4 * 1024 * 1024) /* bytes that are read of it */
@@ -46,28 +47,6 @@ static void say(int level, const char *what, const char *object, const char *why
 	(void)!write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, (size_t)n);
 	if (kmsg >= 0)
 		close(kmsg);
-}
-
-static bool is_octal(const char *digits)
-{
-	return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' && digits[2] >= '0' &&
-	       digits[2] <= '7';
-}
-
-/* The kernel writes space, tab, newline and backslash of a path as \ooo. */
-static void unescape(char *path)
-{
-	char *to = path;
-
-	for (const char *from = path; *from; to++) {
-		if (from[0] == '\\' && is_octal(from + 1)) {
-			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
 }
 
 static bool is_below(const char *path, const char *dir)
@@ -93,7 +72,7 @@ static size_t list_mounts(struct ul_buffer *text, char **mounts)
 		if (!line)
 			continue;
 		line[strcspn(line, " ")] = '\0';
-		unescape(line);
+		ul_mountinfo_unescape(line);
 		if (is_below(line, OLD_ROOT))
 			mounts[n++] = line;
 	}

@@ -10,6 +10,19 @@
  * then the copies are made; then the session is. The old var/ is freed by the next boot, before that one makes its
  * copies.
  *
+ * The rule, for the rest of the boot and for the running system: of what lay on the upper when it was mounted nothing
+ * is freed, truncated or written from here on. What is made from here on is free to go. Who frees, and why he keeps to
+ * it:
+ *   reconcile, sweep, join, layout, take_over   quarantine/, trash/, kept/, reserve, sessions: all of it before this
+ *   clear, below                                trash/, files that a cut left: before the copies
+ *   copy_var, below                             the reserve: before the copies, which are made a second time then
+ *   the failure of this stage, another slot     begins with a clear; no session is there yet
+ *   stages database, overlay, handover          files in var/, machine-id: new; a tmpfs instead: frees nothing
+ *   mark-clean, at the shutdown                 clean, clean.tmp: new, or gone since clear
+ *   underlay gc                                 rows and the session's entries: new; kept/ and trash/ it leaves
+ *   underlay db reconcile                       refuses the upper of a running system (cli/upper_running.c)
+ *   Nix's collector, users                      the session's layer, var/: new; overlayfs does not write lower layers
+ *
  * Users write in var/, too, and none may stop the machine: what passes a bound of copy.h stays in the old var/, in the
  * trash, until the next boot. The database comes first, and whole.
  *
@@ -17,9 +30,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "common/clock.h"
 #include "common/file.h"
@@ -58,6 +75,22 @@ static int throw_away(struct ul_trash *t, int root, const char *name, const char
 	return r < 0 && r != -ENOENT ? fail(path, -r, err) : 0;
 }
 
+/*
+ * On the disk, and over: XFS frees what was unlinked in the background, and goes on with that after a sync. A freeze
+ * waits for it. btrfs frees a subvolume in the background as well, but asks for the owner of each block that it frees,
+ * and gives no other's away.
+ */
+static int finish_freeing(int root)
+{
+	struct statfs fs;
+
+	if (syncfs(root) < 0 || fstatfs(root, &fs) < 0)
+		return -errno;
+	if (fs.f_type == XFS_SUPER_MAGIC && (ioctl(root, FIFREEZE, 0) < 0 || ioctl(root, FITHAW, 0) < 0))
+		return -errno;
+	return 0;
+}
+
 /* All that is to be freed. */
 static int clear(struct ul_trash *t, int root, struct ul_error *err)
 {
@@ -72,8 +105,8 @@ static int clear(struct ul_trash *t, int root, struct ul_error *err)
 	if (r < 0)
 		return r;
 	r = ul_trash_empty(t, TRASH_MAX, &empty);
-	if (r == 0 && syncfs(root) < 0)
-		r = -errno;
+	if (r == 0)
+		r = finish_freeing(root);
 	return r < 0 ? fail(UL_TRASH, -r, err) : 0;
 }
 
@@ -113,8 +146,8 @@ static int copy_var(int root, struct ul_copy *c)
 	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && faccessat(root, RESERVE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		ul_copy_free(c);
 		r = ul_remove_tree(root, VAR_NEW);
-		if (r == 0 && (unlinkat(root, RESERVE, 0) < 0 || syncfs(root) < 0))
-			r = -errno;
+		if (r == 0)
+			r = unlinkat(root, RESERVE, 0) < 0 ? -errno : finish_freeing(root);
 		r = r < 0 ? fail(RESERVE, -r, c->err) : ul_copy_tree(c, root, VAR, VAR_NEW);
 	}
 	if (r < 0)

@@ -19,7 +19,7 @@ sizes=("$@")
 
 state() { # MODE
 	jq -n --arg mode "$1" --argjson paths "$size" '{format: 1, database: {mode: $mode}, lowers: [{mount: "/nix/.ro", store: "nix/store", $paths}],
-		upper: {mount: "/nix/.rw", session: "sessions/1", persistent: true}}' >"$bench_dir/$1.json"
+		upper: {mount: "/nix/.rw", session: "sessions/1", persistent: true, guard: "checked"}}' >"$bench_dir/$1.json"
 }
 # fill MODE HALF: the own paths, four files each, half of them kept, and their rows: each refers to the one before, in
 # chains of ten, and to three sealed ones. HALF: every second chain has a root; else each.

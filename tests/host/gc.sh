@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `underlay gc` over a real overlay, on ext4: what goes from the kept layer and from the session's gives its space back
 # at once, and nobody notices: open files, running programs, other mount namespaces, names that were looked up. Then its
-# limits, a store that is mounted read-only, builders that name roots while it runs, and a cut at every step.
+# limits, a store that is mounted read-only, builders that name roots while it runs, an upper that nobody checked whole,
+# of which nothing may be freed before the next boot, and a cut at every step.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/namespace.sh
@@ -38,11 +39,13 @@ root() { ln -s "/nix/store/$1" "$root/nix/var/nix/gcroots/$1"; }
 gc() { "$underlay" gc --root "$root" --file "$tmp/state.json" "$@"; }
 
 # What a boot does, on the machine whose / is $root.
+guard=checked # what it says of the upper's filesystem; empty: nothing
 boot() {
 	layers_boot >/dev/null && mount --bind "$view" "$root/nix/store" && mount --bind "$upper" "$root/nix/.rw" &&
 		mount --bind "$upper/var" "$root/nix/var" || return
-	jq -n --arg session "sessions/$(ls "$upper/sessions")" '{format: 1, database: {mode: "attach"},
-		lowers: [{mount: "/nix/.ro", store: "store"}], upper: {mount: "/nix/.rw", session: $session, persistent: true}}' \
+	jq -n --arg session "sessions/$(ls "$upper/sessions")" --arg guard "$guard" '{format: 1, database: {mode: "attach"},
+		lowers: [{mount: "/nix/.ro", store: "store"}],
+		upper: ({mount: "/nix/.rw", session: $session, persistent: true} + if $guard == "" then {} else {$guard} end)}' \
 		>"$tmp/state.json"
 }
 
@@ -190,6 +193,60 @@ tap "Nix adds paths while it runs" bash -c '
 	wait $! && nix-store --store "local?root=$2" --verify' _ "$underlay" "$root" "$tmp/state.json" "$tmp"
 down
 umount "$upper"
+
+# ---- an upper that nobody checked whole ----
+
+# old: each file of the layers and the trash that an earlier boot made: inode, links, blocks, and what it holds.
+old() {
+	(cd "$upper" && find kept trash -printf '%i %n %b %m %p\n' | sort -k 5 && find kept trash -type f -exec sha256sum {} + | sort -k 2)
+}
+# unchecked NAME GUARD
+unchecked() {
+	guard=checked
+	tap "$1: a first boot adds paths" start "$1" 60
+	for path in one two three; do made "$(name "$1-$path")" 3000 && row "$(name "$1-$path")"; done
+	root "$(name "$1-one")"
+	down
+	guard=$2
+	mkdir -p "$upper/trash/7" && head -c 4000K /dev/urandom >"$upper/trash/7/file"
+	tap "$1: the next boot says $2 of it" boot
+	made "$(name "$1-new")" 2000 && row "$(name "$1-new")"
+	chmod 755 "$view/$(name "$1-two")" && echo more >"$view/$(name "$1-two")/more"
+	old >"$tmp/old.before"
+	gc --json "${@:3}" >"$tmp/later.json"
+	tap_is "    each goes" "$(jq -r '.items[].name' "$tmp/later.json" | sed 's/^[^-]*-//' | sort | xargs)" "$1-new $1-three $1-two"
+	tap_is "    rows: those that are alive" "$(rows)" "$(name "$1-one")"
+	tap_is "    the view: them and what is sealed" "$(ls "$view" | sort)" "$( (ls "$sealed" && name "$1-one" && echo) | sort)"
+}
+for word in anew "" odd; do
+	unchecked "unchecked${word:+-}$word" "$word"
+	tap "    what earlier boots left is what it was, inode by inode" bash -c 'diff "$1" - && [ -s "$1" ]' _ "$tmp/old.before" < <(old)
+	tap "    that is told: 6 MB are left" jq -e '.later and .laterBytes > 6000000 and .laterBytes < 7000000 and .laterInodes == 10' "$tmp/later.json"
+	tap "    what this boot made is free" bash -c '[ "$(find "$1"/sessions/*/up -type f | wc -l)" = 0 ]' _ "$upper"
+	gc >"$tmp/said"
+	tap "    a second run finds nothing" grep -q '^gone: 0 entries, 0.0 MB, 0 inodes; of 1 own paths 1 are alive$' "$tmp/said"
+	tap "    and says it in one line" grep -qx '6\.[0-9] MB that earlier boots left, and the trash: space comes back at the next boot, as this upper was not checked whole' "$tmp/said"
+	tap_is "    what comes back counts as free" "$(made "$(name later)" 1000 && row "$(name later)" && gc --keep-free $((($(free_kib) + 6000) * 1024)) --json | jq -c '[.items[].name, .limited]')" '[true]'
+	tap "    without that it is collected" bash -c '[ "$("${@:2}" | jq -r ".items[].name")" = "$1" ]' _ "$(name later)" \
+		"$underlay" gc --root "$root" --file "$tmp/state.json" --keep-free $((($(free_kib) + 7000) * 1024)) --json
+	tap "    a path can be made again" bash -c '[ ! -e "$1" ]' _ "$view/$(name "unchecked${word:+-}$word-three")/data"
+	down
+	guard=checked
+	tap "    the next boot" boot
+	tap_is "    has freed what it can" "$(ls "$upper/kept")" "$(name "unchecked${word:+-}$word-one")"
+	down
+	umount "$upper"
+	tap "    and the filesystem is sound" e2fsck -fn "$upper_image"
+done
+for word in checked new none; do
+	unchecked "may-free-$word" "$word"
+	tap "    nothing of what earlier boots left is kept for the next one" jq -e '(.later | not) and .laterBytes == 0' "$tmp/later.json"
+	tap_is "    the kept layer" "$(ls "$upper/kept")" "$(name "may-free-$word-one")"
+	tap "    the trash is empty" bash -c '[ -d "$1/trash" ] && [ -z "$(ls -A "$1/trash")" ]' _ "$upper"
+	down
+	umount "$upper"
+done
+guard=checked
 
 # ---- cuts ----
 

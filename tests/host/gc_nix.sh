@@ -35,7 +35,7 @@ boot() {
 	layers_boot >/dev/null && mount --bind "$view" "$root/nix/store" && mount --bind "$upper" "$root/nix/.rw" &&
 		mount --bind "$upper/var" "$root/nix/var" && session=sessions/$(ls "$upper/sessions") &&
 		jq -n --arg session "$session" '{format: 1, database: {mode: "attach"}, lowers: [{mount: "/nix/.ro", store: "nix/store"}],
-			upper: {mount: "/nix/.rw", session: $session, persistent: true}}' >"$tmp/state.json"
+			upper: {mount: "/nix/.rw", session: $session, persistent: true, guard: "checked"}}' >"$tmp/state.json"
 }
 down() { umount "$root/nix/var" "$root/nix/.rw" "$root/nix/store" && layers_down; }
 rows() { sqlite3 "$db" 'select substr(path, 45) from ValidPaths' | sort | paste -sd' '; }

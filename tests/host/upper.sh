@@ -375,6 +375,32 @@ done
 subvolume var
 tap "subvolume: Nix's state may be one" booted '[ "$(jq .upper.mended "$run/state.json")" = 0 ] &&
 	mkdir "$root/nix/store/new" "$root/nix/var/new"'
+# Under guard = anew it is copied, and the old one goes: with snapshots in it, and in these places of subvolumes.
+for dir in var var/nix var/nix/db; do
+	subvolume $dir
+	mount "$disk" "$tmp/mnt"
+	mkdir -p "$tmp/mnt/$dir"/{a/b/c,snapshots/a/b} && echo mine | tee "$tmp/mnt/$dir"/a/{,b/,b/c/}file >/dev/null
+	for n in 1 2; do btrfs -q subvolume snapshot -r "$tmp/mnt/$dir" "$tmp/mnt/$dir/snapshots/$n"; done
+	btrfs -q subvolume create "$tmp/mnt/$dir/a/b/inner" && mkdir -p "$tmp/mnt/$dir/a/b/inner/x/y" && echo mine >"$tmp/mnt/$dir/a/b/inner/x/y/file"
+	tap_is "subvolume: $dir is one, of which there are two snapshots, and one lies in it" "$(btrfs subvolume list "$tmp/mnt" | wc -l)" 4
+	umount "$tmp/mnt"
+	policy "filesystem = btrfs" "guard = anew"
+	tap "subvolume: $dir: it is made anew, a directory" booted 'set -e
+		jq -e ".upper.guard == \"anew\" and .upper.mended == 0 and (.upper | has(\"leftOut\") | not)" "$run/state.json"
+		cd "$root/nix/.rw"
+		[ "$(stat -c %d . var var/nix var/nix/db "$dir" "$dir/a/b/inner" | sort -u | wc -l)" = 1 ]
+		[ "$(cat "$dir"/a/{,b/,b/c/}file "$dir/a/b/inner/x/y/file" "$dir"/snapshots/[12]/a/b/c/file | sort | uniq -c | xargs)" = "6 mine" ]
+		[ "$(btrfs subvolume list . | grep -c " path trash/")" = 4 ]
+		rm -r "$dir"/{a,snapshots}'
+	tap "subvolume: $dir: the next boot has room again" booted 'set -e
+		[ -z "$(btrfs subvolume list "$root/nix/.rw")" ]
+		[ -d "$root/nix/.rw/$dir" ]
+		[ ! -e "$root/nix/.rw/$dir/a" ]
+		mkdir "$root/nix/store/new"'
+	tap "subvolume: $dir: and the one after it" booted '
+		[ -d "$root/nix/store/new" ] && [ -z "$(find "$root/nix/.rw/trash" -name file)" ]'
+done
+policy "filesystem = btrfs"
 subvolume kept
 refused "subvolume: the kept layer may not" 27 \
 	"upper: preparing the upper.s directories: /nix/.rw/kept: it is a subvolume, .* Make it a plain directory" "" "${policy[@]}"

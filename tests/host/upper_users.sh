@@ -156,4 +156,13 @@ tap "order: what was joined is on the disk before the session that had it is thr
 	synced 'renameat2\([0-9]+, "[0-9]{8}-[0-9a-f]{16}", '
 tap "order: all is on the disk before the session's blocks are taken" \
 	synced 'mkdirat\([0-9]+, "[0-9]{8}-[0-9a-f]{16}", '
+blank order-xfs 400M xfs
+files=
+tap "order: xfs: a boot builds" booted 'shut_down'
+files="strace -qqq -o $tmp/order -e trace=syncfs,unlinkat,mkdirat,ioctl"
+tap "order: xfs: another makes var anew" booted 'jq -e ".upper.guard == \"anew\"" "$run/state.json"'
+# XFS frees in the background, after the sync.
+tap "order: xfs: what is freed is free, which a freeze waits for, before the copies are made" bash -c '
+	grep -E "syncfs|unlinkat|FIFREEZE|FITHAW|\"var.new\"" "$1" | grep -m 1 -B 2 "mkdirat.*\"var.new\"" | sed "s/(.*, /(/" | xargs |
+		tee /dev/stderr | grep -q "^ioctl(FIFREEZE) = 0 ioctl(FITHAW) = 0 mkdirat"' _ "$tmp/order"
 tap_end

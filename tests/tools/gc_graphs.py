@@ -188,7 +188,7 @@ class Store:
     def write_state(self, mode):
         with open(f"{self.root}/{mode}.json", "w") as f:
             json.dump({"format": 1, "lowers": [{"mount": "/nix/.ro", "store": "nix/store", "paths": len(self.sealed)}],
-                       "database": {"mode": mode}, "upper": {"mount": "/nix/.rw", "session": self.session, "persistent": not self.volatile}}, f)
+                       "database": {"mode": mode}, "upper": {"mount": "/nix/.rw", "session": self.session, "guard": "checked", "persistent": not self.volatile}}, f)
 
     def collect(self, mode, *more):
         return json.loads(run(UNDERLAY, "gc", "--json", "--root", self.root, "--file", f"{self.root}/{mode}.json", *more))

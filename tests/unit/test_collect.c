@@ -16,6 +16,7 @@
 
 #include "common/file.h"
 #include "dbgen/collect/graph.h"
+#include "dbgen/collect/removal.h"
 #include "dbgen/collect/roots.h"
 #include "dbgen/collect/settings.h"
 
@@ -252,7 +253,7 @@ static void test_bad_rows(void **state)
 	assert_int_equal(ul_graph_load(f->db, &f->entries, &o, &f->graph, &f->err), -UL_E_DATABASE);
 }
 
-/* ---- roots ---- */
+/* ---- files ---- */
 
 static char top[] = "/tmp/test-collect-XXXXXX";
 
@@ -295,6 +296,14 @@ static bool exists(const char *path)
 	return lstat(at(path), &st) == 0;
 }
 
+static ino_t inode(const char *path)
+{
+	struct stat st = {0};
+
+	(void)lstat(at(path), &st);
+	return st.st_ino;
+}
+
 /* The digits before the dashes, sorted. */
 static const char *found(struct ul_names *names)
 {
@@ -308,6 +317,45 @@ static const char *found(struct ul_names *names)
 	ul_names_free(names);
 	return text;
 }
+
+/* ---- removing ---- */
+
+static void test_what_earlier_boots_left(void **state)
+{
+	struct ul_store_dirs d = UL_STORE_DIRS_NONE;
+	struct ul_error err;
+	struct ul_store_size session, kept;
+	ino_t before;
+
+	(void)state;
+	make_dirs("layers/view/a");
+	make_file("layers/view/a/file", "x", 1);
+	make_dirs("layers/upper/kept/a");
+	make_file("layers/upper/kept/a/file", "x", 1);
+	make_dirs("layers/upper/s/up");
+	assert_int_equal(mknod(at("layers/upper/s/up/a"), S_IFCHR, 0), 0);
+	const struct ul_collect_layout layout = {
+		.view = at("layers/view"), .upper = at("layers/upper"), .session = "s", .persistent = true};
+	before = inode("layers/upper/kept/a/file");
+	assert_int_equal(ul_store_dirs_open(&layout, false, &d, &err), 0);
+
+	assert_int_equal(ul_store_remove(&d, "a"), 0);
+	assert_false(exists("layers/view/a"));
+	assert_int_equal(inode("layers/upper/kept/a/file"), before);
+	assert_true(ul_store_is_left(&d, "a"));
+	assert_false(ul_store_is_left(&d, "b"));
+	assert_true(ul_store_measure(&d, "a", &session, &kept));
+	assert_int_equal(kept.inodes, 2);
+
+	d.may_free = true;
+	assert_false(ul_store_is_left(&d, "a"));
+	assert_int_equal(ul_store_remove(&d, "a"), 0);
+	assert_false(exists("layers/upper/kept/a"));
+	assert_false(ul_store_measure(&d, "a", &session, &kept));
+	ul_store_dirs_close(&d);
+}
+
+/* ---- roots ---- */
 
 static void test_permanent_roots(void **state)
 {
@@ -453,7 +501,7 @@ int main(void)
 		GRAPH_TEST(test_entries),        GRAPH_TEST(test_temporary_roots),
 		GRAPH_TEST(test_bad_rows),       cmocka_unit_test(test_permanent_roots),
 		cmocka_unit_test(test_builders), cmocka_unit_test(test_running),
-		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_settings), cmocka_unit_test(test_what_earlier_boots_left),
 	};
 
 	return cmocka_run_group_tests(tests, make_top, remove_top);
