@@ -238,7 +238,7 @@ static struct json_object *words_json(const struct ul_names *words)
 	bool ok = list != NULL;
 
 	for (size_t i = 0; ok && i < words->n; i++)
-		ok = ul_json_append(list, json_object_new_string(words->at[i]));
+		ok = ul_json_append_string(list, words->at[i]);
 	return ul_json_if(ok, list);
 }
 

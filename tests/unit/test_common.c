@@ -20,7 +20,6 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/number.h"
-#include "common/json.h"
 #include "common/run.h"
 #include "common/version_number.h"
 
@@ -398,30 +397,6 @@ static void programs_explain_themselves(void **state)
 	assert_string_equal(err.why, "the program is not installed");
 }
 
-static void json_is_strict(void **state)
-{
-	static const char *const bad[] = {"",      "{",    "{}x",      "{\"a\":1,}",  "null",
-					  "['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
-	const char *why;
-	uint64_t n;
-
-	(void)state;
-	for (size_t i = 0; i < UL_ARRAY_SIZE(bad); i++)
-		assert_null(ul_json_parse(bad[i], strlen(bad[i]), &why));
-	const char *text = "{\"s\":\"x\",\"n\":5,\"neg\":-1,\"nul\":\"a\\u0000b\","
-			   "\"big\":99999999999999999999} \n";
-	ul_autojson struct json_object *obj = ul_json_parse(text, strlen(text), &why);
-
-	assert_non_null(obj);
-	assert_string_equal(ul_json_string(obj, "s"), "x");
-	assert_null(ul_json_string(obj, "nul"));
-	assert_null(ul_json_string(obj, "n"));
-	assert_true(ul_json_uint(obj, "n", &n));
-	assert_int_equal(n, 5);
-	assert_false(ul_json_uint(obj, "neg", &n));
-	assert_false(ul_json_uint(obj, "big", &n));
-}
-
 static void a_corrupt_lower_is_named(void **state)
 {
 	struct ul_error err;
@@ -551,7 +526,6 @@ int main(void)
 		cmocka_unit_test(files_round_trip),
 		cmocka_unit_test(paths_join),
 		cmocka_unit_test(programs_explain_themselves),
-		cmocka_unit_test(json_is_strict),
 		cmocka_unit_test(a_corrupt_lower_is_named),
 		cmocka_unit_test(numbers_in_texts),
 		cmocka_unit_test(number_files),
