@@ -434,6 +434,29 @@ static void numbers_in_texts(void **state)
 	}
 }
 
+static void numbers_of_a_length(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} none[] = {{"1", 0}, {"", 1}, {"1x", 2}, {"x1", 2}, {"-1", 2}, {" 1", 2}, {"18446744073709551616", 20}};
+	static const char open_ended[] = {'4', '2', '7'};
+	uint64_t n;
+
+	(void)state;
+	assert_true(ul_parse_digits("00000012-x", 8, &n));
+	assert_int_equal(n, 12);
+	assert_true(ul_parse_digits("18446744073709551615", 20, &n));
+	assert_true(n == UINT64_MAX);
+	assert_true(ul_parse_digits(open_ended, 2, &n));
+	assert_int_equal(n, 42);
+	for (size_t i = 0; i < UL_ARRAY_SIZE(none); i++) {
+		n = 7;
+		assert_false(ul_parse_digits(none[i].text, none[i].len, &n));
+		assert_int_equal(n, 7);
+	}
+}
+
 static void number_files(void **state)
 {
 	static const struct {
@@ -528,6 +551,7 @@ int main(void)
 		cmocka_unit_test(programs_explain_themselves),
 		cmocka_unit_test(a_corrupt_lower_is_named),
 		cmocka_unit_test(numbers_in_texts),
+		cmocka_unit_test(numbers_of_a_length),
 		cmocka_unit_test(number_files),
 		cmocka_unit_test(version_numbers),
 		cmocka_unit_test(lent_memory_is_left_alone),
