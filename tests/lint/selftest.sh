@@ -68,7 +68,7 @@ layers_refuses "a folder that is empty" 'layers.txt: common/x has no source file
 part() {
 	mkdir -p "$dir/objects/$(dirname "$1")" "$dir/objects/build/$(dirname "$1")"
 	echo "$2" >"$dir/objects/$1"
-	"${CC:-cc}" -c -o "$dir/objects/build/${1%.c}.o" "$dir/objects/$1"
+	(cd "$dir/objects" && "${CC:-cc}" -I. -MMD -c -o "build/${1%.c}.o" "$1")
 }
 circles() { (cd "$dir/objects" && "$lint/circles.py" build); }
 mkdir "$dir/objects"
@@ -91,6 +91,62 @@ tap "circles: a call up the house" refuses "low/a.c wants c of middle/c.c: in la
 part low/a.c 'void a(void) {}'
 echo 'void e(void) {}' >"$dir/objects/low/e.c"
 tap "circles: a source that was not compiled" refuses "low/e.c has no object" circles
+
+# ---- includes.py, over objects made here ----
+
+includes() { (cd "$dir/objects" && "$lint/includes.py" build); }
+rm -rf "$dir/objects"
+mkdir -p "$dir"/objects/{low,middle,high}
+printf '%s\n' '# the list' 'low low :' 'middle middle : low' 'high high : middle' >"$dir/objects/layers.txt"
+for folder in low middle high; do echo "void $folder(void);" >"$dir/objects/$folder/$folder.h"; done
+echo '#include "low/low.h"' >>"$dir/objects/middle/middle.h"
+good() {
+	part low/low.c '#include "low/low.h"
+		void low(void) {}'
+	part middle/middle.c '#include "middle/middle.h"
+		void middle(void) { low(); }'
+	part high/high.c '#include "high/high.h"
+		#include "middle/middle.h"
+		void high(void) { low(); middle(); }'
+}
+good
+tap "includes: what each file says, and what its headers say" includes
+# includes_refuse NAME WORDS CODE: of low/low.c with that code.
+includes_refuse() {
+	good
+	part low/low.c "void low(void) {}
+$3"
+	tap "includes: $1" refuses "$2" includes
+}
+up='low/low.c reads high/high.h: in layers.txt high is not below low'
+includes_refuse "a header from above" "$up" '#include "high/high.h"'
+# hidden NAME CODE: it is refused for both.
+hidden() {
+	includes_refuse "$1" "$up" "$2"
+	tap "includes: $1: it is to be written plainly" refuses 'low/low.c reads high/high.h, and no line says so' includes
+}
+hidden "a name that is made by a macro" '#define HEADER "high/high.h"
+#include HEADER'
+hidden "a line that goes on in the next one" '#inc\
+lude "high/high.h"'
+hidden "a comment before the word" '#/**/include "high/high.h"'
+hidden "a digraph" '%:include "high/high.h"'
+hidden "angle brackets" '#include <high/high.h>'
+hidden "angle brackets and a way around" '#include <low/../high/high.h>'
+ln -s ../high/high.h "$dir/objects/low/link.h"
+hidden "a symlink" '#include "low/link.h"'
+includes_refuse "a function that is declared by hand" "low/low.c uses high of high/high.c, which no header that it reads declares" \
+	'extern void high(void); void more(void) { high(); }'
+good
+part high/high.c 'void low(void); void high(void) { low(); }'
+tap "includes: declared by hand, though it is below" refuses "high/high.c uses low of low/low.c" includes
+good
+rm "$dir/objects/build/low/low.d"
+tap "includes: a source without a .d file" includes
+printf '#include "high/high.h"\n' >"$dir/objects/low/low.c"
+tap "includes: the compiler is asked" refuses "$up" includes
+echo 'void e(void) {}' >"$dir/objects/low/e.c"
+tap "includes: a source that was not compiled" refuses "low/e.c has no object" includes
 
 # ---- owners.sh and size.sh, over a small tree ----
 
