@@ -56,7 +56,7 @@ static int read_lowers(struct cli_gc_layout *l, struct json_object *state, const
 	mode = ul_json_string(database, "mode");
 	if (!json_object_is_type(lowers, json_type_array) || !mode)
 		return ul_error_set(err, UL_E_INPUT, what, "state.json", NULL,
-				    "it has no \"lowers\" or no \"database\": the boot failed before these were known");
+				    "it has no \"lowers\" or no \"database\"; the boot failed before these were known");
 	for (size_t i = 0; r == 0 && i < json_object_array_length(lowers); i++)
 		r = add_lower(l, json_object_array_get_idx(lowers, i), root, !strcmp(mode, "attach"), &paths, err);
 	/* A rebuilt database begins with the rows of the lower on top, numbered from 1. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "cli/commands.h"
 #include "common/cleanup.h"
 #include "common/config.h"
@@ -189,13 +190,6 @@ static void on_bad(void *user, bool in_tree, uint64_t block)
 		damage->too_many = true;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static int locate_found(struct damage *damage, const struct ul_slot *slot, const struct ul_descriptor *d,
 			struct located *l, struct ul_error *err)
 {
@@ -208,9 +202,9 @@ static int locate_found(struct damage *damage, const struct ul_slot *slot, const
 		return ul_error_set(err, UL_E_CORRUPT, "looking for damage", slot->disk, "Write the image again.",
 				    "more than %zu blocks are damaged", data->n + tree->n);
 	if (tree->n > 1)
-		qsort(tree->at, tree->n, sizeof(*tree->at), compare_numbers);
+		qsort(tree->at, tree->n, sizeof(*tree->at), ul_compare_u64);
 	if (data->n > 1)
-		qsort(data->at, data->n, sizeof(*data->at), compare_numbers);
+		qsort(data->at, data->n, sizeof(*data->at), ul_compare_u64);
 	for (size_t i = 0; i < tree->n && r == 0; i++)
 		r = ul_locate_hash_block(d, tree->at[i], &l->other, err);
 	if (r == 0 && data->n > 0)

@@ -130,12 +130,10 @@ static int default_init(struct arguments *a, struct ul_error *err)
 			    "it is not installed beside this program");
 }
 
-static int add_want(struct arguments *a, const char *name, size_t len, enum ul_module_how how, bool required,
-		    const char *why, struct ul_error *err)
+/* want: its name is the first len bytes there. */
+static int add_want(struct arguments *a, struct ul_module_want want, size_t len, struct ul_error *err)
 {
-	struct ul_module_want want = {NULL, how, required, why};
-
-	if (ul_names_add_n(&a->owned, name, len) < 0)
+	if (ul_names_add_n(&a->owned, want.name, len) < 0)
 		return ul_error_nomem(err, "reading the list of modules");
 	want.name = a->owned.at[a->owned.n - 1];
 	return ul_vector_push(&a->wants, want) < 0 ? ul_error_nomem(err, "reading the list of modules") : 0;
@@ -157,7 +155,8 @@ static int parse_list_line(struct arguments *a, const char *line, struct ul_erro
 		return ul_error_set(err, UL_E_INPUT, "reading the list of modules", a->modules_list,
 				    "Write always, alias, name, or nothing.", "\"%.64s\" is not a way to load a module",
 				    rest);
-	return add_want(a, line, len, (enum ul_module_how)how, true, "--modules-list names it", err);
+	return add_want(a, (struct ul_module_want){line, (enum ul_module_how)how, true, "--modules-list names it"}, len,
+			err);
 }
 
 static int read_list(struct arguments *a, struct ul_error *err)
@@ -187,10 +186,12 @@ static int collect_wants(struct arguments *a, struct ul_error *err)
 	int r = a->modules_list ? read_list(a, err) : 0;
 
 	for (const struct ul_module_want *w = ul_module_defaults; r == 0 && !a->modules_list && w->name; w++)
-		r = add_want(a, w->name, strlen(w->name), w->how, w->required, w->why, err);
-	for (size_t i = 0; r == 0 && i < a->modules.n; i++)
-		r = add_want(a, a->modules.at[i], strlen(a->modules.at[i]), UL_MODULE_ALWAYS, true, "--module names it",
-			     err);
+		r = add_want(a, *w, strlen(w->name), err);
+	for (size_t i = 0; r == 0 && i < a->modules.n; i++) {
+		struct ul_module_want want = {a->modules.at[i], UL_MODULE_ALWAYS, true, "--module names it"};
+
+		r = add_want(a, want, strlen(want.name), err);
+	}
 	a->options.wants = a->wants.at;
 	a->options.want_count = a->wants.n;
 	return r;
@@ -238,7 +239,7 @@ static struct json_object *words_json(const struct ul_names *words)
 	bool ok = list != NULL;
 
 	for (size_t i = 0; ok && i < words->n; i++)
-		ok = ul_json_append(list, json_object_new_string(words->at[i]));
+		ok = ul_json_append_string(list, words->at[i]);
 	return ul_json_if(ok, list);
 }
 

@@ -46,14 +46,9 @@ static void print_finding(void *user, enum ul_check_finding kind, const char *pa
 static void collect_finding(void *user, enum ul_check_finding kind, const char *path, const char *detail)
 {
 	struct json_object *finding = json_object_new_object();
-	char shown[1024], why[1024];
-	bool ok;
+	bool ok = ul_json_add_string(finding, "finding", kinds[kind]) && ul_json_add_string(finding, "path", path) &&
+		  ul_json_add_string(finding, "detail", detail);
 
-	/* JSON is UTF-8; a file name need not be. */
-	ul_escape_text(shown, sizeof(shown), path);
-	ul_escape_text(why, sizeof(why), detail);
-	ok = ul_json_add_string(finding, "finding", kinds[kind]) && ul_json_add_string(finding, "path", shown) &&
-	     ul_json_add_string(finding, "detail", why);
 	(void)ul_json_append(user, ul_json_if(ok, finding));
 }
 

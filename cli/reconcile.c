@@ -126,8 +126,13 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 	size_t n;
 	const struct ul_reconcile_item *items = ul_reconcile_items(r, &n);
 
-	for (size_t i = 0; i < n; i++)
-		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), items[i].name, items[i].why);
+	for (size_t i = 0; i < n; i++) {
+		char name[2000], why[2000];
+
+		ul_escape_text(name, sizeof(name), items[i].name);
+		ul_escape_text(why, sizeof(why), items[i].why);
+		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), name, why);
+	}
 	printf("%s: %s lower, %llu quarantined, %llu swept, %llu invalidated, %llu updated, %llu checked\n",
 	       dry_run ? "would be done" : "done", r->lower_changed ? "another" : "the same",
 	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_SWEPT],

@@ -3,7 +3,9 @@
  * its members), as text or as it stands.
  */
 #include <fcntl.h>
+#include <json-c/json_visit.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -12,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/state.h"
 #include "cli/status_damage.h"
+#include "common/cleanup.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
@@ -368,6 +371,24 @@ static bool ask_kernel(struct json_object *state)
 	       (!upper || !is_exposed(upper) || ul_json_add_bool(upper, "exposed", true));
 }
 
+/* A string of a document becomes what a terminal may be shown: names in it are as the disk has them. */
+static int make_harmless(struct json_object *value, int flags, struct json_object *parent, const char *key,
+			 size_t *index, void *user)
+{
+	(void)parent, (void)key, (void)index, (void)user;
+	if (!(flags & JSON_C_VISIT_SECOND) && json_object_is_type(value, json_type_string)) {
+		size_t size = 4 * (size_t)json_object_get_string_len(value) + 1;
+		ul_autofree char *shown = malloc(size);
+
+		if (!shown)
+			return JSON_C_VISIT_RETURN_ERROR;
+		ul_escape_text(shown, size, json_object_get_string(value));
+		if (!json_object_set_string(value, shown))
+			return JSON_C_VISIT_RETURN_ERROR;
+	}
+	return JSON_C_VISIT_RETURN_CONTINUE;
+}
+
 /* part: the member that --json prints; NULL: all of it. */
 static int run(const struct status_options *o, void (*print)(struct json_object *), const char *part)
 {
@@ -382,6 +403,10 @@ static int run(const struct status_options *o, void (*print)(struct json_object 
 		return cli_fail(&err);
 	}
 	if (!o->json) {
+		if (json_c_visit(state, 0, make_harmless, NULL) < 0) {
+			ul_error_nomem(&err, "printing the boot's report");
+			return cli_fail(&err);
+		}
 		print(state);
 	} else if (!part) {
 		status = cli_print_json(state);

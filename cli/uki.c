@@ -12,6 +12,8 @@
 #include "common/json.h"
 #include "initrd/pack/uki.h"
 
+#define TEXT_MAX 4096 /* bytes of a section that are shown */
+
 struct arguments {
 	const char *image, *output;
 	struct cli_key key;
@@ -183,21 +185,27 @@ const struct cli_command cli_uki_sign = {
 
 /* ---- inspect ---- */
 
-/* A section that is text, cut to fit and escaped; a NUL ends it, as it does for the stub. */
+/* A section that is text, cut to fit; a NUL ends it, as it does for the stub. It may have any other byte. */
 static void section_text(const struct ul_pe *pe, const char *name, char *buf, size_t size)
 {
 	const struct ul_pe_section *s = ul_pe_find(pe, name);
-	char text[4096];
+	size_t len = s ? ul_pe_section_len(s) : 0;
 
-	snprintf(text, sizeof(text), "%.*s",
-		 s ? (int)(ul_pe_section_len(s) < sizeof(text) ? ul_pe_section_len(s) : sizeof(text) - 1) : 0,
-		 s ? (const char *)pe->data + s->offset : "");
-	ul_escape_text(buf, size, text);
+	snprintf(buf, size, "%.*s", (int)(len < size ? len : size - 1), s ? (const char *)pe->data + s->offset : "");
+}
+
+static void print_section_text(const struct ul_pe *pe, const char *name, const char *label)
+{
+	char text[TEXT_MAX], shown[4 * TEXT_MAX];
+
+	section_text(pe, name, text, sizeof(text));
+	ul_escape_text(shown, sizeof(shown), text);
+	printf("%s: %s\n", label, shown);
 }
 
 static void print_people(const struct ul_pe *pe, const char *cert)
 {
-	char text[8192], name[33];
+	char name[33];
 	struct ul_signer_claim claim;
 	const uint8_t *der;
 	uint32_t at = 0;
@@ -211,10 +219,8 @@ static void print_people(const struct ul_pe *pe, const char *cert)
 		printf("  %-9s %10zu bytes at %-10" PRIu32 " in memory at 0x%08" PRIx32 "\n", name,
 		       ul_pe_section_len(s), s->offset, s->address);
 	}
-	section_text(pe, ".cmdline", text, sizeof(text));
-	printf("command line: %s\n", text);
-	section_text(pe, ".uname", text, sizeof(text));
-	printf("kernel: %s\n", text);
+	print_section_text(pe, ".cmdline", "command line");
+	print_section_text(pe, ".uname", "kernel");
 	for (; ul_pe_signature(pe, &at, &der, &len); n++)
 		if (ul_signature_claim(der, len, &claim))
 			printf("signed, as it says, by %s (issuer %s, serial %s)\n",
@@ -259,11 +265,9 @@ static struct json_object *signatures_json(const struct ul_pe *pe)
 static struct json_object *section_json(const struct ul_pe_section *s)
 {
 	struct json_object *obj = json_object_new_object();
-	char name[33];
 
-	ul_escape_text(name, sizeof(name), s->name);
 	return ul_json_if(
-		ul_json_add_string(obj, "name", name) && ul_json_add_uint(obj, "bytes", ul_pe_section_len(s)) &&
+		ul_json_add_string(obj, "name", s->name) && ul_json_add_uint(obj, "bytes", ul_pe_section_len(s)) &&
 			ul_json_add_uint(obj, "offset", s->offset) && ul_json_add_uint(obj, "address", s->address),
 		obj);
 }
@@ -281,7 +285,7 @@ static struct json_object *sections_json(const struct ul_pe *pe)
 static int print_json(const struct ul_pe *pe, bool verified)
 {
 	ul_autojson struct json_object *obj = ul_json_document(1);
-	char cmdline[8192], uname[512];
+	char cmdline[TEXT_MAX], uname[TEXT_MAX];
 	bool ok;
 
 	section_text(pe, ".cmdline", cmdline, sizeof(cmdline));

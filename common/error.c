@@ -45,16 +45,21 @@ void ul_escape_text(char *dst, size_t size, const char *src)
 	dst[at] = '\0';
 }
 
-static void fill(struct ul_error *err, enum ul_code code, int errnum, const char *what, const char *object,
-		 const char *todo, const char *why)
-{
-	struct ul_error e = {.code = code, .errnum = errnum};
+struct failure {
+	enum ul_code code;
+	int errnum;
+	const char *what, *object, *why, *todo;
+};
 
-	/* The arguments may point into *err itself (a caller that rewords it): build, then copy. */
-	ul_escape_text(e.what, sizeof(e.what), what);
-	ul_escape_text(e.object, sizeof(e.object), object);
-	ul_escape_text(e.why, sizeof(e.why), why);
-	ul_escape_text(e.todo, sizeof(e.todo), todo);
+static void fill(struct ul_error *err, const struct failure *f)
+{
+	struct ul_error e = {.code = f->code, .errnum = f->errnum};
+
+	/* The texts may be those of *err itself (a caller that rewords it): build, then copy. */
+	ul_escape_text(e.what, sizeof(e.what), f->what);
+	ul_escape_text(e.object, sizeof(e.object), f->object);
+	ul_escape_text(e.why, sizeof(e.why), f->why);
+	ul_escape_text(e.todo, sizeof(e.todo), f->todo);
 	*err = e;
 }
 
@@ -68,7 +73,7 @@ int ul_error_set(struct ul_error *err, enum ul_code code, const char *what, cons
 		va_start(args, format);
 		vsnprintf(why, sizeof(why), format, args);
 		va_end(args);
-		fill(err, code, 0, what, object, todo, why);
+		fill(err, &(struct failure){code, 0, what, object, why, todo});
 	}
 	return -(int)code;
 }
@@ -77,7 +82,7 @@ int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, co
 		   int errnum)
 {
 	if (err)
-		fill(err, code, errnum, what, object, todo, strerror(errnum));
+		fill(err, &(struct failure){code, errnum, what, object, strerror(errnum), todo});
 	return -(int)code;
 }
 
@@ -87,8 +92,8 @@ int ul_error_errno_of_lower(struct ul_error *err, enum ul_code code, const char 
 	if (errnum != EIO)
 		return ul_error_errno(err, code, what, object, todo, errnum);
 	if (err)
-		fill(err, UL_E_CORRUPT, errnum, what, object, "Write the image again.",
-		     "a block does not match the hash tree");
+		fill(err, &(struct failure){UL_E_CORRUPT, errnum, what, object, "a block does not match the hash tree",
+					    "Write the image again."});
 	return -UL_E_CORRUPT;
 }
 

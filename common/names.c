@@ -1,9 +1,6 @@
 #include "common/names.h"
 
-int ul_names_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
+#include "common/compare.h"
 
 int ul_names_take(struct ul_names *names, char *text)
 {
@@ -38,7 +35,7 @@ void ul_names_sort(struct ul_names *names, bool unique)
 {
 	size_t kept = 0;
 
-	ul_vector_sort(names, ul_names_compare);
+	ul_vector_sort(names, ul_compare_texts);
 	if (!unique)
 		return;
 	for (size_t i = 0; i < names->n; i++) {
@@ -60,7 +57,7 @@ bool ul_names_has(const struct ul_names *names, const char *text)
 
 bool ul_names_find(const struct ul_names *names, const char *text)
 {
-	return names->n > 0 && bsearch(&text, names->at, names->n, sizeof(*names->at), ul_names_compare);
+	return names->n > 0 && bsearch(&text, names->at, names->n, sizeof(*names->at), ul_compare_texts);
 }
 
 void ul_names_free(struct ul_names *names)

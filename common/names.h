@@ -26,7 +26,4 @@ bool ul_names_find(const struct ul_names *names, const char *text);
 
 void ul_names_free(struct ul_names *names);
 
-/* For qsort and bsearch over char *. */
-int ul_names_compare(const void *a, const void *b);
-
 #define ul_autonames UL_CLEANUP(ul_names_free)

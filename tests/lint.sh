@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What the compilers and linters do not look at, each check a script of tests/lint: prints each finding; exit status 1
-# where there is one. After `make programs`, since one check reads the objects.
+# where there is one. After `make programs`, since two checks read the objects.
 #
 #   tests/lint.sh [BUILD]
 set -u
 cd "$(dirname "$0")/.." || exit 1
 status=0
-for check in layers.sh "circles.py ${1:-build}" owners.sh size.sh english.py evidence.py; do
+for check in layers.sh "circles.py ${1:-build}" "includes.py ${1:-build}" owners.sh size.sh english.py evidence.py; do
 	# shellcheck disable=SC2086 # a name and its argument
 	tests/lint/$check || status=1
 done

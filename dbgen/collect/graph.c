@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/foreign.h"
 
@@ -164,7 +165,7 @@ static int compare_ids(const void *a, const void *b)
 {
 	int64_t x = ((const struct ul_node *)a)->id, y = ((const struct ul_node *)b)->id;
 
-	return (x > y) - (x < y);
+	return ul_order(x, y);
 }
 
 static struct ul_node *find_id(const struct ul_graph *g, int64_t id)
@@ -245,7 +246,7 @@ static int compare_edges(const void *a, const void *b)
 {
 	uint32_t x = ((const struct ul_edge *)a)->from, y = ((const struct ul_edge *)b)->from;
 
-	return (x > y) - (x < y);
+	return ul_order(x, y);
 }
 
 static int load_edges(struct loader *l)

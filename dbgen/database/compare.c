@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/compare.h"
 #include "common/sqlite.h"
 #include "common/cleanup.h"
 #include "dbgen/database/db.h"
@@ -149,7 +150,7 @@ static int by_id(const void *a, const void *b)
 {
 	const struct id *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	return ul_order(x->id, y->id);
 }
 
 static int sort_ids(struct comparison *c)

@@ -59,39 +59,49 @@ static int write_versions(int dirfd, bool durable)
 	return r == 0 ? remove_files(dirfd, stale, UL_ARRAY_SIZE(stale)) : r;
 }
 
-static int write_database(const struct ul_db_source *s, struct ul_db_carry *carry, int dirfd, const char *dir,
-			  const char *name, const struct ul_db_options *options, struct ul_error *err)
+/* Where the database goes. */
+struct output {
+	int dirfd;
+	const char *dir; /* its name, for messages */
+	const struct ul_db_options *options;
+};
+
+static int write_database(const struct ul_db_source *s, struct ul_db_carry *carry, const struct output *o,
+			  const char *name, struct ul_error *err)
 {
+	const struct ul_db_options *options = o->options;
 	ul_autoclose int fd = -1;
 	int r;
 
-	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(o->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return fail_errno(err, dir, name, errno);
-	r = options->use_sqlite ? ul_db_write_sqlite(s, dirfd, name, err) : ul_db_write_bulk(s, fd, name, options, err);
+		return fail_errno(err, o->dir, name, errno);
+	r = options->use_sqlite ? ul_db_write_sqlite(s, o->dirfd, name, err)
+				: ul_db_write_bulk(s, fd, name, options, err);
 	if (r == 0)
-		r = ul_db_carry_write(carry, dirfd, name, options->carry_all ? 0 : s->n_manifest, err);
+		r = ul_db_carry_write(carry, o->dirfd, name, options->carry_all ? 0 : s->n_manifest, err);
 	if (r == 0 && options->durable && fsync(fd) < 0)
-		r = fail_errno(err, dir, name, errno);
+		r = fail_errno(err, o->dir, name, errno);
 	return r;
 }
 
-static int build(const struct ul_db_source *s, struct ul_db_carry *carry, int dirfd, const char *dir,
-		 const struct ul_db_options *options, struct ul_error *err)
+static int build(const struct ul_db_source *s, struct ul_db_carry *carry, const struct output *o, struct ul_error *err)
 {
-	const char *name = options->durable ? DB_TEMPORARY : DB_NAME;
+	bool durable = o->options->durable;
+	const char *name = durable ? DB_TEMPORARY : DB_NAME;
+	int dirfd = o->dirfd;
 	struct ul_leftover *leftover = NULL;
 	int r = remove_files(dirfd, &name, 1);
 
-	if (r == 0 && !options->durable)
+	if (r == 0 && !durable)
 		r = remove_logs(dirfd);
 	if (r < 0)
-		return fail_errno(err, dir, name, -r);
+		return fail_errno(err, o->dir, name, -r);
 	leftover = ul_leftover_add(dirfd, name);
-	r = write_database(s, carry, dirfd, dir, name, options, err);
+	r = write_database(s, carry, o, name, err);
 	if (r == 0) {
-		r = write_versions(dirfd, options->durable);
-		if (r == 0 && options->durable) {
+		r = write_versions(dirfd, durable);
+		if (r == 0 && durable) {
 			r = remove_logs(dirfd);
 			if (r == 0 && renameat(dirfd, name, dirfd, DB_NAME) < 0)
 				r = -errno;
@@ -99,7 +109,7 @@ static int build(const struct ul_db_source *s, struct ul_db_carry *carry, int di
 				r = ul_sync_dir(dirfd, ".");
 		}
 		if (r < 0)
-			r = fail_errno(err, dir, name, -r);
+			r = fail_errno(err, o->dir, name, -r);
 	}
 	if (r < 0)
 		unlinkat(dirfd, name, 0);
@@ -149,7 +159,7 @@ int ul_db_build(struct ul_manifest *m, int dirfd, const char *dir, const struct 
 	if (r == 0)
 		r = ul_db_carry_open(options, &carry, err);
 	if (r == 0)
-		r = build(&source, carry, fd, dir, options, err);
+		r = build(&source, carry, &(struct output){fd, dir, options}, err);
 	ul_db_carry_close(carry);
 	ul_db_source_close(&source);
 	return r;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/encoding.h"
+#include "common/json_writer.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/manifest/name_table.h"
 #include "dbgen/store/hash_text.h"
@@ -18,10 +19,12 @@ struct printer {
 	const struct ul_name_table *names;
 	const char *store_dir;
 	FILE *out;
+	struct ul_json_writer *json;
 	uint64_t printed; /* paths before this one */
 };
 
-typedef void (*print_fn)(const struct printer *p, const struct ul_batch *b, uint32_t i);
+/* false: no memory */
+typedef bool (*print_fn)(const struct printer *p, const struct ul_batch *b, uint32_t i);
 
 /* The deriver in full; empty where the path has no deriver. */
 static void print_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
@@ -34,7 +37,7 @@ static void print_deriver(const struct printer *p, const struct ul_batch *b, uin
 	fwrite(text, 1, len, p->out);
 }
 
-static void print_registration(const struct printer *p, const struct ul_batch *b, uint32_t i)
+static bool print_registration(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
 	char text[UL_STORE_PATH_SIZE], hash[2 * UL_NAR_HASH_SIZE + 1];
 
@@ -47,88 +50,77 @@ static void print_registration(const struct printer *p, const struct ul_batch *b
 		fputs(ul_name_table_path(p->names, b->refs[k], text), p->out);
 		fputc('\n', p->out);
 	}
+	return true;
 }
 
-/* Texts of a manifest are printable ASCII: two characters want escaping. */
-static void print_json_text(FILE *out, const char *text, size_t len)
+static struct json_object *column_json(const struct ul_text_column *c, uint32_t i)
 {
-	fputc('"', out);
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '"' || text[i] == '\\')
-			fputc('\\', out);
-		fputc(text[i], out);
-	}
-	fputc('"', out);
+	return ul_json_new_string_len(c->bytes + c->off[i], c->off[i + 1] - c->off[i]);
 }
 
-static void print_json_optional(FILE *out, const struct ul_text_column *c, uint32_t i)
+static bool add_optional(struct json_object *obj, const char *key, const struct ul_text_column *c, uint32_t i)
 {
-	if (c->off[i] == c->off[i + 1])
-		fputs("null", out);
-	else
-		print_json_text(out, c->bytes + c->off[i], c->off[i + 1] - c->off[i]);
+	return c->off[i] == c->off[i + 1] ? ul_json_add_null(obj, key) : ul_json_add(obj, key, column_json(c, i));
 }
 
-static void print_json_deriver(const struct printer *p, const struct ul_batch *b, uint32_t i)
+static bool add_deriver(struct json_object *obj, const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
 	const struct ul_text_column *c = &b->deriver;
 	char text[UL_STORE_DIR_MAX + 1 + UL_BASE_NAME_MAX + 1];
 	size_t len = c->off[i + 1] - c->off[i];
 
-	if (len > 0 && c->bytes[c->off[i]] != '/') {
-		snprintf(text, sizeof(text), "%s/%.*s", p->store_dir, (int)len, c->bytes + c->off[i]);
-		print_json_text(p->out, text, strlen(text));
-	} else {
-		print_json_optional(p->out, c, i);
-	}
+	if (len == 0 || c->bytes[c->off[i]] == '/')
+		return add_optional(obj, "deriver", c, i);
+	snprintf(text, sizeof(text), "%s/%.*s", p->store_dir, (int)len, c->bytes + c->off[i]);
+	return ul_json_add_string(obj, "deriver", text);
+}
+
+static struct json_object *references_json(const struct printer *p, const struct ul_batch *b, uint32_t i)
+{
+	struct json_object *list = json_object_new_array();
+	char text[UL_STORE_PATH_SIZE];
+	bool ok = list;
+
+	for (uint64_t k = b->ref_off[i]; ok && k < b->ref_off[i + 1]; k++)
+		ok = ul_json_append_string(list, ul_name_table_path(p->names, b->refs[k], text));
+	return ul_json_if(ok, list);
 }
 
 /* The signatures, which the manifest joins by spaces, as an array. */
-static void print_json_sigs(const struct printer *p, const struct ul_batch *b, uint32_t i)
+static struct json_object *signatures_json(const struct ul_batch *b, uint32_t i)
 {
 	const char *at = b->sigs.bytes + b->sigs.off[i], *end = b->sigs.bytes + b->sigs.off[i + 1];
+	struct json_object *list = json_object_new_array();
+	bool ok = list;
 
-	fputs(",\"signatures\":[", p->out);
-	while (at < end) {
+	while (ok && at < end) {
 		const char *space = memchr(at, ' ', (size_t)(end - at));
 		const char *stop = space ? space : end;
 
-		print_json_text(p->out, at, (size_t)(stop - at));
+		ok = ul_json_append(list, ul_json_new_string_len(at, (size_t)(stop - at)));
 		at = space ? space + 1 : end;
-		if (at < end)
-			fputc(',', p->out);
 	}
-	fputc(']', p->out);
+	return ul_json_if(ok, list);
 }
 
 /* Members in Nix's order, which is that of their names. */
-static void print_json(const struct printer *p, const struct ul_batch *b, uint32_t i)
+static bool print_json(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
+	struct json_object *obj = json_object_new_object();
 	char text[UL_STORE_PATH_SIZE], hash[UL_HASH_TEXT_SIZE];
+	bool ok;
 
-	if (p->printed > 0)
-		fputc(',', p->out);
 	ul_hash_sri_print(b->nar_hash + (size_t)i * UL_NAR_HASH_SIZE, hash);
-	ul_name_table_path(p->names, b->first + i, text);
-	print_json_text(p->out, text, strlen(text));
-	fputs(":{\"ca\":", p->out);
-	print_json_optional(p->out, &b->ca, i);
-	fputs(",\"deriver\":", p->out);
-	print_json_deriver(p, b, i);
-	fprintf(p->out, ",\"narHash\":\"%s\",\"narSize\":%" PRIu64 ",\"references\":[", hash, b->nar_size[i]);
-	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++) {
-		if (k > b->ref_off[i])
-			fputc(',', p->out);
-		ul_name_table_path(p->names, b->refs[k], text);
-		print_json_text(p->out, text, strlen(text));
-	}
-	if (b->registered[i] != 0)
-		fprintf(p->out, "],\"registrationTime\":%" PRId64, b->registered[i]);
-	else
-		fputs("],\"registrationTime\":null", p->out);
-	print_json_sigs(p, b, i);
-	fprintf(p->out, ",\"ultimate\":%s}", b->ultimate[i] ? "true" : "false");
+	ok = add_optional(obj, "ca", &b->ca, i) && add_deriver(obj, p, b, i) &&
+	     ul_json_add_string(obj, "narHash", hash) && ul_json_add_uint(obj, "narSize", b->nar_size[i]) &&
+	     ul_json_add(obj, "references", references_json(p, b, i)) &&
+	     (b->registered[i] ? ul_json_add(obj, "registrationTime", json_object_new_int64(b->registered[i]))
+			       : ul_json_add_null(obj, "registrationTime")) &&
+	     ul_json_add(obj, "signatures", signatures_json(b, i)) && ul_json_add_bool(obj, "ultimate", b->ultimate[i]);
+	return ul_json_writer_member(p->json, ul_name_table_path(p->names, b->first + i, text), ul_json_if(ok, obj));
 }
+
+/* ---- text ---- */
 
 static void print_column(FILE *out, const char *label, const struct ul_text_column *c, uint32_t i)
 {
@@ -139,7 +131,7 @@ static void print_column(FILE *out, const char *label, const struct ul_text_colu
 }
 
 /* For people. */
-static void print_record(const struct printer *p, const struct ul_batch *b, uint32_t i)
+static bool print_record(const struct printer *p, const struct ul_batch *b, uint32_t i)
 {
 	char text[UL_STORE_PATH_SIZE], hash[64], date[32] = "";
 	time_t registered = (time_t)b->registered[i];
@@ -163,27 +155,28 @@ static void print_record(const struct printer *p, const struct ul_batch *b, uint
 	fprintf(p->out, "%-14s%" PRIu64 "\n", "  references", b->ref_off[i + 1] - b->ref_off[i]);
 	for (uint64_t k = b->ref_off[i]; k < b->ref_off[i + 1]; k++)
 		fprintf(p->out, "    %s\n", ul_name_table_path(p->names, b->refs[k], text));
+	return true;
 }
 
 /* Print these paths (numbers: n of them, in this order), or all (numbers: NULL). */
-static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, print_fn print,
+static int print_paths(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, struct printer *p, print_fn print,
 		       struct ul_error *err)
 {
-	struct printer p = {.store_dir = ul_manifest_store_dir(m), .out = out};
 	struct ul_batch_reader *reader = ul_batch_reader_new(m);
 	struct ul_name_table *names = NULL;
 	struct ul_batch b = {.n = 0};
 	int r = reader ? ul_name_table_new(m, &names, err) : ul_error_nomem(err, what);
 
-	p.names = names;
-	for (uint32_t at = 0; at < n && r == 0 && !ferror(out); at++) {
+	p->names = names;
+	p->store_dir = ul_manifest_store_dir(m);
+	for (uint32_t at = 0; at < n && r == 0 && !ferror(p->out); at++) {
 		uint32_t number = numbers ? numbers[at] : at;
 
 		if (number < b.first || number - b.first >= b.n)
 			r = ul_manifest_read_batch(reader, number / UL_MANIFEST_BATCH, UL_COL_ALL, &b, err);
-		if (r == 0)
-			print(&p, &b, number - b.first);
-		p.printed++;
+		if (r == 0 && !print(p, &b, number - b.first))
+			r = ul_error_nomem(err, what);
+		p->printed++;
 	}
 	ul_name_table_free(names);
 	ul_batch_reader_free(reader);
@@ -201,19 +194,22 @@ static int flush(FILE *out, struct ul_error *err)
 static int print_json_object(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out,
 			     struct ul_error *err)
 {
+	struct ul_json_writer json = {.out = out};
+	struct printer p = {.out = out, .json = &json};
 	int r;
 
-	fputc('{', out);
-	r = print_paths(m, numbers, n, out, print_json, err);
+	ul_json_writer_begin(&json);
+	r = print_paths(m, numbers, n, &p, print_json, err);
 	if (r < 0)
 		return r;
-	fputs("}\n", out);
+	ul_json_writer_end(&json);
 	return flush(out, err);
 }
 
 int ul_export_registration(struct ul_manifest *m, FILE *out, struct ul_error *err)
 {
-	int r = print_paths(m, NULL, ul_manifest_n_paths(m), out, print_registration, err);
+	struct printer p = {.out = out};
+	int r = print_paths(m, NULL, ul_manifest_n_paths(m), &p, print_registration, err);
 
 	return r < 0 ? r : flush(out, err);
 }
@@ -230,7 +226,8 @@ int ul_export_path_info_of(struct ul_manifest *m, const uint32_t *numbers, uint3
 
 int ul_export_records_of(struct ul_manifest *m, const uint32_t *numbers, uint32_t n, FILE *out, struct ul_error *err)
 {
-	int r = print_paths(m, numbers, n, out, print_record, err);
+	struct printer p = {.out = out};
+	int r = print_paths(m, numbers, n, &p, print_record, err);
 
 	return r < 0 ? r : flush(out, err);
 }

@@ -8,6 +8,7 @@
  *                               are copied to a temporary directory and opened there
  *   -journal                    an interrupted transaction that only a writer can undo: refused
  */
+#include "common/compare.h"
 #include "dbgen/exchange/import.h"
 
 #include <errno.h>
@@ -237,7 +238,7 @@ static int compare_ids(const void *a, const void *b)
 {
 	const struct id *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	return ul_order(x->id, y->id);
 }
 
 static const char *path_of(const struct ids *ids, int64_t id)

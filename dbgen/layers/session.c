@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "common/dir.h"
+#include "common/number.h"
 #include "dbgen/layers/open.h"
 
 #define NUMBER_DIGITS 8
@@ -35,14 +36,13 @@ static const char what[] = "making the session layer";
 
 bool ul_session_parse(const char *name, unsigned long *ret_number)
 {
-	unsigned long number = 0;
+	uint64_t number;
 
 	if (strspn(name, "0123456789") != NUMBER_DIGITS || name[NUMBER_DIGITS] != '-' ||
+	    !ul_parse_digits(name, NUMBER_DIGITS, &number) ||
 	    strspn(name + NUMBER_DIGITS + 1, "0123456789abcdef") != RANDOM_DIGITS ||
 	    name[NUMBER_DIGITS + 1 + RANDOM_DIGITS] != '\0')
 		return false;
-	for (int i = 0; i < NUMBER_DIGITS; i++)
-		number = 10 * number + (unsigned long)(name[i] - '0');
 	*ret_number = number;
 	return true;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 #include "dbgen/store/text_pairs.h"
@@ -138,9 +139,8 @@ static int read_names(struct ul_batch_reader *r, struct ul_batch *b, struct ul_e
 static int compare_names(const struct ul_text_column *a, uint32_t i, const struct ul_text_column *b, uint32_t k)
 {
 	size_t len_a = a->off[i + 1] - a->off[i], len_b = b->off[k + 1] - b->off[k];
-	int order = memcmp(a->bytes + a->off[i], b->bytes + b->off[k], len_a < len_b ? len_a : len_b);
 
-	return order ? order : (len_a > len_b) - (len_a < len_b);
+	return ul_compare_bytes(a->bytes + a->off[i], len_a, b->bytes + b->off[k], len_b);
 }
 
 /* The batch before ends with the same digest, which no real store has: its name must come first. */

@@ -2,6 +2,7 @@
  * The builder's collecting half: importers hand over paths in any order; each is checked, its texts
  * are copied, and its references become indices of entries, defined or not yet.
  */
+#include "common/compare.h"
 #include "dbgen/manifest/builder_internal.h"
 
 #include <stdlib.h>
@@ -184,13 +185,6 @@ static int check_info(const struct ul_path_info *info, struct ul_error *err)
 	return 0;
 }
 
-static int compare_u32(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static int add_ref(struct ul_builder *b, const char *path, const char *to, struct ul_error *err)
 {
 	struct ul_error why = {0};
@@ -224,7 +218,7 @@ static int add_refs(struct ul_builder *b, const struct ul_path_info *info, struc
 		return 0;
 	refs = b->refs.at + first;
 	if (info->n_refs > 1)
-		qsort(refs, info->n_refs, sizeof(*refs), compare_u32);
+		qsort(refs, info->n_refs, sizeof(*refs), ul_compare_u32);
 	for (size_t i = 0; i < info->n_refs; i++)
 		if (n == 0 || refs[n - 1] != refs[i])
 			refs[n++] = refs[i];

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/compare.h"
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
@@ -84,9 +85,9 @@ static int by_falling_size(const void *a, const void *b, void *user)
 	const struct item *items = user;
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
-	if (items[x].size != items[y].size)
-		return items[x].size < items[y].size ? 1 : -1;
-	return (x > y) - (x < y);
+	int order = ul_order(items[y].size, items[x].size);
+
+	return order ? order : ul_order(x, y);
 }
 
 static int make_list(struct check *c, struct ul_error *err)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "common/compare.h"
 #include "common/bytes.h"
 #include "common/encoding.h"
 #include "dbgen/manifest/builder_internal.h"
@@ -291,13 +292,6 @@ static int put_ca(struct ul_encoder *e, const struct ul_encode_span *s)
 	return r < 0 ? r : flush_more(e);
 }
 
-static int compare_u32(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* One path's references as ascending numbers. */
 static int put_ref_list(struct ul_encoder *e, const struct ul_encode_span *s, const struct ul_builder_record *record)
 {
@@ -309,7 +303,7 @@ static int put_ref_list(struct ul_encoder *e, const struct ul_encode_span *s, co
 	list = e->numbers.at;
 	for (uint32_t i = 0; i < record->n_refs; i++)
 		list[i] = s->number[s->b->refs.at[record->first_ref + i]];
-	qsort(list, record->n_refs, sizeof(*list), compare_u32);
+	qsort(list, record->n_refs, sizeof(*list), ul_compare_u32);
 	for (uint32_t i = 0; i < record->n_refs; i++)
 		if (ul_put_varint(&e->more, i ? list[i] - list[i - 1] - 1 : list[i]) < 0)
 			return -ENOMEM;

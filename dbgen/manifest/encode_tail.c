@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/manifest/builder_internal.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/store/store_path.h"
@@ -12,9 +13,9 @@ static int compare_drv_outputs(const void *a, const void *b)
 {
 	const struct ul_builder_drv_output *x = a, *y = b;
 
-	if (x->drv != y->drv)
-		return x->drv < y->drv ? -1 : 1;
-	return strcmp(x->id, y->id);
+	int order = ul_order(x->drv, y->drv);
+
+	return order ? order : strcmp(x->id, y->id);
 }
 
 static bool same_output(const struct ul_builder_drv_output *x, const struct ul_builder_drv_output *y)
@@ -174,9 +175,9 @@ static int compare_edges(const void *a, const void *b)
 {
 	const struct edge *x = a, *y = b;
 
-	if (x->from != y->from)
-		return x->from < y->from ? -1 : 1;
-	return (x->to > y->to) - (x->to < y->to);
+	int order = ul_order(x->from, y->from);
+
+	return order ? order : ul_order(x->to, y->to);
 }
 
 /* A reference to a realisation that nobody gave is an error, unless a closure left it out. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/manifest/internal.h"
 #include "dbgen/store/store_path.h"
 
@@ -58,13 +59,6 @@ struct drv_output_key {
 	size_t id_len;
 };
 
-static int compare_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
-{
-	int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
-
-	return order ? order : (a_len > b_len) - (a_len < b_len);
-}
-
 static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, struct texts *t, struct ul_drv_output *row,
 			   struct drv_output_key *before, struct ul_error *err)
 {
@@ -79,7 +73,7 @@ static int read_drv_output(const struct ul_manifest *m, struct ul_cursor *c, str
 	name_len = ul_take_u8(c);
 	name = ul_take(c, name_len);
 	if (c->bad || key.id_len == 0 || key.drv >= m->n_paths || !ul_store_name_valid((const char *)name, name_len) ||
-	    (before->id && step == 0 && compare_bytes(before->id, before->id_len, key.id, key.id_len) >= 0))
+	    (before->id && step == 0 && ul_compare_bytes(before->id, before->id_len, key.id, key.id_len) >= 0))
 		return ul_manifest_bad(m, err, "invalid derivation output %u of %u: its derivation, name or order",
 				       key.n, m->n_drv_outputs);
 	*before = key;
@@ -135,9 +129,9 @@ static bool key_ascends(const struct realisation_key *before, const struct reali
 
 	if (!before->drv)
 		return true;
-	order = compare_bytes(before->drv, before->drv_len, key->drv, key->drv_len);
+	order = ul_compare_bytes(before->drv, before->drv_len, key->drv, key->drv_len);
 	if (order == 0)
-		order = compare_bytes(before->output, before->output_len, key->output, key->output_len);
+		order = ul_compare_bytes(before->output, before->output_len, key->output, key->output_len);
 	return order < 0;
 }
 

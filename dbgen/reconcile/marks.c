@@ -66,7 +66,7 @@ static int read_json(struct ul_upper_dir *u, const char *name, struct json_objec
 
 static int write_json(struct ul_upper_dir *u, const char *name, struct json_object *obj)
 {
-	return ul_upper_dir_write(u, name, json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY));
+	return ul_upper_dir_write(u, name, ul_json_text(obj));
 }
 
 static int read_lower(struct ul_upper_dir *u, struct ul_marks *marks)
@@ -121,14 +121,14 @@ int ul_marks_read(struct ul_upper_dir *u, struct ul_marks *ret)
 int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_marks *now,
 			 const struct ul_reconcile_options *o)
 {
-	ul_autojson struct json_object *obj = json_object_new_object();
+	ul_autojson struct json_object *obj = ul_json_document(FORMAT);
 
 	/* A file that says this already stays: flash wears. */
 	if (before->known && before->rebuild == now->rebuild && before->checked_id == now->checked_id &&
 	    before->print.size == now->print.size && before->print.time == now->print.time &&
 	    before->upper_paths == now->upper_paths && !strcmp(before->identity, now->identity))
 		return 0;
-	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_string(obj, "identity", now->identity) ||
+	if (!obj || !ul_json_add_string(obj, "identity", now->identity) ||
 	    !ul_json_add_string(obj, "name", o->lower.name) || !ul_json_add_string(obj, "version", o->lower.version) ||
 	    !ul_json_add_string(obj, "database", now->rebuild ? "rebuild" : "attach") ||
 	    !ul_json_add_uint(obj, "checkedId", (uint64_t)now->checked_id) ||
@@ -148,9 +148,9 @@ int ul_marks_remove_clean(struct ul_upper_dir *u)
 
 int ul_marks_write_clean(struct ul_upper_dir *u, int64_t max_id)
 {
-	ul_autojson struct json_object *obj = json_object_new_object();
+	ul_autojson struct json_object *obj = ul_json_document(FORMAT);
 
-	if (!obj || !ul_json_add_uint(obj, "format", FORMAT) || !ul_json_add_uint(obj, "maxId", (uint64_t)max_id))
+	if (!obj || !ul_json_add_uint(obj, "maxId", (uint64_t)max_id))
 		return ul_upper_dir_nomem(u);
 	return write_json(u, CLEAN, obj);
 }

@@ -18,7 +18,7 @@
 #include <time.h>
 
 #include "common/clock.h"
-#include "common/config.h"
+#include "common/number.h"
 #include "common/dir.h"
 #include "common/names.h"
 #include "dbgen/layers/open.h"
@@ -80,12 +80,9 @@ static DIR *list(int fd)
 /* "00000007-..." is run 7; 0: not a run. */
 static uint64_t run_number(const char *name)
 {
-	char digits[NUMBER_DIGITS + 1] = "";
-	uint64_t n = 0;
+	uint64_t n;
 
-	if (is_run(name))
-		memcpy(digits, name, NUMBER_DIGITS);
-	return ul_parse_number(digits, &n) ? n : 0;
+	return is_run(name) && ul_parse_digits(name, NUMBER_DIGITS, &n) ? n : 0;
 }
 
 static uint64_t last_number(int fd)

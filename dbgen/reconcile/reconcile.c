@@ -122,18 +122,18 @@ static int make_room(struct ul_agreement *a, int r, bool *ret_emptied)
 static int write_report(struct ul_agreement *a)
 {
 	struct ul_upper_dir *u = &a->upper;
-	ul_autojson struct json_object *obj =
+	ul_autojson struct json_object *document = ul_json_document(1);
+	ul_autojson struct json_object *report =
 		ul_reconcile_report_json(u->report, a->o->lower.name, a->o->lower.version, UL_RECONCILE_LISTED);
-	const char *text = NULL;
 	time_t now = time(NULL);
 	char stamp[32] = "";
 	struct tm tm;
+	bool ok;
 
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_string(obj, "time", stamp))
-		text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	return ul_upper_dir_write(u, REPORT_JSON, text);
+	ok = ul_json_add_string(document, "time", stamp) && ul_json_add_all(document, report);
+	return ul_upper_dir_write(u, REPORT_JSON, ok ? ul_json_text(document) : NULL);
 }
 
 static void keep_reserve(struct ul_agreement *a)

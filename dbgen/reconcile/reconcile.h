@@ -94,7 +94,8 @@ enum ul_reconcile_action {
 
 struct ul_reconcile_item {
 	enum ul_reconcile_action action;
-	char *name; /* base name of a store path, name on the upper, or path of a root */
+	/* As the disk has them, any byte: who prints them escapes them. */
+	char *name; /* base name of a store path, name on the upper, or path of a root; long ones are cut */
 	char *why;
 };
 

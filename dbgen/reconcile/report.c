@@ -50,18 +50,6 @@ void ul_reconcile_report_free(struct ul_reconcile_report *r)
 	*r = (struct ul_reconcile_report){0};
 }
 
-/* Names on the disk may hold any byte, and a row any number of them: as messages show them, escaped and cut. */
-static char *escaped(const char *name)
-{
-	size_t len = strnlen(name, SHOWN_MAX);
-	ul_autofree char *cut = strndup(name, len);
-	char *text = malloc(4 * len + 1);
-
-	if (text && cut)
-		ul_escape_text(text, 4 * len + 1, cut);
-	return cut ? text : NULL;
-}
-
 int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action action, const char *name,
 		  const char *why)
 {
@@ -69,8 +57,9 @@ int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action a
 
 	if (report->n[action]++ >= UL_RECONCILE_LISTED)
 		return 0;
-	item.name = escaped(name);
-	item.why = escaped(why);
+	/* A row may hold any number of bytes. */
+	item.name = strndup(name, SHOWN_MAX);
+	item.why = strndup(why, SHOWN_MAX);
 	if (item.name && item.why && ul_vector_push(&report->list, item) == 0)
 		return 0;
 	free(item.name);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/foreign.h"
 
@@ -68,7 +69,7 @@ static int by_id(const void *a, const void *b)
 {
 	const struct ul_row *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	return ul_order(x->id, y->id);
 }
 
 /*

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/names.h"
 #include "common/sqlite.h"
 #include "dbgen/reconcile/rows.h"
@@ -152,7 +153,7 @@ static bool same_refs(const struct ul_rows_judge *by, const struct ul_rows *rows
 			return false;
 		refs[i] = ul_rows_text(rows, to->base);
 	}
-	qsort(refs, row->n_refs, sizeof(*refs), ul_names_compare);
+	qsort(refs, row->n_refs, sizeof(*refs), ul_compare_texts);
 	for (uint32_t i = 0; i < row->n_refs; i++)
 		if (strcmp(refs[i], info->refs[i] + dir) != 0)
 			return false;

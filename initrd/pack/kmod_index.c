@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/bytes.h"
 
 #define MAGIC           0xB007F457u
@@ -21,7 +22,7 @@ static int compare(const void *a, const void *b)
 	int c = strcmp(x->key, y->key);
 
 	if (c == 0)
-		c = (x->priority > y->priority) - (x->priority < y->priority);
+		c = ul_order(x->priority, y->priority);
 	return c ? c : strcmp(x->value, y->value);
 }
 

@@ -69,10 +69,10 @@ const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_
  * No discarding: it would take the marker with it, and takes minutes on some disks; fstrim does it later. No
  * zeroing of inode tables and journals before the first boot goes on: the kernel does it, or reads them as zero.
  */
-void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device, const char *label,
-			const char *uuid, uint64_t size, char buf[96], const char *args[UL_UPPER_ARGS])
+void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const struct ul_upper_mkfs *mkfs, char buf[96],
+			const char *args[UL_UPPER_ARGS])
 {
-	/* "LABEL" and so on stand for the parameters. */
+	/* "LABEL" and so on stand for what mkfs has. */
 	static const struct {
 		const char *name;
 		const char *words[UL_UPPER_ARGS];
@@ -88,18 +88,18 @@ void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const
 	char *uuid_text = buf, *size_text = buf + 48;
 	size_t n = 0;
 
-	snprintf(uuid_text, 48, "%s%s", xfs ? "uuid=" : "", uuid);
+	snprintf(uuid_text, 48, "%s%s", xfs ? "uuid=" : "", mkfs->uuid);
 	/* mke2fs wants a unit, mkfs.f2fs counts sectors of 512 bytes, the others count bytes. */
 	snprintf(size_text, 48, "%s%" PRIu64 "%s", xfs ? "size=" : "",
-		 f2fs ? size / 512 : (!strcmp(fs->name, "ext4") ? size / 1024 : size),
+		 f2fs ? mkfs->size / 512 : (!strcmp(fs->name, "ext4") ? mkfs->size / 1024 : mkfs->size),
 		 !strcmp(fs->name, "ext4") ? "k" : "");
-	args[n++] = program;
+	args[n++] = mkfs->program;
 	for (size_t c = 0; c < UL_ARRAY_SIZE(commands); c++) {
 		for (const char *const *word = commands[c].words; !strcmp(commands[c].name, fs->name) && *word; word++)
-			args[n++] = !strcmp(*word, "LABEL")    ? label
+			args[n++] = !strcmp(*word, "LABEL")    ? mkfs->label
 				    : !strcmp(*word, "UUID")   ? uuid_text
 				    : !strcmp(*word, "SIZE")   ? size_text
-				    : !strcmp(*word, "DEVICE") ? device
+				    : !strcmp(*word, "DEVICE") ? mkfs->device
 							       : *word;
 	}
 	args[n] = NULL;

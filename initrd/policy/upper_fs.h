@@ -53,9 +53,12 @@ const struct ul_upper_fs *ul_upper_fs_find(const char *name);
 /* The i-th that the policy permits, the first is the one that is made; NULL: there are no more. */
 const struct ul_upper_fs *ul_upper_fs_permitted(const struct ul_policy *p, size_t i);
 
-/*
- * The command that makes it: size in bytes, what mkfs may use of the device. Texts point into the
- * parameters and into buf. args is ended by NULL.
- */
-void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const char *program, const char *device, const char *label,
-			const char *uuid, uint64_t size, char buf[96], const char *args[UL_UPPER_ARGS]);
+/* What is made, and by what. */
+struct ul_upper_mkfs {
+	const char *program, *device, *label, *uuid;
+	uint64_t size; /* bytes, what mkfs may use of the device */
+};
+
+/* The command that makes it. Texts point into those of mkfs and into buf. args is ended by NULL. */
+void ul_upper_mkfs_args(const struct ul_upper_fs *fs, const struct ul_upper_mkfs *mkfs, char buf[96],
+			const char *args[UL_UPPER_ARGS]);

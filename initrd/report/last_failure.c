@@ -33,7 +33,7 @@ static bool fill_record(struct json_object *obj, const struct ul_boot *b, unsign
 	char sentence[1200];
 
 	ul_error_sentence(&b->failure, sentence, sentence_max < sizeof(sentence) ? sentence_max : sizeof(sentence));
-	return obj && ul_json_add_uint(obj, "format", 1) && ul_json_add_uint(obj, "code", (uint64_t)b->failure.code) &&
+	return obj && ul_json_add_uint(obj, "code", (uint64_t)b->failure.code) &&
 	       ul_json_add_string(obj, "name", ul_code_name(b->failure.code)) &&
 	       ul_json_add_string(obj, "stage", b->failed_stage ? b->failed_stage : "boot") &&
 	       ul_json_add_string(obj, "sentence", sentence) && ul_json_add_uint(obj, "when", when) &&
@@ -44,11 +44,8 @@ char *ul_last_failure_format(const struct ul_boot *b, unsigned long long when, c
 {
 	/* Quotation marks and backslashes take two bytes: cut the sentence until it fits. */
 	for (size_t max = sizeof(b->last_failure.sentence); max > 100; max -= 50) {
-		ul_autojson struct json_object *obj = json_object_new_object();
-		const char *text = fill_record(obj, b, when, max)
-					   ? json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN |
-											 JSON_C_TO_STRING_NOSLASHESCAPE)
-					   : NULL;
+		ul_autojson struct json_object *obj = ul_json_document(1);
+		const char *text = fill_record(obj, b, when, max) ? ul_json_line(obj) : NULL;
 
 		if (text && strlen(text) <= UL_LAST_FAILURE_MAX)
 			return memcpy(buf, text, strlen(text) + 1);

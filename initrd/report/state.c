@@ -149,7 +149,7 @@ static struct json_object *root_json(const struct ul_boot *b)
 	bool ok = obj && list && ul_json_add_string(obj, "from", ul_root_from_words[b->policy.root_from]);
 
 	for (size_t i = 0; ok && i < b->root_unsealed.n; i++)
-		ok = ul_json_append(list, json_object_new_string(b->root_unsealed.at[i]));
+		ok = ul_json_append_string(list, b->root_unsealed.at[i]);
 	list = ul_json_if(ok, list);
 	return ul_json_if(ul_json_add(obj, "unsealed", list), obj);
 }
@@ -191,7 +191,7 @@ static bool add_lost(const struct ul_upper *u, struct json_object *obj)
 	list = json_object_new_array();
 	ok = list != NULL;
 	for (size_t i = 0; ok && i < u->left_out.n; i++)
-		ok = ul_json_append(list, json_object_new_string(u->left_out.at[i]));
+		ok = ul_json_append_string(list, u->left_out.at[i]);
 	return ul_json_add(obj, "leftOut", ul_json_if(ok, list)) &&
 	       ul_json_add_uint(obj, "leftOutCount", u->n_left_out) && ul_json_add_string(obj, "leftIn", u->left_in);
 }

@@ -87,12 +87,13 @@ static int run_mkfs(const char *device, const struct ul_policy *p, const struct 
 {
 	const char *args[UL_UPPER_ARGS];
 	char program[PATH_MAX], buf[96];
+	struct ul_upper_mkfs mkfs = {program, device, p->upper_label, uuid, size};
 	int r;
 
 	if (!ul_find_program(fs->mkfs, program))
 		return ul_error_set(err, UL_E_UPPER, what, fs->mkfs, "Build the initramfs with this policy.",
 				    "the initramfs does not have the program");
-	ul_upper_mkfs_args(fs, program, device, p->upper_label, uuid, size, buf, args);
+	ul_upper_mkfs_args(fs, &mkfs, buf, args);
 	ul_log(UL_LOG_INFO, "upper: making %s on %s, %.1f MB", fs->name, device, (double)size / 1e6);
 	r = ul_run(args, what, NULL, NULL, err);
 	if (r < 0 && err) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/compare.h"
+
 static inline double measure_seconds(clockid_t clock)
 {
 	struct timespec t;
@@ -22,7 +24,7 @@ static inline int measure_compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
-	return (x > y) - (x < y);
+	return ul_order(x, y);
 }
 
 /* Sorts the times; of an even number of them, the later of the middle two. */

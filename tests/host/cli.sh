@@ -176,6 +176,10 @@ is_document 0 db reconcile --upper "$dir/upper" --lower "$dir/manifest" --dry-ru
 is_document 0 status --file "$dir/state.json" --json
 is_document 0 timeline --file "$dir/state.json" --json
 is_document 0 completion json
+jq '.failure = {stage: "\u001b[2J", sentence: "caf\u00e9"}' "$dir/state.json" >"$dir/odd.json"
+"$underlay" status --file "$dir/odd.json" >"$dir/out"
+[ $? -eq 1 ] && grep -qF 'failure    \x1b[2J: caf\xc3\xa9 (' "$dir/out"
+report $? "status shows a terminal what is in state.json, and nothing that controls it"
 no_document() { # WANTED-STATUS ARGUMENT...: what could not be found out is not told
 	local wanted=$1 got
 	shift

@@ -80,6 +80,12 @@ report $? "--ignore-extra leaves out what is not listed"
 [ $? -eq 1 ] && [ "$(jq -r '"\(.paths) \(.bad) \(.missing) \(.extra) \(.findings | length)"' "$dir/json")" = "44 5 1 3 9" ] &&
 	[ "$(jq -r '.findings[] | select(.finding == "missing") | .path' "$dir/json")" = "$gone" ]
 report $? "--json tells the same"
+# A name of any bytes gives JSON all the same. (jq itself mends what is not UTF-8.)
+touch "$NIX_STORE_DIR/"$'zz\377caf\303\251\n'
+"$underlay" manifest check --json --store "$NIX_STORE_DIR" "$dir/manifest" >"$dir/json"
+iconv -f UTF-8 -t UTF-8 "$dir/json" >"$dir/out" &&
+	jq -e --arg path "$NIX_STORE_DIR/"$'zz\\xffcaf\303\251\n' 'any(.findings[]; .path == $path)' "$dir/json" >"$dir/out"
+report $? "--json is UTF-8 though a name is not"
 
 "$underlay" manifest check --store "$dir/none" "$dir/manifest" 2>"$dir/err"
 [ $? -eq 3 ] && grep -q "opening the store: $dir/none: No such file" "$dir/err"

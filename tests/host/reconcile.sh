@@ -229,7 +229,15 @@ umount "$dir/upper"
 debugfs -w -R "set_inode_field kept/garbage flags 0x10" "$dir/upper.img" 2>"$dir/log"
 mount -o loop,nosuid,nodev "$dir/upper.img" "$dir/upper"
 cp -a "$dir"/lower2/nix/var/nix/db/* "$dir/upper/var/nix/db/" && chmod -R u+w "$dir/upper/var/nix/db"
-tap "garbage that cannot be moved is named, and no reason to fail" bash -o pipefail -c '
-	"$1" db reconcile --upper "$2" --lower "$3" --json | jq -e ".notes[0].name == \"garbage\" and .counts.swept == 1"' \
-	_ "$underlay" "$dir/upper" "$dir/lower2/nix/.underlay/manifest"
+# A name of any bytes gives JSON all the same. (jq itself mends what is not UTF-8.)
+touch "$dir/upper/kept/"$'zz\377caf\303\251'
+tap "a lower that the database was copied from" bash -c '"${@:2}" >"$1"' _ "$dir/report" \
+	"$underlay" db reconcile --upper "$dir/upper" --lower "$dir/lower2/nix/.underlay/manifest" --json
+tap "garbage that cannot be moved is named, and no reason to fail" \
+	jq -e '.notes[0].name == "garbage" and .counts.swept == 2' "$dir/report"
+for document in "$dir/report" "$dir/upper/report.json"; do
+	tap "${document##*/} is UTF-8 though a name on the upper is not" bash -o pipefail -c '
+		iconv -f UTF-8 -t UTF-8 "$1" | jq -e --arg name "$2" "any(.swept[]; .name == \$name)"' \
+		_ "$document" $'zz\\xffcaf\303\251'
+done
 tap_end

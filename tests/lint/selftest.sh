@@ -68,7 +68,7 @@ layers_refuses "a folder that is empty" 'layers.txt: common/x has no source file
 part() {
 	mkdir -p "$dir/objects/$(dirname "$1")" "$dir/objects/build/$(dirname "$1")"
 	echo "$2" >"$dir/objects/$1"
-	"${CC:-cc}" -c -o "$dir/objects/build/${1%.c}.o" "$dir/objects/$1"
+	(cd "$dir/objects" && "${CC:-cc}" -I. -MMD -c -o "build/${1%.c}.o" "$1")
 }
 circles() { (cd "$dir/objects" && "$lint/circles.py" build); }
 mkdir "$dir/objects"
@@ -91,6 +91,62 @@ tap "circles: a call up the house" refuses "low/a.c wants c of middle/c.c: in la
 part low/a.c 'void a(void) {}'
 echo 'void e(void) {}' >"$dir/objects/low/e.c"
 tap "circles: a source that was not compiled" refuses "low/e.c has no object" circles
+
+# ---- includes.py, over objects made here ----
+
+includes() { (cd "$dir/objects" && "$lint/includes.py" build); }
+rm -rf "$dir/objects"
+mkdir -p "$dir"/objects/{low,middle,high}
+printf '%s\n' '# the list' 'low low :' 'middle middle : low' 'high high : middle' >"$dir/objects/layers.txt"
+for folder in low middle high; do echo "void $folder(void);" >"$dir/objects/$folder/$folder.h"; done
+echo '#include "low/low.h"' >>"$dir/objects/middle/middle.h"
+good() {
+	part low/low.c '#include "low/low.h"
+		void low(void) {}'
+	part middle/middle.c '#include "middle/middle.h"
+		void middle(void) { low(); }'
+	part high/high.c '#include "high/high.h"
+		#include "middle/middle.h"
+		void high(void) { low(); middle(); }'
+}
+good
+tap "includes: what each file says, and what its headers say" includes
+# includes_refuse NAME WORDS CODE: of low/low.c with that code.
+includes_refuse() {
+	good
+	part low/low.c "void low(void) {}
+$3"
+	tap "includes: $1" refuses "$2" includes
+}
+up='low/low.c reads high/high.h: in layers.txt high is not below low'
+includes_refuse "a header from above" "$up" '#include "high/high.h"'
+# hidden NAME CODE: it is refused for both.
+hidden() {
+	includes_refuse "$1" "$up" "$2"
+	tap "includes: $1: it is to be written plainly" refuses 'low/low.c reads high/high.h, and no line says so' includes
+}
+hidden "a name that is made by a macro" '#define HEADER "high/high.h"
+#include HEADER'
+hidden "a line that goes on in the next one" '#inc\
+lude "high/high.h"'
+hidden "a comment before the word" '#/**/include "high/high.h"'
+hidden "a digraph" '%:include "high/high.h"'
+hidden "angle brackets" '#include <high/high.h>'
+hidden "angle brackets and a way around" '#include <low/../high/high.h>'
+ln -s ../high/high.h "$dir/objects/low/link.h"
+hidden "a symlink" '#include "low/link.h"'
+includes_refuse "a function that is declared by hand" "low/low.c uses high of high/high.c, which no header that it reads declares" \
+	'extern void high(void); void more(void) { high(); }'
+good
+part high/high.c 'void low(void); void high(void) { low(); }'
+tap "includes: declared by hand, though it is below" refuses "high/high.c uses low of low/low.c" includes
+good
+rm "$dir/objects/build/low/low.d"
+tap "includes: a source without a .d file" includes
+printf '#include "high/high.h"\n' >"$dir/objects/low/low.c"
+tap "includes: the compiler is asked" refuses "$up" includes
+echo 'void e(void) {}' >"$dir/objects/low/e.c"
+tap "includes: a source that was not compiled" refuses "low/e.c has no object" includes
 
 # ---- owners.sh and size.sh, over a small tree ----
 
@@ -133,6 +189,32 @@ fresh
 echo 'numbers strtoul\( common/config.c' >"$small/tests/lint/owners.txt"
 tap "owners: a row that cannot be read" refuses "not four columns" owners
 
+# The tree's own rows. row NAME LINE...: each is refused; without a name, each is fine.
+row() {
+	local name=$1 line
+	shift
+	fresh
+	sed 's|^\(json .*\)  common/json[^ ]*|\1  -|; s|^\(digits .*\)  common/n[^ ]*|\1  -|; s|^\(orders .*\)  common/c[^ ]*|\1  -|' \
+		tests/lint/owners.txt | grep -E '^(json|digits|orders) ' >"$small/tests/lint/owners.txt"
+	: >"$small/tests/lint/owners.allowed"
+	for line; do
+		printf '%s\n' "$line" >"$small/common/x.c"
+		if [ -n "$name" ]; then
+			tap "owners: $name: $line" refuses "common/x.c: $name (1 lines, 0 allowed)" owners
+		else
+			tap "owners: fine: $line" owners
+		fi
+	done
+}
+row json 'text = json_object_to_json_string_ext(obj, 0);' 'json_object_to_file("x", obj);' 'json_tokener_parse(text);' \
+	'ul_json_append(list, json_object_new_string(text));' 'printf("{\"name\": \"%s\"}", name);' \
+	'fputs("],\"time\":null", out);' 'printf("\"%s\":%d", key, n);' "fputc('\"', out);"
+row digits "value = value * 10 + (c - '0');" 'n = 10 * n + digit;' '__builtin_mul_overflow(value, 10, &value)'
+row orders 'return (x > y) - (x < y);' 'return (a->id > b->id) - (a->id < b->id);' \
+	'return strcmp(*(char *const *)a, *(char *const *)b);'
+row '' 'ul_json_add_string(obj, "name", name);' 'say("\"%.100s\": %s", value, why);' 'n = size * 100;' \
+	'struct json_tokener *t = ul_json_tokener_new();' 'order = ul_order(x, y);'
+
 size() { "$lint/size.sh" "$small"; }
 # lines N: so many.
 lines() { seq "$1" | sed 's/.*/\tx++;/'; }
@@ -152,6 +234,34 @@ tap "size: 121 columns" refuses "common/x.c:2: a comment of 121 columns" size
 printf '/*\n */\nx = "%s %s";\n' "$wide" "$wide" >"$small/common/x.c"
 printf '#\t%s901\n' "$wide" >"$small/x.sh"
 tap "size: a script, with a tab" refuses "x.sh:1: a comment of 121 columns" size
+
+six='int a, const struct x *b, char c[2], int (*d)(int, int), void *e, int f'
+fresh
+{
+	printf 'static int good(%s)\n{\n}\n' "$six"
+	printf 'int printed(%s, ...) __attribute__((format(printf, 6, 7)));\n' "$six"
+	printf 'int table[] = {f(1, 2, 3, 4, 5, 6, 7)}; /* f(1, 2, 3, 4, 5, 6, 7) */\n// f(1, 2, 3, 4, 5, 6, 7)\n'
+	printf 'X("a, b, c, d, e, f, g")\nY(%s)\n' "','"
+} >"$small/common/x.c"
+tap "size: six parameters" size
+# parameters NAME CODE: in common/x.c.
+parameters() {
+	fresh
+	printf '%s\n' "$2" >"$small/common/x.c"
+	tap "size: seven parameters$1" refuses "common/x.c:1: bad has 7 parameters: give it a struct" size
+}
+parameters "" "int bad($six, int g)"
+parameters ", a prototype" "__attribute__((noreturn)) void *bad($six, int g);"
+parameters ", over lines" "static inline struct x *bad(${six//, /,
+	}, /* a comment, too
+	*/ int g)"
+parameters " and more" "int bad($six, int g, ...);"
+echo 'common/x.c bad  a reason' >"$small/tests/lint/size.allowed"
+tap "size: seven parameters, which are allowed" size
+echo 'common/x.c bad' >"$small/tests/lint/size.allowed"
+tap "size: what is allowed has its reason" refuses "size.allowed: common/x.c bad: its reason is not beside it" size
+printf '%s\n' 'common/x.c bad  a reason' 'common/x.c gone  a reason' >"$small/tests/lint/size.allowed"
+tap "size: what is allowed is there" refuses "size.allowed: common/x.c gone has no more than 6 parameters" size
 
 # ---- english.py, over the same small tree ----
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sizes that ask for a split, and lines that no screen shows whole: a C file of more than 600 lines, a function of more
-# than 60, a comment wider than 120 columns (a tab goes to the next multiple of 8; clang-format breaks code, and leaves
-# comments alone). Prints each finding; exit status 1 where there is one.
+# than 60, one of more than 6 parameters, a comment wider than 120 columns (a tab goes to the next multiple of 8;
+# clang-format breaks code, and leaves comments alone). size.allowed lists the functions that have more parameters (FILE
+# FUNCTION REASON). Prints each finding; exit status 1 where there is one.
 #
 #   tests/lint/size.sh [TOP]         (the tree that is looked at: this one)
 set -u
@@ -24,6 +25,89 @@ awk '
 		start = 0
 	}
 	END { end_of_file(); exit bad }' "${sources[@]}" >&2 || status=1
+
+# Parameters: of what begins in the first column, is a name with a parenthesis behind it, and has no `=` before that.
+# Those that `...` stands for do not count.
+awk -v allowed=tests/lint/size.allowed '
+	function complain(text) { print "lint: " text; bad = 1 }
+	BEGIN {
+		while ((getline row <allowed) > 0) {
+			if (row ~ /^#/ || row !~ /[^ ]/)
+				continue
+			split(row, column, " ")
+			order[++n_allowed] = column[1] " " column[2]
+			if (column[3] == "")
+				complain(allowed ": " order[n_allowed] ": its reason is not beside it")
+		}
+	}
+	# The line without strings, characters and comments.
+	function bare(text,    out) {
+		out = ""
+		while (text != "") {
+			if (comment) {
+				if (!(at = index(text, "*/")))
+					return out
+				text = substr(text, at + 2)
+				comment = 0
+			} else if (match(text, /"(\\.|[^"\\])*"|\047(\\.|[^\047\\])*\047|\/[*\/]/)) {
+				out = out substr(text, 1, RSTART - 1)
+				if (substr(text, RSTART, 2) == "//")
+					return out
+				comment = substr(text, RSTART, 2) == "/*"
+				text = substr(text, RSTART + RLENGTH)
+			} else {
+				return out text
+			}
+		}
+		return out
+	}
+	FNR == 1 { comment = 0; head = "" }
+	{
+		text = bare($0)
+		if (head == "") {
+			if (comment || text !~ /^[A-Za-z_]/)
+				next
+			start = FNR
+		}
+		head = head " " text
+		gsub(/__attribute__ *\(\([^()]*(\([^()]*\))*[^()]*\)\)/, "", head)
+		if (!match(head, /[(={;]/))
+			next
+		if (substr(head, RSTART, 1) != "(") {
+			head = ""
+			next
+		}
+		name = substr(head, 1, RSTART - 1)
+		sub(/^.*[^A-Za-z0-9_]/, "", name)
+		depth = 0
+		count = 1
+		for (i = RSTART; i <= length(head); i++) {
+			c = substr(head, i, 1)
+			depth += (c == "(") - (c == ")")
+			count += c == "," && depth == 1
+			if (!depth)
+				break
+		}
+		if (depth) # it goes on in the next line
+			next
+		if (substr(head, 1, i) ~ /, *\.\.\.\)$/)
+			count--
+		head = ""
+		if (count <= 6)
+			next
+		key = FILENAME " " name
+		seen[key] = 1
+		for (i = 1; i <= n_allowed && order[i] != key; i++)
+			;
+		if (i > n_allowed)
+			complain(FILENAME ":" start ": " name " has " count " parameters: give it a struct")
+	}
+	END {
+		for (i = 1; i <= n_allowed; i++)
+			if (!(order[i] in seen))
+				complain(allowed ": " order[i] " has no more than 6 parameters, or is not there")
+		exit bad
+	}' "${sources[@]}" >&2 || status=1
 
 # Comments in whatever has comments.
 mapfile -t scripts < <(find . -mindepth 1 \( -path './build*' -o -name '.*' -o -path ./tests/nixos/golden \

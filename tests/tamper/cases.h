@@ -74,9 +74,14 @@ struct tamper_served {
 	bool ends_good;  /* first and last verified: what activation demands */
 };
 
+struct tamper_bytes {
+	const uint8_t *bytes;
+	size_t len;
+};
+
 /*
- * Read every block by the decided parameters alone. data, hash: the partitions' bytes. signed_data: what was
- * signed for this root hash.
+ * Read every block by the decided parameters alone. data, hash: the partitions. is: the image whose data was signed for
+ * this root hash.
  */
-void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len, const uint8_t *hash,
-		 size_t hash_len, const uint8_t *signed_data, size_t signed_len, struct tamper_served *ret);
+void tamper_read(const struct ul_descriptor *d, struct tamper_bytes data, struct tamper_bytes hash,
+		 const struct tamper_image *is, struct tamper_served *ret);

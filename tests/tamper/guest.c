@@ -125,9 +125,8 @@ static enum outcome judge(const struct ul_slot *slot, const struct ul_seal *seal
 	if (memcmp(seal->d.root_hash, is->d.root_hash, is->d.root_hash_len) != 0)
 		return BAD;
 	read_mapping(&seal->d, is, &kernel);
-	tamper_read(&seal->d, disk + start_of(slot->data.device), (size_t)slot->data.size,
-		    disk + start_of(slot->hash.device), (size_t)slot->hash.size, is->bytes + is->data.at,
-		    (size_t)is->d.data_blocks * is->d.data_block_size, &foretold);
+	tamper_read(&seal->d, (struct tamper_bytes){disk + start_of(slot->data.device), (size_t)slot->data.size},
+		    (struct tamper_bytes){disk + start_of(slot->hash.device), (size_t)slot->hash.size}, is, &foretold);
 	if (kernel.bad || kernel.good != foretold.good || kernel.errors != foretold.errors) {
 		fprintf(results,
 			"kernel: %" PRIu64 " good, %" PRIu64 " errors, %" PRIu64 " bad; foretold: %" PRIu64

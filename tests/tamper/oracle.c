@@ -100,22 +100,23 @@ static bool verifies(struct tree *t, const uint8_t *block, uint64_t number)
 	return memcmp(got, want, t->digest_len) == 0;
 }
 
-void tamper_read(const struct ul_descriptor *d, const uint8_t *data, size_t data_len, const uint8_t *hash,
-		 size_t hash_len, const uint8_t *signed_data, size_t signed_len, struct tamper_served *ret)
+void tamper_read(const struct ul_descriptor *d, struct tamper_bytes data, struct tamper_bytes hash,
+		 const struct tamper_image *is, struct tamper_served *ret)
 {
-	size_t size = d->data_block_size;
+	size_t size = d->data_block_size, signed_len = (size_t)is->d.data_blocks * is->d.data_block_size;
+	const uint8_t *signed_data = is->bytes + is->data.at;
 	struct tree t;
 
 	*ret = (struct tamper_served){.ends_good = true};
-	open_tree(&t, d, hash, hash_len);
+	open_tree(&t, d, hash.bytes, hash.len);
 	for (uint64_t i = 0; i < d->data_blocks; i++) {
 		size_t at = (size_t)i * size;
 
-		if (at + size > data_len || !verifies(&t, data + at, i)) {
+		if (at + size > data.len || !verifies(&t, data.bytes + at, i)) {
 			ret->errors++;
 			if (i == 0 || i == d->data_blocks - 1)
 				ret->ends_good = false;
-		} else if (at + size > signed_len || memcmp(data + at, signed_data + at, size) != 0) {
+		} else if (at + size > signed_len || memcmp(data.bytes + at, signed_data + at, size) != 0) {
 			ret->bad++;
 		} else {
 			ret->good++;

@@ -97,9 +97,8 @@ static enum outcome read_slot(const struct ul_slot *slot, const struct ul_seal *
 	}
 	if (!same_identity(seal, is, mode))
 		return BAD;
-	tamper_read(&seal->d, disk.bytes + slot->data.offset, (size_t)slot->data.size, disk.bytes + slot->hash.offset,
-		    (size_t)slot->hash.size, is->bytes + is->data.at, (size_t)is->d.data_blocks * is->d.data_block_size,
-		    &served);
+	tamper_read(&seal->d, (struct tamper_bytes){disk.bytes + slot->data.offset, (size_t)slot->data.size},
+		    (struct tamper_bytes){disk.bytes + slot->hash.offset, (size_t)slot->hash.size}, is, &served);
 	if (served.bad)
 		return BAD;
 	if (!served.ends_good) {

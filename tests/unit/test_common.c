@@ -20,7 +20,6 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/number.h"
-#include "common/json.h"
 #include "common/run.h"
 #include "common/version_number.h"
 
@@ -398,30 +397,6 @@ static void programs_explain_themselves(void **state)
 	assert_string_equal(err.why, "the program is not installed");
 }
 
-static void json_is_strict(void **state)
-{
-	static const char *const bad[] = {"",      "{",    "{}x",      "{\"a\":1,}",  "null",
-					  "['a']", "[1,2", "\"\x80\"", "{\"a\":1}{}", "[[[[[[[[[[[[[[[[[[[[1"};
-	const char *why;
-	uint64_t n;
-
-	(void)state;
-	for (size_t i = 0; i < UL_ARRAY_SIZE(bad); i++)
-		assert_null(ul_json_parse(bad[i], strlen(bad[i]), &why));
-	const char *text = "{\"s\":\"x\",\"n\":5,\"neg\":-1,\"nul\":\"a\\u0000b\","
-			   "\"big\":99999999999999999999} \n";
-	ul_autojson struct json_object *obj = ul_json_parse(text, strlen(text), &why);
-
-	assert_non_null(obj);
-	assert_string_equal(ul_json_string(obj, "s"), "x");
-	assert_null(ul_json_string(obj, "nul"));
-	assert_null(ul_json_string(obj, "n"));
-	assert_true(ul_json_uint(obj, "n", &n));
-	assert_int_equal(n, 5);
-	assert_false(ul_json_uint(obj, "neg", &n));
-	assert_false(ul_json_uint(obj, "big", &n));
-}
-
 static void a_corrupt_lower_is_named(void **state)
 {
 	struct ul_error err;
@@ -455,6 +430,29 @@ static void numbers_in_texts(void **state)
 		n = 7;
 		assert_false(ul_take_number(&text, &n));
 		assert_ptr_equal(text, none[i]);
+		assert_int_equal(n, 7);
+	}
+}
+
+static void numbers_of_a_length(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} none[] = {{"1", 0}, {"", 1}, {"1x", 2}, {"x1", 2}, {"-1", 2}, {" 1", 2}, {"18446744073709551616", 20}};
+	static const char open_ended[] = {'4', '2', '7'};
+	uint64_t n;
+
+	(void)state;
+	assert_true(ul_parse_digits("00000012-x", 8, &n));
+	assert_int_equal(n, 12);
+	assert_true(ul_parse_digits("18446744073709551615", 20, &n));
+	assert_true(n == UINT64_MAX);
+	assert_true(ul_parse_digits(open_ended, 2, &n));
+	assert_int_equal(n, 42);
+	for (size_t i = 0; i < UL_ARRAY_SIZE(none); i++) {
+		n = 7;
+		assert_false(ul_parse_digits(none[i].text, none[i].len, &n));
 		assert_int_equal(n, 7);
 	}
 }
@@ -551,9 +549,9 @@ int main(void)
 		cmocka_unit_test(files_round_trip),
 		cmocka_unit_test(paths_join),
 		cmocka_unit_test(programs_explain_themselves),
-		cmocka_unit_test(json_is_strict),
 		cmocka_unit_test(a_corrupt_lower_is_named),
 		cmocka_unit_test(numbers_in_texts),
+		cmocka_unit_test(numbers_of_a_length),
 		cmocka_unit_test(number_files),
 		cmocka_unit_test(version_numbers),
 		cmocka_unit_test(lent_memory_is_left_alone),

@@ -1,4 +1,4 @@
-/* What takes the place of lists and directory loops by hand: common/vector.h, common/names.h, common/dir.h. */
+/* What takes the place of lists, directory loops and orders by hand: common/{vector,names,dir,compare}.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/compare.h"
 #include "common/dir.h"
 #include "common/names.h"
 #include "common/vector.h"
@@ -120,6 +121,33 @@ static void vector_removes_and_sorts(void **state)
 	for (uint64_t i = 0; i < 50; i++)
 		assert_int_equal(list.at[i].at, i);
 	ul_vector_free(&list);
+}
+
+/* Neighbours in this order, the greatest distance included: a difference in an int would turn round. */
+static void order_is_total(void **state)
+{
+	static const uint32_t u32[] = {0, 1, INT32_MAX, 0x80000000, UINT32_MAX};
+	static const uint64_t u64[] = {0, 1, UINT32_MAX, 1ULL << 32, INT64_MAX, UINT64_MAX};
+	static const char *const texts[] = {"", "a", "ab", "b", "\xff"};
+	static const int64_t i64[] = {INT64_MIN, -1, 0, INT64_MAX};
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		for (int k = 0; k < 4; k++) {
+			int wanted = i < k ? -1 : i > k;
+			int order = ul_compare_texts(&texts[i], &texts[k]);
+			int bytes = ul_compare_bytes(texts[i], strlen(texts[i]), texts[k], strlen(texts[k]));
+
+			assert_int_equal(ul_order(i64[i], i64[k]), wanted);
+			assert_int_equal(ul_compare_u32(&u32[i + 1], &u32[k + 1]), wanted);
+			assert_int_equal(ul_compare_u32(&u32[i], &u32[k]), wanted);
+			assert_int_equal(ul_compare_u64(&u64[i], &u64[k]), wanted);
+			assert_int_equal(ul_compare_u64(&u64[i + 2], &u64[k + 2]), wanted);
+			assert_int_equal(ul_order(order, 0), wanted);
+			assert_int_equal(ul_order(bytes, 0), wanted);
+		}
+	/* What follows the length does not count. */
+	assert_int_equal(ul_compare_bytes("ax", 1, "ay", 1), 0);
 }
 
 static void names_are_copies(void **state)
@@ -392,6 +420,7 @@ int main(void)
 		cmocka_unit_test(vector_has_the_room_reserved),
 		cmocka_unit_test(vector_stays_where_it_cannot_grow),
 		cmocka_unit_test(vector_removes_and_sorts),
+		cmocka_unit_test(order_is_total),
 		cmocka_unit_test(names_are_copies),
 		cmocka_unit_test(names_sort),
 		cmocka_unit_test(names_without_memory),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/compare.h"
 #include "common/buffer.h"
 #include "common/encoding.h"
 #include "dbgen/store/checksum.h"
@@ -35,11 +36,6 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct ul_path_info *)a)->path, ((const struct ul_path_info *)b)->path);
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static void assert_text(const struct ul_text_column *c, uint32_t i, const char *expected)
 {
 	size_t len = c->off[i + 1] - c->off[i];
@@ -57,7 +53,7 @@ static void assert_refs(const struct ul_batch *b, uint32_t i, const struct ul_pa
 
 	assert_non_null(refs);
 	memcpy(refs, p->refs, p->n_refs * sizeof(*refs));
-	qsort(refs, p->n_refs, sizeof(*refs), by_text);
+	qsort(refs, p->n_refs, sizeof(*refs), ul_compare_texts);
 	for (size_t k = 0; k < p->n_refs; k++) {
 		if (k > 0 && !strcmp(refs[k], refs[k - 1]))
 			continue;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/compare.h"
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "tests/unit/upper_help.h"
@@ -175,11 +176,6 @@ static int describe_file(const char *path, const struct stat *st, int type, stru
 				strstr(path, "quarantine/") != NULL);
 }
 
-static int by_line(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Everything that must not depend on cuts: rows, entries, what was moved away, what lower.json says but the time. */
 static char *describe(void)
 {
@@ -201,7 +197,7 @@ static char *describe(void)
 	for (char *line = strtok_r(ul_buffer_string(&found), "\n", &end); line && n < 200;
 	     line = strtok_r(NULL, "\n", &end))
 		lines[n++] = line;
-	qsort(lines, n, sizeof(*lines), by_line);
+	qsort(lines, n, sizeof(*lines), ul_compare_texts);
 	for (size_t i = 0; i < n; i++)
 		ul_buffer_printf(&text, "%s\n", lines[i]);
 	for (size_t i = 0; i < UL_ARRAY_SIZE(queries); i++)

@@ -89,18 +89,18 @@ static void read_outcome(const struct ul_reconcile_report *report, const char *p
 {
 	const char *base = strncmp(path, "/nix/store/", 11) == 0 && path[11] ? path + 11 : NULL;
 	const struct ul_reconcile_item *items;
-	char shown[2000], sql[200];
+	const char *name = base && !strchr(base, '/') ? base : path;
+	char sql[200];
 	size_t n;
 
-	ul_escape_text(shown, sizeof(shown), base && !strchr(base, '/') ? base : path);
 	*ret = (struct outcome){.why = ""};
 	items = ul_reconcile_items(report, &n);
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(items[i].name);
 
 		/* Long names are cut. */
-		if (items[i].action == UL_RECONCILE_INVALIDATED && !strncmp(items[i].name, shown, len) &&
-		    (len == strlen(shown) || len >= 250)) {
+		if (items[i].action == UL_RECONCILE_INVALIDATED && !strncmp(items[i].name, name, len) &&
+		    (len == strlen(name) || len >= 250)) {
 			snprintf(ret->why, sizeof(ret->why), "%s", items[i].why);
 			snprintf(ret->name, sizeof(ret->name), "%s", items[i].name);
 		}

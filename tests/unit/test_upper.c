@@ -146,9 +146,10 @@ static void test_mkfs_words(void **state)
 		const struct ul_upper_fs *fs = &ul_upper_filesystems[i];
 		const char *args[UL_UPPER_ARGS];
 		char program[64], buf[96], line[256] = "";
+		const struct ul_upper_mkfs mkfs = {program, "/dev/x", "l", "u", MIB};
 
 		snprintf(program, sizeof(program), "/sbin/%s", fs->mkfs);
-		ul_upper_mkfs_args(fs, program, "/dev/x", "l", "u", MIB, buf, args);
+		ul_upper_mkfs_args(fs, &mkfs, buf, args);
 		for (size_t k = 0; args[k]; k++) {
 			strcat(line, k ? " " : "");
 			strcat(line, args[k]);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/encoding.h"
+#include "common/number.h"
 #include "verity/format/fec_geometry.h"
 #include "verity/format/hash_tree_geometry.h"
 #include "verity/format/version.h"
@@ -112,15 +113,8 @@ static uint64_t read_number(struct reader *r, const char *key, uint64_t max)
 
 	if (!next_value(r, key, &text, &len))
 		return 0;
-	if (len == 0 || (len > 1 && text[0] == '0'))
-		r->bad = key;
-	for (size_t i = 0; i < len; i++)
-		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value)) {
-			r->bad = key;
-			return 0;
-		}
-	if (value > max)
+	/* One text for each number: no zeros in front. */
+	if (!ul_parse_digits(text, len, &value) || (len > 1 && text[0] == '0') || value > max)
 		r->bad = key;
 	return value;
 }

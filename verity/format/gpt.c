@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "common/compare.h"
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
@@ -199,14 +200,14 @@ static int by_offset(const void *a, const void *b)
 {
 	const struct ul_partition *x = a, *y = b;
 
-	return (x->offset > y->offset) - (x->offset < y->offset);
+	return ul_order(x->offset, y->offset);
 }
 
 static int by_number(const void *a, const void *b)
 {
 	const struct ul_partition *x = a, *y = b;
 
-	return (x->number > y->number) - (x->number < y->number);
+	return ul_order(x->number, y->number);
 }
 
 static int check_overlap(struct ul_gpt *gpt, const char *disk, struct ul_error *err)

@@ -112,8 +112,8 @@ int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret
 
 	if (why)
 		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL, "%s", why);
-	json = json_object_new_object();
-	if (!json || !ul_json_add_uint(json, "format", FORMAT) || !ul_json_add_string(json, "name", info->name) ||
+	json = ul_json_document(FORMAT);
+	if (!json || !ul_json_add_string(json, "name", info->name) ||
 	    !ul_json_add_string(json, "version", info->version) || !ul_json_add_string(json, "system", info->system) ||
 	    !ul_json_add_string(json, "storeDir", info->store_dir) || !ul_json_add_uint(json, "paths", info->paths) ||
 	    !ul_json_add_uint(json, "narSize", info->nar_size) ||
@@ -121,7 +121,7 @@ int ul_image_info_format(const struct ul_image_info *info, struct ul_buffer *ret
 	    !ul_json_add_uint(json, "nixSchema", info->nix_schema) ||
 	    !ul_json_add_bool(json, "database", info->database))
 		return ul_error_nomem(err, what);
-	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = ul_json_line(json);
 	if (!text || ul_buffer_reserve(ret, strlen(text) + 1) < 0)
 		return ul_error_nomem(err, what);
 	ul_buffer_append(ret, text, strlen(text));

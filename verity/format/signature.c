@@ -119,12 +119,7 @@ void ul_signature_free(struct ul_signature_blob *blob)
 
 static bool add_base64(struct json_object *json, const char *key, const struct ul_buffer *data)
 {
-	ul_autofree char *text = malloc(ul_base64_length(data->len) + 1);
-
-	if (!text)
-		return false;
-	ul_base64_encode(data->data, data->len, text);
-	return ul_json_add_string(json, key, text);
+	return ul_json_add_base64(json, key, data->data, data->len);
 }
 
 static bool add_underlay(struct json_object *json, const struct ul_signature_blob *blob)
@@ -154,7 +149,7 @@ int ul_signature_format(const struct ul_signature_blob *blob, struct ul_buffer *
 	    !ul_json_add_string(json, "certificateFingerprint", blob->has_fingerprint ? fingerprint : NULL) ||
 	    !add_base64(json, "signature", &blob->signature) || (blob->descriptor.len > 0 && !add_underlay(json, blob)))
 		return ul_error_nomem(err, what);
-	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = ul_json_line(json);
 	if (!text || ul_buffer_append(ret, text, strlen(text)) < 0)
 		return ul_error_nomem(err, what);
 	return 0;

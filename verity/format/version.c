@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "verity/format/descriptor.h"
 
 #define NAME_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.+~^-"
@@ -40,11 +41,6 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static int order(size_t a, size_t b)
-{
-	return (a > b) - (a < b);
-}
-
 static const char *skip_others(const char *s)
 {
 	while (*s && !is_digit(*s) && !is_letter(*s) && !strchr("~-^.", *s))
@@ -66,7 +62,7 @@ static int compare_numbers(const char **a, const char **b)
 {
 	size_t len_a = span(*a, is_digit), len_b = span(*b, is_digit);
 	const char *end_a = *a + len_a, *end_b = *b + len_b, *from_a = *a, *from_b = *b;
-	int r = order(len_a > 0, len_b > 0);
+	int r = ul_order(len_a > 0, len_b > 0);
 
 	*a = end_a;
 	*b = end_b;
@@ -74,18 +70,18 @@ static int compare_numbers(const char **a, const char **b)
 		return r;
 	from_a += strspn(from_a, "0");
 	from_b += strspn(from_b, "0");
-	r = order((size_t)(end_a - from_a), (size_t)(end_b - from_b));
+	r = ul_order((size_t)(end_a - from_a), (size_t)(end_b - from_b));
 	return r != 0 ? r : memcmp(from_a, from_b, (size_t)(end_a - from_a));
 }
 
 static int compare_words(const char **a, const char **b)
 {
 	size_t len_a = span(*a, is_letter), len_b = span(*b, is_letter);
-	int r = memcmp(*a, *b, len_a < len_b ? len_a : len_b);
+	int r = ul_compare_bytes(*a, len_a, *b, len_b);
 
 	*a += len_a;
 	*b += len_b;
-	return r != 0 ? r : order(len_a, len_b);
+	return r;
 }
 
 int ul_version_compare(const char *a, const char *b)
@@ -102,7 +98,7 @@ int ul_version_compare(const char *a, const char *b)
 		for (const char *sign = signs; *sign; sign++) {
 			/* Only the tilde comes before the end of the text. */
 			if (sign == signs + 1 && (!*a || !*b))
-				return order(*a != '\0', *b != '\0');
+				return ul_order(*a != '\0', *b != '\0');
 			if (*a != *sign && *b != *sign)
 				continue;
 			if (*a != *b)

@@ -100,15 +100,16 @@ static int finish(struct ul_buffer *text, int r, struct ul_buffer *ret, struct u
 
 int ul_seal_draft(const struct ul_tbs *tbs, struct ul_buffer *ret, struct ul_error *err)
 {
-	ul_autofree char *encoded = malloc(ul_base64_length(tbs->descriptor.len) + 1);
-	struct ul_buffer text = {0};
-	int r;
+	ul_autojson struct json_object *json = json_object_new_object();
+	struct json_object *ours = json_object_new_object();
+	const struct ul_buffer *d = &tbs->descriptor;
+	struct ul_buffer buffer = {0};
+	bool ok = ul_json_add(json, "underlay", ours) && ul_json_add_base64(ours, "descriptor", d->data, d->len);
+	const char *text = ok ? ul_json_line(json) : NULL;
 
-	if (!encoded)
+	if (!text || ul_buffer_append(&buffer, text, strlen(text)) < 0)
 		return ul_error_nomem(err, WHAT);
-	ul_base64_encode(tbs->descriptor.data, tbs->descriptor.len, encoded);
-	r = ul_buffer_printf(&text, "{\"underlay\":{\"descriptor\":\"%s\"}}", encoded);
-	return finish(&text, r < 0 ? ul_error_nomem(err, WHAT) : 0, ret, err);
+	return finish(&buffer, 0, ret, err);
 }
 
 int ul_seal_join(const struct ul_tbs *tbs, const struct ul_buffer *root_hash_signature,

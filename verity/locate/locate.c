@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "verity/format/fec_geometry.h"
@@ -59,17 +60,18 @@ static int by_number(const void *a, const void *b)
 {
 	const struct wanted *x = a, *y = b;
 
-	return x->number != y->number ? (x->number > y->number) - (x->number < y->number)
-				      : (x->asked > y->asked) - (x->asked < y->asked);
+	int order = ul_order(x->number, y->number);
+
+	return order ? order : ul_order(x->asked, y->asked);
 }
 
 static int by_asked(const void *a, const void *b)
 {
 	const struct ul_place *x = a, *y = b;
 
-	if (x->number != y->number)
-		return (x->number > y->number) - (x->number < y->number);
-	return (int)x->kind - (int)y->kind;
+	int order = ul_order(x->number, y->number);
+
+	return order ? order : ul_order(x->kind, y->kind);
 }
 
 /* The wanted blocks that the bytes [at, at + len) touch. */

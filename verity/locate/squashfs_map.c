@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/compare.h"
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
@@ -22,7 +23,7 @@ static int by_place(const void *a, const void *b)
 {
 	const struct part *x = a, *y = b;
 
-	return (x->at > y->at) - (x->at < y->at);
+	return ul_order(x->at, y->at);
 }
 
 int ul_squashfs_map(int fd, const struct ul_extent *data,

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/compare.h"
 #include "common/cleanup.h"
 #include "common/encoding.h"
 #include "common/file.h"
@@ -325,7 +326,7 @@ static int by_version(const void *a, const void *b)
 	if (order == 0)
 		order = strcmp(x->data.device, y->data.device);
 	if (order == 0)
-		order = (x->data.offset > y->data.offset) - (x->data.offset < y->data.offset);
+		order = ul_order(x->data.offset, y->data.offset);
 	return order;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/compare.h"
 #include "dbgen/database/merge/load.h"
 #include "dbgen/database/merge/merge.h"
 
@@ -32,9 +33,7 @@ static int compare(const struct key *a, const struct key *b)
 {
 	int c = memcmp(a->digest, b->digest, UL_DIGEST_SIZE);
 
-	if (c == 0)
-		c = memcmp(a->name, b->name, a->len < b->len ? a->len : b->len);
-	return c ? c : (a->len > b->len) - (a->len < b->len);
+	return c ? c : ul_compare_bytes(a->name, a->len, b->name, b->len);
 }
 
 /* Where the join stands in the manifest. */

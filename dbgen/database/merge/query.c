@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/database/merge/merge.h"
 
 const char ul_db_merging[] = "merging the upper's database";
@@ -38,7 +39,7 @@ static int by_id(const void *a, const void *b)
 {
 	const struct ul_db_merge_row *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	return ul_order(x->id, y->id);
 }
 
 void ul_db_merge_sort_rows(struct ul_db_merge *g)

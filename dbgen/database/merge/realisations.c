@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/database/merge/merge.h"
 
 /* A realisation's old id and its number in the new database. */
@@ -26,7 +27,7 @@ static int by_old_id(const void *a, const void *b)
 {
 	const struct known *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	return ul_order(x->id, y->id);
 }
 
 static int by_name(const void *a, const void *b)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "dbgen/database/merge/merge.h"
 
 /* Columns while they grow. */
@@ -63,13 +64,6 @@ static bool append_optional(struct text *t, const char *text)
 	return append_text(t, text, text ? strlen(text) : 0);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct ul_db_candidate *c)
 {
 	size_t start = to->refs.n;
@@ -84,7 +78,7 @@ static bool append_refs(struct ul_db_merge *g, struct columns *to, const struct 
 			return false;
 	}
 	if (to->refs.n > start)
-		qsort(to->refs.at + start, to->refs.n - start, sizeof(*to->refs.at), by_number);
+		qsort(to->refs.at + start, to->refs.n - start, sizeof(*to->refs.at), ul_compare_u32);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/compare.h"
 #include "dbgen/database/pages/bulk.h"
 #include "common/vector.h"
 
@@ -221,18 +222,13 @@ static size_t output_path(const struct ul_db_source *s, uint32_t i, struct value
 	return 2;
 }
 
-static int by_row(uint32_t a, uint32_t b)
-{
-	return (a > b) - (a < b);
-}
-
 static int by_output_path(const void *a, const void *b, void *source)
 {
 	const struct ul_db_source *s = source;
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 	int order = strcmp(s->outputs[x].path, s->outputs[y].path);
 
-	return order ? order : by_row(x, y);
+	return order ? order : ul_order(x, y);
 }
 
 static int fill_outputs(struct ul_bulk *bulk)
@@ -286,16 +282,16 @@ static int by_realisation_key(const void *a, const void *b, void *source)
 
 	if (order == 0)
 		order = strcmp(s->realisations[x].output_name, s->realisations[y].output_name);
-	return order ? order : by_row(x, y);
+	return order ? order : ul_order(x, y);
 }
 
 static int by_realisation_output(const void *a, const void *b, void *source)
 {
 	const struct ul_db_source *s = source;
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	int order = by_row(s->realisations[x].output, s->realisations[y].output);
+	int order = ul_order(s->realisations[x].output, s->realisations[y].output);
 
-	return order ? order : by_row(x, y);
+	return order ? order : ul_order(x, y);
 }
 
 /* A row of RealisationsRefs. */
@@ -306,9 +302,9 @@ struct realisation_ref {
 static int by_reference(const void *a, const void *b)
 {
 	const struct realisation_ref *x = a, *y = b;
-	int order = by_row(x->reference, y->reference);
+	int order = ul_order(x->reference, y->reference);
 
-	return order ? order : by_row(x->row, y->row);
+	return order ? order : ul_order(x->row, y->row);
 }
 
 static int fill_realisation_refs_as(struct ul_bulk *bulk, enum ul_db_tree tree, const struct realisation_ref *refs,

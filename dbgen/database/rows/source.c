@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/compare.h"
 #include "common/cleanup.h"
 #include "dbgen/database/rows/added.h"
 #include "dbgen/database/rows/schema.h"
@@ -94,7 +95,7 @@ static int by_output(const void *a, const void *b, void *source)
 	const struct ul_db_source *s = source;
 	uint32_t x = s->traces[*(const uint32_t *)a].output, y = s->traces[*(const uint32_t *)b].output;
 
-	return (x > y) - (x < y);
+	return ul_order(x, y);
 }
 
 /* In order of the outputs, so that each batch of the manifest is read once. */
