@@ -63,7 +63,10 @@ int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 	return again ? rename_free(t, dirfd, name) : r;
 }
 
-/* A directory of the trash: its files go, its directories come up. true: something went. */
+/*
+ * A directory of the trash: its files go, its directories come up. true: something went. What cannot be listed keeps
+ * the directory from being removed, and is found again at the next boot.
+ */
 static bool flatten(struct ul_trash *t, const char *name, unsigned int *left)
 {
 	ul_autodir DIR *dir = NULL;
@@ -73,7 +76,7 @@ static bool flatten(struct ul_trash *t, const char *name, unsigned int *left)
 	if (ul_dir_open(t->fd, name, &dir) < 0)
 		return false;
 	(void)ul_take_flags_off(dirfd(dir), ".");
-	while (*left > 0 && ul_dir_next(dir, &entry) > 0) {
+	while (*left > 0 && ul_dir_next_readable(dir, &entry)) {
 		int fd = dirfd(dir);
 
 		--*left;
