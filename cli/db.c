@@ -30,6 +30,7 @@ static void print_dropped(void *user, const char *path, enum ul_db_drop why)
 	static const char *const reasons[] = {
 		[UL_DB_MALFORMED] = "Nix could not have written its row, or the row cannot be read",
 		[UL_DB_MISSING] = "its files are not there",
+		[UL_DB_VANISHED] = "it refers to a path that is not there",
 		[UL_DB_REFERENCE] = "it refers to a path that is not there",
 	};
 

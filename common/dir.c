@@ -39,6 +39,13 @@ int ul_dir_next(DIR *dir, struct dirent **ret)
 	return 1;
 }
 
+bool ul_dir_next_readable(DIR *dir, struct dirent **ret)
+{
+	int r = ul_dir_next(dir, ret);
+
+	return r > 0;
+}
+
 int ul_dir_names(int fd, struct ul_names *ret)
 {
 	ul_autodir DIR *dir = NULL;

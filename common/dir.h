@@ -12,6 +12,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <stdbool.h>
 
 #include "common/cleanup.h"
 #include "common/names.h"
@@ -25,8 +26,17 @@ int ul_dir_open(int dirfd, const char *name, DIR **ret);
 /* Read the directory that fd is open on, from its start. fd is taken over, also on failure. 0 or -errno. */
 int ul_dir_of(int fd, DIR **ret);
 
-/* The next entry but "." and "..", valid until the next call. 1: *ret is it; 0: there are no more; -errno. */
-int ul_dir_next(DIR *dir, struct dirent **ret);
+/*
+ * The next entry but "." and "..", valid until the next call. 1: *ret is it; 0: there are no more; -errno. A caller
+ * keeps the result: `> 0` alone takes an error for the end (tests/lint/owners.txt).
+ */
+int ul_dir_next(DIR *dir, struct dirent **ret) __attribute__((warn_unused_result));
+
+/*
+ * The next entry, for a caller to whom what cannot be listed is as good as not there, and which says why it is. true:
+ * *ret is it; false: there are no more, or an error.
+ */
+bool ul_dir_next_readable(DIR *dir, struct dirent **ret);
 
 /* All names of the directory that fd is open on, but "." and ".."; it is closed again. 0 or -errno. */
 int ul_dir_names(int fd, struct ul_names *ret);

@@ -93,6 +93,7 @@ void ul_store_dirs_close(struct ul_store_dirs *d)
 
 /* ---- measuring ---- */
 
+/* What removing would give back: what cannot be listed cannot be removed either, and is not counted. */
 static void measure(int parent, const char *name, struct ul_store_size *sum)
 {
 	ul_autodir DIR *dir = NULL;
@@ -107,7 +108,7 @@ static void measure(int parent, const char *name, struct ul_store_size *sum)
 	}
 	if (!S_ISDIR(st.st_mode) || ul_dir_open(parent, name, &dir) < 0)
 		return;
-	while (ul_dir_next(dir, &entry) > 0)
+	while (ul_dir_next_readable(dir, &entry))
 		measure(dirfd(dir), entry->d_name, sum);
 }
 

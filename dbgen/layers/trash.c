@@ -86,7 +86,10 @@ static bool flatten_below(struct ul_trash *t, int fd, const char *name, unsigned
 	return progress;
 }
 
-/* A directory in `above`: its files go, its directories come up to the trash. true: something went. */
+/*
+ * A directory in `above`: its files go, its directories come up to the trash. true: something went. What cannot be
+ * listed keeps the directory from being removed, and is found again at the next boot.
+ */
 static bool flatten(struct ul_trash *t, int above, const char *name, unsigned int *left)
 {
 	ul_autodir DIR *dir = NULL;
@@ -96,7 +99,7 @@ static bool flatten(struct ul_trash *t, int above, const char *name, unsigned in
 	if (ul_dir_open(above, name, &dir) < 0)
 		return false;
 	(void)ul_take_flags_off(dirfd(dir), ".");
-	while (*left > 0 && ul_dir_next(dir, &entry) > 0) {
+	while (*left > 0 && ul_dir_next_readable(dir, &entry)) {
 		int fd = dirfd(dir);
 
 		--*left;

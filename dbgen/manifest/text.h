@@ -27,6 +27,9 @@ static inline bool ul_sigs_clean(const char *text, size_t len)
 	return true;
 }
 
+/* Whether both have the same signatures, in whatever order: Nix sorts them when it writes them. */
+bool ul_sigs_same(const char *a, size_t a_len, const char *b, size_t b_len);
+
 /*
  * Whether this is a deriver that a manifest may hold: a store path of store_dir, or an absolute path outside of it.
  * *ret_base: the base name within deriver; NULL where it lies outside. deriver is terminated.

@@ -13,7 +13,8 @@ struct ul_agreement {
 	bool asking; /* a dry run that only finds out what another lower than before would cost */
 	const char *store_dir;
 	struct ul_upper_dir upper;
-	struct ul_marks marks; /* as the last run left them */
+	struct ul_marks marks;         /* as the last run left them */
+	struct ul_id_ranges upper_ids; /* what this run leaves for them */
 	struct ul_lower_rows lower;
 	struct ul_upper_store store;
 	struct ul_db_file db;
@@ -24,6 +25,9 @@ struct ul_agreement {
 /* The database is open: whether it is the very one that the last run left for this lower. */
 bool ul_agree_unchanged(const struct ul_agreement *a);
 
-/* db.max_id is the database's when this is done. */
+/* The marks of another lower, whose paths this one may lack; NULL: it is the same one, or nobody knows. */
+const struct ul_marks *ul_agree_before(const struct ul_agreement *a);
+
+/* db.max_id and upper_ids are the database's when this is done. */
 int ul_agree_attached(struct ul_agreement *a);
 int ul_agree_rebuilt(struct ul_agreement *a);

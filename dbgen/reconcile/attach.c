@@ -72,6 +72,8 @@ static int write_database(struct ul_agreement *a, const struct ul_rows *rows)
 	if (r == 0)
 		r = a->db.failure;
 	if (r == 0)
+		r = ul_rows_written_ids(rows, m, &a->upper_ids, a->upper.err);
+	if (r == 0)
 		a->db.max_id = ul_manifest_n_paths(m);
 	ul_manifest_close(m);
 	return r;
@@ -98,6 +100,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 		/* A rebuilt database has the realisations of all its lower. */
 		.db = a->marks.known && !a->marks.rebuild ? a->db.db : NULL,
 		.checked_id = report->was_clean ? INT64_MAX : a->marks.checked_id,
+		.before = ul_agree_before(a),
 		.err = a->upper.err,
 	};
 	int r = ul_rows_load(a->db.db, a->store_dir, rows, a->upper.err);
@@ -116,6 +119,7 @@ static int agree(struct ul_agreement *a, struct ul_rows *rows)
 		report->upper_paths += rows->list.at[i].fate == UL_FATE_KEPT && !rows->list.at[i].lower;
 	if (r < 0)
 		return r;
+	ul_rows_upper_ids(rows, &a->upper_ids);
 	report->database_kept = !must_be_written(rows, a->db.intact);
 	if (report->database_kept)
 		return 0;
@@ -139,6 +143,7 @@ int ul_agree_attached(struct ul_agreement *a)
 	if (!a->db.db) {
 		/* Nix makes a new one, where the file `schema` does not tell it that there is one. */
 		report->database_kept = true;
+		a->upper_ids = (struct ul_id_ranges){.known = true};
 		if (a->db.dir_fd >= 0 && !a->upper.dry_run)
 			(void)unlinkat(a->db.dir_fd, "schema", 0);
 		return ul_anew_tell_gone(a);
@@ -146,6 +151,7 @@ int ul_agree_attached(struct ul_agreement *a)
 	if (ul_agree_unchanged(a)) {
 		report->database_kept = true;
 		report->upper_paths = a->marks.upper_paths;
+		a->upper_ids = a->marks.upper_ids;
 		return 0;
 	}
 	r = agree(a, &rows);

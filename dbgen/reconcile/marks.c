@@ -29,6 +29,15 @@ void ul_marks_identity(const struct ul_reconcile_lower *lower, char *buf, size_t
 		snprintf(buf, size, "manifest:%016" PRIx64, ul_manifest_sum(lower->manifest));
 }
 
+bool ul_marks_was_lowers(const struct ul_marks *m, int64_t id, bool gone)
+{
+	if (!m->upper_ids.known)
+		return true;
+	if (id > m->checked_id)
+		return gone && !m->rebuild;
+	return id > 0 && !ul_id_ranges_has(&m->upper_ids, id);
+}
+
 /*
  * A small JSON file of the upper. *ret NULL: it is not there, or not one that could be ours; what cannot be a file
  * of ours at all is moved away.
@@ -91,6 +100,7 @@ static int read_lower(struct ul_upper_dir *u, struct ul_marks *marks)
 	    !ul_json_uint(obj, "databaseTime", &marks->print.time) ||
 	    !ul_json_uint(obj, "upperPaths", &marks->upper_paths))
 		marks->print = (struct ul_db_print){0};
+	ul_id_ranges_read(obj, "upperIds", &marks->upper_ids);
 	marks->known = marks->rebuild || !strcmp(mode, "attach");
 	return 0;
 }
@@ -126,7 +136,8 @@ int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, 
 	/* A file that says this already stays: flash wears. */
 	if (before->known && before->rebuild == now->rebuild && before->checked_id == now->checked_id &&
 	    before->print.size == now->print.size && before->print.time == now->print.time &&
-	    before->upper_paths == now->upper_paths && !strcmp(before->identity, now->identity))
+	    before->upper_paths == now->upper_paths && !strcmp(before->identity, now->identity) &&
+	    ul_id_ranges_equal(&before->upper_ids, &now->upper_ids))
 		return 0;
 	if (!obj || !ul_json_add_string(obj, "identity", now->identity) ||
 	    !ul_json_add_string(obj, "name", o->lower.name) || !ul_json_add_string(obj, "version", o->lower.version) ||
@@ -134,7 +145,8 @@ int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, 
 	    !ul_json_add_uint(obj, "checkedId", (uint64_t)now->checked_id) ||
 	    !ul_json_add_uint(obj, "databaseSize", now->print.size) ||
 	    !ul_json_add_uint(obj, "databaseTime", now->print.time) ||
-	    !ul_json_add_uint(obj, "upperPaths", now->upper_paths))
+	    !ul_json_add_uint(obj, "upperPaths", now->upper_paths) ||
+	    (now->upper_ids.known && !ul_json_add(obj, "upperIds", ul_id_ranges_json(&now->upper_ids))))
 		return ul_upper_dir_nomem(u);
 	return write_json(u, LOWER_JSON, obj);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "dbgen/reconcile/id_ranges.h"
 #include "dbgen/reconcile/upper_dir.h"
 
 /*
@@ -25,7 +26,17 @@ struct ul_marks {
 	uint64_t upper_paths;     /* its rows that only the upper has, then */
 	bool clean;               /* the clean mark is there, */
 	int64_t clean_id;         /* made at this id */
+	/* Ids up to checked_id whose rows were of the upper's paths; the others' were of the lower's. */
+	struct ul_id_ranges upper_ids;
 };
+
+/*
+ * Whether an id of the database was one of the lower's paths that the marks are of. In a rebuilt database the ids
+ * above checked_id are the upper's; in an attached one Nix puts copies of the lower's rows there as well, and what
+ * tells them is that the upper has no files of the path. gone: there is a sound row of this id, and neither the upper
+ * nor this lower has its path. Where an older Underlay recorded no ids, any may be the lower's.
+ */
+bool ul_marks_was_lowers(const struct ul_marks *m, int64_t id, bool gone);
 
 /* The lower's name in lower.json. */
 void ul_marks_identity(const struct ul_reconcile_lower *lower, char *buf, size_t size);

@@ -69,14 +69,6 @@ static bool is_run(const char *name)
 	return strspn(name, "0123456789") == NUMBER_DIGITS && name[NUMBER_DIGITS] == '-';
 }
 
-/* A stream of its own over a directory that stays open. NULL: it cannot be read. */
-static DIR *list(int fd)
-{
-	DIR *dir = NULL;
-
-	return ul_dir_open(fd, ".", &dir) < 0 ? NULL : dir;
-}
-
 /* "00000007-..." is run 7; 0: not a run. */
 static uint64_t run_number(const char *name)
 {
@@ -85,19 +77,22 @@ static uint64_t run_number(const char *name)
 	return is_run(name) && ul_parse_digits(name, NUMBER_DIGITS, &n) ? n : 0;
 }
 
-static uint64_t last_number(int fd)
+/* The greatest number of a run. Where not all can be listed, none: a number too low would make this run the oldest. */
+static int last_number(int fd, uint64_t *ret)
 {
-	ul_autodir DIR *dir = list(fd);
+	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	uint64_t last = 0;
+	int r = ul_dir_open(fd, ".", &dir);
 
-	while (dir && ul_dir_next(dir, &entry) > 0) {
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
 		uint64_t n = run_number(entry->d_name);
 
 		if (n > last)
 			last = n;
 	}
-	return last;
+	*ret = last;
+	return r;
 }
 
 static int open_quarantine(struct ul_upper_dir *u, bool create)
@@ -128,13 +123,17 @@ static int open_run(struct ul_upper_dir *u)
 	struct tm tm;
 	int r = open_quarantine(u, true);
 	char stamp[32] = "";
+	uint64_t last;
 
 	if (r < 0 || u->quarantine.run_fd >= 0)
 		return r;
+	r = last_number(u->quarantine.fd, &last);
+	if (r < 0)
+		return ul_upper_dir_fail(u, QUARANTINE, -r);
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
 	snprintf(u->quarantine.run_name, sizeof(u->quarantine.run_name), "%0*" PRIu64 "-%s", NUMBER_DIGITS,
-		 (last_number(u->quarantine.fd) + 1) % 100000000, stamp);
+		 (last + 1) % 100000000, stamp);
 	if (mkdirat(u->quarantine.fd, u->quarantine.run_name, 0700) < 0 &&
 	    (!ul_take_flags_off(u->quarantine.fd, ".") || mkdirat(u->quarantine.fd, u->quarantine.run_name, 0700) < 0))
 		return ul_upper_dir_fail(u, u->quarantine.run_name, errno);
@@ -158,16 +157,15 @@ int ul_quarantine_move(struct ul_upper_dir *u, int dirfd, const char *name)
 
 /* ---- how much it holds ---- */
 
-/* Bytes below a directory; UINT64_MAX where there is too much to count. */
+/* Bytes below a directory; UINT64_MAX where there is too much to count, or it cannot be read: that is not nothing. */
 static uint64_t count_bytes(int fd, const char *name, unsigned int depth, unsigned int *left)
 {
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
 	uint64_t sum = 0;
+	int r = ul_dir_open(fd, name, &dir);
 
-	if (ul_dir_open(fd, name, &dir) < 0)
-		return 0;
-	while (sum != UINT64_MAX && ul_dir_next(dir, &entry) > 0) {
+	while (r >= 0 && sum != UINT64_MAX && (r = ul_dir_next(dir, &entry)) > 0) {
 		struct stat st;
 		uint64_t below = 0;
 
@@ -182,7 +180,7 @@ static uint64_t count_bytes(int fd, const char *name, unsigned int depth, unsign
 		if (below == UINT64_MAX || __builtin_add_overflow(sum, below + (uint64_t)st.st_blocks * 512, &sum))
 			sum = UINT64_MAX;
 	}
-	return sum;
+	return r < 0 ? UINT64_MAX : sum;
 }
 
 /* ---- emptying ---- */
@@ -195,12 +193,16 @@ static int list_runs(struct ul_upper_dir *u, struct ul_names *runs)
 	int r = ul_dir_open(u->quarantine.fd, ".", &dir);
 
 	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		int moved = 0;
+
 		if (!strcmp(entry->d_name, u->quarantine.run_name))
 			continue;
 		if (is_run(entry->d_name))
 			r = ul_names_add(runs, entry->d_name);
 		else
-			r = ul_upper_dir_discard(u, u->quarantine.fd, entry->d_name);
+			moved = ul_upper_dir_discard(u, u->quarantine.fd, entry->d_name);
+		if (moved < 0)
+			return moved;
 	}
 	ul_names_sort(runs, false);
 	if (r == -ENOMEM)

@@ -19,6 +19,7 @@
 #include "dbgen/reconcile/agree.h"
 #include "dbgen/reconcile/anew.h"
 #include "dbgen/reconcile/quarantine.h"
+#include "dbgen/reconcile/report.h"
 #include "dbgen/reconcile/rows.h"
 
 #define SALVAGE "salvage" /* on the upper: the database that a damaged one becomes */
@@ -29,6 +30,7 @@ struct rebuild {
 	struct ul_agreement *a;
 	struct ul_names broken; /* base names, sorted */
 	bool old;               /* there is a database that it replaces */
+	bool salvaged;          /* what is merged was judged already, and has ids of its own */
 	int failure;            /* of a callback */
 };
 
@@ -154,6 +156,7 @@ static void dropped(void *user, const char *path, enum ul_db_drop why)
 	static const enum ul_fate fates[] = {
 		[UL_DB_MALFORMED] = UL_FATE_MALFORMED,
 		[UL_DB_MISSING] = UL_FATE_GONE,
+		[UL_DB_VANISHED] = UL_FATE_VANISHED,
 		[UL_DB_REFERENCE] = UL_FATE_REFERENCE,
 	};
 	struct rebuild *b = user;
@@ -162,6 +165,23 @@ static void dropped(void *user, const char *path, enum ul_db_drop why)
 
 	if (b->failure == 0)
 		b->failure = ul_fate_report(&b->a->upper, name, broken ? UL_FATE_BROKEN : fates[why]);
+}
+
+static bool was_lowers(void *user, int64_t id, const char *path)
+{
+	const struct rebuild *b = user;
+	const struct ul_marks *before = ul_agree_before(b->a);
+	const char *base = path ? ul_store_base_of(b->a->store_dir, path) : NULL;
+
+	return before && ul_marks_was_lowers(before, id, base && !ul_names_find(&b->broken, base));
+}
+
+static void updated(void *user, const char *path)
+{
+	struct rebuild *b = user;
+
+	if (b->failure == 0)
+		b->failure = ul_fate_report_updated(&b->a->upper, ul_fate_name(b->a->store_dir, path));
 }
 
 static void left_out(void *user, const char *name, const char *why)
@@ -178,6 +198,8 @@ static int build(struct rebuild *b, const char *merge_from)
 					      .merge_from = merge_from,
 					      .exists = exists,
 					      .dropped = dropped,
+					      .was_lowers = b->salvaged ? NULL : was_lowers,
+					      .updated = updated,
 					      .carry_from = b->old ? a->db.path : NULL,
 					      .left_out = left_out,
 					      .user = b};
@@ -196,7 +218,12 @@ static int build(struct rebuild *b, const char *merge_from)
 static int gather_salvage(struct ul_agreement *a, struct ul_buffer *bytes, struct ul_manifest **ret)
 {
 	const struct ul_rows_judge judge = {
-		.store_dir = a->store_dir, .lower = &a->lower, .store = &a->store, .err = a->upper.err};
+		.store_dir = a->store_dir,
+		.lower = &a->lower,
+		.store = &a->store,
+		.before = ul_agree_before(a),
+		.err = a->upper.err,
+	};
 	struct ul_rows rows = {.damaged = false};
 	const struct ul_rows_source from = {
 		.rows = &rows, .db = a->db.db, .lower = &a->lower, .store_dir = a->store_dir};
@@ -246,6 +273,7 @@ static int build_from_damaged(struct rebuild *b)
 	int r;
 
 	b->a->whole = false;
+	b->salvaged = true;
 	r = ul_anew_tell_damaged(b->a);
 	if (r == 0)
 		r = salvage(b, &path);
@@ -259,14 +287,26 @@ static int build_from_damaged(struct rebuild *b)
 static int rewrite(struct rebuild *b)
 {
 	struct ul_agreement *a = b->a;
-	uint64_t lost = a->upper.report->lost;
+	struct ul_report_rows before;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->broken.n; i++)
 		r = ul_upper_store_quarantine(&a->store, &a->upper, b->broken.at[i]);
-	if (r == 0)
-		r = build(b, b->old ? a->db.path : NULL);
-	return r == -UL_E_DATABASE && b->old && a->upper.report->lost == lost ? build_from_damaged(b) : r;
+	if (r < 0)
+		return r;
+	before = ul_report_rows(a->upper.report);
+	r = build(b, b->old ? a->db.path : NULL);
+	if (r != -UL_E_DATABASE || !b->old)
+		return r;
+	ul_report_take_back(a->upper.report, &before);
+	return build_from_damaged(b);
+}
+
+static void record_ids(struct ul_agreement *a)
+{
+	a->upper_ids = (struct ul_id_ranges){.known = true};
+	if (a->db.max_id < INT64_MAX)
+		ul_id_ranges_add(&a->upper_ids, (int64_t)ul_manifest_n_paths(a->lower.manifest) + 1, a->db.max_id + 1);
 }
 
 /* What is new in it once it is written: the lower's rows come first, with ids without a gap. */
@@ -281,6 +321,7 @@ static int count_rows(struct ul_agreement *a)
 		r = ul_sqlite_error(a->upper.err, db, what, a->db.path);
 	sqlite3_close(db);
 	a->upper.report->upper_paths = a->db.max_id > lower ? (uint64_t)(a->db.max_id - lower) : 0;
+	record_ids(a);
 	return r;
 }
 
@@ -309,6 +350,7 @@ int ul_agree_rebuilt(struct ul_agreement *a)
 	a->whole = a->db.db && a->db.intact;
 	if (r == 0 && may_stay(a)) {
 		report->database_kept = true;
+		record_ids(a);
 		return ul_db_file_shut(&a->db);
 	}
 	if (r == 0)

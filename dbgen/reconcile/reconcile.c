@@ -152,6 +152,7 @@ static int write_lower(struct ul_agreement *a)
 			       .checked_id = a->db.max_id,
 			       .upper_paths = a->upper.report->upper_paths};
 
+	now.upper_ids = a->upper_ids;
 	snprintf(now.identity, sizeof(now.identity), "%s", a->upper.report->identity);
 	/* Where there is more to sweep, the next boot judges again, and goes on. */
 	if (!a->unswept)

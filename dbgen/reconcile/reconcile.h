@@ -8,13 +8,17 @@
  *
  * lower.json   what this upper was last made to agree with. At most 64 KiB.
  *     {"format": 1, "identity": "ROOT HASH in hex" | "manifest:CHECKSUM", "name", "version", "database": "attach" |
- *      "rebuild", "checkedId": 123, "databaseSize": 81920, "databaseTime": 1767225600000000000, "upperPaths": 17}
+ *      "rebuild", "checkedId": 123, "databaseSize": 81920, "databaseTime": 1767225600000000000, "upperPaths": 17,
+ *      "upperIds": [101, 117, 120, 121]}
  *     identity: of the lower; of an image that is not sealed (tests, an offline manifest) its manifest's header
  *     checksum, which covers the whole manifest. checkedId: the highest id of ValidPaths when the last reconcile
  *     ended: what is registered above it was registered by the system that ran since. databaseSize, databaseTime: bytes
  *     and time of the last change (nanoseconds since 1970) of the database then. Where they still hold, nobody wrote to
- *     it, and none of its rows is looked at. upperPaths: its rows of paths that the lower does not have. Missing,
- *     unreadable or malformed: the lower counts as another one and checkedId as 0.
+ *     it, and none of its rows is looked at. upperPaths: its rows of paths that the lower does not have. upperIds: the
+ *     ids that are not of the lower's rows, as ranges [start, end), at most 1024; others up to checkedId are the
+ *     lower's. Over another lower they tell what it lacks from what is damaged; without them (an older Underlay wrote
+ *     the file) any id may be the lower's. Missing, unreadable or malformed: the lower counts as another one and
+ *     checkedId as 0.
  *
  * clean        the clean mark: {"format": 1, "maxId": 123}, written by ul_reconcile_mark_clean when the system shuts
  *     down, after everything else was synced. It is removed before anything is written or the system runs. It counts
@@ -113,7 +117,7 @@ struct ul_reconcile_report {
 	uint64_t sessions;    /* layers of earlier boots that are not joined yet (dbgen/layers/join.h) */
 	uint64_t emptied;     /* quarantines that were removed for good */
 	uint64_t database_us; /* time that the database took */
-	uint64_t lost;        /* of those that were invalidated: because of what they refer to */
+	uint64_t lost;        /* of those that were invalidated: because they refer to what this lower lacks */
 	char first_lost[UL_BASE_NAME_MAX + 1];
 	UL_VECTOR(struct ul_reconcile_item) list; /* texts owned; the first UL_RECONCILE_LISTED of each action */
 };

@@ -67,6 +67,35 @@ int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action a
 	return -ENOMEM;
 }
 
+struct ul_report_rows ul_report_rows(const struct ul_reconcile_report *report)
+{
+	return (struct ul_report_rows){.listed = report->list.n,
+				       .invalidated = report->n[UL_RECONCILE_INVALIDATED],
+				       .updated = report->n[UL_RECONCILE_UPDATED],
+				       .lost = report->lost};
+}
+
+void ul_report_take_back(struct ul_reconcile_report *report, const struct ul_report_rows *to)
+{
+	size_t kept = to->listed;
+
+	/* What was moved or noted meanwhile stays so. */
+	for (size_t i = to->listed; i < report->list.n; i++) {
+		struct ul_reconcile_item *item = &report->list.at[i];
+
+		if (item->action == UL_RECONCILE_INVALIDATED || item->action == UL_RECONCILE_UPDATED) {
+			free(item->name);
+			free(item->why);
+		} else {
+			report->list.at[kept++] = *item;
+		}
+	}
+	report->list.n = kept;
+	report->n[UL_RECONCILE_INVALIDATED] = to->invalidated;
+	report->n[UL_RECONCILE_UPDATED] = to->updated;
+	report->lost = to->lost;
+}
+
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r)
 {
 	for (int i = 0; i < UL_RECONCILE_N_ACTIONS; i++)

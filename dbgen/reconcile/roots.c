@@ -59,7 +59,7 @@ static int walk(struct walk *w, int fd, const char *name, const char *path, unsi
 
 	if (ul_dir_open(fd, name, &dir) < 0)
 		return 0;
-	while (r == 0 && w->left > 0 && ul_dir_next(dir, &entry) > 0) {
+	while (r == 0 && w->left > 0 && ul_dir_next_readable(dir, &entry)) {
 		char below[PATH_MAX];
 		struct stat st;
 

@@ -7,6 +7,7 @@
 #include "common/vector.h"
 #include "dbgen/reconcile/fate.h"
 #include "dbgen/reconcile/lower_rows.h"
+#include "dbgen/reconcile/marks.h"
 #include "dbgen/reconcile/upper_store.h"
 #include "dbgen/store/store_path.h"
 
@@ -53,8 +54,9 @@ struct ul_rows_judge {
 	const char *store_dir;
 	struct ul_lower_rows *lower;
 	struct ul_upper_store *store;
-	sqlite3 *db;        /* whose realisations need rows of the lower, too; NULL: they do not */
-	int64_t checked_id; /* NAR hashes of rows above this id are checked; of a damaged database all are */
+	sqlite3 *db;                   /* whose realisations need rows of the lower, too; NULL: they do not */
+	int64_t checked_id;            /* NAR hashes of rows above this id are checked; of a damaged database all are */
+	const struct ul_marks *before; /* of a lower whose paths this one may lack; NULL: it lacks none */
 	struct ul_error *err;
 };
 
@@ -63,6 +65,13 @@ int ul_rows_judge(struct ul_rows *rows, const struct ul_rows_judge *by);
 
 /* Tell the report of each row that goes or changes. */
 int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u);
+
+/* ---- rows_ids.c ---- */
+
+/* The ids that are not the lower's, of a database that stays; and of the one that was written from the kept rows, m. */
+void ul_rows_upper_ids(const struct ul_rows *rows, struct ul_id_ranges *ret);
+int ul_rows_written_ids(const struct ul_rows *rows, struct ul_manifest *m, struct ul_id_ranges *ret,
+			struct ul_error *err);
 
 /* ---- rows_lower.c ---- */
 

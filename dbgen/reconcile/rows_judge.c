@@ -4,7 +4,8 @@
  *                                                               lower says of it; else it goes without a word
  *   the upper's, no entry in store/                             gone
  *   the upper's, registered since the mark, NAR hash differs    broken
- *   refers to a row that is not kept, or to no row              not kept either
+ *   refers to a path of the lower before that this one lacks    vanished, and what refers to it likewise
+ *   refers to another row that is not kept, or to no row        not kept either
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ static int judge_row(const struct ul_rows_judge *by, struct ul_rows *rows, struc
 	const char *base = ul_rows_text(rows, row->base);
 	int r;
 
+	/* Judged before: what others go for is found out anew. */
+	if (row->fate == UL_FATE_VANISHED || row->fate == UL_FATE_REFERENCE)
+		row->fate = UL_FATE_KEPT;
 	if (row->lower) {
 		/* Whatever it says: the lower knows better. */
 		row->differs = row->fate != UL_FATE_KEPT;
@@ -89,11 +93,10 @@ struct referrers {
 	size_t *first, *at;
 };
 
-/* A reference to nothing decides its row's fate here. */
-static int find_referrers(struct ul_rows *rows, struct referrers *ret)
+static int find_referrers(const struct ul_rows *rows, struct referrers *ret)
 {
 	size_t n = rows->list.n;
-	struct ul_row *list = rows->list.at;
+	const struct ul_row *list = rows->list.at;
 
 	ret->first = calloc(n + 2, sizeof(*ret->first));
 	ret->at = malloc((rows->refs.n + 1) * sizeof(*ret->at));
@@ -106,8 +109,6 @@ static int find_referrers(struct ul_rows *rows, struct referrers *ret)
 			for (uint32_t k = 0; k < list[i].n_refs && !list[i].lower; k++) {
 				const struct ul_row *to = ul_rows_find(rows, rows->refs.at[list[i].first_ref + k]);
 
-				if (!to && list[i].fate == UL_FATE_KEPT)
-					list[i].fate = UL_FATE_REFERENCE;
 				if (to && pass == 0)
 					ret->first[to - list + 2]++;
 				else if (to)
@@ -120,30 +121,75 @@ static int find_referrers(struct ul_rows *rows, struct referrers *ret)
 	return 0;
 }
 
-/* A row that refers to one that goes, goes too. */
-static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
+/* It goes for what it is itself. */
+static bool goes_itself(const struct ul_row *row)
 {
-	struct referrers referrers = {NULL};
-	size_t n = rows->list.n, top = 0;
-	ul_autofree size_t *stack = malloc((n + 1) * sizeof(*stack));
-	struct ul_row *list = rows->list.at;
-	int r = stack ? find_referrers(rows, &referrers) : -ENOMEM;
+	return row->fate == UL_FATE_MALFORMED || row->fate == UL_FATE_GONE || row->fate == UL_FATE_BROKEN;
+}
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (list[i].fate != UL_FATE_KEPT)
+/* What a reference does to the row that has it. */
+static enum ul_fate fate_by(const struct ul_rows_judge *by, const struct ul_rows *rows, int64_t id)
+{
+	const struct ul_row *to = ul_rows_find(rows, id);
+
+	if (to && !goes_itself(to))
+		return UL_FATE_KEPT;
+	return by->before && ul_marks_was_lowers(by->before, id, to && to->fate == UL_FATE_GONE) ? UL_FATE_VANISHED
+												 : UL_FATE_REFERENCE;
+}
+
+/* By the rows that it refers to itself. What this lower lacks counts for more than what is damaged. */
+static void judge_references(const struct ul_rows_judge *by, const struct ul_rows *rows, struct ul_row *row)
+{
+	for (uint32_t k = 0; k < row->n_refs && row->fate != UL_FATE_VANISHED; k++) {
+		enum ul_fate fate = fate_by(by, rows, rows->refs.at[row->first_ref + k]);
+
+		if (fate != UL_FATE_KEPT)
+			row->fate = fate;
+	}
+}
+
+/* A row that refers to one of this fate has it, too. */
+static void spread(struct ul_rows *rows, const struct referrers *referrers, enum ul_fate fate, size_t *stack)
+{
+	size_t top = 0;
+	struct ul_row *list = rows->list.at;
+
+	for (size_t i = 0; i < rows->list.n; i++)
+		if (list[i].fate == fate)
 			stack[top++] = i;
 	while (top > 0) {
 		size_t i = stack[--top];
 
-		for (size_t k = referrers.first[i]; k < referrers.first[i + 1]; k++) {
-			struct ul_row *row = &list[referrers.at[k]];
+		for (size_t k = referrers->first[i]; k < referrers->first[i + 1]; k++) {
+			struct ul_row *row = &list[referrers->at[k]];
 
-			if (row->fate != UL_FATE_KEPT)
+			if (row->fate == fate || (row->fate != UL_FATE_KEPT && row->fate != UL_FATE_REFERENCE))
 				continue;
-			row->fate = UL_FATE_REFERENCE;
-			stack[top++] = referrers.at[k];
+			row->fate = fate;
+			stack[top++] = referrers->at[k];
 		}
 	}
+}
+
+/* A row that refers to one that goes, goes too. */
+static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
+{
+	struct referrers referrers = {NULL};
+	ul_autofree size_t *stack = malloc((rows->list.n + 1) * sizeof(*stack));
+	int r = stack ? find_referrers(rows, &referrers) : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < rows->list.n; i++) {
+		struct ul_row *row = &rows->list.at[i];
+
+		if (!row->lower && row->fate == UL_FATE_KEPT)
+			judge_references(by, rows, row);
+	}
+	/* This lower's fault first: a row that has both goes for that. */
+	if (r == 0)
+		spread(rows, &referrers, UL_FATE_VANISHED, stack);
+	if (r == 0)
+		spread(rows, &referrers, UL_FATE_REFERENCE, stack);
 	free(referrers.first);
 	free(referrers.at);
 	return r < 0 ? nomem(by) : 0;
@@ -173,7 +219,7 @@ int ul_rows_report(const struct ul_rows *rows, struct ul_upper_dir *u)
 		if (row->fate != UL_FATE_KEPT)
 			r = ul_fate_report(u, base, row->fate);
 		else if (row->needed && row->differs)
-			r = ul_upper_dir_report(u, UL_RECONCILE_UPDATED, base, "the lower says otherwise of it");
+			r = ul_fate_report_updated(u, base);
 	}
 	return r;
 }

@@ -9,6 +9,7 @@
 #include "common/compare.h"
 #include "common/names.h"
 #include "common/sqlite.h"
+#include "dbgen/manifest/text.h"
 #include "dbgen/reconcile/rows.h"
 
 static const char what[] = "comparing the upper's database with the lower";
@@ -160,25 +161,9 @@ static bool same_refs(const struct ul_rows_judge *by, const struct ul_rows *rows
 	return true;
 }
 
-/* Nix sorts signatures when it writes them: the same ones in whatever order. */
 static bool same_sigs(const char *a, const char *b)
 {
-	if (strlen(a) != strlen(b))
-		return false;
-	for (const char *at = a; *at;) {
-		size_t len = strcspn(at, " ");
-		const char *other = b;
-
-		while (*other && (strcspn(other, " ") != len || memcmp(at, other, len) != 0)) {
-			other += strcspn(other, " ");
-			other += *other == ' ';
-		}
-		if (!*other)
-			return false;
-		at += len;
-		at += *at == ' ';
-	}
-	return true;
+	return ul_sigs_same(a, strlen(a), b, strlen(b));
 }
 
 static bool same_text(const struct ul_rows *rows, size_t offset, const char *text)

@@ -42,7 +42,7 @@ static void empty_directory(int fd, dev_t dev)
 
 	if (ul_dir_of(fd, &dir) < 0)
 		return;
-	while (ul_dir_next(dir, &entry) > 0) {
+	while (ul_dir_next_readable(dir, &entry)) {
 		struct stat st;
 		int child;
 

@@ -23,6 +23,16 @@ static void forget(void)
 	(void)rmdir(dir);
 }
 
+/* The ranges are in order and apart, so that a look among them finds an id that is there. */
+static void check_ids(const struct ul_id_ranges *ids)
+{
+	FUZZ_WANT(ids->n <= UL_ID_RANGES_MAX && (ids->known || ids->n == 0));
+	for (size_t i = 0; i < ids->n; i++) {
+		FUZZ_WANT(ids->at[i].start > (i > 0 ? ids->at[i - 1].end : 0) && ids->at[i].end > ids->at[i].start);
+		FUZZ_WANT(ul_id_ranges_has(ids, ids->at[i].start) && !ul_id_ranges_has(ids, ids->at[i].end));
+	}
+}
+
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	static int dirfd = -1, fd;
@@ -44,4 +54,5 @@ void fuzz_one(const uint8_t *data, size_t len)
 	ul_upper_dir_init(&upper, &o, &report, &err);
 	FUZZ_WANT(ul_marks_read(&upper, &marks) == 0 && err.code == 0);
 	FUZZ_WANT(memchr(marks.identity, '\0', sizeof(marks.identity)) != NULL);
+	check_ids(&marks.upper_ids);
 }

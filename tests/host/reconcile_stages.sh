@@ -100,7 +100,7 @@ for mode in attach rebuild; do
 		[ -z "$(ls "$root/nix/.rw/var/nix/gcroots/underlay")" ]
 		[ -z "$(find "$root/nix/.rw/trash" -type l)" ]
 		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
-		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that is not valid"
+		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that this lower does not have"
 		jq -e "[.invalidated[].name] | contains([\"$own\"])" "$root/nix/.rw/report.json"
 		# A collection, as the running system does it.
 		db=$root/nix/var/nix/db/db.sqlite; [ ! -e "$db" ] || sqlite3 "$db" "insert into ValidPaths (path, hash, registrationTime) values (\"/nix/store/x\", \"\", 1);

@@ -52,11 +52,12 @@ static void list_sealed(struct run *r, const char *sealed, const char *rel, unsi
 	struct dirent *entry;
 	char path[ATTACK_PATH_MAX], name[ATTACK_PATH_MAX];
 	struct stat st;
+	int more;
 
 	snprintf(path, sizeof(path), "%.2000s/%.2000s", sealed, rel);
 	if (ul_dir_open(AT_FDCWD, path, &dir) < 0)
 		attack_die(path);
-	while (ul_dir_next(dir, &entry) > 0) {
+	while ((more = ul_dir_next(dir, &entry)) > 0) {
 		snprintf(name, sizeof(name), "%.2000s%s%.255s", rel, *rel ? "/" : "", entry->d_name);
 		if ((depth == 0) == (*rel == '\0') && ul_names_add(&r->paths, name) < 0)
 			attack_die(name);
@@ -64,6 +65,8 @@ static void list_sealed(struct run *r, const char *sealed, const char *rel, unsi
 		    S_ISDIR(st.st_mode))
 			list_sealed(r, sealed, name, depth);
 	}
+	if (more < 0)
+		attack_die(path);
 }
 
 /* A name that resembles a sealed one, or nothing at all. */

@@ -33,6 +33,7 @@ struct world {
 	/* Rows of the upper's database, and what they say. */
 	bool row[UPPER_PATHS];
 	struct upper_path says[UPPER_PATHS];
+	uint64_t updated; /* rows that the next run is to tell of: they take the lower's word */
 	struct ul_buffer bytes[2];
 	struct ul_manifest *manifest[2];
 };
@@ -138,6 +139,32 @@ static void supersede(struct world *w, int k)
 	}
 }
 
+static uint64_t refs_of(const struct upper_path *p)
+{
+	uint64_t set = 0;
+
+	for (unsigned int k = 0; k < p->n_refs; k++)
+		set |= UINT64_C(1) << p->refs[k];
+	return set;
+}
+
+/* The rows of the lower that rows of the upper lead to, as the database is now, and that say otherwise than it. */
+static uint64_t count_updated(const struct world *w, const bool *lower, const bool *upper,
+			      const struct upper_path *of_lower)
+{
+	bool needed[UPPER_PATHS] = {false};
+	uint64_t n = 0;
+
+	/* References go to smaller numbers. */
+	for (unsigned int i = UPPER_PATHS; i-- > 0;)
+		for (unsigned int k = 0; (upper[i] || needed[i]) && k < w->says[i].n_refs; k++)
+			needed[w->says[i].refs[k]] |= w->row[w->says[i].refs[k]] && lower[w->says[i].refs[k]];
+	for (unsigned int i = 0; i < UPPER_PATHS; i++)
+		n += needed[i] &&
+		     (w->says[i].variant != of_lower[i].variant || refs_of(&w->says[i]) != refs_of(&of_lower[i]));
+	return n;
+}
+
 /* The rows of the model over lower k: attached, of the lower's those stay that the upper's need. */
 static void expect(struct world *w, int k)
 {
@@ -147,6 +174,9 @@ static void expect(struct world *w, int k)
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		upper[i] = true;
 		upper[i] = w->row[i] && has_entry(w, i) && !w->lower[k][i] && all_in(&w->says[i], w->lower[k], upper);
+	}
+	w->updated = count_updated(w, w->lower[k], upper, of_lower);
+	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
 		if (!upper[i])
 			w->says[i] = of_lower[i];
 		w->row[i] = upper[i] || (w->lower[k][i] && w->mode == UL_RECONCILE_REBUILD);
@@ -196,6 +226,8 @@ static void agree(struct world *w, int k, bool changed, bool kept)
 	assert_int_equal(report.lower_changed, changed);
 	if (kept)
 		assert_true(report.database_kept && !ul_reconcile_did_something(&report));
+	assert_int_equal(report.n[UL_RECONCILE_UPDATED], w->updated);
+	w->updated = 0;
 	for (unsigned int i = 0; i < UPPER_PATHS; i++)
 		n += w->row[i] && !w->lower[k][i];
 	assert_int_equal(report.upper_paths, n);

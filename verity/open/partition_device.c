@@ -107,7 +107,8 @@ size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
 	uint64_t number;
 	size_t n = 0;
 
-	while (dir && ul_dir_next(dir, &entry) > 0) {
+	/* What sysfs does not list it does not tell of. */
+	while (dir && ul_dir_next_readable(dir, &entry)) {
 		ul_autofree char *device = NULL;
 
 		if (!read_number(dirfd(dir), entry->d_name, "partition", &number))
@@ -151,7 +152,7 @@ bool ul_partition_covers(const char *sysfs, dev_t disk, uint64_t offset)
 	struct dirent *entry;
 	uint64_t number, start, size;
 
-	while (dir && ul_dir_next(dir, &entry) > 0)
+	while (dir && ul_dir_next_readable(dir, &entry))
 		if (read_number(dirfd(dir), entry->d_name, "partition", &number) &&
 		    read_number(dirfd(dir), entry->d_name, "start", &start) &&
 		    read_number(dirfd(dir), entry->d_name, "size", &size) && offset / 512 >= start &&

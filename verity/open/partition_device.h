@@ -26,5 +26,8 @@ size_t ul_partition_devices(const char *sysfs, const char *dev_dir, dev_t disk,
  */
 int ul_partition_disk(const char *sysfs, const char *dev_dir, dev_t partition, char **ret, dev_t *ret_disk);
 
-/* Whether this byte of the disk lies in a partition that the kernel has made of it. */
+/*
+ * Whether this byte of the disk is known to lie in a partition that the kernel has made of it. What sysfs does not list
+ * covers nothing: a mark there counts, and the disk is sooner refused.
+ */
 bool ul_partition_covers(const char *sysfs, dev_t disk, uint64_t offset);

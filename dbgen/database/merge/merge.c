@@ -3,11 +3,12 @@
  *
  * Whoever can write an unencrypted upper can write this database, so nothing in it is believed: SQLite
  * runs no code of its schema, and every value is checked before it becomes a row. What it says of a
- * path of the manifest is not looked at.
+ * path of the manifest is not taken.
  *
  * 1. Both lists of paths are read in path order and joined; what only the database has is a candidate.
  * 2. The candidates' columns and references (ids) are read.
- * 3. A candidate that cannot stand is dropped, and all that refer to it.
+ * 3. A candidate that cannot stand is dropped, and all that refer to it. What those that stand need of the manifest is
+ *    compared, where somebody asks (needed.c).
  * 4. The others get numbers behind the manifest's, and their columns become a batch.
  * 5. Their derivation outputs and realisations follow. (4 and 5: tables.c.)
  */
@@ -230,84 +231,126 @@ static int read_candidates(struct ul_db_merge *g)
 
 /* ---- 3: those that cannot stand ---- */
 
-/* The candidate that reference k is to; -1: a path of the manifest; -2: nothing. */
-static int64_t candidate_of(const struct ul_db_merge *g, uint64_t k)
+/* The candidate that reference k is to; NULL: a path of the manifest, or nothing. */
+static struct ul_db_candidate *candidate_of(const struct ul_db_merge *g, uint64_t k)
 {
 	const struct ul_db_merge_row *row = ul_db_merge_row(g, g->refs.at[k]);
 
-	if (!row)
-		return -2;
-	return row->lower ? -1 : (int64_t)row->number;
+	return row && !row->lower ? &g->candidates.at[row->number] : NULL;
 }
 
-/*
- * References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). A reference to
- * nothing drops its candidate here.
- */
-static int reverse(struct ul_db_merge *g, uint64_t **ret_first, uint32_t **ret_at)
+/* References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). */
+struct referrers {
+	uint64_t *first;
+	uint32_t *at;
+};
+
+static int reverse(struct ul_db_merge *g, struct referrers *ret)
 {
 	uint32_t n = (uint32_t)g->candidates.n;
-	ul_autofree uint64_t *first = calloc((size_t)n + 2, sizeof(*first));
-	ul_autofree uint32_t *at = malloc((g->refs.n + 1) * sizeof(*at));
 	struct ul_db_candidate *c = g->candidates.at;
+	uint64_t *first = ret->first = calloc((size_t)n + 2, sizeof(*first));
 
-	if (!first || !at)
+	ret->at = malloc((g->refs.n + 1) * sizeof(*ret->at));
+	if (!first || !ret->at)
 		return ul_db_merge_nomem(g);
 	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
 	for (uint32_t i = 0; i < n; i++)
 		for (uint64_t k = c[i].first_ref; k < c[i].first_ref + c[i].n_refs; k++) {
-			int64_t to = candidate_of(g, k);
+			const struct ul_db_candidate *to = candidate_of(g, k);
 
-			if (to == -2)
-				drop(&c[i], UL_DB_REFERENCE);
-			else if (to >= 0)
-				first[to + 2]++;
+			if (to)
+				first[to - c + 2]++;
 		}
 	for (uint32_t i = 2; i < n + 2; i++)
 		first[i] += first[i - 1];
 	for (uint32_t i = 0; i < n; i++)
 		for (uint64_t k = c[i].first_ref; k < c[i].first_ref + c[i].n_refs; k++) {
-			int64_t to = candidate_of(g, k);
+			const struct ul_db_candidate *to = candidate_of(g, k);
 
-			if (to >= 0)
-				at[first[to + 1]++] = i;
+			if (to)
+				ret->at[first[to - c + 1]++] = i;
 		}
-	*ret_first = ul_steal(first);
-	*ret_at = ul_steal(at);
 	return 0;
+}
+
+static bool goes_itself(const struct ul_db_candidate *c)
+{
+	return c->dropped && (c->why == UL_DB_MALFORMED || c->why == UL_DB_MISSING);
+}
+
+static bool was_lowers(const struct ul_db_merge *g, int64_t id, const struct ul_db_candidate *c)
+{
+	char path[UL_STORE_PATH_SIZE];
+
+	return g->options->was_lowers &&
+	       g->options->was_lowers(g->options->user, id, c && c->why == UL_DB_MISSING ? path_of(g, c, path) : NULL);
+}
+
+/* By what it refers to itself. What the lower lacks counts for more than what is damaged. */
+static void judge_references(struct ul_db_merge *g, struct ul_db_candidate *c)
+{
+	for (uint64_t k = c->first_ref; k < c->first_ref + c->n_refs && (!c->dropped || c->why != UL_DB_VANISHED);
+	     k++) {
+		const struct ul_db_merge_row *row = ul_db_merge_row(g, g->refs.at[k]);
+		const struct ul_db_candidate *to = candidate_of(g, k);
+
+		if (to ? !goes_itself(to) : row != NULL)
+			continue;
+		c->dropped = true;
+		c->why = was_lowers(g, g->refs.at[k], to) ? UL_DB_VANISHED : UL_DB_REFERENCE;
+	}
+}
+
+/* What refers to a candidate that is dropped for this reason is so, too. */
+static void spread(struct ul_db_merge *g, const struct referrers *referrers, enum ul_db_drop why, uint32_t *stack)
+{
+	uint32_t top = 0;
+	struct ul_db_candidate *c = g->candidates.at;
+
+	for (uint32_t i = 0; i < g->candidates.n; i++)
+		if (c[i].dropped && c[i].why == why)
+			stack[top++] = i;
+	while (top > 0) {
+		uint32_t i = stack[--top];
+
+		for (uint64_t k = referrers->first[i]; k < referrers->first[i + 1]; k++) {
+			struct ul_db_candidate *from = &c[referrers->at[k]];
+
+			if (from->dropped && (from->why == why || from->why != UL_DB_REFERENCE))
+				continue;
+			from->dropped = true;
+			from->why = why;
+			stack[top++] = referrers->at[k];
+		}
+	}
 }
 
 static int drop_referrers(struct ul_db_merge *g)
 {
-	uint32_t n = (uint32_t)g->candidates.n, top = 0;
-	ul_autofree uint32_t *stack = malloc(((size_t)n + 1) * sizeof(*stack));
-	ul_autofree uint64_t *first = NULL;
-	ul_autofree uint32_t *at = NULL;
+	ul_autofree uint32_t *stack = malloc((g->candidates.n + 1) * sizeof(*stack));
+	struct referrers referrers = {NULL};
 	struct ul_db_candidate *c = g->candidates.at;
 	char path[UL_STORE_PATH_SIZE];
 	int r;
 
 	if (!stack)
 		return ul_db_merge_nomem(g);
-	r = reverse(g, &first, &at);
-	if (r < 0 || !first || !at)
-		return r;
-	for (uint32_t i = 0; i < n; i++)
-		if (c[i].dropped)
-			stack[top++] = i;
-	while (top > 0) {
-		uint32_t i = stack[--top];
-
-		for (uint64_t k = first[i]; k < first[i + 1]; k++)
-			if (!c[at[k]].dropped) {
-				drop(&c[at[k]], UL_DB_REFERENCE);
-				stack[top++] = at[k];
-			}
-	}
-	for (uint32_t i = 0; i < n; i++)
+	r = reverse(g, &referrers);
+	for (size_t i = 0; r == 0 && i < g->candidates.n; i++)
+		if (!c[i].dropped)
+			judge_references(g, &c[i]);
+	/* The lower's lack first: a row that goes for both is told of with that. */
+	if (r == 0)
+		spread(g, &referrers, UL_DB_VANISHED, stack);
+	if (r == 0)
+		spread(g, &referrers, UL_DB_REFERENCE, stack);
+	for (size_t i = 0; r == 0 && i < g->candidates.n; i++)
 		if (c[i].dropped)
 			report_dropped(g, path_of(g, &c[i], path), c[i].why);
-	return 0;
+	free(referrers.first);
+	free(referrers.at);
+	return r;
 }
 
 /* ---- the whole ---- */
@@ -367,6 +410,8 @@ static int load(struct ul_db_merge *g, struct ul_db_added **ret)
 		r = read_candidates(g);
 	if (r == 0)
 		r = drop_referrers(g);
+	if (r == 0)
+		r = ul_db_merge_compare_needed(g);
 	if (r == 0)
 		r = ul_db_merge_tables(g, ret);
 	return r;

@@ -13,6 +13,7 @@ struct ul_db_merge_row {
 	int64_t id;
 	uint32_t number; /* of the manifest's path, or of the candidate */
 	bool lower;
+	bool needed; /* the manifest's: a candidate that stands leads to it */
 };
 
 /* A path that only the other database has. */
@@ -44,7 +45,7 @@ extern const char ul_db_merging[]; /* "merging ...": the `what` of errors */
 
 /* Rows by id: sort them once all are there; then find one, or NULL. */
 void ul_db_merge_sort_rows(struct ul_db_merge *g);
-const struct ul_db_merge_row *ul_db_merge_row(const struct ul_db_merge *g, int64_t id);
+struct ul_db_merge_row *ul_db_merge_row(const struct ul_db_merge *g, int64_t id);
 
 /* The number that the path of an id has in the new database; false: it is not in it. */
 bool ul_db_merge_lookup(const struct ul_db_merge *g, int64_t id, uint32_t *ret);
@@ -55,6 +56,9 @@ int ul_db_merge_prepare(struct ul_db_merge *g, const char *sql, sqlite3_stmt **r
 
 /* A column's text if it is one that can be kept (no NUL inside, bounded); else NULL. */
 const char *ul_db_merge_text(sqlite3_stmt *row, int column, size_t *ret_len);
+
+/* needed.c: tell options->updated of the rows that take the manifest's word. The candidates are judged. */
+int ul_db_merge_compare_needed(struct ul_db_merge *g);
 
 /* tables.c: number the candidates that stand, and gather their rows. *ret: NULL if there are none. */
 int ul_db_merge_tables(struct ul_db_merge *g, struct ul_db_added **ret);

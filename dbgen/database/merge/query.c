@@ -47,7 +47,7 @@ void ul_db_merge_sort_rows(struct ul_db_merge *g)
 	ul_vector_sort(&g->rows, by_id);
 }
 
-const struct ul_db_merge_row *ul_db_merge_row(const struct ul_db_merge *g, int64_t id)
+struct ul_db_merge_row *ul_db_merge_row(const struct ul_db_merge *g, int64_t id)
 {
 	const struct ul_db_merge_row key = {.id = id};
 

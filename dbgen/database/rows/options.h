@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/progress.h"
 
@@ -9,7 +10,8 @@
 enum ul_db_drop {
 	UL_DB_MALFORMED, /* Nix could not have written it, or it cannot be read */
 	UL_DB_MISSING,   /* `exists` denied it */
-	UL_DB_REFERENCE, /* it refers to a path that neither has, or to a row that was dropped */
+	UL_DB_VANISHED,  /* it refers to what `was_lowers` says of, or to a row that goes for that */
+	UL_DB_REFERENCE, /* it refers to a path that neither has, or to a row that was dropped for another reason */
 };
 
 struct ul_db_options {
@@ -28,10 +30,20 @@ struct ul_db_options {
 	/* Whether the files of a path of merge_from are there; NULL: all are. Called in path order. */
 	bool (*exists)(void *user, const char *path);
 	/*
+	 * Whether this id was one of the lower's that the other database was made for, which lacks it now. path: of a
+	 * row that `exists` denied; NULL: no sound row has the id. NULL: none was.
+	 */
+	bool (*was_lowers)(void *user, int64_t id, const char *path);
+	/*
 	 * Called for each dropped row: those whose path is malformed first, the others in path order.
 	 * path: what the row calls itself, up to a NUL. NULL: nobody asks.
 	 */
 	void (*dropped)(void *user, const char *path, enum ul_db_drop why);
+	/*
+	 * Called, in path order, for each path of the manifest that a row which comes along leads to, and of which
+	 * merge_from says otherwise than the manifest. NULL: nobody asks.
+	 */
+	void (*updated)(void *user, const char *path);
 	/*
 	 * A database of which everything else comes along that this program does not know: see
 	 * dbgen/database/merge/carry.h. It has no log. NULL: merge_from.
