@@ -133,11 +133,11 @@ static void print_text(const struct ul_reconcile_report *r, bool dry_run)
 		ul_escape_text(why, sizeof(why), items[i].why);
 		printf("%-12s %s: %s\n", ul_reconcile_action_name(items[i].action), name, why);
 	}
-	printf("%s: %s lower, %llu quarantined, %llu swept, %llu invalidated, %llu updated, %llu checked\n",
+	printf("%s: %s lower, %llu quarantined, %llu restored, %llu swept, %llu invalidated, %llu updated, %llu checked\n",
 	       dry_run ? "would be done" : "done", r->lower_changed ? "another" : "the same",
-	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_SWEPT],
-	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED], (unsigned long long)r->n[UL_RECONCILE_UPDATED],
-	       (unsigned long long)r->checked);
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_RESTORED],
+	       (unsigned long long)r->n[UL_RECONCILE_SWEPT], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
+	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked);
 	if (!r->database_kept)
 		printf("the database %s anew: %s\n", dry_run ? "would be written" : "is written", r->database_reason);
 	if (r->sessions > 0)

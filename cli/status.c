@@ -247,6 +247,7 @@ static void print_reconcile(struct json_object *reconcile)
 	if (member(reconcile, "databaseReason"))
 		printf("  the database was written anew: %s\n", text_of(reconcile, "databaseReason"));
 	print_names(reconcile, "quarantined", "quarantined");
+	print_names(reconcile, "restored", "restored");
 	print_names(reconcile, "invalidated", "invalidated");
 	print_names(reconcile, "dangling", "dangling");
 	print_names(reconcile, "notes", "note");

@@ -12,6 +12,7 @@
 #include "dbgen/layers/open.h"
 #include "dbgen/layers/overlay_marks.h"
 #include "dbgen/layers/properties.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 
 /* Directories in each other, each of at least two bytes of a path: what lies deeper no path names, so none of Nix's. */
@@ -48,12 +49,18 @@ static int fail(struct job *j, const char *name, int error)
 			      error);
 }
 
-/* On a full filesystem what was thrown away is removed now: a directory that grows needs a block. */
+/*
+ * On a full filesystem what was thrown away is removed now, and the reserve helps: a directory that grows needs a
+ * block. true: what met the error may be tried again, once.
+ */
 static bool make_room(struct job *j, int error)
 {
 	bool empty;
 
-	return (error == ENOSPC || error == EDQUOT) && ul_trash_empty(&j->trash, UINT_MAX, &empty) == 0;
+	if (!ul_reserve_is_full(error))
+		return false;
+	return (j->trash.fd >= 0 && ul_trash_empty(&j->trash, UINT_MAX, &empty) == 0) |
+	       ul_reserve_help(j->join->upper_fd, error);
 }
 
 /* 1: thrown away; 0: there is no such entry; -code. */
@@ -186,6 +193,8 @@ static int leave(struct job *j)
 	int session = ul_descent_fd(&j->ways[0]), kept = ul_descent_fd(&j->ways[1]);
 	int r = level.name ? ul_properties_give(&level.properties, session, kept) : 0;
 
+	if (r < 0 && make_room(j, -r))
+		r = ul_properties_give(&level.properties, session, kept);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(j->ways); i++)
 		r = ul_descent_leave(&j->ways[i]);
 	if (r == 0 && level.name && unlinkat(ul_descent_fd(&j->ways[0]), level.name, AT_REMOVEDIR) < 0)
@@ -327,6 +336,8 @@ static int open_dir(struct job *j, const char *name, mode_t mode, int *ret_fd)
 {
 	int r = ul_layer_dir_open(j->join->upper_fd, name, mode, ret_fd);
 
+	if (r < 0 && make_room(j, -r))
+		r = ul_layer_dir_open(j->join->upper_fd, name, mode, ret_fd);
 	if (r < 0)
 		return fail(j, name, -r);
 	j->report->mended += r > 0;
@@ -341,6 +352,8 @@ int ul_join_sessions(const struct ul_join *join, struct ul_join_report *ret, str
 
 	*ret = (struct ul_join_report){0};
 	r = ul_trash_open(join->upper_fd, UL_TRASH, &j.trash);
+	if (r < 0 && make_room(&j, -r))
+		r = ul_trash_open(join->upper_fd, UL_TRASH, &j.trash);
 	ret->mended += r > 0;
 	r = r < 0 ? fail(&j, UL_TRASH, -r) : open_dir(&j, UL_KEPT, 0755, &j.kept);
 	if (r == 0)

@@ -16,6 +16,7 @@
 #include "common/dir.h"
 #include "common/number.h"
 #include "dbgen/layers/open.h"
+#include "dbgen/layers/reserve.h"
 
 #define NUMBER_DIGITS 8
 #define NUMBER_MAX    99999999UL
@@ -180,6 +181,14 @@ static int open_sessions(int upper_fd, int *ret_fd)
 	return 0;
 }
 
+/* Half of one, for which there was no room, is in nobody's way, but for the next attempt's room. */
+static void remove_half(int sessions, int fd, const char *name)
+{
+	(void)unlinkat(fd, "work", AT_REMOVEDIR);
+	(void)unlinkat(fd, "up", AT_REMOVEDIR);
+	(void)unlinkat(sessions, name, AT_REMOVEDIR);
+}
+
 int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSION_NAME_MAX], struct ul_error *err)
 {
 	ul_autoclose int sessions = -1, fd = -1;
@@ -205,5 +214,7 @@ int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSI
 		r = make_one(fd, "work", 0700, 0, err);
 	if (r == 0)
 		memcpy(ret_name, name, sizeof(name));
+	else if (ul_reserve_is_full(err->errnum))
+		remove_half(sessions, fd, name);
 	return r;
 }

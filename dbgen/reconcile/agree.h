@@ -7,6 +7,9 @@
 #include "dbgen/reconcile/upper_dir.h"
 #include "dbgen/reconcile/upper_store.h"
 
+/* What the next step that finds the disk full takes the room from: see room.c. */
+enum ul_room { UL_ROOM_RESERVE, UL_ROOM_JUNK, UL_ROOM_SUPERSEDED, UL_ROOM_NONE };
+
 /* All that a run works with. reconcile.c opens and closes it. */
 struct ul_agreement {
 	const struct ul_reconcile_options *o;
@@ -20,6 +23,7 @@ struct ul_agreement {
 	struct ul_db_file db;
 	bool whole;   /* the database was there, was Nix's and nothing of it was lost: a path without a row has none */
 	bool unswept; /* the kept layer may have more that no row names */
+	enum ul_room room;
 };
 
 /* The database is open: whether it is the very one that the last run left for this lower. */

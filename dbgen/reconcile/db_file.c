@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/sqlite.h"
 #include "dbgen/database/rows/schema.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/reconcile/db_schema.h"
 #include "dbgen/reconcile/quarantine.h"
 #include "dbgen/reconcile/upper_open.h"
@@ -160,8 +161,16 @@ static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 	if (code == SQLITE_BUSY)
 		return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path,
 				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
-	return ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, code == SQLITE_FULL ? "Make room there." : NULL,
-			    "%s", ul_sqlite_message(db));
+	(void)ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, NULL, "%s", ul_sqlite_message(db));
+	f->upper->err->errnum = code == SQLITE_FULL ? ENOSPC : sqlite3_system_errno(db);
+	if (ul_reserve_is_full(f->upper->err->errnum))
+		snprintf(f->upper->err->todo, sizeof(f->upper->err->todo), "Make room on the upper.");
+	return -UL_E_UPPER;
+}
+
+int ul_db_file_fail(struct ul_db_file *f)
+{
+	return fail_sqlite(f, f->db);
 }
 
 /* Bring the log home. 0, or SQLite's code. */

@@ -40,6 +40,9 @@ int ul_db_file_shut(struct ul_db_file *f);
 /* Close the connection, and move the database and its logs to the quarantine. */
 int ul_db_file_quarantine(struct ul_db_file *f, const char *why);
 
+/* What SQLite says of the connection, as a failure of the upper: -UL_E_UPPER or -UL_E_MEMORY. */
+int ul_db_file_fail(struct ul_db_file *f);
+
 /*
  * Another connection, to read what is there when this one is closed; in a dry run, what the log adds as well. 0,
  * -ENOMEM, or -EIO. *ret is the caller's to close.

@@ -18,6 +18,7 @@
 
 #define LOWER_JSON "lower.json"
 #define CLEAN      "clean"
+#define NO_LOWER   "none" /* an identity that no lower has: neither hex digits nor "manifest:..." */
 #define FORMAT     1
 #define JSON_MAX   65536 /* bytes of either file */
 
@@ -149,6 +150,21 @@ int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, 
 	    (now->upper_ids.known && !ul_json_add(obj, "upperIds", ul_id_ranges_json(&now->upper_ids))))
 		return ul_upper_dir_nomem(u);
 	return write_json(u, LOWER_JSON, obj);
+}
+
+int ul_marks_leave_lower(struct ul_upper_dir *u, struct ul_marks *marks, const struct ul_reconcile_options *o)
+{
+	struct ul_marks now = *marks;
+	int r;
+
+	/* Without a file of it every lower is another one already. */
+	if (!marks->known)
+		return 0;
+	snprintf(now.identity, sizeof(now.identity), "%s", NO_LOWER);
+	r = ul_marks_write_lower(u, marks, &now, o);
+	if (r == 0)
+		*marks = now;
+	return r;
 }
 
 int ul_marks_remove_clean(struct ul_upper_dir *u)

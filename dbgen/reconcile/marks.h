@@ -47,5 +47,12 @@ int ul_marks_read(struct ul_upper_dir *u, struct ul_marks *ret);
 int ul_marks_write_lower(struct ul_upper_dir *u, const struct ul_marks *before, const struct ul_marks *now,
 			 const struct ul_reconcile_options *o);
 
+/*
+ * Before the first entry moves between the layers and the quarantine for another lower's sake: write lower.json so that
+ * it names no lower. Were the run cut, the one that is recorded would be taken for the one that the upper agrees with.
+ * Everything else that the file says stays.
+ */
+int ul_marks_leave_lower(struct ul_upper_dir *u, struct ul_marks *marks, const struct ul_reconcile_options *o);
+
 int ul_marks_remove_clean(struct ul_upper_dir *u);
 int ul_marks_write_clean(struct ul_upper_dir *u, int64_t max_id);

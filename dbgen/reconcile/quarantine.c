@@ -5,6 +5,11 @@
  * devices start anew, and the time for people. What is moved keeps its name, "-N" behind it where the run has that
  * name already. Moving is one rename, whatever hangs below.
  *
+ * quarantine/NNNNNNNN-STAMP-superseded is a run of its own for what the machine built and an image seals
+ * (supersede.c): on the way back to an image that does not, it is the machine's again (restore.c). So it is the last
+ * that goes. A disk that is merely nearly full costs it nothing, the limit of size is first applied to everything else,
+ * and only a boot that finds no room at all without it empties it. Its age counts as that of other runs.
+ *
  * A run whose time has come is renamed into the trash (dbgen/layers/trash.h), which a boot does not wait for.
  */
 #include <errno.h>
@@ -25,11 +30,12 @@
 #include "dbgen/reconcile/quarantine.h"
 
 #define QUARANTINE    "quarantine"
+#define SUPERSEDED    "-superseded" /* ends the name of such a run */
 #define NUMBER_DIGITS 8
 #define TRIES         1000  /* names that are tried where one is taken */
 #define MAX_COUNTED   50000 /* files that are looked at for the quarantine's size */
 #define MAX_DEPTH     64    /* of directories, for the size */
-#define LOW_SPACE     20    /* less than a 20th of the filesystem is free: the oldest goes first */
+#define LOW_SPACE     20    /* less than a 20th of the filesystem is free: what nobody wants back goes */
 
 /* ---- moving ---- */
 
@@ -117,42 +123,61 @@ static int open_quarantine(struct ul_upper_dir *u, bool create)
 	return u->quarantine.fd < 0 && create ? ul_upper_dir_fail(u, QUARANTINE, ENOTDIR) : 0;
 }
 
-static int open_run(struct ul_upper_dir *u)
+/* superseded: the other one of this boot's two. */
+static int open_run(struct ul_upper_dir *u, bool superseded)
 {
+	struct ul_quarantine_run *run = &u->quarantine.runs[superseded];
 	time_t now = time(NULL);
 	struct tm tm;
-	int r = open_quarantine(u, true);
+	int r = open_quarantine(u, true), fd = u->quarantine.fd;
 	char stamp[32] = "";
 	uint64_t last;
 
-	if (r < 0 || u->quarantine.run_fd >= 0)
+	if (r < 0 || run->fd >= 0)
 		return r;
 	r = last_number(u->quarantine.fd, &last);
 	if (r < 0)
 		return ul_upper_dir_fail(u, QUARANTINE, -r);
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(u->quarantine.run_name, sizeof(u->quarantine.run_name), "%0*" PRIu64 "-%s", NUMBER_DIGITS,
-		 (last + 1) % 100000000, stamp);
-	if (mkdirat(u->quarantine.fd, u->quarantine.run_name, 0700) < 0 &&
-	    (!ul_take_flags_off(u->quarantine.fd, ".") || mkdirat(u->quarantine.fd, u->quarantine.run_name, 0700) < 0))
-		return ul_upper_dir_fail(u, u->quarantine.run_name, errno);
-	u->quarantine.run_fd =
-		openat(u->quarantine.fd, u->quarantine.run_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return u->quarantine.run_fd < 0 ? ul_upper_dir_fail(u, u->quarantine.run_name, errno) : 0;
+	snprintf(run->name, sizeof(run->name), "%0*" PRIu64 "-%s%s", NUMBER_DIGITS, (last + 1) % 100000000, stamp,
+		 superseded ? SUPERSEDED : "");
+	if (mkdirat(fd, run->name, 0700) < 0 && (!ul_take_flags_off(fd, ".") || mkdirat(fd, run->name, 0700) < 0))
+		return ul_upper_dir_fail(u, run->name, errno);
+	run->fd = openat(fd, run->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return run->fd < 0 ? ul_upper_dir_fail(u, run->name, errno) : 0;
 }
 
-int ul_quarantine_move(struct ul_upper_dir *u, int dirfd, const char *name)
+static int move_into(struct ul_upper_dir *u, bool superseded, int dirfd, const char *name)
 {
 	int r;
 
 	if (u->dry_run)
 		return 0;
-	r = open_run(u);
+	r = open_run(u, superseded);
 	if (r < 0)
 		return r;
-	r = move(dirfd, name, u->quarantine.run_fd, name);
+	r = move(dirfd, name, u->quarantine.runs[superseded].fd, name);
 	return r < 0 && r != -ENOENT ? ul_upper_dir_fail(u, name, -r) : 0;
+}
+
+int ul_quarantine_move(struct ul_upper_dir *u, int dirfd, const char *name)
+{
+	return move_into(u, false, dirfd, name);
+}
+
+int ul_quarantine_supersede(struct ul_upper_dir *u, int dirfd, const char *name)
+{
+	return move_into(u, true, dirfd, name);
+}
+
+int ul_quarantine_open_superseded(struct ul_upper_dir *u, int *ret_fd)
+{
+	int r = open_run(u, true);
+
+	if (r == 0)
+		*ret_fd = u->quarantine.runs[true].fd;
+	return r;
 }
 
 /* ---- how much it holds ---- */
@@ -185,8 +210,31 @@ static uint64_t count_bytes(int fd, const char *name, unsigned int depth, unsign
 
 /* ---- emptying ---- */
 
-/* The runs, oldest first; anything else goes to the trash, where nothing is waited for. */
-static int list_runs(struct ul_upper_dir *u, struct ul_names *runs)
+static bool is_superseded(const char *name)
+{
+	size_t len = strlen(name), end = strlen(SUPERSEDED);
+
+	return is_run(name) && len > end && !strcmp(name + len - end, SUPERSEDED);
+}
+
+/* Those of earlier boots, oldest first, of either kind. */
+struct runs {
+	struct ul_names of[2]; /* [true]: of what was superseded */
+};
+
+static void free_runs(struct runs *runs)
+{
+	ul_names_free(&runs->of[0]);
+	ul_names_free(&runs->of[1]);
+}
+
+static bool is_ours(const struct ul_upper_dir *u, const char *name)
+{
+	return !strcmp(name, u->quarantine.runs[0].name) || !strcmp(name, u->quarantine.runs[1].name);
+}
+
+/* Anything that is not a run goes to the trash, where nothing is waited for. */
+static int list_runs(struct ul_upper_dir *u, struct runs *runs)
 {
 	ul_autodir DIR *dir = NULL;
 	struct dirent *entry;
@@ -195,19 +243,71 @@ static int list_runs(struct ul_upper_dir *u, struct ul_names *runs)
 	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
 		int moved = 0;
 
-		if (!strcmp(entry->d_name, u->quarantine.run_name))
+		if (is_ours(u, entry->d_name))
 			continue;
 		if (is_run(entry->d_name))
-			r = ul_names_add(runs, entry->d_name);
+			r = ul_names_add(&runs->of[is_superseded(entry->d_name)], entry->d_name);
 		else
 			moved = ul_upper_dir_discard(u, u->quarantine.fd, entry->d_name);
 		if (moved < 0)
 			return moved;
 	}
-	ul_names_sort(runs, false);
+	ul_names_sort(&runs->of[0], false);
+	ul_names_sort(&runs->of[1], false);
+	if (r == -ENOMEM)
+		return ul_upper_dir_nomem(u);
+	return r == -UL_E_UPPER || r == 0 ? r : ul_upper_dir_fail(u, QUARANTINE, -r);
+}
+
+int ul_quarantine_list_superseded(struct ul_upper_dir *u, struct ul_names *ret)
+{
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	int r = open_quarantine(u, false);
+
+	if (r < 0 || u->quarantine.fd < 0)
+		return r;
+	r = ul_dir_open(u->quarantine.fd, ".", &dir);
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
+		if (is_superseded(entry->d_name))
+			r = ul_names_add(ret, entry->d_name);
+	ul_names_sort(ret, false);
 	if (r == -ENOMEM)
 		return ul_upper_dir_nomem(u);
 	return r < 0 ? ul_upper_dir_fail(u, QUARANTINE, -r) : 0;
+}
+
+int ul_quarantine_open_run(const struct ul_upper_dir *u, const char *run)
+{
+	int fd = openat(u->quarantine.fd, run, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int ul_quarantine_take_back(struct ul_upper_dir *u, int run_fd, const char *entry, int to_fd, const char *name)
+{
+	for (int i = 0; i < 2; i++) {
+		bool again = false;
+
+		if (renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (i == 0 && (errno == EPERM || errno == EACCES)) {
+			again |= ul_take_flags_off(run_fd, entry);
+			again |= ul_take_flags_off(run_fd, ".");
+			again |= ul_take_flags_off(to_fd, ".");
+		}
+		if (!again)
+			break;
+	}
+	return ul_upper_dir_fail(u, name, errno);
+}
+
+void ul_quarantine_remove_run(struct ul_upper_dir *u, const char *run)
+{
+	if (unlinkat(u->quarantine.fd, run, AT_REMOVEDIR) == 0 && !strcmp(run, u->quarantine.runs[true].name)) {
+		ul_cleanup_close(&u->quarantine.runs[true].fd);
+		u->quarantine.runs[true] = (struct ul_quarantine_run){.fd = -1};
+	}
 }
 
 /*
@@ -248,27 +348,37 @@ static uint64_t size_of(const struct ul_upper_dir *u, const char *name)
 	return count_bytes(u->quarantine.fd, name, 0, &left);
 }
 
-/* From the newest on, as much as may stay; what is older goes. */
+/* From the newest on, as much as may stay beside the bytes in *sum; what is older goes. */
 static size_t count_too_many(const struct ul_upper_dir *u, const struct ul_quarantine_limits *limits,
-			     const struct ul_names *runs)
+			     const struct ul_names *runs, uint64_t *sum)
 {
 	size_t old = count_old(u, limits, runs);
-	uint64_t sum = 0;
 
-	if (limits->all || space_is_low(u))
-		return runs->n;
-	for (size_t i = runs->n; i > old; i--) {
-		if (limits->size > 0 &&
-		    (__builtin_add_overflow(sum, size_of(u, runs->at[i - 1]), &sum) || sum > limits->size))
+	for (size_t i = runs->n; limits->size > 0 && i > old; i--)
+		if (*sum == UINT64_MAX || __builtin_add_overflow(*sum, size_of(u, runs->at[i - 1]), sum) ||
+		    *sum > limits->size) {
+			*sum = UINT64_MAX;
 			return i;
-	}
+		}
 	return old;
+}
+
+static int discard_runs(struct ul_upper_dir *u, const struct ul_names *runs, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = ul_upper_dir_discard(u, u->quarantine.fd, runs->at[i]);
+		u->report->emptied += r == 0;
+	}
+	return r;
 }
 
 int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limits *limits)
 {
-	ul_autonames struct ul_names runs = {0};
-	size_t gone;
+	UL_CLEANUP(free_runs) struct runs runs = {0};
+	uint64_t sum = 0;
+	size_t gone[2];
 	int r;
 
 	if (u->dry_run)
@@ -277,10 +387,12 @@ int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limit
 	if (r < 0 || u->quarantine.fd < 0)
 		return r;
 	r = list_runs(u, &runs);
-	gone = r == 0 ? count_too_many(u, limits, &runs) : 0;
-	for (size_t i = 0; r == 0 && i < gone; i++) {
-		r = ul_upper_dir_discard(u, u->quarantine.fd, runs.at[i]);
-		u->report->emptied += r == 0;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	gone[1] = limits->extent == UL_QUARANTINE_ALL ? runs.of[1].n : count_too_many(u, limits, &runs.of[1], &sum);
+	gone[0] = limits->extent != UL_QUARANTINE_LIMITS || space_is_low(u)
+			  ? runs.of[0].n
+			  : count_too_many(u, limits, &runs.of[0], &sum);
+	r = discard_runs(u, &runs.of[0], gone[0]);
+	return r < 0 ? r : discard_runs(u, &runs.of[1], gone[1]);
 }

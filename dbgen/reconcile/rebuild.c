@@ -287,18 +287,18 @@ static int build_from_damaged(struct rebuild *b)
 static int rewrite(struct rebuild *b)
 {
 	struct ul_agreement *a = b->a;
-	struct ul_report_rows before;
+	struct ul_report_mark before;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->broken.n; i++)
 		r = ul_upper_store_quarantine(&a->store, &a->upper, b->broken.at[i]);
 	if (r < 0)
 		return r;
-	before = ul_report_rows(a->upper.report);
+	before = ul_report_mark(a->upper.report);
 	r = build(b, b->old ? a->db.path : NULL);
 	if (r != -UL_E_DATABASE || !b->old)
 		return r;
-	ul_report_take_back(a->upper.report, &before);
+	ul_report_forget_verdicts(a->upper.report, &before);
 	return build_from_damaged(b);
 }
 

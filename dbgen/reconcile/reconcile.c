@@ -4,22 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/sqlite.h"
-#include "dbgen/layers/trash.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/reconcile/agree.h"
-#include "dbgen/reconcile/quarantine.h"
-#include "dbgen/reconcile/reserve.h"
+#include "dbgen/reconcile/restore.h"
+#include "dbgen/reconcile/room.h"
 #include "dbgen/reconcile/roots.h"
 #include "dbgen/reconcile/supersede.h"
 #include "dbgen/reconcile/sweep.h"
@@ -32,19 +30,33 @@ static const char marking[] = "setting the clean mark";
 
 static int begin(struct ul_agreement *a)
 {
+	int r = ul_lower_rows_open(&a->lower, &a->o->lower, a->upper.err);
+
+	return r == 0 ? ul_db_file_init(&a->db, &a->upper) : r;
+}
+
+static int read_marks(struct ul_agreement *a)
+{
 	const struct ul_reconcile_options *o = a->o;
 	struct ul_reconcile_report *report = a->upper.report;
-	int r = ul_lower_rows_open(&a->lower, &o->lower, a->upper.err);
+	int r = ul_marks_read(&a->upper, &a->marks);
 
-	if (r == 0)
-		r = ul_db_file_init(&a->db, &a->upper);
-	if (r == 0)
-		r = ul_marks_read(&a->upper, &a->marks);
 	ul_marks_identity(&o->lower, report->identity, sizeof(report->identity));
 	report->first = !a->marks.known;
 	report->lower_changed = !a->marks.known || strcmp(a->marks.identity, report->identity) != 0 ||
 				a->marks.rebuild != (o->mode == UL_RECONCILE_REBUILD);
 	return r;
+}
+
+static int remove_clean(struct ul_agreement *a)
+{
+	return ul_marks_remove_clean(&a->upper);
+}
+
+static int open_store(struct ul_agreement *a)
+{
+	ul_upper_store_close(&a->store);
+	return ul_upper_store_open(&a->store, &a->upper);
 }
 
 static int agree_in_mode(struct ul_agreement *a)
@@ -80,45 +92,6 @@ static int agree_on_database(struct ul_agreement *a)
 	return r;
 }
 
-/* all: whatever its age is. */
-static int empty_quarantine(struct ul_agreement *a, bool all)
-{
-	const struct ul_quarantine_limits limits = {
-		.age = a->o->quarantine_age, .now = time(NULL), .size = a->o->quarantine_size, .all = all};
-
-	int r = ul_quarantine_empty(&a->upper, &limits);
-
-	return r < 0 ? r : ul_upper_dir_empty_trash(&a->upper, all ? UINT_MAX : UL_TRASH_AT_A_BOOT);
-}
-
-static uint64_t free_blocks(const struct ul_upper_dir *u)
-{
-	struct statvfs fs;
-
-	return fstatvfs(u->fd, &fs) < 0 ? 0 : fs.f_bfree;
-}
-
-/* The room that is kept for this; then, what was moved to the quarantine or thrown away may be what fills the disk. */
-static int make_room(struct ul_agreement *a, int r, bool *ret_emptied)
-{
-	struct ul_upper_dir *u = &a->upper;
-	struct ul_error err;
-	uint64_t before;
-
-	if (r == -UL_E_UPPER && !u->dry_run && ul_reserve_release(u))
-		r = agree_on_database(a);
-	if (r != -UL_E_UPPER || u->dry_run)
-		return r;
-	err = *u->err;
-	*ret_emptied = true;
-	before = free_blocks(u);
-	if (empty_quarantine(a, true) < 0 || free_blocks(u) <= before) {
-		*u->err = err;
-		return r;
-	}
-	return agree_on_database(a);
-}
-
 static int write_report(struct ul_agreement *a)
 {
 	struct ul_upper_dir *u = &a->upper;
@@ -136,16 +109,6 @@ static int write_report(struct ul_agreement *a)
 	return ul_upper_dir_write(u, REPORT_JSON, ok ? ul_json_text(document) : NULL);
 }
 
-static void keep_reserve(struct ul_agreement *a)
-{
-	struct stat st;
-	uint64_t size = 0;
-
-	if (a->db.dir_fd >= 0 && fstatat(a->db.dir_fd, UL_DB_FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		size = (uint64_t)st.st_size;
-	ul_reserve_keep(&a->upper, size);
-}
-
 static int write_lower(struct ul_agreement *a)
 {
 	struct ul_marks now = {.rebuild = a->o->mode == UL_RECONCILE_REBUILD,
@@ -160,31 +123,6 @@ static int write_lower(struct ul_agreement *a)
 	return ul_marks_write_lower(&a->upper, &a->marks, &now, a->o);
 }
 
-/* Everything that went before is on the disk before the files that say so. */
-static int finish(struct ul_agreement *a, bool emptied)
-{
-	struct ul_upper_dir *u = &a->upper;
-	const uint64_t *n = u->report->n;
-	int r = 0;
-
-	if (u->report->lower_changed || n[UL_RECONCILE_INVALIDATED] > 0)
-		r = ul_roots_report(u, &a->store, &a->lower);
-	if (r < 0 || u->dry_run)
-		return r;
-	r = empty_quarantine(a, emptied);
-	if (r == 0 && n[UL_RECONCILE_QUARANTINED] + n[UL_RECONCILE_SWEPT] + n[UL_RECONCILE_NOTE] > 0 &&
-	    syncfs(u->fd) < 0)
-		r = ul_upper_dir_fail(u, u->path, errno);
-	if (r == 0 && ul_reconcile_did_something(u->report))
-		r = write_report(a);
-	if (r == 0)
-		r = write_lower(a);
-	if (r == 0)
-		keep_reserve(a);
-	/* Without room for these two the next boot looks again, and finds the same. */
-	return r < 0 && u->err->errnum == ENOSPC ? 0 : r;
-}
-
 /*
  * Over another lower paths may have lost their rows that the lower before gives them back; and where rows went because
  * something is wrong, their files stay for whoever wants to see what, until the database is written to the next time.
@@ -196,24 +134,104 @@ static bool may_sweep(const struct ul_agreement *a)
 	return a->whole && !report->lower_changed && report->n[UL_RECONCILE_INVALIDATED] == 0;
 }
 
+static int sweep(struct ul_agreement *a)
+{
+	return may_sweep(a) ? ul_sweep(a) : 0;
+}
+
+static int report_roots(struct ul_agreement *a)
+{
+	const struct ul_reconcile_report *report = a->upper.report;
+
+	if (!report->lower_changed && report->n[UL_RECONCILE_INVALIDATED] == 0)
+		return 0;
+	return ul_roots_report(&a->upper, &a->store, &a->lower);
+}
+
+/* ---- the end: everything that went before is on the disk before the files that say so ---- */
+
+static int empty_quarantine(struct ul_agreement *a)
+{
+	return ul_room_empty(a, UL_QUARANTINE_LIMITS);
+}
+
+static int sync_changes(struct ul_agreement *a)
+{
+	struct ul_upper_dir *u = &a->upper;
+	const uint64_t *n = u->report->n;
+
+	if (n[UL_RECONCILE_QUARANTINED] + n[UL_RECONCILE_RESTORED] + n[UL_RECONCILE_SWEPT] + n[UL_RECONCILE_NOTE] ==
+		    0 ||
+	    syncfs(u->fd) == 0)
+		return 0;
+	return ul_upper_dir_fail(u, u->path, errno);
+}
+
+static int write_report_of_deeds(struct ul_agreement *a)
+{
+	return ul_reconcile_did_something(a->upper.report) ? write_report(a) : 0;
+}
+
+static void keep_reserve(struct ul_agreement *a)
+{
+	struct stat st;
+	uint64_t size = 0;
+
+	if (a->db.dir_fd >= 0 && fstatat(a->db.dir_fd, UL_DB_FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		size = (uint64_t)st.st_size;
+	ul_reserve_keep(a->upper.fd, size);
+}
+
+/* ---- the order ---- */
+
+/*
+ * until: what was superseded is given up for the room only once this lower has taken its own of it back, and never for
+ * a report. LAST: where there is no room for it the next boot does it.
+ */
+static const struct step {
+	int (*run)(struct ul_agreement *a);
+	enum ul_room until;
+	enum { LOOK, WRITE, LAST } kind; /* a dry run only looks */
+} steps[] = {
+	/* clang-format off */
+	{read_marks,            UL_ROOM_SUPERSEDED, LOOK},
+	{remove_clean,          UL_ROOM_SUPERSEDED, WRITE},
+	{open_store,            UL_ROOM_SUPERSEDED, LOOK},
+	{ul_restore,            UL_ROOM_SUPERSEDED, LOOK},
+	{ul_supersede,          UL_ROOM_NONE,       LOOK},
+	{agree_on_database,     UL_ROOM_NONE,       LOOK},
+	{sweep,                 UL_ROOM_NONE,       LOOK},
+	{report_roots,          UL_ROOM_NONE,       LOOK},
+	{empty_quarantine,      UL_ROOM_SUPERSEDED, LAST},
+	{sync_changes,          UL_ROOM_SUPERSEDED, LAST},
+	{write_report_of_deeds, UL_ROOM_SUPERSEDED, LAST},
+	{write_lower,           UL_ROOM_SUPERSEDED, LAST},
+	/* clang-format on */
+};
+
+static int do_step(struct ul_agreement *a, const struct step *step)
+{
+	int r;
+
+	if (a->upper.dry_run && step->kind != LOOK)
+		return 0;
+	r = ul_with_room(a, step->run, step->until);
+	return r == -UL_E_UPPER && step->kind == LAST && ul_reserve_is_full(a->upper.err->errnum) ? 0 : r;
+}
+
 static int run_parts(struct ul_agreement *a)
 {
-	bool emptied = false;
 	int r = begin(a);
 
-	if (r == 0 && a->asking && (a->upper.report->first || !a->upper.report->lower_changed))
-		return 0;
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(steps); i++) {
+		/* Then the marks are read. */
+		if (i > 0 && a->asking && (a->upper.report->first || !a->upper.report->lower_changed))
+			return 0;
+		r = do_step(a, &steps[i]);
+	}
 	if (r == 0 && !a->upper.dry_run)
-		r = ul_marks_remove_clean(&a->upper);
-	if (r == 0)
-		r = ul_upper_store_open(&a->store, &a->upper);
-	if (r == 0)
-		r = ul_supersede(a);
-	if (r == 0)
-		r = make_room(a, agree_on_database(a), &emptied);
-	if (r == 0 && may_sweep(a))
-		r = ul_sweep(a);
-	return r < 0 ? r : finish(a, emptied);
+		keep_reserve(a);
+	return r;
 }
 
 static int run(const struct ul_reconcile_options *o, bool asking, struct ul_reconcile_report *report,

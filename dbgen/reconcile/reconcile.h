@@ -10,15 +10,15 @@
  *     {"format": 1, "identity": "ROOT HASH in hex" | "manifest:CHECKSUM", "name", "version", "database": "attach" |
  *      "rebuild", "checkedId": 123, "databaseSize": 81920, "databaseTime": 1767225600000000000, "upperPaths": 17,
  *      "upperIds": [101, 117, 120, 121]}
- *     identity: of the lower; of an image that is not sealed (tests, an offline manifest) its manifest's header
- *     checksum, which covers the whole manifest. checkedId: the highest id of ValidPaths when the last reconcile
- *     ended: what is registered above it was registered by the system that ran since. databaseSize, databaseTime: bytes
- *     and time of the last change (nanoseconds since 1970) of the database then. Where they still hold, nobody wrote to
- *     it, and none of its rows is looked at. upperPaths: its rows of paths that the lower does not have. upperIds: the
- *     ids that are not of the lower's rows, as ranges [start, end), at most 1024; others up to checkedId are the
- *     lower's. Over another lower they tell what it lacks from what is damaged; without them (an older Underlay wrote
- *     the file) any id may be the lower's. Missing, unreadable or malformed: the lower counts as another one and
- *     checkedId as 0.
+ *     identity: of the lower; "none" while step 3 below is under way; of an image that is not sealed (tests, an
+ *     offline manifest) its manifest's header checksum, which covers the whole manifest. checkedId: the highest id of
+ *     ValidPaths when the last reconcile ended: what is registered above it was registered by the system that ran
+ *     since. databaseSize, databaseTime: bytes and time of the last change (nanoseconds since 1970) of the database
+ *     then. Where they still hold, nobody wrote to it, and none of its rows is looked at. upperPaths: its rows of
+ *     paths that the lower does not have. upperIds: the ids that are not of the lower's rows, as ranges [start, end),
+ *     at most 1024; others up to checkedId are the lower's. Over another lower they tell what it lacks from what is
+ *     damaged; without them (an older Underlay wrote the file) any id may be the lower's. Missing, unreadable or
+ *     malformed: the lower counts as another one and checkedId as 0.
  *
  * clean        the clean mark: {"format": 1, "maxId": 123}, written by ul_reconcile_mark_clean when the system shuts
  *     down, after everything else was synced. It is removed before anything is written or the system runs. It counts
@@ -28,22 +28,29 @@
  *
  * report.json  what the last reconcile that did anything did: see report.c.
  *
- * reserve      room for the next database, given up when the disk is full: see reserve.c.
+ * reserve      room for the next database, given up when the disk is full: see dbgen/layers/reserve.h.
  *
  * quarantine/NNNNNNNN-STAMP/  what was moved out of the way by run NNNNNNNN; see quarantine.c.
+ *     NNNNNNNN-STAMP-superseded/: what this machine built and another lower seals, with its rows; see supersede.c, and
+ *     restore.c for the way back.
  *
  * The order of writes, and what a cut leaves behind each of them:
  *   1. `clean` is removed, the directory synced.       Cut: the next boot checks a bounded number of hashes in vain.
  *   2. What SQLite's log holds goes into the database (SQLite's own checkpoint). Cut: SQLite replays it.
- *   3. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
- *   4. Where rows are to change, a new database is written beside the old one, with what a Nix that is not known here
+ *   3. Over another lower: what it does not seal any more comes back from quarantine/ (restore.c), what it seals goes
+ *      there (supersede.c). Before the first rename lower.json is written so that it names no lower. Cut: whichever
+ *      lower is next is another one than that, and gives back, or sets aside, what it must.
+ *   4. Files of paths whose NAR hash is wrong are renamed into quarantine/. Cut: the path is missing at the next boot.
+ *   5. Where rows are to change, a new database is written beside the old one, with what a Nix that is not known here
  *      put into that (dbgen/database/merge/carry.h): db.sqlite.tmp, synced, the empty log removed, renamed over
  *      db.sqlite, the directory synced. Cut: the old one, whole, or the new one, whole. The running database is changed
- *      in place only where an index or trigger is missing that each Nix makes, in a transaction of SQLite's.
- *   5. What the kept layer has that no row names is renamed into trash/ (sweep.c), and files of the trash are removed.
+ *      in place only where an index or trigger is missing that each Nix makes, and for the rows of step 3 that come
+ *      back, in a transaction of SQLite's.
+ *   6. What the kept layer has that no row names is renamed into trash/ (sweep.c), and files of the trash are removed.
  *      Cut: the rest is found at the next boot.
- *   6. report.json, then lower.json, each by temporary name, sync, rename, sync. Cut before lower.json: the next boot
+ *   7. report.json, then lower.json, each by temporary name, sync, rename, sync. Cut before lower.json: the next boot
  *      reconciles again, finds nothing to change, and writes it.
+ * A disk that is full to its last block: each of these steps is done again once there is room (room.c).
  * So each run ends in the same state however often it was cut, and a run over that state writes nothing.
  *
  * What is promised against a forged database: where somebody wrote to it since the last boot, rows of sealed paths are
@@ -88,6 +95,7 @@ struct ul_reconcile_options {
 /* The action taken for one name. */
 enum ul_reconcile_action {
 	UL_RECONCILE_QUARANTINED, /* something of the wrong type, or not what was registered: moved away */
+	UL_RECONCILE_RESTORED,    /* what was superseded once: back in its place, with its row */
 	UL_RECONCILE_SWEPT,       /* an entry of the kept layer that no row names: thrown away */
 	UL_RECONCILE_INVALIDATED, /* a path that was valid and is not any more */
 	UL_RECONCILE_UPDATED,     /* a row that took the lower's metadata */

@@ -3,8 +3,8 @@
  *
  *     {"lower": {"identity", "name", "version"}, "lowerChanged": true, "first": false, "clean": true,
  *      "databaseKept": false, "databaseReason": "the lower is another one", "checked": 0, "emptied": 0, "sessions": 1,
- *      "counts": {"quarantined": 1, "swept": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes": 0},
- *      "quarantined": [{"name", "why"}], "invalidated": [...], ...}
+ *      "counts": {"quarantined": 1, "restored": 0, "swept": 0, "invalidated": 2, "updated": 0, "dangling": 0, "notes":
+ *      0}, "quarantined": [{"name", "why"}], "invalidated": [...], ...}
  *
  * report.json on the upper has this with "format" and "time" (RFC 3339) before it; state.json has it with few names.
  */
@@ -21,9 +21,13 @@
 #define SHOWN_MAX 400 /* bytes of a name or reason that are kept */
 
 static const char *const action_names[UL_RECONCILE_N_ACTIONS] = {
-	[UL_RECONCILE_QUARANTINED] = "quarantined", [UL_RECONCILE_SWEPT] = "swept",
-	[UL_RECONCILE_INVALIDATED] = "invalidated", [UL_RECONCILE_UPDATED] = "updated",
-	[UL_RECONCILE_DANGLING] = "dangling",       [UL_RECONCILE_NOTE] = "notes",
+	[UL_RECONCILE_QUARANTINED] = "quarantined",
+	[UL_RECONCILE_RESTORED] = "restored",
+	[UL_RECONCILE_SWEPT] = "swept",
+	[UL_RECONCILE_INVALIDATED] = "invalidated",
+	[UL_RECONCILE_UPDATED] = "updated",
+	[UL_RECONCILE_DANGLING] = "dangling",
+	[UL_RECONCILE_NOTE] = "notes",
 };
 
 const char *ul_reconcile_action_name(enum ul_reconcile_action action)
@@ -67,33 +71,38 @@ int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action a
 	return -ENOMEM;
 }
 
-struct ul_report_rows ul_report_rows(const struct ul_reconcile_report *report)
+struct ul_report_mark ul_report_mark(const struct ul_reconcile_report *report)
 {
-	return (struct ul_report_rows){.listed = report->list.n,
-				       .invalidated = report->n[UL_RECONCILE_INVALIDATED],
-				       .updated = report->n[UL_RECONCILE_UPDATED],
-				       .lost = report->lost};
+	struct ul_report_mark mark = {.lost = report->lost, .listed = report->list.n};
+
+	memcpy(mark.n, report->n, sizeof(mark.n));
+	return mark;
 }
 
-void ul_report_take_back(struct ul_reconcile_report *report, const struct ul_report_rows *to)
+static bool is_verdict(enum ul_reconcile_action action)
 {
-	size_t kept = to->listed;
+	return action == UL_RECONCILE_INVALIDATED || action == UL_RECONCILE_UPDATED;
+}
 
-	/* What was moved or noted meanwhile stays so. */
-	for (size_t i = to->listed; i < report->list.n; i++) {
+void ul_report_forget_verdicts(struct ul_reconcile_report *report, const struct ul_report_mark *since)
+{
+	size_t n = since->listed;
+
+	for (size_t i = n; i < report->list.n; i++) {
 		struct ul_reconcile_item *item = &report->list.at[i];
 
-		if (item->action == UL_RECONCILE_INVALIDATED || item->action == UL_RECONCILE_UPDATED) {
+		if (is_verdict(item->action)) {
 			free(item->name);
 			free(item->why);
 		} else {
-			report->list.at[kept++] = *item;
+			report->list.at[n++] = *item;
 		}
 	}
-	report->list.n = kept;
-	report->n[UL_RECONCILE_INVALIDATED] = to->invalidated;
-	report->n[UL_RECONCILE_UPDATED] = to->updated;
-	report->lost = to->lost;
+	report->list.n = n;
+	for (int i = 0; i < UL_RECONCILE_N_ACTIONS; i++)
+		if (is_verdict((enum ul_reconcile_action)i))
+			report->n[i] = since->n[i];
+	report->lost = since->lost;
 }
 
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r)

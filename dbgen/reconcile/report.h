@@ -7,11 +7,13 @@
 int ul_report_add(struct ul_reconcile_report *report, enum ul_reconcile_action action, const char *name,
 		  const char *why);
 
-/* What a report says of rows, at one moment: to take back what an attempt added that came to nothing. */
-struct ul_report_rows {
+/*
+ * A step that is tried again judges again. What it told until then of rows (invalidated, updated) is forgotten; what it
+ * did and told stays.
+ */
+struct ul_report_mark {
+	uint64_t n[UL_RECONCILE_N_ACTIONS], lost;
 	size_t listed;
-	uint64_t invalidated, updated, lost;
 };
-
-struct ul_report_rows ul_report_rows(const struct ul_reconcile_report *report);
-void ul_report_take_back(struct ul_reconcile_report *report, const struct ul_report_rows *to);
+struct ul_report_mark ul_report_mark(const struct ul_reconcile_report *report);
+void ul_report_forget_verdicts(struct ul_reconcile_report *report, const struct ul_report_mark *since);

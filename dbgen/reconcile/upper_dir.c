@@ -22,13 +22,14 @@ void ul_upper_dir_init(struct ul_upper_dir *u, const struct ul_reconcile_options
 		.report = report,
 		.err = err,
 		.trash = {.fd = -1},
-		.quarantine = {.fd = -1, .run_fd = -1},
+		.quarantine = {.fd = -1, .runs = {{.fd = -1}, {.fd = -1}}},
 	};
 }
 
 void ul_upper_dir_close(struct ul_upper_dir *u)
 {
-	ul_cleanup_close(&u->quarantine.run_fd);
+	ul_cleanup_close(&u->quarantine.runs[0].fd);
+	ul_cleanup_close(&u->quarantine.runs[1].fd);
 	ul_cleanup_close(&u->quarantine.fd);
 	ul_trash_close(&u->trash);
 }

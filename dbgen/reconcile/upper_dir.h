@@ -10,6 +10,12 @@
 #include "dbgen/layers/trash.h"
 #include "dbgen/reconcile/reconcile.h"
 
+/* A directory that one run makes in quarantine/. */
+struct ul_quarantine_run {
+	int fd;        /* -1: nothing was moved yet */
+	char name[64]; /* "00000007-20260101T000000Z" */
+};
+
 struct ul_upper_dir {
 	int fd;           /* root directory of the upper's filesystem; borrowed */
 	const char *path; /* the same as a path, which SQLite wants; borrowed */
@@ -18,9 +24,8 @@ struct ul_upper_dir {
 	struct ul_error *err;
 	struct ul_trash trash; /* opened when it is wanted */
 	struct {
-		int fd;            /* quarantine/; -1: not opened yet */
-		int run_fd;        /* the directory of this run in it; -1: nothing was moved yet */
-		char run_name[64]; /* "00000007-20260101T000000Z" */
+		int fd;                           /* quarantine/; -1: not opened yet */
+		struct ul_quarantine_run runs[2]; /* this boot's; [true]: of what is superseded */
 	} quarantine;
 };
 

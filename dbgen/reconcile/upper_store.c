@@ -1,6 +1,7 @@
 /* See upper_store.h. */
 #include "dbgen/reconcile/upper_store.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,13 +21,14 @@ int ul_upper_store_open(struct ul_upper_store *s, struct ul_upper_dir *u)
 void ul_upper_store_close(struct ul_upper_store *s)
 {
 	ul_entries_close(&s->entries);
+	ul_names_free(&s->coming);
 	*s = UL_UPPER_STORE_NONE;
 }
 
 bool ul_upper_store_has(const struct ul_upper_store *s, const char *base)
 {
 	struct ul_entry entry;
-	int r = ul_entries_find(&s->entries, base, &entry);
+	int r = ul_names_find(&s->coming, base) ? -EEXIST : ul_entries_find(&s->entries, base, &entry);
 
 	return r < 0 || (r > 0 && (S_ISDIR(entry.mode) || S_ISREG(entry.mode) || S_ISLNK(entry.mode)));
 }
@@ -40,6 +42,8 @@ int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8
 	struct ul_entry entry;
 	int r;
 
+	if (ul_names_find(&s->coming, base))
+		return 1;
 	s->checked++;
 	r = ul_entries_find(&s->entries, base, &entry);
 	if (r <= 0)

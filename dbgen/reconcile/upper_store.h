@@ -1,12 +1,15 @@
 /* What earlier sessions left in the upper: which paths are there, and whether their files are those registered. */
 #pragma once
 
+#include "common/names.h"
 #include "dbgen/layers/entries.h"
 #include "dbgen/reconcile/upper_dir.h"
 #include "dbgen/store/store_path.h"
 
 struct ul_upper_store {
 	struct ul_entries entries;
+	struct ul_names
+		coming;   /* sorted: entries that a run would move back, checked already; only a dry run has any */
 	uint64_t checked; /* paths whose NAR hash was computed */
 };
 

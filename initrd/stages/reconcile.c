@@ -30,6 +30,9 @@ static void tell_item(const struct ul_reconcile_item *item)
 	case UL_RECONCILE_QUARANTINED:
 		ul_log(UL_LOG_WARNING, "reconcile: moved to quarantine: %s: %s", item->name, item->why);
 		break;
+	case UL_RECONCILE_RESTORED:
+		ul_log(UL_LOG_INFO, "reconcile: back from the quarantine: %s: %s", item->name, item->why);
+		break;
 	case UL_RECONCILE_INVALIDATED:
 		ul_log(UL_LOG_WARNING, "reconcile: not valid any more: %s: %s", item->name, item->why);
 		break;
@@ -55,11 +58,12 @@ static void tell(const struct ul_reconcile_report *r)
 		if (told[items[i].action]++ < LOGGED)
 			tell_item(&items[i]);
 	ul_log(UL_LOG_INFO,
-	       "reconcile: %s lower, %s shutdown: %llu quarantined, %llu invalidated, %llu updated, "
-	       "%llu checked; the database %s%s",
+	       "reconcile: %s lower, %s shutdown: %llu quarantined, %llu restored, %llu invalidated, %llu "
+	       "updated, %llu checked; the database %s%s",
 	       r->lower_changed ? "another" : "the same", r->was_clean ? "clean" : "no clean",
-	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_INVALIDATED],
-	       (unsigned long long)r->n[UL_RECONCILE_UPDATED], (unsigned long long)r->checked,
+	       (unsigned long long)r->n[UL_RECONCILE_QUARANTINED], (unsigned long long)r->n[UL_RECONCILE_RESTORED],
+	       (unsigned long long)r->n[UL_RECONCILE_INVALIDATED], (unsigned long long)r->n[UL_RECONCILE_UPDATED],
+	       (unsigned long long)r->checked,
 	       r->database_kept ? "stays" : "is written anew: ", r->database_kept ? "" : r->database_reason);
 }
 

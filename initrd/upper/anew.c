@@ -42,6 +42,7 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 #include "dbgen/layers/trash.h"
 #include "initrd/base/log.h"
@@ -50,7 +51,6 @@
 
 #define VAR       "var"
 #define VAR_NEW   VAR ".new"
-#define RESERVE   "reserve" /* dbgen/reconcile/reserve.h */
 #define FILE_MAX  (1 << 20) /* bytes: what is larger is not a file of ours */
 #define TRASH_MAX 4000000   /* files that are freed */
 
@@ -143,12 +143,12 @@ static int copy_var(int root, struct ul_copy *c)
 {
 	int r = ul_copy_tree(c, root, VAR, VAR_NEW);
 
-	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && faccessat(root, RESERVE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && ul_reserve_is_there(root)) {
 		ul_copy_free(c);
 		r = ul_remove_tree(root, VAR_NEW);
 		if (r == 0)
-			r = unlinkat(root, RESERVE, 0) < 0 ? -errno : finish_freeing(root);
-		r = r < 0 ? fail(RESERVE, -r, c->err) : ul_copy_tree(c, root, VAR, VAR_NEW);
+			r = ul_reserve_release(root) ? finish_freeing(root) : -errno;
+		r = r < 0 ? fail(VAR, -r, c->err) : ul_copy_tree(c, root, VAR, VAR_NEW);
 	}
 	if (r < 0)
 		(void)ul_remove_tree(root, VAR_NEW);

@@ -22,6 +22,7 @@
 #include "common/dir.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 #include "dbgen/layers/trash.h"
 #include "initrd/base/boot_paths.h"
@@ -269,19 +270,31 @@ static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err
 	return r < 0 ? fail(path, -r, err) : 0;
 }
 
-int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
+static int lay_out(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_upper *u = &b->upper;
 	int r = make_right(u->fd, UL_PATH_UPPER, 0700, &u->n_mended);
 
 	if (r < 0)
 		return fail(UL_PATH_UPPER, -r, err);
-	r = ul_upper_lock(u->fd, &u->lock_fd, err);
+	if (u->lock_fd < 0)
+		r = ul_upper_lock(u->fd, &u->lock_fd, err);
 	if (r == 0)
 		r = ul_upper_take_over(u->fd, err);
 	if (r == 0)
 		r = ul_upper_clear_anew(u->fd, err);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
 		r = make_dir(b, &dirs[i], err);
+	return r;
+}
+
+/* On a full disk again, as long as the reserve has something to give: each part finds what it did before done. */
+int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
+{
+	int r;
+
+	do
+		r = lay_out(b, err);
+	while (r == -UL_E_UPPER && ul_reserve_help(b->upper.fd, err->errnum));
 	return r;
 }

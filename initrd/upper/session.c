@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 #include "initrd/base/boot_paths.h"
 #include "initrd/base/log.h"
@@ -82,10 +83,26 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 	return r;
 }
 
+/*
+ * The overlay shows mode and group of its upper, and Nix's builders want theirs. On a full disk the reserve helps; not
+ * behind copies that were made because of what this disk may be: then nothing more may be freed (anew.c).
+ */
+static int make_session(struct ul_boot *b, const struct stat *store, struct ul_error *err)
+{
+	char name[UL_SESSION_NAME_MAX];
+	int r;
+
+	do
+		r = ul_session_make(b->upper.fd, (store->st_mode & 07777) | 0700, store->st_gid, name, err);
+	while (r == -UL_E_UPPER && b->upper.guarded != UL_GUARDED_ANEW && ul_reserve_help(b->upper.fd, err->errnum));
+	if (r == 0)
+		snprintf(b->upper.session, sizeof(b->upper.session), UL_SESSIONS "/%s", name);
+	return r;
+}
+
 int ul_upper_new_session(struct ul_boot *b, struct ul_error *err)
 {
 	const struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
-	char name[UL_SESSION_NAME_MAX];
 	struct stat st;
 	int fd, r;
 
@@ -104,10 +121,5 @@ int ul_upper_new_session(struct ul_boot *b, struct ul_error *err)
 		return refuse_store(lower, -fd, err);
 	r = fstat(fd, &st) < 0 ? refuse_store(lower, errno, err) : 0;
 	close(fd);
-	/* The overlay shows mode and group of its upper, and Nix's builders want theirs. */
-	if (r == 0)
-		r = ul_session_make(b->upper.fd, (st.st_mode & 07777) | 0700, st.st_gid, name, err);
-	if (r == 0)
-		snprintf(b->upper.session, sizeof(b->upper.session), UL_SESSIONS "/%s", name);
-	return r;
+	return r < 0 ? r : make_session(b, &st, err);
 }

@@ -172,9 +172,17 @@ upgrade() {
 		jq -e ".clean and .databaseKept and (.lowerChanged | not) and (.counts | add) == 0"' \
 		_ "$underlay" "$dir/lower2/nix/.underlay/manifest" "$dir/upper" $mode
 	"$underlay" mark-clean --upper "$dir/upper"
-	tap "$title: back on image 1" agree 1
+	agree 1 >"$dir/report"
+	tap_is "$title: back on image 1: what image 2 had itself is the machine's again" \
+		"$(jq -r '.restored[]?.name' "$dir/report" | names)" early
+	tap_is "$title: and nothing is lost by it" "$(jq -c '[.counts.quarantined, .counts.notes]' "$dir/report")" "[0,0]"
 	tap "$title: image 1: all contents are right" on 1 "$check_all"
-	tap "$title: image 1: its paths are valid" on 1 "names='lib app same gone'; $valid_names"
+	tap "$title: image 1: its paths are valid, and early" on 1 "names='lib app same gone early'; $valid_names"
+	tap "$title: image 1: early is what was built here" on 1 '
+		line=$(ls -i /nix/.rw/kept/ | grep early$)
+		grep -qxF "$line" /nix/.rw/built
+		path=$(ls -d /nix/store/*-early)
+		[ "$(nix-store -q --references $path)" = "$(ls -d /nix/store/*-app)" ]'
 	tap "$title: image 1: builds what is missing" on 1 '
 		cd /tmp; nix-build /nix/.rw/world.nix -A own3 -A early --no-out-link'
 	tap "$title: image 1: all contents are right in the end" on 1 "$check_all"

@@ -336,6 +336,41 @@ tap "    the next boot shows the store, and lets its owner tidy up" booted 'set 
 	rm "$root/nix/var/full"'
 tap "    after which the store takes something again" booted 'echo new >"$root/nix/store/new"; [ "$(cat "$root/nix/store/new" "$root/nix/store/own" | tr "\n" " ")" = "new own " ]'
 
+# full LEFT SCRIPT: $disk, laid out by a boot, then changed by the command in its root, filled to its last block but for
+# what LEFT makes of the reserve.
+full() {
+	mkfs.ext4 -q -F "$disk"
+	policy
+	booted true >/dev/null 2>&1
+	mount "$disk" "$tmp/mnt" || return
+	(
+		cd "$tmp/mnt" || exit
+		eval "$2"
+		rm -f reserve
+		[ -z "$1" ] || fallocate -l "$1" reserve
+		for size in 1M 4k 1k 512; do
+			dd if=/dev/zero of=fill bs=$size oflag=append conv=notrunc 2>/dev/null
+			sync -f .
+		done
+		fails 1 "No space left on device" mkdir full
+	)
+	local status=$?
+	umount "$tmp/mnt"
+	return $status
+}
+joined='[ "$(cat "$root/nix/store/own/file")" = own ]; echo more >"$root/nix/store/more"'
+# What waits to be joined: kept entries of the same names go to the trash.
+waiting='mkdir -p sessions/00000009-0123456789abcdef/up/own kept/own; echo own >sessions/00000009-0123456789abcdef/up/own/file'
+for what in "older: trash and sessions are missing|rmdir kept; rm -r sessions trash; mkdir -p store/own; echo own >store/own/file" \
+	"older: both store and kept|mkdir -p store/own; rm -r sessions; echo own >store/own/file" \
+	"a session that is not joined|$waiting" "the directories are missing|mkdir kept/own; echo own >kept/own/file; rm -r sessions trash var lock"; do
+	tap "full: ${what%%|*}: the disk is filled, but for the reserve" full 2M "${what#*|}"
+	tap "full:     it boots, and gives a part of the reserve" booted "set -e; $joined"'
+		[ ! -e "$root/nix/.rw/reserve" ] || [ "$(stat -c %s "$root/nix/.rw/reserve")" -lt 2000000 ]'
+done
+tap "full: older: without the reserve: it is filled" full "" 'rmdir kept; rm -r sessions trash; mkdir -p store/own'
+refused "full:     the boot says what to do" 27 "upper: .*: /nix/.rw/trash: No space left on device\. Make room on the upper" "" "${policy[@]}"
+
 # What an older Underlay left: store/, the overlay's upper directory, and work/.
 older='rmdir kept; rm -r sessions trash; mkdir -p store/own work/work/a; echo own >store/own/file; ln -s "$victim" work/x'
 is_own='[ "$(cat "$root/nix/store/own/file")" = own ]; [ "$(cat "$root/nix/.rw/kept/own/file")" = own ]; [ ! -e "$session/own" ]'

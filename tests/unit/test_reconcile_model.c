@@ -21,6 +21,15 @@
 
 enum in_session { NOTHING, FILE_THERE, WHITEOUT };
 
+#define RUNS     4 /* lowers that come, one after the other */
+#define VARIANTS 8
+
+/* A row of the quarantine, and which contents lie beside it. */
+struct saved {
+	bool there, holds[VARIANTS];
+	struct upper_path says;
+};
+
 struct world {
 	uint64_t seed;
 	enum ul_reconcile_mode mode;
@@ -28,7 +37,10 @@ struct world {
 	/* What the second lower has of a path, where it differs. */
 	struct upper_path others[UPPER_PATHS];
 	bool lower[2][UPPER_PATHS];
-	bool kept[UPPER_PATHS]; /* entries of the kept layer */
+	bool kept[UPPER_PATHS]; /* entries of the kept layer, and what they hold */
+	unsigned int variant[UPPER_PATHS];
+	struct saved saved[UPPER_PATHS][RUNS]; /* the newest last */
+	unsigned int runs, restored;
 	enum in_session session[UPPER_PATHS];
 	/* Rows of the upper's database, and what they say. */
 	bool row[UPPER_PATHS];
@@ -120,23 +132,76 @@ static void fill_upper(struct world *w)
 			upper_add("world", i, w->paths[i].variant);
 		if (w->session[i])
 			upper_session("world", 1, command);
-		if (w->session[i] == FILE_THERE && w->kept[i])
+		w->variant[i] = w->paths[i].variant;
+		if (w->session[i] == FILE_THERE && w->kept[i]) {
 			upper_add("world", i, 7);
+			w->variant[i] = 7;
+		}
 	}
 	m = upper_manifest(w->paths, w->row, &bytes);
 	upper_database("world", m);
 	ul_manifest_close(m);
 }
 
-/* Another lower: what it seals goes from the upper's layers. */
+/* The newest of what was superseded whose contents are those of its row. */
+static struct saved *find_saved(struct world *w, unsigned int i)
+{
+	for (unsigned int k = RUNS; k-- > 0;)
+		if (w->saved[i][k].there && w->saved[i][k].holds[w->saved[i][k].says.variant])
+			return &w->saved[i][k];
+	return NULL;
+}
+
+/* Another lower: what it does not seal comes back, where all that it refers to is there. */
+static void restore(struct world *w, int k)
+{
+	bool comes[UPPER_PATHS], there[UPPER_PATHS], again = true;
+
+	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+		comes[i] = !w->lower[k][i] && !has_entry(w, i) && find_saved(w, i);
+		there[i] = w->lower[k][i] || (w->row[i] && has_entry(w, i));
+	}
+	while (again) {
+		again = false;
+		for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+			if (!comes[i] || all_in(&find_saved(w, i)->says, there, comes))
+				continue;
+			comes[i] = false;
+			again = true;
+		}
+	}
+	w->restored = 0;
+	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+		struct saved *saved = comes[i] ? find_saved(w, i) : NULL;
+
+		if (!saved)
+			continue;
+		w->kept[i] = w->row[i] = true;
+		w->session[i] = NOTHING;
+		w->says[i] = saved->says;
+		w->variant[i] = saved->says.variant;
+		saved->there = false;
+		w->restored++;
+	}
+}
+
+/* Then what it seals goes from the upper's layers. */
 static void supersede(struct world *w, int k)
 {
+	restore(w, k);
 	for (unsigned int i = 0; i < UPPER_PATHS; i++) {
+		struct saved *saved = &w->saved[i][w->runs];
+
 		if (!w->lower[k][i])
 			continue;
+		saved->says = w->says[i];
+		saved->holds[w->variant[i]] |= w->kept[i];
+		saved->holds[w->paths[i].variant] |= w->session[i] == FILE_THERE;
+		saved->there = w->row[i] && (w->kept[i] || w->session[i] == FILE_THERE);
 		w->kept[i] = false;
 		w->session[i] = NOTHING;
 	}
+	w->runs++;
 }
 
 static uint64_t refs_of(const struct upper_path *p)
@@ -231,6 +296,8 @@ static void agree(struct world *w, int k, bool changed, bool kept)
 	for (unsigned int i = 0; i < UPPER_PATHS; i++)
 		n += w->row[i] && !w->lower[k][i];
 	assert_int_equal(report.upper_paths, n);
+	if (changed)
+		assert_int_equal(report.n[UL_RECONCILE_RESTORED], w->restored);
 	ul_reconcile_report_free(&report);
 	assert_database(w);
 	assert_layers(w);
@@ -266,6 +333,8 @@ static void collect(struct world *w)
 		w->kept[i] &= w->row[i] || w->lower[0][i];
 }
 
+static unsigned int restored;
+
 static void both_ways(enum ul_reconcile_mode mode, uint64_t seed)
 {
 	struct world w;
@@ -281,14 +350,16 @@ static void both_ways(enum ul_reconcile_mode mode, uint64_t seed)
 	expect(&w, 0);
 	agree(&w, 0, false, false);
 	agree(&w, 0, false, true);
-	/* The second one, and back. */
-	supersede(&w, 1);
-	expect(&w, 1);
-	agree(&w, 1, true, false);
-	agree(&w, 1, false, true);
-	supersede(&w, 0);
-	expect(&w, 0);
-	agree(&w, 0, true, false);
+	/* The second one, and back, and once more. */
+	for (int k = 1; k >= -1; k--) {
+		int lower = k < 0 ? 1 : k;
+
+		supersede(&w, lower);
+		expect(&w, lower);
+		agree(&w, lower, true, false);
+		restored += w.restored;
+		agree(&w, lower, false, true);
+	}
 	free_world(&w);
 }
 
@@ -297,13 +368,16 @@ static void attached(void **state)
 	(void)state;
 	for (uint64_t seed = 0; seed < 60; seed++)
 		both_ways(UL_RECONCILE_ATTACH, seed);
+	assert_true(restored > 60);
 }
 
 static void rebuilt(void **state)
 {
 	(void)state;
+	restored = 0;
 	for (uint64_t seed = 1000; seed < 1040; seed++)
 		both_ways(UL_RECONCILE_REBUILD, seed);
+	assert_true(restored > 40);
 }
 
 int main(void)

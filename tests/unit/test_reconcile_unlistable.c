@@ -145,7 +145,7 @@ static void size_is_not_nothing(void **state)
 /* Where the runs cannot be listed none goes, and the reason is told. */
 static void runs_are_not_emptied(void **state)
 {
-	const struct ul_quarantine_limits limits = {.all = true};
+	const struct ul_quarantine_limits limits = {.extent = UL_QUARANTINE_ALL};
 	struct upper_fixture *f = *state;
 
 	for (unsigned int n = 0; n < 4; n++) {

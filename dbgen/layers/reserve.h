@@ -1,0 +1,27 @@
+/*
+ * Room that is kept on the upper for what a boot must write; see reserve.c. Everybody who makes, gives up or reads the
+ * file asks here. upper_fd: root directory of the upper's filesystem.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whether there is one that takes room. */
+bool ul_reserve_is_there(int upper_fd);
+
+/* Give all of it up. false: there was none. */
+bool ul_reserve_release(int upper_fd);
+
+/*
+ * For a step of a boot that met `error`, an errno: where that says that the disk is full, give up a part of the
+ * reserve, or what is left of it. true: there is room that there was not before, so the step may be tried again. It
+ * becomes false after a few calls.
+ */
+bool ul_reserve_help(int upper_fd, int error);
+
+/* A write, or what it must make, found no room: ENOSPC, EDQUOT. */
+bool ul_reserve_is_full(int error);
+
+/* Keep room for a database of this many bytes, where the disk has plenty. Not having it is not a failure. */
+void ul_reserve_keep(int upper_fd, uint64_t database);
