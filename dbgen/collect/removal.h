@@ -24,8 +24,8 @@ int ul_store_dirs_open(const struct ul_collect_layout *at, bool writable, struct
 void ul_store_dirs_close(struct ul_store_dirs *d);
 
 /*
- * What removing the entry would give back. What cannot be read counts nothing. However deep it is, few files are open at
- * a time. *ret_kept: the kept layer has it.
+ * What removing the entry would give back. What cannot be read counts nothing. However deep it is, few files are open
+ * at a time. *ret_kept: the kept layer has it.
  */
 void ul_store_measure(const struct ul_store_dirs *d, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes,
 		      bool *ret_kept);

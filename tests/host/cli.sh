@@ -276,12 +276,33 @@ writes() {
 	"$@" -o "$dir/to/there" >"$dir/none" 2>"$dir/out"
 	[ $? -eq 3 ] && grep -q 'it exists and is neither a file' "$dir/out" && [ -d "$dir/to/there" ]
 	report $? "$what: so is a directory"
-	[ -z "$(find "$dir/to" -name '*.tmp')" ]
-	report $? "$what: nothing else is left"
+	# What has the name that a temporary file could have is the user's, and so is a directory of that name.
+	rm -rf "$dir/to"/* && echo mine >"$dir/to/plain.tmp" && mkdir "$dir/to/short.tmp" && 
+		long=$(printf 'n%.0s' {1..255}) && "$@" -o "$dir/to/plain" >"$dir/none" 2>"$dir/out" &&
+		"$@" -o "$dir/to/short" >>"$dir/none" 2>>"$dir/out" && "$@" -o "$dir/to/$long" >>"$dir/none" 2>>"$dir/out"
+	report $? "$what: it is written beside a .tmp of the user's, and under the longest name"
+	tap_is "$what: nothing of the user's is gone, and nothing else is left" "$(cat "$dir/to/plain.tmp") $(ls -A "$dir/to")" \
+		"mine $(printf '%s\n' "$long" plain plain.tmp short short.tmp)"
 }
 writes "manifest create" "$underlay" manifest create --registration "$dir/registration"
 writes "initrd build" "$underlay" initrd build --no-modules --compress zstd,1
 writes "uki build" "$underlay" uki build --kernel "$(cache_kernel 6.12)" --initrd "$dir/short"
+# What `image sign --export` writes has its names from us, and a user may have put something else under them.
+export_to() {
+	rm -rf "$dir/tbs" && mkdir "$dir/tbs" && (cd "$dir/tbs" && eval "$1") &&
+		"$underlay" image sign "$dir/image" --export "$dir/tbs" >"$dir/none" 2>"$dir/out"
+}
+export_to : && cp -r "$dir/tbs" "$dir/tbs.plain" && grep -qE '^[0-9a-f]{64}$' "$dir/tbs/root-hash" && [ -s "$dir/tbs/descriptor" ]
+report $? "image sign --export: two files are written"
+export_to 'echo old >target; ln -s target root-hash; mknod descriptor c 1 3; echo mine >root-hash.tmp; echo mine >target.tmp' &&
+	[ -L "$dir/tbs/root-hash" ] && [ "$(stat -c '%F %t %T' "$dir/tbs/descriptor")" = "character special file 1 3" ] &&
+	same "$dir/tbs/target" "$dir/tbs.plain/root-hash"
+report $? "image sign --export: of a symlink the target is replaced, and a device is written to"
+tap_is "image sign --export: nothing of the user's is gone, and nothing else is left" \
+	"$(cat "$dir/tbs/root-hash.tmp" "$dir/tbs/target.tmp") $(ls -A "$dir/tbs")" $'mine\nmine descriptor\nroot-hash\nroot-hash.tmp\ntarget\ntarget.tmp'
+export_to 'mkdir descriptor'
+[ $? -eq 3 ] && grep -qx "underlay: writing what is to be signed: $dir/tbs/descriptor: it exists and is neither a file nor a pipe nor a character device. Name a file." "$dir/out"
+report $? "image sign --export: a directory is refused"
 # What was there stays, and what follows comes behind it. The link is our own: /dev/stdout is not for a test to lose.
 ln -s /proc/self/fd/1 "$dir/stdout"
 (

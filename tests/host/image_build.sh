@@ -390,4 +390,12 @@ chmod 555 "$tmp/stale.img.tmp/tree/nix/store/x"
 : >"$tmp/stale.img.tmp/image"
 tap "what a killed build left is no hindrance" build "$tmp/stale.img" "$tmp/store" "${signed[@]}"
 tap "and does not show" cmp "$tmp/stale.img" "$tmp/a.img"
+mkdir "$tmp/mine.img.tmp"
+echo mine >"$tmp/mine.img.tmp/notes"
+echo mine >"$tmp/mine.img.tmp/image"
+tap "a directory of that name that no build left is refused" fails 3 \
+	"$tmp/mine.img.tmp: no build left it, for it holds notes. Move it away, or build under another name.\$" \
+	build "$tmp/mine.img" "$tmp/store" "${signed[@]}"
+tap_is "and stays as it is" "$(cd "$tmp" && ls -d mine.img* && cd mine.img.tmp && head *)" \
+	$'mine.img.tmp\n==> image <==\nmine\n\n==> notes <==\nmine'
 tap_end

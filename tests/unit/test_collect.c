@@ -468,7 +468,7 @@ static void test_measure(void **state)
 	setrlimit(RLIMIT_NOFILE, &few);
 	ul_store_measure(&d, "deep", &bytes, &inodes, &kept);
 	setrlimit(RLIMIT_NOFILE, &was);
-	/* Below deep/ of the kept layer 5,000 directories with a file each; of the session's three directories and two. */
+	/* Below deep/ of the kept layer 5,000 directories with a file each; the session's: three, and two. */
 	assert_int_equal(inodes, 1 + 5000 * 2 + 3 + 2);
 	assert_true(kept);
 	ul_store_measure(&d, "nothing", &bytes, &inodes, &kept);
