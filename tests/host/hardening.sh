@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 build=${BUILD:-build}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 machine=$(uname -m)
 
 # Why each is there; libc comes by itself.

@@ -8,7 +8,7 @@ done
 underlay=${underlay:-build/underlay}
 init=${underlay%/*}/underlay-init
 work=$(mktemp -d)
-trap 'rm -rf "$work" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$work"'
 
 # The init and the compression where the test gives none.
 build() {

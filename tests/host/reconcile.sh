@@ -14,7 +14,7 @@ layers=$(realpath "${BUILD:-build}/tests/tools/layers")
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 dir=$(mktemp -d)
-trap 'umount -R "$dir/upper" 2>/dev/null; chmod -R u+w "$dir"; rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'umount -R "$dir/upper" 2>/dev/null; chmod -R u+w "$dir"; rm -rf "$dir"'
 
 # ---- the lowers ----------------------------------------------------------------------------------
 

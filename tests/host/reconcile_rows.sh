@@ -73,7 +73,7 @@ def outcome(title, sql, mode, lower, database):
 lower, all_paths = manifest("lower", sealed), manifest("all", base, sealed)
 os.mkdir(f"{top}/db")
 run("db", "build", all_paths, "-o", f"{top}/db")
-failed = False
+failed, n_tests = False, 0
 for line in open(odd_rows, encoding="utf-8"):
     if line.startswith("#"):
         continue
@@ -85,9 +85,11 @@ for line in open(odd_rows, encoding="utf-8"):
         right &= n == 0 and [w for _, w in gone] == [why[verdict]]
     else:
         right &= n == 1 and not gone and stripped == verdict.split()[1:]
+    n_tests += 1
     print(f"{'ok' if right else 'not ok'} - {title}: {verdict}")
     if not right:
         print(f"# attach:  {outcomes[0]}\n# rebuild: {outcomes[1]}")
         failed = True
+print(f"1..{n_tests}")
 sys.exit(failed)
 END

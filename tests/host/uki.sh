@@ -7,7 +7,7 @@ for lib in tap cache; do
 done
 underlay=${UNDERLAY:-build/underlay}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 kernel=$(cache_kernel 6.12) || exit 1
 snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
 printf 'snakeoil\n' >"$dir/passphrase"

@@ -241,9 +241,8 @@ cut_at() {
 	[ $status != 0 ] || return 1 # it came to its end: there are no more points
 	cuts=$((cuts + 1))
 	run 'jq -e ".upper.persistent" "$run/state.json"' "" "${policy[@]}" >"$tmp/again.log" 2>&1 && return 0
-	echo "not ok - $1: cut by $*"
-	sed 's/^/# /' "$tmp/cut.log" "$tmp/again.log"
-	touch "$tap_dir/failed"
+	sed 's/^/# /' "$tmp/cut.log"
+	report 1 "$1: cut by $*" "$tmp/again.log"
 }
 blank cut 400M
 fresh=true

@@ -198,7 +198,7 @@ guest_says() {
 }
 
 guest_found() {
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - ${2:-$1}: /p" -e '/^#/p' "$qemu_dir/$1.results"
+	sed -n -e "s/^\(ok\|not ok\) - /\1 - ${2:-$1}: /p" -e '/^#/p' "$qemu_dir/$1.results" | tap_lines
 	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
 }
 

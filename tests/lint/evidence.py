@@ -11,7 +11,8 @@ finding; exit status 1 where there is one. tests/self/evidence.sh has a line of 
     empty    `[ -n $x ]` is true of an empty x; `tap_is NAME "$(command)" ""` of a command that fails: tap_none.
     hides    `|| true` without a word on its line about why (#).
     jq       `jq -e` where tests/lib/honest.sh is not at hand: of no input its status is 0.
-    end      a test program whose last line does not say how its tests went.
+    end      a test program whose last line does not say how its tests went, or that prints no plan (1..N).
+    trap     `trap ... EXIT` where tests/lib/tap.sh has its own, which tells of a script that stops half-way: tap_at_exit.
 """
 import os
 import re
@@ -32,7 +33,10 @@ JUDGES = re.compile(r"(^|[\s;|&({])jq (-[a-z]+ )*-[a-z]*e")
 HONEST = re.compile(r"tests/lib/(tap|honest)\.sh|for lib in .*\btap\b|%/\*\}/honest")
 SET_E = re.compile(r"""(^|["']|\bbash -\w*c ["'])\s*set -[a-z]*e""")
 HEREDOC = re.compile(r"<<-?['\"]?(\w+)['\"]?$")
-END = re.compile(r'tap_end$|(sys\.)?exit.*(status|failed|failures)|echo "1\.\.\$')
+END = re.compile(r'tap_end$|echo "1\.\.\$')
+END_BY_STATUS = re.compile(r"(sys\.)?exit.*(status|failed|failures)")
+PLAN = re.compile(r"""(echo|print\(f?) ?"1\.\.[${]""")
+TAP = re.compile(r"^\s*\. .*\btests/lib/tap\.sh|for lib in .*\btap\b")
 
 
 def complain(name, number, kind, line):
@@ -124,7 +128,7 @@ def check(name):
     with open(name, encoding="utf-8", errors="surrogateescape") as file:
         lines = file.read().split("\n")
     honest = any(HONEST.search(line) for line in lines)
-    previous = ""
+    previous, tap = "", bool(re.search(r"(^|/)tests/lib/(?!tap\.sh)", name))
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -139,6 +143,9 @@ def check(name):
             complain(name, number, "hides", line)
         if JUDGES.search(text) and not honest:
             complain(name, number, "jq", line)
+        if tap and re.match(r"trap .*\bEXIT\b", text):
+            complain(name, number, "trap", line)
+        tap |= bool(TAP.search(text))
         previous = text
     check_and(name, lines)
     if re.search(r"tests/(host|qemu|self|docs/check_\w*|nixos)(/[^/]*)?\.sh$|tests/fuzz/replay\.sh$", name) and \
@@ -146,7 +153,7 @@ def check(name):
         texts = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
         # In a program in Python, in a here-document, it is the last line but one.
         number, last = texts[-2] if texts[-1][1] == "END" else texts[-1]
-        if not END.match(last):
+        if not END.match(last) and not (END_BY_STATUS.match(last) and any(PLAN.search(line) for line in lines)):
             complain(name, number, "end", last)
 
 

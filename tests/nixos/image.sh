@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # In a mount namespace of its own, /nix is empty: this machine's store, if it has one, is not touched.
 cat >"$dir/inside" <<'END'

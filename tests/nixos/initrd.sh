@@ -123,7 +123,7 @@ block() {
 }
 tap_is "the machine powers off" "$(cat "$qemu_dir/nixos-initrd.end")" poweroff
 tap_is "the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
-grep -E '^(ok|not ok) |^# ' "$results"
+grep -E '^(ok|not ok) |^# ' "$results" | tap_lines
 lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 tap_is "systemd is content" "$(sed -n 's/^say running //p' "$results")" running
 tap_none "no unit failed" block failed

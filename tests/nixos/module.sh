@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 underlay=${BUILD:-build}/underlay
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # evaluate NIX ATTRIBUTE: as JSON, with Nix 2.8, 2.26, or this machine's and the lib below $NIXPKGS ("real").
 evaluate() {

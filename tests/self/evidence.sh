@@ -6,7 +6,7 @@ lint=$PWD/tests/lint/evidence.py
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # judged NAME WANTED [FILE]: of the script on standard input: "LINE: KIND" of each finding, in one line
 judged() {
@@ -105,6 +105,16 @@ for folder in host qemu self nixos; do
 	judged "end: of a program in tests/$folder" "1: end,status 1" tests/$folder/x.sh <<<'report $? "the last one"'
 	judged "end: tap_end in tests/$folder" "status 0" tests/$folder/y.sh <<<'tap_end'
 done
+judged "end: a status alone, without a plan" "2: end,status 1" tests/self/z.sh <<<$'echo "ok - a"\nexit $((failures > 0))'
+judged "end: a status, with a plan" "status 0" tests/self/z.sh <<<$'echo "ok - a"\necho "1..$lines"\nexit $((failures > 0))'
+judged "trap: where tap.sh has its own" "3: trap,status 1" tests/any/script.sh <<'END'
+trap 'rm -rf "$dir"' EXIT
+. tests/lib/tap.sh
+trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
+	trap 'of a function, in another shell' EXIT
+END
+judged "trap: in a helper of the tests" "1: trap,status 1" tests/lib/z.sh <<<'trap cleanup EXIT'
 judged "end: a helper needs none" "status 0" tests/lib/y.sh <<<'true'
 tap "the tree has none of it" "$lint"
 tap_end

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 3
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 tree=$dir/tree
 mkdir -p "$tree/lists" "$tree/build/lint"
 touch "$tree/build/lint/left-behind"
