@@ -39,15 +39,18 @@ helps() { # GROUP NAME
 	grep -q "^usage: underlay ${words[*]}" "$dir/help" || return 1
 	awk 'length > 96' "$dir/help" >"$dir/out"
 	[ ! -s "$dir/out" ] || return 1
+	jq -r --arg group "${1#-}" --arg name "$2" '.commands[] | select((.group // "") == $group and .name == $name) |
+		.options[] | select(.name) | "--\(.name)"' <<<"$tables" >"$dir/options" || return 1
 	while read -r option; do
 		grep -qE "^  (-., |    )$option([ =]|\[|$)" "$dir/help" || { echo "no $option" >"$dir/out" && return 1; }
-	done < <(jq -r --arg group "${1#-}" --arg name "$2" '.commands[] | select((.group // "") == $group and .name == $name) |
-		.options[] | select(.name) | "--\(.name)"' <<<"$tables")
+	done <"$dir/options"
 }
-while read -r group name; do
-	helps "$group" "$name"
-	report $? "help of $group $name: each option, on lines of at most 96 columns"
-done < <(jq -r '.commands[] | "\(.group // "-") \(.name)"' <<<"$tables")
+take_lines names jq -r '.commands[] | "\(.group // "-") \(.name)"' <<<"$tables" || exit 1
+for name in "${names[@]}"; do
+	# shellcheck disable=SC2086 # words
+	helps $name
+	report $? "help of $name: each option, on lines of at most 96 columns"
+done
 
 "$underlay" image --help >"$dir/out" 2>&1 && [ "$(grep -c '^  image ' "$dir/out")" -eq 5 ]
 report $? "underlay image --help lists the subcommands"
@@ -59,7 +62,7 @@ report $? "underlay image lists them as wrong use"
 report $? "underlay lists all commands as wrong use"
 
 same_help() { # ARGUMENT...: what `underlay --help` prints
-	"$underlay" "$@" 2>"$dir/out" | cmp -s - <("$underlay" --help)
+	same_output "$(printf '%q ' "$underlay" "$@")" "$underlay --help" >"$dir/out" 2>&1
 	report $? "underlay $*: the help of all"
 }
 same_help help
@@ -68,11 +71,10 @@ same_help help --help
 same_help --hel
 same_help --help junk
 for words in "help image --help" "image -- --help" "-- image --help" "image --he" "image --help junk"; do
-	# shellcheck disable=SC2086 # words
-	"$underlay" $words 2>"$dir/out" | cmp -s - <("$underlay" help image)
+	same_output "$underlay $words" "$underlay help image" >"$dir/out" 2>&1
 	report $? "underlay $words: the help of the group"
 done
-"$underlay" image -- verify --hel 2>"$dir/out" | cmp -s - <("$underlay" help image verify)
+same_output "$underlay image -- verify --hel" "$underlay help image verify" >"$dir/out" 2>&1
 report $? "underlay image -- verify --hel: no option stands in front of the subcommand"
 
 # ---- wrong use ----
@@ -309,7 +311,7 @@ ln -s /proc/self/fd/1 "$dir/stdout"
 	echo before
 	"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration"
 	echo behind
-) >"$dir/all" 2>"$dir/out" && cmp "$dir/all" <(echo before && cat "$dir/manifest" && echo behind) >>"$dir/out" && [ -L "$dir/stdout" ]
+) >"$dir/all" 2>"$dir/out" && same_output 'cat "$dir/all"' 'echo before && cat "$dir/manifest" && echo behind' >>"$dir/out" 2>&1 && [ -L "$dir/stdout" ]
 report $? "standard output that is a file: its other lines stay, and so does the link to it"
 "$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration" 2>"$dir/out" | cmp - "$dir/manifest" >>"$dir/out"
 report $? "standard output that is a pipe is written to"
@@ -390,7 +392,7 @@ for signal in INT:2 TERM:15 HUP:1; do
 	rm -f "$dir/began"
 	got=$(PATH=$dir/bin:$PATH signalled "${signal%:*}" "$underlay" image build -o "$dir/broken" --name demo --version 4 \
 		--system "$system" --registration "$dir/registration" --store "$dir/root/nix/store")
-	[ "$got" = "${signal#*:}" ] && [ -e "$dir/began" ] && [ -z "$(find "$dir" -maxdepth 1 -name 'broken*')" ]
+	[ "$got" = "${signal#*:}" ] && [ -e "$dir/began" ] && says_nothing find "$dir" -maxdepth 1 -name 'broken*'
 	report $? "image build: SIG${signal%:*} ends it by that signal, and leaves no file"
 done
 
@@ -400,7 +402,7 @@ for i in $(seq 12); do
 	TMPDIR=$dir/tmp timeout -s INT "0.0$((i * 3 % 10))$i" "$underlay" image verify "$dir/image" --cert "$dir/seal.crt" --contents
 	timeout -s TERM "0.00$i" "$underlay" db build "$dir/manifest" -o "$dir/db2" --durable
 done >"$dir/none" 2>&1
-[ -z "$(find "$dir/tmp" -mindepth 1)" ] && [ -z "$(find "$dir/db2" -name '*.tmp')" ]
+is_empty_dir "$dir/tmp" && says_nothing find "$dir/db2" -name '*.tmp'
 report $? "image verify and db build leave nothing behind when they are interrupted"
 
 # ---- completion ----

@@ -90,8 +90,8 @@ optional=("[lower]" "manifest = optional")
 tap "no registration where it is optional: the store, and no database" run '
 	set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
-	[ -z "$(ls "$root/nix/var/nix/db")" ]
-	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ]
+	is_empty_dir "$root/nix/var/nix/db"
+	is_empty_dir "$root/nix/var/nix/gcroots/underlay"
 	jq -e ".database.mode == \"none\" and (.lowers[0] | has(\"paths\") | not)" "$run/state.json"' \
 	"" "${system_line[@]}" "${optional[@]}"
 says_so() {
@@ -169,7 +169,7 @@ overlay_layers='set -e
 	cmp "$root/nix/store/$other" <(echo other)
 	[ "$(ls -A "$root/nix/store/$library")" = file ]
 	[ -d "$root/nix/store/.links" ]
-	[ -z "$(ls -A "$root/nix/store/.links")" ]
+	is_empty_dir "$root/nix/store/.links"
 	mkdir "$root/nix/store/.links/mine"
 	names_stay
 	[ "$(stat -c %s "$root/nix/.names/0/names/$library")" = 0 ]

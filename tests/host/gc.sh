@@ -107,10 +107,10 @@ sum=$(sha256sum <"$view/$old/data")
 
 tap "a dry run" gc --dry-run --json
 gc --dry-run --json >"$tmp/dry.json"
-tap "    tells each" bash -c 'diff <(jq -r ".items[].name" "$1" | sort) <(printf "%s\n" "${@:2}" | sort)' _ "$tmp/dry.json" \
-	"$old" "$copied" "$stray" "$linked" "$new" "$running"
-tap "    referrers first, then the oldest" bash -c 'diff <(jq -r ".items[].name" "$1") <(printf "%s\n" "${@:2}")' _ "$tmp/dry.json" \
-	$(printf "%s\n" "$stray" "$linked" | sort) "$copied" "$running" "$new" "$old"
+tap_is "    tells each" "$(jq -r '.items[].name' "$tmp/dry.json" | sort)" \
+	"$(printf '%s\n' "$old" "$copied" "$stray" "$linked" "$new" "$running" | sort)"
+tap_is "    referrers first, then the oldest" "$(jq -r '.items[].name' "$tmp/dry.json")" \
+	"$(printf '%s\n' "$stray" "$linked" | sort && printf '%s\n' "$copied" "$running" "$new" "$old")"
 tap_is "    and which of them earlier boots left" "$(jq -r '.items[] | "\(.name) \(.kept)"' "$tmp/dry.json" | sort)" \
 	"$({ printf '%s true\n' "$old" "$copied" "$stray" "$linked" "$running" && echo "$new false"; } | sort)"
 tap "    and has changed nothing" bash -c 'test -d "$1/$2" && [ "$3" = 6 ]' _ "$view" "$stray" "$(rows | wc -l)"
@@ -199,15 +199,17 @@ some 1 && some 2 1 && some 3 2 && made "$(name stray-1)" 20 && root "$(name some
 down
 boot
 some 4 3 && some 5 1 && made "$(name stray-2)" 20
-(cd "$view" && for path in $(rows); do sha256sum "$path/data" "$path/bin/sleep"; done) >"$tmp/cuts.sums"
+take_lines paths rows || exit 1
+(cd "$view" && for path in "${paths[@]}"; do sha256sum "$path/data" "$path/bin/sleep"; done) >"$tmp/cuts.sums"
 down
 umount "$upper"
 cp "$upper_image" "$tmp/cuts.saved"
 
 # whole: each row's path is what it was.
 whole() {
-	local path
-	for path in $(rows); do
+	local path paths
+	take_lines paths rows || return
+	for path in "${paths[@]}"; do
 		grep -F " $path/" "$tmp/cuts.sums" | (cd "$view" && sha256sum --quiet --check) || return
 	done
 	rows | grep -qx "$(name some-1)"
@@ -233,7 +235,7 @@ for call in unlinkat pwrite64 fdatasync fsync fchmodat ftruncate; do
 			whole >"$tmp/log" 2>&1 || { bad+=" $call $n: afterwards" && sed 's/^/# /' "$tmp/log"; }
 		fi
 		gc >"$tmp/log" 2>&1 || { bad+=" $call $n: again" && sed 's/^/# /' "$tmp/log"; }
-		[ "$(rows)" = "$(name some-1)" ] && [ "$(ls "$upper/kept")" = "$(name some-1)" ] && whole || bad+=" $call $n: at the end"
+		equal "$(rows)" "$(name some-1)" && equal "$(ls "$upper/kept")" "$(name some-1)" && whole || bad+=" $call $n: at the end"
 		down && umount "$upper"
 		[ $cut = 0 ] || break
 	done

@@ -296,7 +296,7 @@ for dir in kept sessions trash; do
 done
 session=sessions/00000009-0123456789abcdef
 hostile "kept holds links, pipes and a whiteout" 'ln -s "$victim" kept/x; mkfifo kept/p; mknod kept/stale c 0 0; mkdir -p kept/.links/evil' \
-	'[ -L "$root/nix/store/x" ]; [ -p "$root/nix/store/p" ]; [ ! -e "$root/nix/store/stale" ]; [ -z "$(ls "$root/nix/store/.links")" ]'
+	'[ -L "$root/nix/store/x" ]; [ -p "$root/nix/store/p" ]; [ ! -e "$root/nix/store/stale" ]; is_empty_dir "$root/nix/store/.links"'
 hostile "kept has something under each sealed name" 'mkdir kept/$library kept/$system kept/$other; echo evil | tee kept/$library/{file,more} kept/$system/init' \
 	'[ "$(ls "$root/nix/store/$library")" = file ]; cmp "$root/nix/store/$other" <(echo other); [ "$(cat "$root/nix/.rw/kept/$library/more")" = evil ]'
 hostile "a session that is a symlink" "ln -s \"\$victim\" $session" true
@@ -305,7 +305,7 @@ hostile "    or that has neither layer nor work" "mkdir $session" true
 hostile "what is no session" 'mkdir -p sessions/x/up sessions/00000001; echo x >sessions/x/up/x; ln -s "$victim" sessions/1; mkfifo sessions/2' '[ ! -e "$root/nix/store/x" ]'
 hostile "a session of sealed names, links and a whiteout" "rm -r sessions/*; mkdir -p $session/up/\$library; echo evil >$session/up/\$library/file; mknod $session/up/\$other c 0 0
 	ln -s \"\$victim\" $session/up/x; echo kept >kept/w; mknod $session/up/w c 0 0" '[ -L "$root/nix/store/x" ]; [ -f "$root/nix/store/$other" ]; [ ! -e "$root/nix/.rw/kept/w" ]'
-hostile "trash holds a tree, links and pipes" 'mkdir -p trash/1/a/b trash/x; ln -s "$victim" trash/2; ln -s "$victim" trash/1/a/b/v; mkfifo trash/3' '[ -z "$(ls "$root/nix/.rw/trash/x" 2>/dev/null)" ]'
+hostile "trash holds a tree, links and pipes" 'mkdir -p trash/1/a/b trash/x; ln -s "$victim" trash/2; ln -s "$victim" trash/1/a/b/v; mkfifo trash/3' '[ -d "$root/nix/.rw/trash" ] && says_nothing find "$root/nix/.rw/trash" -path "*/x/*"'
 hostile "trash holds a chain of 1900 directories" 'mkdir -p "trash/$(printf "d/%.0s" {1..1900})"' true
 hostile "var is a symlink" 'mv var v; ln -s v var' "$mended"
 hostile "var/nix is a symlink" 'mv var/nix var/x; ln -s "$victim" var/nix' "$mended"

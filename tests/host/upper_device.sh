@@ -232,15 +232,15 @@ for fs in ext4 xfs btrfs; do
 	tap "anew, $fs: all that was in var is there, in new inodes" booted 'set -e
 		eval "$tell" >"$run/told"
 		same "$run/told" "$root/nix/.rw/told"
-		[ "$(stat -c %i "$root/nix/var/deep/er/file")" != "$(cat "$root/nix/var/inode")" ]
+		differ "$(stat -c %i "$root/nix/var/deep/er/file")" "$(cat "$root/nix/var/inode")"
 		[ "$(getfattr --only-values -n user.mine "$root/nix/var/deep/er/file")" = yes ]
 		[ "$(stat -c %b "$root/nix/var/deep/hole")" -lt 100000 ]
 		[ ! -e "$root/nix/var/deep/pipe" ]
 		[ ! -e "$root/nix/.rw/var.new" ]
-		[ "$(stat -c %i "$root/nix/var")" = "$(stat -c %i "$root/nix/.rw/var")" ]
+		equal "$(stat -c %i "$root/nix/var")" "$(stat -c %i "$root/nix/.rw/var")"
 		upper_is anew '$fs''
 	tap "anew, $fs: the old ones go with the next boot" booted 'set -e
-		[ "$(ls "$root/nix/.rw/trash" | wc -l)" -lt 8 ]
+		[ "$(lines_of ls "$root/nix/.rw/trash")" -lt 8 ]
 		find "$root/nix/.rw/trash" -name inode >"$run/old" && [ "$(wc -l <"$run/old")" = 1 ]'
 done
 blank cuts 64M && mkfs.ext4 -q "$disk"
@@ -257,7 +257,7 @@ for call in renameat2 renameat syncfs fsync ftruncate mkdirat; do
 		[ $status != 0 ] || break
 		[ $status = 137 ] || { report 1 "cut at $call $n: it is killed" "$tmp/cut.log" && break; }
 		cuts=$((cuts + 1))
-		run '[ "$(cat "$root"/nix/var/mine/*)" = "$(printf "1\n2\n3")" ]' "" "${policy[@]}" >"$tmp/again.log" 2>&1 ||
+		run 'equal "$(cat "$root"/nix/var/mine/*)" "$(printf "1\n2\n3")"' "" "${policy[@]}" >"$tmp/again.log" 2>&1 ||
 			{ cat "$tmp/cut.log" && report 1 "cut at $call $n" "$tmp/again.log"; }
 	done
 done

@@ -54,7 +54,7 @@ qemu_end() {
 		echo "failed: QEMU's status $status"
 	elif grep -q 'qemu_system_shutdown_request reason=6$' "$base.events"; then
 		echo poweroff
-	elif ! grep -q 'qemu_system_shutdown_request' "$base.events"; then
+	elif lacks -q 'qemu_system_shutdown_request' "$base.events"; then
 		echo reboot
 	else
 		echo "failed: $(cat "$base.events")"

@@ -48,6 +48,6 @@ for variant in plain squashfs; do
 	cmp "$dir/$variant/tiny_1.0.raw" "$dir/$variant.raw" >"$dir/out" 2>&1
 	report $? "$variant: the image is the same, byte for byte, as one that is built outside"
 done
-[ "$(cat "$dir/plain/root-hash")" = "$("$build/underlay" image inspect --json "$dir/plain.raw" | jq -r '.slots[0].rootHash')" ]
+equal "$(cat "$dir/plain/root-hash")" "$("$build/underlay" image inspect --json "$dir/plain.raw" | jq -r '.slots[0].rootHash')"
 report $? "root-hash is the image's"
 tap_end

@@ -201,6 +201,34 @@ holds "same: two files" same "$dir/text" "$dir/text-again"
 refuses "same: two others" same "$dir/text" "$dir/other"
 refuses "same: two empty ones" same "$dir/empty" "$dir/empty"
 refuses "same: none" same "$dir/nowhere" "$dir/nowhere"
+mkdir "$dir/nothing" "$dir/full" && touch "$dir/full/.x"
+holds "is_empty_dir: it is" is_empty_dir "$dir/nothing"
+refuses "is_empty_dir: it holds a hidden file" is_empty_dir "$dir/full"
+refuses "is_empty_dir: there is none" is_empty_dir "$dir/nowhere"
+refuses "is_empty_dir: it is a file" is_empty_dir "$dir/empty"
+holds "says_nothing" says_nothing cat "$dir/empty"
+refuses "says_nothing: it says something" says_nothing echo x
+refuses "says_nothing: it fails" says_nothing cat "$dir/nowhere"
+[ "$(lines_of cat "$dir/text" "$dir/other") $(lines_of cat "$dir/empty")" = "2 0" ] >"$dir/out" 2>&1
+line $? "lines_of: two, and none"
+[ "$(lines_of ls "$dir/nowhere" 2>"$dir/out")" = "" ]
+line $? "lines_of: a command that fails has no number"
+holds "same_output" same_output 'cat "$dir/text" | sort' 'cat "$dir/text-again"'
+refuses "same_output: another" same_output 'cat "$dir/text"' 'cat "$dir/other"'
+refuses "same_output: another end" same_output 'printf x' 'printf "x\n"'
+refuses "same_output: nothing" same_output 'cat "$dir/empty"' 'cat "$dir/empty"'
+refuses "same_output: the first part of a pipeline fails" same_output 'cat "$dir/text" "$dir/nowhere" | sort' 'cat "$dir/text"'
+refuses "same_output: both fail" same_output 'echo x && false' 'echo x && false'
+holds "equal" equal x x
+refuses "equal: another" equal x y
+refuses "equal: nothing" equal "" ""
+holds "differ" differ x y
+refuses "differ: the same" differ x x
+refuses "differ: one is nothing" differ x ""
+take_lines got printf 'a b\nc\n' >"$dir/out" 2>&1 && [ "${#got[@]} ${got[0]}" = "2 a b" ]
+line $? "take_lines: two"
+refuses "take_lines: none" take_lines got cat "$dir/empty"
+refuses "take_lines: the command fails" take_lines got sh -c 'echo x; exit 1'
 holds "jq -e: true" jq -e .a "$dir/json"
 refuses "jq -e: false" jq -e .b "$dir/json"
 refuses "jq -e: an empty file" jq -e .a "$dir/empty"
