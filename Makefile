@@ -228,7 +228,8 @@ SELF_TESTS := $(sort $(wildcard tests/self/*.sh))
 check-self:
 	@mkdir -p build
 	@for test in $(SELF_TESTS); do \
-		$$test >build/check-self.log 2>&1 && grep -q '^ok ' build/check-self.log || \
+		$$test >build/check-self.log 2>&1 && grep -q '^ok ' build/check-self.log && \
+			[ "$$(tail -n 1 build/check-self.log)" = "1..$$(grep -c '^ok ' build/check-self.log)" ] || \
 			{ cat build/check-self.log; exit 1; }; \
 	done
 

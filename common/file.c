@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/descent.h"
@@ -127,20 +129,16 @@ static int parent_of(const char *path, char *buf, size_t size)
 	return 0;
 }
 
-int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
+/* By a temporary name that nothing has yet: O_EXCL takes no file of somebody's, and follows no symlink. */
+static int replace(int dirfd, const char *path, const char *temporary, mode_t mode, const void *data, size_t len)
 {
-	char parent[4096], temporary[4096];
+	char parent[PATH_MAX];
 	ul_autoclose int fd = -1;
 	struct ul_leftover *leftover;
 	int r = parent_of(path, parent, sizeof(parent));
 
 	if (r < 0)
 		return r;
-	if (snprintf(temporary, sizeof(temporary), "%s.tmp", path) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	/* What a power cut left of an earlier try is ours to replace; O_EXCL keeps symlinks out. */
-	if (unlinkat(dirfd, temporary, 0) < 0 && errno != ENOENT)
-		return -errno;
 	leftover = ul_leftover_add(dirfd, temporary);
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	r = fd < 0 ? -errno : ul_write_full(fd, data, len);
@@ -152,6 +150,35 @@ int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *d
 		unlinkat(dirfd, temporary, 0);
 	ul_leftover_drop(leftover);
 	return r < 0 ? r : ul_sync_dir(dirfd, parent);
+}
+
+int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
+{
+	char temporary[PATH_MAX];
+
+	if (snprintf(temporary, sizeof(temporary), "%s.tmp", path) >= (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	/* What a power cut left of an earlier try is ours to replace. */
+	if (unlinkat(dirfd, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return replace(dirfd, path, temporary, mode, data, len);
+}
+
+/* Beside a user's files no name is ours: one that nobody has, and that is short enough beside each. */
+static int replace_output(const char *path, const void *data, size_t len)
+{
+	char parent[PATH_MAX], temporary[PATH_MAX];
+	uint64_t number;
+	int r = parent_of(path, parent, sizeof(parent));
+
+	if (r < 0)
+		return r;
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		return -errno;
+	if (snprintf(temporary, sizeof(temporary), "%s/.underlay-%016" PRIx64 ".tmp", parent, number) >=
+	    (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	return replace(AT_FDCWD, path, temporary, 0644, data, len);
 }
 
 int ul_write_file(int dirfd, const char *path, mode_t mode, const void *data, size_t len)
@@ -213,7 +240,7 @@ int ul_write_output(const char *what, const char *path, const void *data, size_t
 				    "it exists and is neither a file nor a pipe nor a character device");
 	} else {
 		r = r < 0 ? r : follow(path, target);
-		r = r < 0 ? r : ul_write_file_atomic(AT_FDCWD, target, 0644, data, len);
+		r = r < 0 ? r : replace_output(target, data, len);
 	}
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, -r) : 0;
 }

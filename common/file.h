@@ -28,14 +28,16 @@ int ul_read_file(int dirfd, const char *path, size_t max, struct ul_buffer *ret)
 /*
  * Replace path by a file with these contents so that after a power cut either the old or the new
  * one is there, whole: temporary name in the same directory, fsync, rename, fsync of the directory.
- * 0 or -errno; on failure nothing is left behind.
+ * 0 or -errno; on failure nothing is left behind. The temporary name is PATH.tmp, and what has it goes: for directories
+ * in which all names are ours.
  */
 int ul_write_file_atomic(int dirfd, const char *path, mode_t mode, const void *data, size_t len);
 
 /*
- * Write what a user asked to be written to path. A regular file is replaced as ul_write_file_atomic does it, also one
- * that symlinks lead to; pipes, character devices and the process's own standard output, whatever it is, are written
- * to. -UL_E_EXISTS: something else is there; -UL_E_SYSTEM. what: "writing the manifest".
+ * Write what a user asked to be written to path. A regular file is replaced as ul_write_file_atomic does it, but by a
+ * temporary name that no file has, also one that symlinks lead to; pipes, character devices and the process's own
+ * standard output, whatever it is, are written to. -UL_E_EXISTS: something else is there; -UL_E_SYSTEM. what: "writing
+ * the manifest".
  */
 int ul_write_output(const char *what, const char *path, const void *data, size_t len, struct ul_error *err);
 

@@ -10,6 +10,7 @@ for check in layers.sh "circles.py ${1:-build}" "includes.py ${1:-build}" owners
 	# shellcheck disable=SC2086 # a name and its argument
 	tests/lint/$check || status=1
 done
+tests/mutations/run --check || status=1
 todo=$(git grep -nE '\b(TODO|FIXME|XXX)\b' -- . ':!tests/lint.sh')
 [ -z "$todo" ] || { echo "lint: unfinished work is marked in the tree:
 $todo" >&2 && status=1; }

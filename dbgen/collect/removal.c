@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "common/descent.h"
 #include "common/dir.h"
 #include "common/file.h"
 #include "dbgen/layers/join.h"
@@ -93,23 +94,83 @@ void ul_store_dirs_close(struct ul_store_dirs *d)
 
 /* ---- measuring ---- */
 
-/* What removing would give back: what cannot be listed cannot be removed either, and is not counted. */
-static void measure(int parent, const char *name, struct ul_store_size *sum)
+struct measurement {
+	struct ul_descent way;
+	UL_VECTOR(struct ul_names) levels; /* of each directory that was entered, those in it that are still to be */
+	struct ul_store_size size;
+};
+
+/* Whether it is a directory, which is still to be entered. */
+static bool count(struct measurement *m, int parent, const char *name)
 {
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
 	struct stat st;
 
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
+		return false;
 	if (S_ISDIR(st.st_mode) || st.st_nlink == 1) {
-		sum->bytes += (uint64_t)st.st_blocks * 512;
-		sum->inodes += 1;
+		m->size.bytes += (uint64_t)st.st_blocks * 512;
+		m->size.inodes += 1;
 	}
-	if (!S_ISDIR(st.st_mode) || ul_dir_open(parent, name, &dir) < 0)
-		return;
-	while (ul_dir_next_readable(dir, &entry))
-		measure(dirfd(dir), entry->d_name, sum);
+	return S_ISDIR(st.st_mode);
+}
+
+/*
+ * All its entries are counted at once. What cannot be opened or listed cannot be removed either, and is passed over.
+ * -errno: the way is lost, or memory.
+ */
+static int enter(struct measurement *m, int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct ul_names dirs = {0};
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = ul_descent_enter(&m->way, fd);
+	if (r < 0)
+		return r;
+	if (ul_dir_open(fd, ".", &dir) == 0)
+		while (r == 0 && ul_dir_next_readable(dir, &entry))
+			if (count(m, fd, entry->d_name))
+				r = ul_names_add(&dirs, entry->d_name);
+	if (r == 0)
+		r = ul_vector_push(&m->levels, dirs);
+	if (r < 0)
+		ul_names_free(&dirs);
+	return r;
+}
+
+/* One step: the next directory of the one that was entered last is entered, or this one is left. */
+static int go_on(struct measurement *m)
+{
+	struct ul_names *dirs = &m->levels.at[m->levels.n - 1];
+	ul_autofree char *next = NULL;
+
+	if (dirs->n > 0) {
+		next = dirs->at[--dirs->n];
+		return enter(m, ul_descent_fd(&m->way), next);
+	}
+	ul_names_free(dirs);
+	m->levels.n--;
+	return ul_descent_leave(&m->way);
+}
+
+/* What removing would give back. */
+static void measure(int parent, const char *name, struct ul_store_size *sum)
+{
+	struct measurement m = {0};
+	int r = count(&m, parent, name) ? enter(&m, parent, name) : 0;
+
+	while (r == 0 && m.levels.n > 0)
+		r = go_on(&m);
+	for (size_t i = 0; i < m.levels.n; i++)
+		ul_names_free(&m.levels.at[i]);
+	ul_vector_free(&m.levels);
+	ul_descent_close(&m.way);
+	sum->bytes += m.size.bytes;
+	sum->inodes += m.size.inodes;
 }
 
 bool ul_store_measure(const struct ul_store_dirs *d, const char *name, struct ul_store_size *ret_session,

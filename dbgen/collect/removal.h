@@ -30,7 +30,7 @@ void ul_store_dirs_close(struct ul_store_dirs *d);
 
 /*
  * What removing the entry would give back, in the session's layer and in the kept one. What cannot be read counts
- * nothing. True: the kept layer has it.
+ * nothing. However deep it is, few files are open at a time. True: the kept layer has it.
  */
 bool ul_store_measure(const struct ul_store_dirs *d, const char *name, struct ul_store_size *ret_session,
 		      struct ul_store_size *ret_kept);

@@ -3,9 +3,9 @@
  * what comes then, judging, comparing and writing anew, reads it in both modes. A path that has a row of another
  * lower's keeps its id, to which others refer.
  *
- * A path of this lower that they refer to may have no row yet. Attached, it gets what the lower says of it, and so does
- * everything that it refers to: what Nix itself would copy. Rebuilt, its path will do: all else of it comes from the
- * manifest (dbgen/database/merge/merge.c).
+ * A path of this lower that they refer to may have no row yet. It gets what the lower says of it, and so does all that
+ * it refers to: attached, what Nix itself would copy; rebuilt, what the manifest says, so that nothing of it counts as
+ * said otherwise (dbgen/database/merge/needed.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -146,14 +146,12 @@ static int make_lower(struct writing *w, const char *base, int64_t *ret_id)
 
 	if (r <= 0 || *ret_id)
 		return r;
-	if (a->o->mode == UL_RECONCILE_ATTACH) {
-		r = ul_lower_rows_info(&a->lower, base, &info, a->upper.err);
-		if (r == 0)
-			return ul_error_set(a->upper.err, UL_E_DATABASE, what, base, "Build the image again.",
-					    "the lower's database lacks a path of its manifest");
-		if (r > 0 && ul_names_add(&w->lower, base) < 0)
-			r = ul_upper_dir_nomem(&a->upper);
-	}
+	r = ul_lower_rows_info(&a->lower, base, &info, a->upper.err);
+	if (r == 0)
+		return ul_error_set(a->upper.err, UL_E_DATABASE, what, base, "Build the image again.",
+				    "the lower's database lacks a path of its manifest");
+	if (r > 0 && ul_names_add(&w->lower, base) < 0)
+		r = ul_upper_dir_nomem(&a->upper);
 	return r < 0 ? r : write_row(w, &info, ret_id);
 }
 

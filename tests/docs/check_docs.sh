@@ -37,11 +37,11 @@ while read -r name group command; do
 	check "$page describes the options of $shown, with their arguments and words" \
 		"$shown: $(of_command "$group" "$command" "$options")" "$shown: $(page_options "$page" "$command")"
 	missing=
-	for argument in $(of_command "$group" "$command" "$arguments"); do
+	for argument in $(of_command "$group" "$command" "$arguments"); do # it may have none
 		page_synopsis "$page" "$command" | sed 's/ | /|/g' | grep -qF -- "$argument" || missing+="$argument "
 	done
 	none "$page has the arguments of $shown in its synopsis" "$missing"
-done < <(commands)
+done < <(commands) # they are counted:
 tap "there are commands to describe" test "$(commands | wc -l)" -gt 20
 for page in cli/man/*.1; do
 	check "$page tells exit statuses and examples" "EXIT STATUS EXAMPLES" \
@@ -90,7 +90,7 @@ unread() {
 		root_hash | allow | rollback_min) grep -qE "\bp->$field\b" initrd/policy/policy.c ;;
 		*) grep -qE "\bpolicy(\.|->)$field\b" $readers || grep -qE "\bp->$field\b" $by_p ;;
 		esac || echo "$field"
-	done < <("$rows" settings)
+	done < <("$rows" settings) # they are counted below
 }
 tap "there are settings and words to describe" test "$("$rows" settings | wc -l)" -gt 20 -a "$("$rows" words | wc -l)" -gt 20
 none "somebody reads every setting" "$(unread)"
@@ -150,9 +150,10 @@ none "README.md tells of every room" "$(awk '!/^#/ && NF { print $1 "/" }' layer
 	while read -r room; do grep -qF "\`$room\`" README.md || echo "$room"; done)"
 
 # Links of the README and of the other pages point to what is there.
-for page in $(git ls-files '*.md'); do
+take_lines pages git ls-files '*.md' || exit 1
+for page in "${pages[@]}"; do
 	missing=
-	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
+	for link in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:'); do # it may have none
 		[ -e "$(dirname "$page")/$link" ] || missing+="$link "
 	done
 	none "links of $page" "$missing"

@@ -128,7 +128,7 @@ def main():
     print(f"{'not ok' if gone or not named else 'ok'} - every file of the project that is named is there")
     for line in gone:
         print(f"# {line}")
-    print(f"# {named} names in {len(files)} files")
+    print(f"# {named} names in {len(files)} files\n1..1")
     sys.exit(1 if gone or not named else 0)
 
 

@@ -101,7 +101,7 @@ taken() {
 		without /tmp/have "$base"
 		echo "$base" >>/tmp/gone
 		# Its files are in the kept layer, and Nix, which knows its session only, does not hide them.
-		if [ "$mode" = attach ] && grep -qx "$base" /tmp/earlier && ! grep -qx "$base" /tmp/today; then
+		if [ "$mode" = attach ] && grep -qx "$base" /tmp/earlier && [ "$(grep -cx "$base" /tmp/today)" = 0 ]; then
 			echo "$base" >>/tmp/lingers
 		fi
 	done

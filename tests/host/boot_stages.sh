@@ -68,7 +68,7 @@ device=$good
 tap "rebuild: every path is in the database, and nix.conf has the store opened as ever" run '
 	[ "$(sqlite3 "$root/nix/var/nix/db/db.sqlite" "select count(*) from ValidPaths")" = 3 ] &&
 	[ "$(grep -v "^#" "$run/nix.conf")" = "store = auto" ]
-	[ "$(grep -c "^#" "$run/users.conf")" = "$(wc -l <"$run/users.conf")" ]' "" "${rebuild[@]}"
+	equal "$(grep -c "^#" "$run/users.conf")" "$(wc -l <"$run/users.conf")"' "" "${rebuild[@]}"
 tap "auto: a Nix that can attach" run 'jq -e ".database.mode == \"attach\"" "$run/state.json"' "" "[database]" "nix-version = 2.22.0"
 tap "auto: a Nix that cannot" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"' "" "[database]" "nix-version = 2.18"
 tap "auto: a Nix that nobody knows" run 'jq -e ".database.mode == \"rebuild\"" "$run/state.json"'
@@ -111,7 +111,7 @@ spoil() {
 # The collector's roots. The list is the image's; a long one is made where the collector needs it.
 roots='[ "$(findmnt -no FSTYPE,OPTIONS "$root/nix/var/nix/gcroots/underlay" | grep -c "^tmpfs *ro,nosuid,nodev,noexec")" = 1 ] &&
 	[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | wc -l)" = $n ] &&
-	[ -z "$(ls "$root/nix/.rw/var/nix/gcroots/underlay")" ] && jq -e ".database.gcRoots == $n" "$run/state.json"'
+	is_empty_dir "$root/nix/.rw/var/nix/gcroots/underlay" && jq -e ".database.gcRoots == $n" "$run/state.json"'
 export n=1
 spoil one-root 'echo $other >.underlay/roots'
 for mode in attach rebuild; do
@@ -121,7 +121,7 @@ n=1500
 spoil many-roots 'seq -f "%032.0f-path" 1500 >.underlay/roots'
 tap "rebuild: as many roots as an older image lists, and no inode of the upper" run "$roots" "" "${rebuild[@]}"
 tap "attach: none of so many, and the boot says so" run '
-	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ] && jq -e ".database.gcRoots == 0" "$run/state.json"' "" "${attach[@]}"
+	is_empty_dir "$root/nix/var/nix/gcroots/underlay" && jq -e ".database.gcRoots == 0" "$run/state.json"' "" "${attach[@]}"
 spoil bad-roots 'echo nonsense >.underlay/roots'
 refused "a list of roots that is none" 25 'database: .*line 1 is not the name of a store path' "" "${rebuild[@]}"
 spoil no-manifest 'rm .underlay/manifest'

@@ -39,15 +39,18 @@ helps() { # GROUP NAME
 	grep -q "^usage: underlay ${words[*]}" "$dir/help" || return 1
 	awk 'length > 96' "$dir/help" >"$dir/out"
 	[ ! -s "$dir/out" ] || return 1
+	jq -r --arg group "${1#-}" --arg name "$2" '.commands[] | select((.group // "") == $group and .name == $name) |
+		.options[] | select(.name) | "--\(.name)"' <<<"$tables" >"$dir/options" || return 1
 	while read -r option; do
 		grep -qE "^  (-., |    )$option([ =]|\[|$)" "$dir/help" || { echo "no $option" >"$dir/out" && return 1; }
-	done < <(jq -r --arg group "${1#-}" --arg name "$2" '.commands[] | select((.group // "") == $group and .name == $name) |
-		.options[] | select(.name) | "--\(.name)"' <<<"$tables")
+	done <"$dir/options"
 }
-while read -r group name; do
-	helps "$group" "$name"
-	report $? "help of $group $name: each option, on lines of at most 96 columns"
-done < <(jq -r '.commands[] | "\(.group // "-") \(.name)"' <<<"$tables")
+take_lines names jq -r '.commands[] | "\(.group // "-") \(.name)"' <<<"$tables" || exit 1
+for name in "${names[@]}"; do
+	# shellcheck disable=SC2086 # words
+	helps $name
+	report $? "help of $name: each option, on lines of at most 96 columns"
+done
 
 "$underlay" image --help >"$dir/out" 2>&1 && [ "$(grep -c '^  image ' "$dir/out")" -eq 5 ]
 report $? "underlay image --help lists the subcommands"
@@ -59,7 +62,7 @@ report $? "underlay image lists them as wrong use"
 report $? "underlay lists all commands as wrong use"
 
 same_help() { # ARGUMENT...: what `underlay --help` prints
-	"$underlay" "$@" 2>"$dir/out" | cmp -s - <("$underlay" --help)
+	same_output "$(printf '%q ' "$underlay" "$@")" "$underlay --help" >"$dir/out" 2>&1
 	report $? "underlay $*: the help of all"
 }
 same_help help
@@ -68,11 +71,10 @@ same_help help --help
 same_help --hel
 same_help --help junk
 for words in "help image --help" "image -- --help" "-- image --help" "image --he" "image --help junk"; do
-	# shellcheck disable=SC2086 # words
-	"$underlay" $words 2>"$dir/out" | cmp -s - <("$underlay" help image)
+	same_output "$underlay $words" "$underlay help image" >"$dir/out" 2>&1
 	report $? "underlay $words: the help of the group"
 done
-"$underlay" image -- verify --hel 2>"$dir/out" | cmp -s - <("$underlay" help image verify)
+same_output "$underlay image -- verify --hel" "$underlay help image verify" >"$dir/out" 2>&1
 report $? "underlay image -- verify --hel: no option stands in front of the subcommand"
 
 # ---- wrong use ----
@@ -280,19 +282,40 @@ writes() {
 	"$@" -o "$dir/to/there" >"$dir/none" 2>"$dir/out"
 	[ $? -eq 3 ] && grep -q 'it exists and is neither a file' "$dir/out" && [ -d "$dir/to/there" ]
 	report $? "$what: so is a directory"
-	[ -z "$(find "$dir/to" -name '*.tmp')" ]
-	report $? "$what: nothing else is left"
+	# What has the name that a temporary file could have is the user's, and so is a directory of that name.
+	rm -rf "$dir/to"/* && echo mine >"$dir/to/plain.tmp" && mkdir "$dir/to/short.tmp" && 
+		long=$(printf 'n%.0s' {1..255}) && "$@" -o "$dir/to/plain" >"$dir/none" 2>"$dir/out" &&
+		"$@" -o "$dir/to/short" >>"$dir/none" 2>>"$dir/out" && "$@" -o "$dir/to/$long" >>"$dir/none" 2>>"$dir/out"
+	report $? "$what: it is written beside a .tmp of the user's, and under the longest name"
+	tap_is "$what: nothing of the user's is gone, and nothing else is left" "$(cat "$dir/to/plain.tmp") $(ls -A "$dir/to")" \
+		"mine $(printf '%s\n' "$long" plain plain.tmp short short.tmp)"
 }
 writes "manifest create" "$underlay" manifest create --registration "$dir/registration"
 writes "initrd build" "$underlay" initrd build --no-modules --compress zstd,1
 writes "uki build" "$underlay" uki build --kernel "$(cache_kernel 6.12)" --initrd "$dir/short"
+# What `image sign --export` writes has its names from us, and a user may have put something else under them.
+export_to() {
+	rm -rf "$dir/tbs" && mkdir "$dir/tbs" && (cd "$dir/tbs" && eval "$1") &&
+		"$underlay" image sign "$dir/image" --export "$dir/tbs" >"$dir/none" 2>"$dir/out"
+}
+export_to : && cp -r "$dir/tbs" "$dir/tbs.plain" && grep -qE '^[0-9a-f]{64}$' "$dir/tbs/root-hash" && [ -s "$dir/tbs/descriptor" ]
+report $? "image sign --export: two files are written"
+export_to 'echo old >target; ln -s target root-hash; mknod descriptor c 1 3; echo mine >root-hash.tmp; echo mine >target.tmp' &&
+	[ -L "$dir/tbs/root-hash" ] && [ "$(stat -c '%F %t %T' "$dir/tbs/descriptor")" = "character special file 1 3" ] &&
+	same "$dir/tbs/target" "$dir/tbs.plain/root-hash"
+report $? "image sign --export: of a symlink the target is replaced, and a device is written to"
+tap_is "image sign --export: nothing of the user's is gone, and nothing else is left" \
+	"$(cat "$dir/tbs/root-hash.tmp" "$dir/tbs/target.tmp") $(ls -A "$dir/tbs")" $'mine\nmine descriptor\nroot-hash\nroot-hash.tmp\ntarget\ntarget.tmp'
+export_to 'mkdir descriptor'
+[ $? -eq 3 ] && grep -qx "underlay: writing what is to be signed: $dir/tbs/descriptor: it exists and is neither a file nor a pipe nor a character device. Name a file." "$dir/out"
+report $? "image sign --export: a directory is refused"
 # What was there stays, and what follows comes behind it. The link is our own: /dev/stdout is not for a test to lose.
 ln -s /proc/self/fd/1 "$dir/stdout"
 (
 	echo before
 	"$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration"
 	echo behind
-) >"$dir/all" 2>"$dir/out" && cmp "$dir/all" <(echo before && cat "$dir/manifest" && echo behind) >>"$dir/out" && [ -L "$dir/stdout" ]
+) >"$dir/all" 2>"$dir/out" && same_output 'cat "$dir/all"' 'echo before && cat "$dir/manifest" && echo behind' >>"$dir/out" 2>&1 && [ -L "$dir/stdout" ]
 report $? "standard output that is a file: its other lines stay, and so does the link to it"
 "$underlay" manifest create -o "$dir/stdout" --registration "$dir/registration" 2>"$dir/out" | cmp - "$dir/manifest" >>"$dir/out"
 report $? "standard output that is a pipe is written to"
@@ -373,7 +396,7 @@ for signal in INT:2 TERM:15 HUP:1; do
 	rm -f "$dir/began"
 	got=$(PATH=$dir/bin:$PATH signalled "${signal%:*}" "$underlay" image build -o "$dir/broken" --name demo --version 4 \
 		--system "$system" --registration "$dir/registration" --store "$dir/root/nix/store")
-	[ "$got" = "${signal#*:}" ] && [ -e "$dir/began" ] && [ -z "$(find "$dir" -maxdepth 1 -name 'broken*')" ]
+	[ "$got" = "${signal#*:}" ] && [ -e "$dir/began" ] && says_nothing find "$dir" -maxdepth 1 -name 'broken*'
 	report $? "image build: SIG${signal%:*} ends it by that signal, and leaves no file"
 done
 
@@ -383,7 +406,7 @@ for i in $(seq 12); do
 	TMPDIR=$dir/tmp timeout -s INT "0.0$((i * 3 % 10))$i" "$underlay" image verify "$dir/image" --cert "$dir/seal.crt" --contents
 	timeout -s TERM "0.00$i" "$underlay" db build "$dir/manifest" -o "$dir/db2" --durable
 done >"$dir/none" 2>&1
-[ -z "$(find "$dir/tmp" -mindepth 1)" ] && [ -z "$(find "$dir/db2" -name '*.tmp')" ]
+is_empty_dir "$dir/tmp" && says_nothing find "$dir/db2" -name '*.tmp'
 report $? "image verify and db build leave nothing behind when they are interrupted"
 
 # ---- completion ----

@@ -68,7 +68,8 @@ life=$prelude$(
 			nix-store --dump-db | sort
 			all=$(nix-store --dump-db | grep ^/nix/store | sort -u)
 			for query in hash size deriver; do nix-store --query --$query $all; done
-			for path in $(echo "$all" | grep -E -- '-(a|b|c|two|two-dev|later|fixed|c.drv|source-1)$'); do
+			some=$(echo "$all" | grep -E -- '-(a|b|c|two|two-dev|later|fixed|c.drv|source-1)$')
+			for path in $some; do
 				echo "-- $path"
 				for query in references referrers referrers-closure outputs; do
 					nix-store --query --$query $path 2>&1 | sort
@@ -129,7 +130,7 @@ same_life() { # NIX TREE
 			sha256sum "$ours/var/nix/db/db.sqlite" >"$dir/before" &&
 			in_tree -b "$ours:/nix" "$tree" bash -c "$read_only" >"$dir/read-only.json" &&
 			sha256sum --quiet --check "$dir/before" &&
-			cmp <(jq -S . "$dir/own.json") <(jq -S . "$dir/read-only.json")
+			same_output 'jq -S . "$dir/own.json"' 'jq -S . "$dir/read-only.json"'
 		report $? "Nix $nix reads the same from it in place, read-only, and writes nothing"
 	fi
 	in_tree -b "$own:/nix" "$tree" bash -c "$life" >"$dir/$nix/own.log" 2>"$dir/$nix/own.err"

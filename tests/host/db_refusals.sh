@@ -33,7 +33,7 @@ peak() { tail -n 1 "$dir/peak"; }
 # The last build failed as it must.
 refused() { # STATUS
 	[ "$1" -eq 1 ] && [ "$(wc -l <"$dir/out")" -eq 1 ] && grep -q '^underlay: .*: .*\.$' "$dir/out" &&
-		[ -z "$(ls -A "$dir/db")" ] && [ "$(peak)" -le "$memory_limit" ]
+		is_empty_dir "$dir/db" && [ "$(peak)" -le "$memory_limit" ]
 }
 
 flip() { # FILE OFFSET: one bit of the byte there

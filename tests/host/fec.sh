@@ -53,13 +53,13 @@ for want in 2 3 8 17 24; do
 	[ "$roots" -eq "$want" ] && [ "$fec_start" -eq "$(stat -c %s "$dir/plain-hash")" ] &&
 		[ "$(stat -c %s "$dir/hash")" -eq $((fec_start + fec_size)) ]
 	report $? "$want roots: the area follows the hash tree, and nothing follows the area"
-	cmp "$dir/plain-hash" <(head -c "$fec_start" "$dir/hash")
+	same_output 'cat "$dir/plain-hash"' 'head -c "$fec_start" "$dir/hash"'
 	report $? "$want roots: superblock and tree are those of the image without FEC"
 	# The same on its own: veritysetup covers the data and the hash partition up to the area.
 	cp "$dir/plain-hash" "$dir/theirs"
 	veritysetup format "$dir/data" "$dir/theirs" --salt "$salt" --data-blocks "$blocks" \
 		--fec-device "$dir/theirs" --fec-offset "$fec_start" --fec-roots "$want" >"$dir/out" 2>&1 &&
-		cmp <(tail -c +$((fec_start + 1)) "$dir/hash") <(tail -c +$((fec_start + 1)) "$dir/theirs")
+		same_output 'tail -c +$((fec_start + 1)) "$dir/hash"' 'tail -c +$((fec_start + 1)) "$dir/theirs"'
 	report $? "$want roots: veritysetup computes the same area"
 	their_verify
 	report $? "$want roots: veritysetup accepts the image"

@@ -90,8 +90,8 @@ optional=("[lower]" "manifest = optional")
 tap "no registration where it is optional: the store, and no database" run '
 	set -e
 	cmp "$root/nix/store/$library/file" <(echo library)
-	[ -z "$(ls "$root/nix/var/nix/db")" ]
-	[ -z "$(ls "$root/nix/var/nix/gcroots/underlay")" ]
+	is_empty_dir "$root/nix/var/nix/db"
+	is_empty_dir "$root/nix/var/nix/gcroots/underlay"
 	jq -e ".database.mode == \"none\" and (.lowers[0] | has(\"paths\") | not)" "$run/state.json"' \
 	"" "${system_line[@]}" "${optional[@]}"
 says_so() {
@@ -118,6 +118,21 @@ tap "but where the policy trusts the parameter" run true "usrhash=$hash" "${syst
 verify=("${signed[@]}")
 before=
 
+# names_stay: what the boot made beside the lower, nobody changes by its path: not root, and not in the place of .links.
+names_stay() {
+	local at=$root/nix/.names/0 mount=$root/nix/.names
+	findmnt -no OPTIONS "$mount" | grep -q "^ro,nosuid,nodev,noexec" || return
+	fails 1 "Read-only file system" mkdir "$mount/1" || return
+	if [ -e "$at/links" ]; then
+		fails 1 "Read-only file system" touch "$at/links/.links/x" || return
+	fi
+	if [ -e "$at/names" ]; then
+		fails 1 "Read-only file system" rm "$at/names/$library" || return
+		fails 1 "Read-only file system" touch "$at/names/x" || return
+	fi
+}
+export -f names_stay
+
 # ---- an upper in memory ----------------------------------------------------------------------------
 
 # The directory of Nix's hard links is the image's or the boot's: no builder makes one, and chooses what Nix links.
@@ -139,7 +154,9 @@ for kind in with without; do
 		for way in "mkdir .links" "rmdir .links" "mv other .links" "touch .links/x"; do
 			if as_user $way 2>/dev/null; then echo "$way" >&2; exit 1; fi
 		done
-		ln "$library/file" .links/mine' "" "${system_line[@]}"
+		ln "$library/file" .links/mine
+		cd /
+		[ "$layers" = /nix/.ro/. ] || names_stay' "" "${system_line[@]}"
 done
 
 # ---- an upper on a disk --------------------------------------------------------------------------
@@ -152,9 +169,9 @@ overlay_layers='set -e
 	cmp "$root/nix/store/$other" <(echo other)
 	[ "$(ls -A "$root/nix/store/$library")" = file ]
 	[ -d "$root/nix/store/.links" ]
-	[ -z "$(ls -A "$root/nix/store/.links")" ]
+	is_empty_dir "$root/nix/store/.links"
 	mkdir "$root/nix/store/.links/mine"
-	findmnt -no OPTIONS "$root/nix/.names" | grep -q "^ro,nosuid,nodev,noexec"
+	names_stay
 	[ "$(stat -c %s "$root/nix/.names/0/names/$library")" = 0 ]
 	[ ! -e "$root/nix/.names/0/names/$other" ]'
 export layers

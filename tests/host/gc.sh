@@ -110,10 +110,10 @@ sum=$(sha256sum <"$view/$old/data")
 
 tap "a dry run" gc --dry-run --json
 gc --dry-run --json >"$tmp/dry.json"
-tap "    tells each" bash -c 'diff <(jq -r ".items[].name" "$1" | sort) <(printf "%s\n" "${@:2}" | sort)' _ "$tmp/dry.json" \
-	"$old" "$copied" "$stray" "$linked" "$new" "$running"
-tap "    referrers first, then the oldest" bash -c 'diff <(jq -r ".items[].name" "$1") <(printf "%s\n" "${@:2}")' _ "$tmp/dry.json" \
-	$(printf "%s\n" "$stray" "$linked" | sort) "$copied" "$running" "$new" "$old"
+tap_is "    tells each" "$(jq -r '.items[].name' "$tmp/dry.json" | sort)" \
+	"$(printf '%s\n' "$old" "$copied" "$stray" "$linked" "$new" "$running" | sort)"
+tap_is "    referrers first, then the oldest" "$(jq -r '.items[].name' "$tmp/dry.json")" \
+	"$(printf '%s\n' "$stray" "$linked" | sort && printf '%s\n' "$copied" "$running" "$new" "$old")"
 tap_is "    and which of them earlier boots left" "$(jq -r '.items[] | "\(.name) \(.kept)"' "$tmp/dry.json" | sort)" \
 	"$({ printf '%s true\n' "$old" "$copied" "$stray" "$linked" "$running" && echo "$new false"; } | sort)"
 tap "    and has changed nothing" bash -c 'test -d "$1/$2" && [ "$3" = 6 ]' _ "$view" "$stray" "$(rows | wc -l)"
@@ -222,7 +222,7 @@ for word in anew "" odd; do
 	unchecked "unchecked${word:+-}$word" "$word"
 	tap "    what earlier boots left is what it was, inode by inode" bash -c 'diff "$1" - && [ -s "$1" ]' _ "$tmp/old.before" < <(old)
 	tap "    that is told: 6 MB are left" jq -e '.later and .laterBytes > 6000000 and .laterBytes < 7000000 and .laterInodes == 10' "$tmp/later.json"
-	tap "    what this boot made is free" bash -c '[ "$(find "$1"/sessions/*/up -type f | wc -l)" = 0 ]' _ "$upper"
+	tap "    what this boot made is free" bash -c 'says_nothing find "$1"/sessions/*/up -type f' _ "$upper"
 	gc >"$tmp/said"
 	tap "    a second run finds nothing" grep -q '^gone: 0 entries, 0.0 MB, 0 inodes; of 1 own paths 1 are alive$' "$tmp/said"
 	tap "    and says it in one line" grep -qx '6\.[0-9] MB that earlier boots left, and the trash: space comes back at the next boot, as this upper was not checked whole' "$tmp/said"
@@ -242,7 +242,7 @@ for word in checked new none; do
 	unchecked "may-free-$word" "$word"
 	tap "    nothing of what earlier boots left is kept for the next one" jq -e '(.later | not) and .laterBytes == 0' "$tmp/later.json"
 	tap_is "    the kept layer" "$(ls "$upper/kept")" "$(name "may-free-$word-one")"
-	tap "    the trash is empty" bash -c '[ -d "$1/trash" ] && [ -z "$(ls -A "$1/trash")" ]' _ "$upper"
+	tap "    the trash is empty" is_empty_dir "$upper/trash"
 	down
 	umount "$upper"
 done
@@ -256,15 +256,17 @@ some 1 && some 2 1 && some 3 2 && made "$(name stray-1)" 20 && root "$(name some
 down
 boot
 some 4 3 && some 5 1 && made "$(name stray-2)" 20
-(cd "$view" && for path in $(rows); do sha256sum "$path/data" "$path/bin/sleep"; done) >"$tmp/cuts.sums"
+take_lines paths rows || exit 1
+(cd "$view" && for path in "${paths[@]}"; do sha256sum "$path/data" "$path/bin/sleep"; done) >"$tmp/cuts.sums"
 down
 umount "$upper"
 cp "$upper_image" "$tmp/cuts.saved"
 
 # whole: each row's path is what it was.
 whole() {
-	local path
-	for path in $(rows); do
+	local path paths
+	take_lines paths rows || return
+	for path in "${paths[@]}"; do
 		grep -F " $path/" "$tmp/cuts.sums" | (cd "$view" && sha256sum --quiet --check) || return
 	done
 	rows | grep -qx "$(name some-1)"
@@ -290,7 +292,7 @@ for call in unlinkat pwrite64 fdatasync fsync fchmodat ftruncate; do
 			whole >"$tmp/log" 2>&1 || { bad+=" $call $n: afterwards" && sed 's/^/# /' "$tmp/log"; }
 		fi
 		gc >"$tmp/log" 2>&1 || { bad+=" $call $n: again" && sed 's/^/# /' "$tmp/log"; }
-		[ "$(rows)" = "$(name some-1)" ] && [ "$(ls "$upper/kept")" = "$(name some-1)" ] && whole || bad+=" $call $n: at the end"
+		equal "$(rows)" "$(name some-1)" && equal "$(ls "$upper/kept")" "$(name some-1)" && whole || bad+=" $call $n: at the end"
 		down && umount "$upper"
 		[ $cut = 0 ] || break
 	done

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 count=${GC_GRAPHS:-200} seed=${GC_SEED:-0} half=$((${GC_GRAPHS:-200} / 2))
 work=$(mktemp -d /dev/shm/gc.XXXXXX)
-trap 'rm -rf "$work" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$work"'
 
 # Processes of their own: what others of this machine run is none of these stores' business.
 graphs() {

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 build=${BUILD:-build}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 machine=$(uname -m)
 
 # Why each is there; libc comes by itself.
@@ -83,7 +83,7 @@ report $? "each object has landing pads and guarded returns"
 needed() {
 	readelf -dW "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort
 }
-diff <(printf '%s\n' "${init_libraries[@]}" | sort) <(needed "$build/underlay-init") >"$dir/out"
+same_output "printf '%s\n' ${init_libraries[*]} | sort" 'needed "$build/underlay-init"' >"$dir/out" 2>&1
 report $? "underlay-init links what stands here, and nothing else"
 readelf -dW "$build/underlay-start" >"$dir/dynamic" && readelf -lW "$build/underlay-start" >"$dir/segments" &&
 	readelf -rW "$build/underlay-start" >"$dir/relocations"

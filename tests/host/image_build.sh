@@ -227,9 +227,9 @@ root_right() {
 	root=$(cat "$tmp/mnt/nix/.underlay/roots") && [ "$(wc -l <<<"$root")" = 1 ] || return 1
 	hash=$(sqlite3 "$db" "select hash from ValidPaths where path = '/nix/store/$root'")
 	[ "$hash" = "sha256:$(nix-hash --type sha256 "$tmp/mnt/nix/store/$root")" ] || { echo "$hash" && return 1; }
-	diff <(printf '/nix/store/%s\n' "$system" "$script" "$link" | sort) <(sqlite3 "$db" "select b.path from Refs r
+	equal "$(printf '/nix/store/%s\n' "$system" "$script" "$link" | sort)" "$(sqlite3 "$db" "select b.path from Refs r
 		join ValidPaths a on a.id = r.referrer join ValidPaths b on b.id = r.reference
-		where a.path = '/nix/store/$root' order by b.path") || return 1
+		where a.path = '/nix/store/$root' order by b.path")" || return 1
 	python3 - "$root" "$tmp/mnt/nix/store/$root" "$system" "$script" "$link" <<-'END'
 		import hashlib, sys
 		contents = hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest()
@@ -245,14 +245,14 @@ root_right() {
 }
 # The names layer: an empty file for each directory of the store, `.links` among them, and for nothing else.
 names_right() {
-	diff <(cd "$tmp/mnt/nix/store" && find . -mindepth 1 -maxdepth 1 -type d | sort) \
-		<(cd "$tmp/mnt/nix/.underlay/names" && find . -mindepth 1 -type f -size 0 | sort) &&
+	same_output 'cd "$tmp/mnt/nix/store" && find . -mindepth 1 -maxdepth 1 -type d | sort' \
+		'cd "$tmp/mnt/nix/.underlay/names" && find . -mindepth 1 -type f -size 0 | sort' &&
 		[ "$(ls -A "$tmp/mnt/nix/.underlay/names" | wc -l)" -eq 3 ] &&
 		[ "$(stat -c '%u %g %a %Y' "$tmp/mnt/nix/.underlay/names/.links")" = "0 0 444 1" ]
 }
 # What an upper might note of a sealed file's origin never leads anywhere; see verity/image/fs_image.h.
 no_uuid() {
-	[ -n "$(blkid -p -o value -s TYPE "$data")" ] && [ -z "$(blkid -p -o value -s UUID "$data")" ]
+	[ -n "$(blkid -p -o value -s TYPE "$data")" ] && says_nothing blkid -p -o value -s UUID "$data"
 }
 look_inside() {
 	tap "$1: the kernel mounts it" mount -o ro "$data" "$tmp/mnt"
@@ -360,7 +360,7 @@ refused "a name that this mkfs.erofs would leave out" 1 "lost+found" build "$tmp
 
 mount -t tmpfs -o size=300k tmpfs "$tmp/small"
 refused "no space" 3 "No space left on device" build "$tmp/small/refused.img" "$tmp/store" --compression none
-tap "no space: nothing is left behind" test -z "$(ls -A "$tmp/small")"
+tap "no space: nothing is left behind" is_empty_dir "$tmp/small"
 umount "$tmp/small"
 
 # ---- interruption ----
@@ -390,4 +390,12 @@ chmod 555 "$tmp/stale.img.tmp/tree/nix/store/x"
 : >"$tmp/stale.img.tmp/image"
 tap "what a killed build left is no hindrance" build "$tmp/stale.img" "$tmp/store" "${signed[@]}"
 tap "and does not show" cmp "$tmp/stale.img" "$tmp/a.img"
+mkdir "$tmp/mine.img.tmp"
+echo mine >"$tmp/mine.img.tmp/notes"
+echo mine >"$tmp/mine.img.tmp/image"
+tap "a directory of that name that no build left is refused" fails 3 \
+	"$tmp/mine.img.tmp: no build left it, for it holds notes. Move it away, or build under another name.\$" \
+	build "$tmp/mine.img" "$tmp/store" "${signed[@]}"
+tap_is "and stays as it is" "$(cd "$tmp" && ls -d mine.img* && cd mine.img.tmp && head *)" \
+	$'mine.img.tmp\n==> image <==\nmine\n\n==> notes <==\nmine'
 tap_end

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$tmp"'
 units=usr/lib/systemd/system
 
 # ---- the three stand-ins: each makes $tmp/NAME ---------------------------------------------------

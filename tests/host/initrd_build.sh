@@ -8,7 +8,7 @@ done
 underlay=${underlay:-build/underlay}
 init=${underlay%/*}/underlay-init
 work=$(mktemp -d)
-trap 'rm -rf "$work" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$work"'
 
 # The init and the compression where the test gives none.
 build() {
@@ -86,7 +86,7 @@ for kernel in 6.1 6.12; do
 		done >"$work/depends"
 		lines=$(($(wc -l <"$work/depends") / 2))
 		[ "$lines" -gt 0 ] || echo "modprobe knows nothing of $name"
-		diff <(head -n $lines "$work/depends" | sort) <(tail -n $lines "$work/depends" | sort)
+		same_output 'head -n $lines "$work/depends" | sort' 'tail -n $lines "$work/depends" | sort'
 	done <"$work/modules" >"$work/differences" 2>&1
 	tap_none "$kernel: dependencies are depmod's" cat "$work/differences"
 	tap_is "$kernel: the filesystems of a lower that this kernel has as modules are packed" \
@@ -100,7 +100,8 @@ lib/modules/$version/kernel/fs/squashfs/squashfs.ko"
 	tap_is "$kernel: ext4 is known to be built in" \
 		"$(modprobe -d "$root" -S "$version" --show-depends ext4)" "builtin ext4"
 	tap "$kernel: modules are uncompressed and still signed" bash -c "
-		for m in \$(find '$root/lib/modules' -name '*.ko'); do
+		take_lines modules find '$root/lib/modules' -name '*.ko' || exit 1
+		for m in \"\${modules[@]}\"; do
 			tail -c 28 \"\$m\" | grep -qa 'Module signature appended' || exit 1
 		done"
 done
@@ -114,9 +115,9 @@ tap "less than 6.5 MB" test "$(stat -c %s "$work/default.img")" -lt 6500000
 tap "a window that any kernel's decoder has memory for" \
 	bash -c "zstd -lv '$work/default.img' | grep -qE 'Window Size: 8\.00 MiB'"
 tap "the same content at any level" \
-	bash -c "cmp <(zstd -dcq '$work/default.img') <(zstd -dcq '$work/6.12.img')"
+	same_output "zstd -dcq '$work/default.img'" "zstd -dcq '$work/6.12.img'"
 tap "without compression" build -o "$work/none.img" "${options[@]}" --modules-dir "$modules" --compress none
-tap "the plain archive is what the other holds" bash -c "cmp '$work/none.img' <(zstd -dcq '$work/default.img')"
+tap "the plain archive is what the other holds" same_output "cat '$work/none.img'" "zstd -dcq '$work/default.img'"
 
 # A module of one's own choice, a list instead of the default one, and another program with its libraries.
 printf '# of the test\noverlay\nerofs name\nvirtio_blk alias\ndm-verity\n' >"$work/list"

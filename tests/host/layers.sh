@@ -61,7 +61,7 @@ attacked upper-foreign ext4 100
 tap "without .links: the upper has one" test -d "$upper/kept/.links/lib"
 guarded "without .links"
 layers_boot >/dev/null
-tap "without .links: an empty directory is there" bash -c '[ -d "$1/.links" ] && [ -z "$(ls -A "$1/.links")" ]' _ "$view"
+tap "without .links: an empty directory is there" is_empty_dir "$view/.links"
 tap "    that can be written" bash -c 'echo x >"$1/.links/x" && rm "$1/.links/x"' _ "$view"
 layers_down
 # Without that layer the guard is seen, and Nix fails; nobody's directory is.
@@ -75,7 +75,7 @@ layers_sealed late erofs
 mkdir "$tmp/late.names"
 mount -t tmpfs tmpfs "$tmp/late.names"
 tap "names in a tmpfs: made from the sealed directory" "$layers" names "$sealed" "$tmp/late.names"
-tap "    as those of the image are" bash -c '"$1" check "$2" "$3" && diff <(ls -A "$3") <(ls -A "$4")' _ "$layers" "$sealed" "$tmp/late.names" "$names"
+tap "    as those of the image are" bash -c '"$1" check "$2" "$3" && equal "$(ls -A "$3")" "$(ls -A "$4")"' _ "$layers" "$sealed" "$tmp/late.names" "$names"
 names=$tmp/late.names
 attacked upper-late ext4 100
 guarded "names in a tmpfs"

@@ -63,8 +63,8 @@ against_kernel() {
 			dd of="$dir/data.$block" bs=4096 seek="$block" conv=notrunc status=none
 		contents "$dir/data.$block" >"$dir/spoilt"
 		rm "$dir/data.$block"
-		diff <(comm -23 "$dir/whole" "$dir/spoilt" | sed 's/^[^ ]*  /\//' | sort) \
-			<(jq -r '.places[].path' "$dir/rows" | sort -u) >"$dir/out" || {
+		same_output 'comm -23 "$dir/whole" "$dir/spoilt" | sed "s/^[^ ]*  /\//" | sort' \
+			'jq -r ".places[].path" "$dir/rows" | sort -u' >"$dir/out" 2>&1 || {
 			sed "s/^/block $block: /" "$dir/out"
 			wrong=$((wrong + 1))
 		}
@@ -79,12 +79,13 @@ inodes() {
 	local path number missing=0 tried=0
 	take_data "$2"
 	mount -o loop,ro "$dir/data" "$dir/mnt"
+	(cd "$dir/mnt" && find . -path './nix/store/*' -printf '%i %P\n' | shuf -n 40 --random-source=/dev/zero) >"$dir/numbers"
 	while read -r number path; do
 		tried=$((tried + 1))
 		locate --json "$2" --data-offset $((number * 32)) || missing=$((missing + 1))
 		jq -e --arg path "/$path" '[.places[] | .path == $path] | any' "$dir/out" >/dev/null ||
 			[ "$(jq '.places | length' "$dir/out")" -ge 16 ] || missing=$((missing + 1))
-	done < <(cd "$dir/mnt" && find . -path './nix/store/*' -printf '%i %P\n' | shuf -n 40 --random-source=/dev/zero)
+	done <"$dir/numbers"
 	umount "$dir/mnt"
 	[ "$missing" -eq 0 ] && [ "$tried" -eq 40 ]
 	report $? "$1: the inodes of 40 files are where the kernel says they are"

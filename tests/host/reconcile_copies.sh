@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 underlay=$(realpath "${BUILD:-build}")/underlay
 . tests/lib/tap.sh
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 cd "$dir" || exit 1
 
 # 20,000 paths, each with seven references on average; and one of the upper's, which refers to the first and the third.

@@ -89,7 +89,7 @@ lower, other, all_paths = manifest("lower", sealed), manifest("other"), manifest
 os.mkdir(f"{top}/db")
 run("db", "build", all_paths, "-o", f"{top}/db")
 agreed = {mode: filled(mode, lower, f"{top}/db") for mode in ("attach", "rebuild")}
-failed = False
+failed, n_tests = False, 0
 for line in open(odd_rows, encoding="utf-8"):
     if line.startswith("#"):
         continue
@@ -103,9 +103,11 @@ for line in open(odd_rows, encoding="utf-8"):
             right &= n == 0 and [w for _, w in gone] == [why[verdict]]
         else:
             right &= n == 1 and not gone and stripped == verdict.split()[1:]
+        n_tests += 1
         print(f"{'ok' if right else 'not ok'} - {title}, over {os.path.basename(image)}: {verdict}")
         if not right:
             print(f"# attach:  {outcomes[0]}\n# rebuild: {outcomes[1]}")
             failed = True
+print(f"1..{n_tests}")
 sys.exit(failed)
 END

@@ -44,7 +44,7 @@ for mode in attach rebuild; do
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0" | wc -l)" = 2 ]
 		# What an older Underlay would have left for the collector.
 		old=$root/nix/.rw/var/nix/gcroots/underlay
-		[ -z "$(ls "$old")" ]
+		is_empty_dir "$old"
 		mkdir "$old/lower0" "$old/lower0.new"
 		for i in {1..300}; do ln -s "/nix/store/$library" "$old/lower0/$i"; done
 		echo own >"$root/nix/store/$own"
@@ -67,7 +67,7 @@ for mode in attach rebuild; do
 		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -qx "  joined   1 entries of 1 session; 0 older ones went"
 		[ "$(cat "$root/nix/store/$own")" = own ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
-		[ -z "$(ls "$session")" ]
+		is_empty_dir "$session"
 		# What would hide the sealed library, and a path that somebody deletes in this session.
 		"$underlay" mark-clean --upper "$root/nix/.rw"
 		echo new >"$root/nix/store/deleted"
@@ -97,8 +97,8 @@ for mode in attach rebuild; do
 		[ "$(cat "$root/nix/.rw/quarantine"/*/"$library/file")" = evil ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		[ "$(ls "$root/nix/var/nix/gcroots/underlay/lower0")" = "$system" ]
-		[ -z "$(ls "$root/nix/.rw/var/nix/gcroots/underlay")" ]
-		[ -z "$(find "$root/nix/.rw/trash" -type l)" ]
+		is_empty_dir "$root/nix/.rw/var/nix/gcroots/underlay"
+		says_nothing find "$root/nix/.rw/trash" -type l
 		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -q "^reconcile  another image, .*; 1 quarantined, 2 invalidated"
 		"$underlay" status --file "$run/state.json" | grep -q "invalidated $own: it refers to a path that this lower does not have"
 		jq -e "[.invalidated[].name] | contains([\"$own\"])" "$root/nix/.rw/report.json"
@@ -111,7 +111,7 @@ for mode in attach rebuild; do
 		"$underlay" status --file "$run/state.json" | grep -q "^reconcile  the same image, shut down cleanly; .*, 2 swept$"
 		[ ! -e "$root/nix/store/$own" ]
 		[ ! -e "$root/nix/store/deleted" ]
-		[ -z "$(ls "$root/nix/.rw/kept")" ]'
+		is_empty_dir "$root/nix/.rw/kept"'
 	# What was thrown away, and waits to be removed, fills the disk.
 	tap "$mode: the trash is filled, and no room is kept" boot "$two" '
 		rm -f "$root/nix/.rw/reserve" "$root/nix/.rw/lower.json"
@@ -189,7 +189,7 @@ tap "a link in the place of a layer, or in var, is renamed away, and var stays w
 	[ ! -L "$root/nix/.rw/kept" ]
 	[ "$(readlink "$root/nix/var/nix/profiles.bad-1")" = ../../victim/profiles ]
 	[ ! -L "$root/nix/var/nix/profiles" ]
-	[ "$(stat -c %i "$root/nix/var")" = "$(cat "$root/nix/var/inode")" ]
+	equal "$(stat -c %i "$root/nix/var")" "$(cat "$root/nix/var/inode")"
 	mkdir "$root/nix/.rw/kept/$library" && echo evil | tee "$root/nix/.rw/kept/$library/"{file,more} >"$root/nix/.rw/kept/$other"'
 tap "over the same image: what somebody put beneath sealed names hides nothing" boot "$one" '
 	set -e
@@ -198,7 +198,7 @@ tap "over the same image: what somebody put beneath sealed names hides nothing" 
 	cmp "$root/nix/store/$other" <(echo other)
 	[ "$(ls -A "$root/nix/store/$library")" = file ]'
 tap "guard = anew: var is another than it was" boot "$one" '
-	[ -s "$root/nix/var/inode" ] && [ "$(stat -c %i "$root/nix/var")" != "$(cat "$root/nix/var/inode")" ]' "[upper]" "guard = anew"
+	differ "$(stat -c %i "$root/nix/var")" "$(cat "$root/nix/var/inode")"' "[upper]" "guard = anew"
 tap "db reconcile: it does not join, and tells of the session" boot "$one" '
 	set -e
 	echo own >"$root/nix/store/$own"

@@ -7,7 +7,7 @@ for lib in tap cache; do
 done
 underlay=${UNDERLAY:-build/underlay}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 kernel=$(cache_kernel 6.12) || exit 1
 snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
 printf 'snakeoil\n' >"$dir/passphrase"
@@ -45,19 +45,19 @@ report $? "the same parts give the same bytes"
 
 section a .linux | cmp - "$kernel"
 report $? "objcopy finds the kernel"
-{ cat "$dir/early" && printf '\0\0\0' && cat "$dir/initrd"; } | cmp - <(section a .initrd)
+same_output 'cat "$dir/early" && printf "\0\0\0" && cat "$dir/initrd"' 'section a .initrd'
 report $? "objcopy finds both initramfs files, the second at a multiple of four"
 [ "$(section a .cmdline)" = "console=ttyS0 quiet" ]
 report $? "objcopy finds the command line"
-[ "$(section a .uname)" = "$(basename "$kernel" | sed 's/vmlinuz-//')" ]
+equal "$(section a .uname)" "$(basename "$kernel" | sed 's/vmlinuz-//')"
 report $? "objcopy finds the kernel's version, which the kernel said"
 grep -q "^PRETTY_NAME=" <<<"$(section a .osrel)"
 report $? "objcopy finds the os-release text"
 cp /usr/lib/systemd/boot/efi/linuxx64.efi.stub "$dir/stub"
-cmp <(section a .sbat) <(section stub .sbat) && grep -q ^sbat, "$dir/a.sbat"
+same_output 'section a .sbat' 'section stub .sbat' && grep -q ^sbat, "$dir/a.sbat"
 report $? "the stub's .sbat stays"
 "$underlay" uki build -o "$dir/no-cmdline" --kernel "$kernel" --initrd "$dir/initrd" >"$dir/out" 2>&1 &&
-	[ "$(section no-cmdline .cmdline | od -An -c)" = "$(printf ' ' | od -An -c)" ]
+	equal "$(section no-cmdline .cmdline | od -An -c)" "$(printf ' ' | od -An -c)"
 report $? "without a command line there is a blank one, so that the stub takes none from the boot loader"
 
 build signed "${key[@]}"

@@ -140,10 +140,10 @@ half() {
 	truncate -s "$2M" "$tmp/half.array"
 	printf 'label: gpt\nstart=2048, size=96M, type=linux, name=upper\n' | sfdisk -q "$tmp/half.array" && mkfs.ext4 -q -E offset=1048576 "$tmp/half.array" 96M &&
 		cp --sparse=always "$tmp/half.array" "$tmp/half.disk" && truncate -s 192M "$tmp/half.disk" &&
-		{ [ -z "$3" ] || python3 tests/tools/raid_marks.py "$3" "$tmp/half.disk"; } || { echo "not ok - $1: made" && touch "$tap_dir/failed"; }
+		{ [ -z "$3" ] || python3 tests/tools/raid_marks.py "$3" "$tmp/half.disk"; } || report 1 "$1: made" /dev/null
 	# By hand: not every kernel that tests run on parses a GPT.
 	attach_device "$tmp/half.disk"
-	addpart "$device" 1 2048 $((96 << 11)) || { echo "not ok - $1: the partition's device is made" && touch "$tap_dir/failed"; }
+	addpart "$device" 1 2048 $((96 << 11)) || report 1 "$1: the partition's device is made" /dev/null
 	disk=${device}p1 device=$lower
 }
 for mark in md-1.0 md-0.90 isw ddf; do
@@ -232,15 +232,15 @@ for fs in ext4 xfs btrfs; do
 	tap "anew, $fs: all that was in var is there, in new inodes" booted 'set -e
 		eval "$tell" >"$run/told"
 		same "$run/told" "$root/nix/.rw/told"
-		[ "$(stat -c %i "$root/nix/var/deep/er/file")" != "$(cat "$root/nix/var/inode")" ]
+		differ "$(stat -c %i "$root/nix/var/deep/er/file")" "$(cat "$root/nix/var/inode")"
 		[ "$(getfattr --only-values -n user.mine "$root/nix/var/deep/er/file")" = yes ]
 		[ "$(stat -c %b "$root/nix/var/deep/hole")" -lt 100000 ]
 		[ ! -e "$root/nix/var/deep/pipe" ]
 		[ ! -e "$root/nix/.rw/var.new" ]
-		[ "$(stat -c %i "$root/nix/var")" = "$(stat -c %i "$root/nix/.rw/var")" ]
+		equal "$(stat -c %i "$root/nix/var")" "$(stat -c %i "$root/nix/.rw/var")"
 		upper_is anew '$fs''
 	tap "anew, $fs: the old ones go with the next boot" booted 'set -e
-		[ "$(ls "$root/nix/.rw/trash" | wc -l)" -lt 8 ]
+		[ "$(lines_of ls "$root/nix/.rw/trash")" -lt 8 ]
 		find "$root/nix/.rw/trash" -name inode >"$run/old" && [ "$(wc -l <"$run/old")" = 1 ]'
 done
 blank cuts 64M && mkfs.ext4 -q "$disk"
@@ -255,10 +255,10 @@ for call in renameat2 renameat syncfs fsync ftruncate mkdirat; do
 		status=$?
 		under=
 		[ $status != 0 ] || break
-		[ $status = 137 ] || { echo "not ok - cut at $call $n: it is killed" && cat "$tmp/cut.log" && touch "$tap_dir/failed" && break; }
+		[ $status = 137 ] || { report 1 "cut at $call $n: it is killed" "$tmp/cut.log" && break; }
 		cuts=$((cuts + 1))
-		run '[ "$(cat "$root"/nix/var/mine/*)" = "$(printf "1\n2\n3")" ]' "" "${policy[@]}" >"$tmp/again.log" 2>&1 ||
-			{ echo "not ok - cut at $call $n" && cat "$tmp/cut.log" "$tmp/again.log" && touch "$tap_dir/failed"; }
+		run 'equal "$(cat "$root"/nix/var/mine/*)" "$(printf "1\n2\n3")"' "" "${policy[@]}" >"$tmp/again.log" 2>&1 ||
+			{ cat "$tmp/cut.log" && report 1 "cut at $call $n" "$tmp/again.log"; }
 	done
 done
 under=

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 export TMPDIR=/dev/shm
 . tests/lib/tap.sh
 . tests/lib/stages.sh
-trap 'cd / && for at in view elsewhere upper chroot; do umount -R "$tmp/$at" 2>/dev/null; done; cleanup' EXIT
+tap_at_exit 'cd / && for at in view elsewhere upper chroot; do umount -R "$tmp/$at" 2>/dev/null; done'
 
 make_tree "$tmp/one" || { echo "not ok - the lower is made" && exit 1; }
 upper=$tmp/upper session=sessions/00000001-0123456789abcdef own=33333333333333333333333333333333-own
@@ -37,7 +37,8 @@ running() {
 		reconcile "$option" "${@:3}" >"$tmp/out" 2>&1
 		tap_is "running: $1${option:+, $option}: refused" "$? $(sed "s|$tmp|TMP|g" "$tmp/out")" \
 			"3 underlay: opening the upper: ${shown:-TMP/upper}: a system runs on it ($2), and its database would be changed under Nix. Reboot, which does the same; or run it from another system."
-		tap_none "    nothing is changed" diff "$tmp/before" <(tree)
+		tree >"$tmp/after"
+		tap "    nothing is changed" same "$tmp/before" "$tmp/after"
 	done
 }
 overlay() {

@@ -97,11 +97,11 @@ blank copied 64M ext4
 tap "deep: 210 directories are built" booted 'deep "$root/nix/store/deep" 210 "echo old >file; echo old >other"'
 tap "deep: at their bottom a file is changed, so all are copied up" booted 'deep "$root/nix/store/deep" 210 "echo new >file"; [ -d "$session/deep/d" ]'
 for boot in third fourth; do
-	tap "deep: the $boot boot has both" booted 'deep "$root/nix/store/deep" 210 "[ \$(cat file other | xargs echo -n | tr \" \" -) = new-old ]" && [ -z "$(ls "$session")" ]'
+	tap "deep: the $boot boot has both" booted 'deep "$root/nix/store/deep" 210 "[ \$(cat file other | xargs echo -n | tr \" \" -) = new-old ]" && is_empty_dir "$session"'
 done
 tap "deep: deeper than any path" booted 'deep "$root/nix/store/deep" 3000 :'
 tap "deep:     and copied up" booted 'deep "$root/nix/store/deep" 3000 "echo x >x"'
-tap "deep: no boot fails for it" booted '[ -z "$(ls "$session")" ] && jq -e ".upper.joined.deep == 1" "$run/state.json"'
+tap "deep: no boot fails for it" booted 'is_empty_dir "$session" && jq -e ".upper.joined.deep == 1" "$run/state.json"'
 
 # ---- users, where var is made anew ---------------------------------------------------------------
 
@@ -136,7 +136,7 @@ tap "anew: it is left out, by name, and lies in the trash until the next boot" b
 tap "anew: the next boot has nothing more to say, and sessions/ is anew, too" booted "$is_there"'
 	"$underlay" status --file "$run/state.json"
 	[ -s "$root/nix/.rw/inode" ]
-	[ "$(stat -c %i "$root/nix/.rw/sessions")" != "$(cat "$root/nix/.rw/inode")" ]'
+	differ "$(stat -c %i "$root/nix/.rw/sessions")" "$(cat "$root/nix/.rw/inode")"'
 
 # ---- the order of what is written ----------------------------------------------------------------
 

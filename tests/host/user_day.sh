@@ -58,7 +58,8 @@ plain() {
 # shellcheck disable=SC2016
 live='
 	binds=(-b "$root/nix:/nix")
-	for place in $(awk -v top="$root/nix/" "index(\$5, top) == 1 {print \$5}" /proc/self/mountinfo | sort -u); do
+	places=$(awk -v top="$root/nix/" "index(\$5, top) == 1 {print \$5}" /proc/self/mountinfo | sort -u)
+	for place in $places; do
 		binds+=(-b "$place:${place#"$root"}")
 	done
 	mkdir -p "$files/run" "$files/etc"

@@ -19,12 +19,12 @@ tmp=$(mktemp -d /dev/shm/layers.XXXXXX) || exit 1
 view=$tmp/view
 mkdir "$view"
 layers_cleanup() {
-	cd / || exit
+	cd / || return
 	# What is mounted goes first: no image may be removed beneath a filesystem.
 	awk -v top="$tmp" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount
-	rm -rf "$tmp" "$tap_dir"
+	rm -rf "$tmp"
 }
-trap layers_cleanup EXIT
+tap_at_exit layers_cleanup
 
 layers_sealed() {
 	local tree=$tmp/$1.tree

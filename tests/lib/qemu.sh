@@ -54,7 +54,7 @@ qemu_end() {
 		echo "failed: QEMU's status $status"
 	elif grep -q 'qemu_system_shutdown_request reason=6$' "$base.events"; then
 		echo poweroff
-	elif ! grep -q 'qemu_system_shutdown_request' "$base.events"; then
+	elif lacks -q 'qemu_system_shutdown_request' "$base.events"; then
 		echo reboot
 	else
 		echo "failed: $(cat "$base.events")"
@@ -198,7 +198,7 @@ guest_says() {
 }
 
 guest_found() {
-	sed -n -e "s/^\(ok\|not ok\) - /\1 - ${2:-$1}: /p" -e '/^#/p' "$qemu_dir/$1.results"
+	sed -n -e "s/^\(ok\|not ok\) - /\1 - ${2:-$1}: /p" -e '/^#/p' "$qemu_dir/$1.results" | tap_lines
 	lacks -q '^not ok' "$qemu_dir/$1.results" || touch "$tap_dir/failed"
 }
 

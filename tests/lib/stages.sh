@@ -20,9 +20,9 @@ cleanup() {
 		[ ! -e "/sys/block/${loop#/dev/}/${loop#/dev/}p1" ] || delpart "$loop" 1
 	done
 	[ ${#loops[@]} -eq 0 ] || losetup -d "${loops[@]}"
-	rm -rf "$tmp" "$tap_dir"
+	rm -rf "$tmp"
 }
-trap cleanup EXIT
+tap_at_exit cleanup
 
 # ---- the lowers ----------------------------------------------------------------------------------
 

@@ -1,11 +1,17 @@
-# Test lines in TAP's form. To be sourced, after what the script asks to be done at its end (trap ... EXIT), or else it
-# removes "$tap_dir" there too.
+# Test lines in TAP's form. To be sourced. What is to be done at the script's end, however that comes, is asked for by
+# `trap ... EXIT` before, and by tap_at_exit after it.
 #
 #   tap NAME COMMAND...     "ok - NAME" or "not ok - NAME" by the command's status, its output after a failure
 #   tap_is NAME GOT WANTED  compares two texts; two empty ones are no proof
 #   tap_none NAME COMMAND...   the command ends with 0 and says nothing
+#   COMMAND | tap_lines     hands on test lines that something else printed, a guest say: they count
 #   report STATUS NAME      the line for a command that ran before; $dir/out, if there is one, explains a failure
-#   tap_end                 ends the script: with status 1 where a line said "not ok"
+#   tap_end                 ends the script: says how many lines there were (the plan, 1..N); with status 1 where one of
+#                           them said "not ok", or there was none
+#   tap_at_exit COMMANDS    when the script has ended, what was asked for last comes first
+#
+# A script that ends in another way (exit, set -e, an unset variable, a return out of its main function) has not come to
+# its end: it says so, its status is not 0, and it prints no plan, which tests/run demands.
 #
 # Cases that run side by side, as many as there are cores: start each with `tap_case COMMAND...`; its lines go
 # to a file, and `tap_cases` waits for the rest and prints the files in the order of their start. A case that says no
@@ -14,22 +20,51 @@
 # shellcheck source=tests/lib/honest.sh
 . "${BASH_SOURCE[0]%/*}/honest.sh"
 tap_dir=$(mktemp -d)
-tap_started=0 tap_printed=0
+tap_started=0 tap_printed=0 tap_ended= tap_at_exit=()
 # What was asked before stays asked.
 tap_before=$(trap -p EXIT)
-[ -z "$tap_before" ] || { eval "set_trap=($tap_before)" && tap_before="${set_trap[2]};"; }
-trap "$tap_before"' rm -rf "$tap_dir"' EXIT
+[ -z "$tap_before" ] || { eval "tap_before=($tap_before)" && tap_at_exit=("${tap_before[2]}"); }
+
+tap_at_exit() {
+	tap_at_exit+=("$1")
+}
+
+tap_finish() {
+	local status=$? i
+	set +e
+	[ -n "$tap_ended" ] || [ "$status" -ne 0 ] || {
+		echo "not ok - this script comes to its end, tap_end" && status=1
+	}
+	for ((i = ${#tap_at_exit[@]} - 1; i >= 0; i--)); do
+		eval "${tap_at_exit[i]}"
+	done
+	rm -rf "$tap_dir"
+	exit "$status"
+}
+trap tap_finish EXIT
 
 # report STATUS NAME [FILE]: the one place that prints a line. The file's end explains a failure.
 report() {
+	# Counted in a file, since cases run in processes of their own.
+	printf . >>"$tap_dir/count"
 	if [ "$1" -eq 0 ]; then
 		echo "ok - $2"
 		return
 	fi
 	echo "not ok - $2"
 	tail -n 40 "${3:-${dir:-$tap_dir}/out}" 2>/dev/null | sed 's/^/# /'
-	# A file, since cases run in processes of their own.
 	touch "$tap_dir/failed"
+}
+
+tap_lines() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) printf . >>"$tap_dir/count" ;;
+		"not ok "*) printf . >>"$tap_dir/count" && touch "$tap_dir/failed" ;;
+		esac
+		printf '%s\n' "$line"
+	done
 }
 
 tap() {
@@ -84,7 +119,11 @@ tap_cases() {
 }
 
 tap_end() {
+	local count
 	[ "$tap_started" -eq "$tap_printed" ] || report 1 "tap_cases comes after the last tap_case" /dev/null
-	[ -d "$tap_dir" ] && [ ! -e "$tap_dir/failed" ] || exit 1
+	count=$(stat -c %s "$tap_dir/count") || count=0
+	tap_ended=yes
+	echo "1..$count"
+	[ "$count" -gt 0 ] && [ ! -e "$tap_dir/failed" ] || exit 1
 	exit 0
 }

@@ -50,14 +50,15 @@ upper_names() {
 
 # The command with all that it loads, to be run by its own loader: the appliance has another C library.
 guest_tools() {
-	local tools=$qemu_dir/guest-tools library
+	local tools=$qemu_dir/guest-tools library libraries
 	(
 		flock 9
 		[ ! "$tools" -nt "$underlay" ] || exit 0
 		rm -rf "$tools" "$tools.new"
 		mkdir -p "$tools.new/lib"
 		cp "$underlay" "$tools.new/lib/underlay"
-		for library in $(ldd "$underlay" | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p'); do
+		libraries=$(ldd "$underlay" | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p')
+		for library in $libraries; do
 			cp -L "$library" "$tools.new/lib/"
 		done
 		printf '%s\n' '#!/bin/sh' \

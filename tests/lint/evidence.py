@@ -9,9 +9,19 @@ finding; exit status 1 where there is one. tests/self/evidence.sh has a line of 
     and      `a && b` in a script with `set -e`, but for its last command: where a fails, the script goes on.
     status   `$?` after an assignment is the assignment's; `local x=$(command)` has the status of local.
     empty    `[ -n $x ]` is true of an empty x; `tap_is NAME "$(command)" ""` of a command that fails: tap_none.
-    hides    `|| true` without a word on its line about why (#).
+             `-z "$(command)"` is true where the command fails: says_nothing, is_empty_dir.
+    count    `[ "$(command | wc -l)" = 0 ]`, or at most so many, is true where the command fails: lines_of, says_nothing.
+    sides    `diff <(command) <(command)`, `cmp file <(command)`: nobody sees a failure inside, and two empty sides are
+             equal: same_output. What echo and printf say is no failure.
+    equal    `[ "$(command)" = "$(command)" ]` is true of two that fail, with != of one: equal, differ.
+    absent   `if ! grep x file` is true where there is no file: say what is there first, and the else is the failure.
+    pipe     `x=$(command | sort) || failure`: the status is that of sort, which is content with nothing.
+    loop     `for x in $(command)`, and `while read` of one, end at once where it fails: take_lines. Not in guests and
+             benchmarks, where tests/lib is not at hand.
+    hides    `|| true` without a word on its line about why (#), which excuses count, sides, equal, pipe and loop, too.
     jq       `jq -e` where tests/lib/honest.sh is not at hand: of no input its status is 0.
-    end      a test program whose last line does not say how its tests went.
+    end      a test program whose last line does not say how its tests went, or that prints no plan (1..N).
+    trap     `trap ... EXIT` where tests/lib/tap.sh has its own, which tells of a script that stops half-way: tap_at_exit.
 """
 import os
 import re
@@ -27,12 +37,24 @@ LITERAL = re.compile(r"""\s*((local|declare|export|readonly)\s+)?[A-Za-z_]\w*=([
 STATUS = re.compile(r"[^;&|]*\$\?")
 SUBSTITUTION = re.compile(r"(^|[\s;])(local|declare|export|readonly) (-\w+ )?(\w+ )*\w+=\"?(\$\((?!\()|`)")
 EMPTY = re.compile(r"(^|[\s;&|({])\[ (! )?(-[a-z] )\$\w+ \]")
+NOTHING = re.compile(r"""(^|\s)-z "?\\?"?\\?(\$\(|`)""")
+COUNT = re.compile(r"""\|\s*wc -[lc]\)\\?"? (!?==? \\?"?0\b|-eq 0\b|-l[te] )|^\s*tap_is .*\|\s*wc -[lc]\)" "?0"?$""")
+SIDES = re.compile(r"""(^|[\s;|&({'"])(cmp|diff)\s[^;&]*<\((?!\s*(echo|printf) [^|;&]*\)\s*([;|&)'"]|$|\|\||&&|>))""")
+EQUAL = re.compile(r"""\[ \\?"\\?\$\((?!\().*\)\\?" !?==? \\?"\\?\$\((?!\().*\)\\?" \]""")
+ABSENT = re.compile(r"""\s! (command )?grep\b""")
+CONTENT = r"(sort|sed|cut|head|tail|wc|tr|uniq|awk|paste|cat|tee|xargs)"
+PIPE = re.compile(r"""=\\?"?\$\([^()]*\|\s*""" + CONTENT + r"""\b[^|()]*\)"? (\|\||&&)|\s(if|while|until) (! )?\w+="?\$\([^()]*\|\s*""" + CONTENT + r"\b[^|()]*\)")
+LOOP = re.compile(r"""\bfor \w+ in \\?\$\((?!seq |\()|\bdone < <\((?!(echo|printf) )""")
+GUEST = re.compile(r"(^|/)tests/(bench|appliance|guest|debian)/")
 HIDES = re.compile(r"""\|\|\s*(true|:)([\s;)}'"]|$)""")
 JUDGES = re.compile(r"(^|[\s;|&({])jq (-[a-z]+ )*-[a-z]*e")
 HONEST = re.compile(r"tests/lib/(tap|honest)\.sh|for lib in .*\btap\b|%/\*\}/honest")
 SET_E = re.compile(r"""(^|["']|\bbash -\w*c ["'])\s*set -[a-z]*e""")
 HEREDOC = re.compile(r"<<-?['\"]?(\w+)['\"]?$")
-END = re.compile(r'tap_end$|(sys\.)?exit.*(status|failed|failures)|echo "1\.\.\$')
+END = re.compile(r'tap_end$|echo "1\.\.\$')
+END_BY_STATUS = re.compile(r"(sys\.)?exit.*(status|failed|failures)")
+PLAN = re.compile(r"""(echo|print\(f?) ?"1\.\.[${]""")
+TAP = re.compile(r"^\s*\. .*\btests/lib/tap\.sh|for lib in .*\btap\b")
 
 
 def complain(name, number, kind, line):
@@ -124,7 +146,7 @@ def check(name):
     with open(name, encoding="utf-8", errors="surrogateescape") as file:
         lines = file.read().split("\n")
     honest = any(HONEST.search(line) for line in lines)
-    previous = ""
+    previous, tap = "", bool(re.search(r"(^|/)tests/lib/(?!tap\.sh)", name))
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -135,10 +157,20 @@ def check(name):
             complain(name, number, "status", line)
         if EMPTY.search(text) or re.search(r"""(^|\s)tap_is .*\s(""|'')$""", text):
             complain(name, number, "empty", line)
+        if NOTHING.search(text):
+            complain(name, number, "empty", line)
+        for kind, found in (("count", COUNT), ("sides", SIDES), ("equal", EQUAL), ("pipe", PIPE), ("loop", LOOP)):
+            if found.search(text) and not (kind == "loop" and GUEST.search(name) or re.search(r"\s# \w", line)):
+                complain(name, number, kind, line)
+        if ABSENT.search(text) and CONDITION.match(text):
+            complain(name, number, "absent", line)
         if HIDES.search(text) and not re.search(r"\s#\s", line):
             complain(name, number, "hides", line)
         if JUDGES.search(text) and not honest:
             complain(name, number, "jq", line)
+        if tap and re.match(r"trap .*\bEXIT\b", text):
+            complain(name, number, "trap", line)
+        tap |= bool(TAP.search(text))
         previous = text
     check_and(name, lines)
     if re.search(r"tests/(host|qemu|self|docs/check_\w*|nixos)(/[^/]*)?\.sh$|tests/fuzz/replay\.sh$", name) and \
@@ -146,7 +178,7 @@ def check(name):
         texts = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
         # In a program in Python, in a here-document, it is the last line but one.
         number, last = texts[-2] if texts[-1][1] == "END" else texts[-1]
-        if not END.match(last):
+        if not END.match(last) and not (END_BY_STATUS.match(last) and any(PLAN.search(line) for line in lines)):
             complain(name, number, "end", last)
 
 

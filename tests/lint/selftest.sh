@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 lint=$PWD/tests/lint
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # refuses WORDS COMMAND...: it ends with status 1 and says so in a line with these words. What else it says is of the
 # tree that was copied.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 build=$(realpath "${BUILD:-build}")
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # In a mount namespace of its own, /nix is empty: this machine's store, if it has one, is not touched.
 cat >"$dir/inside" <<'END'
@@ -48,6 +48,6 @@ for variant in plain squashfs; do
 	cmp "$dir/$variant/tiny_1.0.raw" "$dir/$variant.raw" >"$dir/out" 2>&1
 	report $? "$variant: the image is the same, byte for byte, as one that is built outside"
 done
-[ "$(cat "$dir/plain/root-hash")" = "$("$build/underlay" image inspect --json "$dir/plain.raw" | jq -r '.slots[0].rootHash')" ]
+equal "$(cat "$dir/plain/root-hash")" "$("$build/underlay" image inspect --json "$dir/plain.raw" | jq -r '.slots[0].rootHash')"
 report $? "root-hash is the image's"
 tap_end

@@ -18,20 +18,23 @@ of() { jq -r "$1" "$work/module.json"; }
 # ---- the initramfs -------------------------------------------------------------------------------
 
 { of .policy && echo "# activation"; } >"$work/policy"
-for name in $(of '.units | keys[]'); do
+take_lines names of '.units | keys[]' || exit 1
+for name in "${names[@]}"; do
 	of ".units[\"$name\"]" >"$debian_units/usr/lib/systemd/system/$name"
-	for target in $(of ".required[\"$name\"][]"); do
+	for target in $(of ".required[\"$name\"][]"); do # it may be required by none
 		mkdir -p "$debian_units/usr/lib/systemd/system/$target.requires"
 		ln -s "../$name" "$debian_units/usr/lib/systemd/system/$target.requires/$name"
 	done
 done
-for name in $(of '.dropins | keys[]'); do
+take_lines names of '.dropins | keys[]' || exit 1
+for name in "${names[@]}"; do
 	mkdir -p "$debian_units/usr/lib/systemd/system/$name.d"
 	# NixOS has not what dracut's module brings.
 	: >"$debian_units/usr/lib/systemd/system/$name.d/50-underlay.conf"
 	of ".dropins[\"$name\"]" >"$debian_units/usr/lib/systemd/system/$name.d/overrides.conf"
 done
-for name in $(of '.files | keys[]'); do
+take_lines names of '.files | keys[]' || exit 1
+for name in "${names[@]}"; do
 	mkdir -p "$debian_units${name%/*}"
 	jq -j ".files[\"$name\"]" "$work/module.json" >"$debian_units$name"
 	# A mask. dracut lays this tree over what its modules made with cp, which writes through links: an empty file
@@ -105,7 +108,8 @@ if ! image=$(debian_image) || ! initrd=$(debian_initrd $kernel "$work/policy")/i
 	echo "not ok - image and initramfs are made"
 	exit 1
 fi
-for name in $(of '.units | keys[]'); do
+take_lines names of '.units | keys[]' || exit 1
+for name in "${names[@]}"; do
 	zstd -dc "$initrd" | cpio -i --quiet --to-stdout "usr/lib/systemd/system/$name" >"$work/$name"
 	tap "the initramfs has the module's $name" diff "$debian_units/usr/lib/systemd/system/$name" "$work/$name"
 done
@@ -123,7 +127,7 @@ block() {
 }
 tap_is "the machine powers off" "$(cat "$qemu_dir/nixos-initrd.end")" poweroff
 tap_is "the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
-grep -E '^(ok|not ok) |^# ' "$results"
+grep -E '^(ok|not ok) |^# ' "$results" | tap_lines
 lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 tap_is "systemd is content" "$(sed -n 's/^say running //p' "$results")" running
 tap_none "no unit failed" block failed

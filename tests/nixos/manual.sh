@@ -104,7 +104,7 @@ booted() {
 	local name=$1 version=$2 results=$qemu_dir/$1.results
 	sed -i 's/\r$//' "$results"
 	sed -n '/^begin status$/,/^end status$/p' "$results" >"$work/$name.status"
-	grep -E '^(ok|not ok) |^# ' "$results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /"
+	grep -E '^(ok|not ok) |^# ' "$results" | sed "s/^\(ok\|not ok\) - /\1 - $name: /" | tap_lines
 	lacks -q '^not ok' "$results" || touch "$tap_dir/failed"
 	tap_is "$name: the scenario came to its end" "$(tail -n 1 "$results")" "end scenario 0"
 	tap_is "$name: systemd is content" "$(grep -E '^say (running|failed)' "$results")" "$(printf 'say running running\nsay failed ')"

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 underlay=${BUILD:-build}/underlay
 dir=$(mktemp -d)
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # evaluate NIX ATTRIBUTE: as JSON, with Nix 2.8, 2.26, or this machine's and the lib below $NIXPKGS ("real").
 evaluate() {
@@ -45,7 +45,7 @@ known() {
 		if ! usage=$("${underlay%/*}/${words[0]}" "${words[@]:1}" --help 2>/dev/null); then
 			echo "no such command: $line" && unknown=1
 		fi
-		for option in $(grep -oE -- '(^| )--?[a-z][a-z-]*' <<<"$line"); do
+		for option in $(grep -oE -- '(^| )--?[a-z][a-z-]*' <<<"$line"); do # it may have none
 			grep -qE -- "(^|[^a-z-])$option([^a-z-]|$)" <<<"$usage" || { echo "no option $option: $line" && unknown=1; }
 		done
 	done
@@ -71,18 +71,20 @@ without_policy='(.outputs | objects | .policy | strings) |= "NAME.conf" |
 	(.initrd.contents["/etc/underlay/underlay.conf"] | objects | .text) |= "NAME.conf"'
 
 check() {
-	local name
+	local name names
 	for attribute in good bad refused options; do
 		evaluate "$1" $attribute >"$dir/$attribute.json" 2>"$dir/out"
 		report $? "Nix $1: $attribute cases evaluate"
 	done
-	for name in $(jq -r 'keys[]' "$dir/good.json"); do
+	take_lines names jq -r 'keys[]' "$dir/good.json" || exit 1
+	for name in "${names[@]}"; do
 		jq -S ".[\"$name\"] | $without_policy" "$dir/good.json" >"$dir/got"
 		[ -z "${UPDATE:-}" ] || cp "$dir/got" "tests/nixos/golden/$name.json"
 		diff "tests/nixos/golden/$name.json" "$dir/got" >"$dir/out" 2>&1
 		report $? "Nix $1: $name is as its golden file says"
 	done
-	for name in $(jq -r 'to_entries[] | select(.value.outputs) | .key' "$dir/good.json"); do
+	take_lines names jq -r 'to_entries[] | select(.value.outputs) | .key' "$dir/good.json" || exit 1
+	for name in "${names[@]}"; do
 		jq -r ".[\"$name\"] | .outputs.policy // .initrd.contents[\"/etc/underlay/underlay.conf\"].text" \
 			"$dir/good.json" >"$dir/policy"
 		[ -z "${UPDATE:-}" ] || cp "$dir/policy" "tests/nixos/golden/$name.conf"
@@ -92,22 +94,24 @@ check() {
 			--compress none -o "$dir/initrd" >"$dir/out" 2>&1
 		report $? "Nix $1: the policy of $name is one that underlay takes"
 	done
-	diff <(unit_of_module "$dir/good.json" | grep -vx Before=initrd-find-nixos-closure.service) <(unit_of_others) >"$dir/out"
+	same_output 'unit_of_module "$dir/good.json" | grep -vx Before=initrd-find-nixos-closure.service' unit_of_others >"$dir/out" 2>&1
 	report $? "Nix $1: the module's unit for systemd's initramfs is the one that others install"
 	commands "$dir/good.json" | sort -u >"$dir/commands"
 	known <"$dir/commands" >"$dir/out"
 	report $? "Nix $1: the programs have every command and option that the module gives them"
-	grep -oE '^(underlay-init|underlay [a-z]+-?[a-z]+( [a-z]+)?)' "$dir/commands" | sort -u | tee "$dir/got" |
-		diff - <(printf '%s\n' 'underlay gc' 'underlay image build' 'underlay image inspect' 'underlay image sign' \
-			'underlay initrd build' 'underlay manifest create' 'underlay mark-clean' 'underlay uki build' \
-			underlay-init | sort) >"$dir/out"
+	grep -oE '^(underlay-init|underlay [a-z]+-?[a-z]+( [a-z]+)?)' "$dir/commands" | sort -u >"$dir/got"
+	printf '%s\n' 'underlay gc' 'underlay image build' 'underlay image inspect' 'underlay image sign' 'underlay initrd build' \
+		'underlay manifest create' 'underlay mark-clean' 'underlay uki build' underlay-init | sort >"$dir/all"
+	same "$dir/all" "$dir/got" >"$dir/out" 2>&1
 	report $? "Nix $1: which are all that there are"
-	for name in $(jq -r 'keys[]' "$dir/bad.json"); do
+	take_lines names jq -r 'keys[]' "$dir/bad.json" || exit 1
+	for name in "${names[@]}"; do
 		jq ".[\"$name\"]" "$dir/bad.json" >"$dir/out"
 		[ "$(jq .ok "$dir/out")" = true ]
 		report $? "Nix $1: $name is refused by its sentence"
 	done
-	for name in $(jq -r 'keys[]' "$dir/refused.json"); do
+	take_lines names jq -r 'keys[]' "$dir/refused.json" || exit 1
+	for name in "${names[@]}"; do
 		[ "$(jq ".[\"$name\"]" "$dir/refused.json")" = true ]
 		report $? "Nix $1: $name is refused by its type"
 	done
@@ -169,7 +173,7 @@ jq -r '.[].name' "$dir/options.json" | sort >"$dir/declared"
 grep -o '^| `boot\.underlay\.[A-Za-z.0-9]*`' nixos-module/README.md | tr -d '|` ' | sort >"$dir/told"
 diff "$dir/declared" "$dir/told" >"$dir/out" 2>&1
 report $? "nixos-module/README.md tells of every option"
-for file in $(git ls-files 'nixos-module/*.nix'); do
+for file in nixos-module/*.nix; do
 	nix-instantiate --parse "$file" >/dev/null 2>"$dir/out"
 	report $? "$file parses"
 done

@@ -23,8 +23,7 @@ boots() {
 	shift 4
 	image_config "$qemu_dir/$name.conf" "$@"
 	if ! image=$(image_appliance "$nix") || ! initrd=$(image_initrd "$kernel" "$qemu_dir/$name.conf"); then
-		echo "not ok - $name: its image and initramfs are made"
-		touch "$tap_dir/failed"
+		report 1 "$name: its image and initramfs are made"
 		return
 	fi
 	store=$(appliance_store "$nix")

@@ -77,12 +77,13 @@ expected() {
 
 # An upper as an older Underlay left it: its store above the sealed one, in which some entries have sealed names.
 make_old() {
-	local n=0 name at=$work/mnt
+	local n=0 name names at=$work/mnt
 	upper_mount "$1" "$at" || return 1
 	mkdir -p "$at/store" "$at/work/work"
 	cp -a "$at"/kept/. "$at"/sessions/*/up/. "$at/store/"
 	rm -rf "$at/kept" "$at/sessions" "$at/trash" "$at/store/.links" "$at/clean"
-	for name in $(ls "$(appliance_store 2.26:1)/nix/store" | head -n 40); do
+	take_lines names ls "$(appliance_store 2.26:1)/nix/store" || return
+	for name in "${names[@]:0:40}"; do
 		case $((n++ % 4)) in
 		0) mkdir -p "$at/store/$name/bin" && echo bad >"$at/store/$name/bin/init" ;;
 		1) echo bad >"$at/store/$name" ;;
@@ -187,10 +188,10 @@ cut_at() {
 		read -r lost broken <<<"$verdict"
 	fi
 	# A guest that was done before the write came has not been cut: no point, no failure.
-	if ! grep -q 'end cut$' "$work/$name.log"; then
-		echo "# $phase ended before write $write; not counted"
-	else
+	if grep -q 'end cut$' "$work/$name.log"; then
 		echo "$phase $write $keep $boots $lost $broken" >>"$work/results"
+	else
+		echo "# $phase ended before write $write; not counted"
 	fi
 	tap_is "$phase: cut at write $write of ${writes_of[$phase]}, cache: $keep" \
 		"boots $boots, lost $lost, broken $broken" "boots 1, lost 0, broken 0"

@@ -63,7 +63,7 @@ boot() {
 starts() {
 	local name=$1 results=$qemu_dir/$1.results console=$qemu_dir/$1.console
 	if ! boot "$@"; then
-		echo "not ok - $name: it is started"
+		report 1 "$name: it is started"
 		return
 	fi
 	sed -i '/BdsDxe: /d; /^EFI stub: /d; s/\r$//' "$results"

@@ -18,7 +18,7 @@ boots() {
 	own) initrd=$(image_initrd $kernel "$qemu_dir/$name.conf") ;;
 	systemd) initrd=$(debian_initrd $kernel "$qemu_dir/$name.conf")/initrd ;;
 	esac || {
-		echo "not ok - $name: the initramfs is made"
+		report 1 "$name: the initramfs is made"
 		return
 	}
 	qemu_boot "$name" "$(cache_kernel $kernel)" "$initrd" "$cmdline" 300 "$image"
@@ -49,7 +49,7 @@ boots() {
 by_usrhash() {
 	local sealed initrd hash
 	if ! sealed=$(image_appliance 2.26) || ! initrd=$(debian_plain_initrd $kernel); then
-		echo "not ok - usrhash: image and initramfs are made"
+		report 1 "usrhash: image and initramfs are made"
 		return
 	fi
 	hash=$("$underlay" image inspect --json "$sealed" | jq -r '.slots[0].rootHash')

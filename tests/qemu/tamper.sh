@@ -7,7 +7,7 @@ for lib in tap cache appliance qemu image; do
 done
 . tests/tamper/images.sh
 work=$(mktemp -d "$qemu_dir.XXXXXX")
-trap 'rm -rf "$tap_dir" "$work"' EXIT
+tap_at_exit 'rm -rf "$work"'
 kernel=6.12
 
 prepare() {

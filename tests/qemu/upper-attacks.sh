@@ -199,7 +199,8 @@ make_initrds() {
 		"[system]" "path = $(cat "$store/system")" "[database]" "check = always" ;;
 	*) image_config "$work/$mode-$kernel.conf" "${upper_lines[@]}" "on-missing = fail" "[database]" "mode = $mode" "check = always" ;;
 	esac
-	image_initrd "$kernel" "$work/$mode-$kernel.conf" >"$work/$mode-$kernel.path" || touch "$tap_dir/failed"
+	image_initrd "$kernel" "$work/$mode-$kernel.conf" >"$work/$mode-$kernel.path" ||
+		report 1 "$mode on $kernel: its initramfs is made" /dev/null
 }
 upper_lines=("[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format")
 base=$(guest_disk attack-base lib attack-base) && attacked=$(guest_disk attacked "+$work/sealed" "+$work/sealed.names" "+$attack" \
@@ -231,7 +232,7 @@ tamper() {
 	loop=$(losetup --find --show --offset $upper_offset --sizelimit "$(upper_size "$disk")" "$disk")
 	mount "$loop" "$at" || return 1
 	for title; do
-		"attack_$title" || { echo "not ok - $name: $title is made" && touch "$tap_dir/failed"; }
+		"attack_$title" || report 1 "$name: $title is made" /dev/null
 	done
 	umount "$at"
 	losetup -d "$loop"

@@ -20,8 +20,7 @@ upper() {
 	image_config "$qemu_dir/$name.conf" "[upper]" "type = disk" "device = $by" "prepare = format" "filesystem = $fs" "$@"
 	partitioned "$qemu_dir/$name.disk"
 	if ! image=$(image_appliance 2.26) || ! initrd=$(image_initrd "$kernel" "$qemu_dir/$name.conf"); then
-		echo "not ok - $name: its image and initramfs are made"
-		touch "$tap_dir/failed"
+		report 1 "$name: its image and initramfs are made"
 		return
 	fi
 	for boot in first second; do

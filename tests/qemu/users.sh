@@ -9,8 +9,7 @@ users() {
 	local mode=$1 initrd data
 	image_config "$qemu_dir/users-$mode.conf" "[database]" "mode = $mode"
 	initrd=$(image_initrd 6.12 "$qemu_dir/users-$mode.conf") && data=$(guest_disk "users-$mode" "mode=$mode" lib users) || {
-		echo "not ok - users-$mode: its initramfs is made"
-		touch "$tap_dir/failed"
+		report 1 "users-$mode: its initramfs is made"
 		return
 	}
 	qemu_boot "users-$mode" "$(cache_kernel 6.12)" "$initrd" "appliance.scenario=disk" 600 "$image" "$data"

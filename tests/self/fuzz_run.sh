@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 3
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 
 # stand_in NAME BODY: a harness of libFuzzer's options, whose last words a good one has.
 stand_in() {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 3
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir" "$tap_dir"' EXIT
+tap_at_exit 'rm -rf "$dir"'
 tree=$dir/tree
 mkdir -p "$tree/lists" "$tree/build/lint"
 touch "$tree/build/lint/left-behind"
@@ -115,6 +115,32 @@ judged no-program 1 'not tried: ./nowhere: it is red without a mutation, status 
 mutation one-of-two "$answer" $'\treturn 43;'
 echo 'red: ./blind: ^the answer' >>"$tree/lists/one-of-two.txt"
 judged one-of-two 1 SURVIVED
+
+# Whether each can be applied at all, without a build.
+checked() { # NAME STATUS SENTENCE
+	round --check
+	tap_is "check: $1: its status" $? "$2"
+	tap "check: $1: it says so" grep -qxE "$3" "$dir/out"
+	tap_is "check: $1: the tree is as it was" "$(sed -n '/return/p' "$tree/value.c")" "$answer"
+}
+mutation good "$answer" $'\treturn 43;'
+rm -rf "$tree/build/mutations"
+round --check
+tap_is "check: one that applies: its status" $? 0
+tap "check: one that applies: nothing is said, and nothing was tried" test ! -s "$dir/out" -a ! -e "$tree/build/mutations"
+mutation stale $'\treturn 41;' "$answer"
+checked "code that has gone" 1 'tests/mutations/run: stale: cannot be applied: value.c has the old lines 0 times'
+mutation stale "$answer" $'\treturn 43;' ./test '^the answer' 'it is silent.'
+checked "a promise that has gone" 1 'tests/mutations/run: stale: cannot be applied: value.c no longer says: it is silent.'
+mutation stale "$answer" $'\treturn 43;' ./gone
+checked "a test that has gone" 1 'tests/mutations/run: stale: cannot be applied: its test has gone: ./gone'
+mutation stale "$answer" $'\treturn 43;' build/tests/unit/test_gone
+checked "a test's source that has gone" 1 'tests/mutations/run: stale: .*its test has gone: build/tests/unit/test_gone'
+mutation stale "$answer" $'\treturn 43;'
+printf '@@\n-\treturn 42;\n+\treturn 44;\n' >"$dir/more" && sed -i "/^+/r $dir/more" "$tree/lists/stale.txt"
+checked "the second of two changes" 1 'tests/mutations/run: stale: .*value.c has the old lines 0 times'
+tap "the tree's own can all be applied" tests/mutations/run --check
+tap "to load it as a module tries nothing" python3 -Bc 'import importlib.machinery as m; m.SourceFileLoader("mutations", "tests/mutations/run").load_module()'
 
 # Several mutations in one list, one of them bad; and by name.
 mutation seen "$answer" $'\treturn 43;'

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "dbgen/collect/removal.h"
 #include "dbgen/collect/roots.h"
 #include "dbgen/collect/settings.h"
+#include "tests/unit/layers_help.h"
 
 /* ---- a database ---- */
 
@@ -491,17 +493,53 @@ static void test_settings(void **state)
 	assert_non_null(strstr(err.why, "circle"));
 }
 
+/* ---- what removing gives back ---- */
+
+/* A builder's tree of any depth, and one of hard links, whose inode stays. */
+static void test_measure(void **state)
+{
+	struct ul_store_dirs d = UL_STORE_DIRS_NONE;
+	struct rlimit was, few;
+	struct ul_store_size session, kept;
+
+	(void)state;
+	layers_deep("up/kept/deep", 5000, "d");
+	layers_run(
+		"mkdir -p up/s/deep/a up/s/deep/b; cd up/s/deep; echo x >a/x; ln -s /etc a/link; echo y >b/y; ln b/y b/z");
+	d.session = layers_dir("up/s");
+	d.kept = layers_dir("up/kept");
+	getrlimit(RLIMIT_NOFILE, &was);
+	few = was;
+	few.rlim_cur = 40;
+	setrlimit(RLIMIT_NOFILE, &few);
+	assert_true(ul_store_measure(&d, "deep", &session, &kept));
+	setrlimit(RLIMIT_NOFILE, &was);
+	/* Below deep/ of the kept layer 5,000 directories with a file each; the session's: three, and two. */
+	assert_int_equal(kept.inodes, 1 + 5000 * 2);
+	assert_int_equal(session.inodes, 3 + 2);
+	assert_false(ul_store_measure(&d, "nothing", &session, &kept));
+	assert_int_equal(session.inodes + kept.inodes, 0);
+	ul_store_dirs_close(&d);
+}
+
 #define GRAPH_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		GRAPH_TEST(test_references),     GRAPH_TEST(test_sealed_rows_are_not_read),
-		GRAPH_TEST(test_derivations),    GRAPH_TEST(test_realised_outputs),
-		GRAPH_TEST(test_entries),        GRAPH_TEST(test_temporary_roots),
-		GRAPH_TEST(test_bad_rows),       cmocka_unit_test(test_permanent_roots),
-		cmocka_unit_test(test_builders), cmocka_unit_test(test_running),
-		cmocka_unit_test(test_settings), cmocka_unit_test(test_what_earlier_boots_left),
+		GRAPH_TEST(test_references),
+		GRAPH_TEST(test_sealed_rows_are_not_read),
+		GRAPH_TEST(test_derivations),
+		GRAPH_TEST(test_realised_outputs),
+		GRAPH_TEST(test_entries),
+		GRAPH_TEST(test_temporary_roots),
+		GRAPH_TEST(test_bad_rows),
+		cmocka_unit_test(test_permanent_roots),
+		cmocka_unit_test(test_builders),
+		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_what_earlier_boots_left),
+		cmocka_unit_test_setup_teardown(test_measure, layers_setup, layers_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, make_top, remove_top);

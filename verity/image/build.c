@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/dir.h"
 #include "common/file.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/fec_geometry.h"
@@ -119,6 +120,28 @@ static char *absolute_output(const char *output)
 	return dir ? ul_path_join(dir, basename(other)) : NULL;
 }
 
+/* What a killed build left goes. A directory with anything else in it is somebody's, and stays as it is. */
+static int empty_work(const struct ul_image_job *job, struct ul_error *err)
+{
+	static const char *const ours[] = {"tree", "image", "filesystem"};
+	ul_autonames struct ul_names names = {0};
+	int r = ul_dir_names(job->work_fd, &names);
+
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		size_t k = 0;
+
+		while (k < UL_ARRAY_SIZE(ours) && strcmp(names.at[i], ours[k]) != 0)
+			k++;
+		if (k == UL_ARRAY_SIZE(ours))
+			return ul_error_set(err, UL_E_EXISTS, WHAT, job->work,
+					    "Move it away, or build under another name.",
+					    "no build left it, for it holds %s", names.at[i]);
+	}
+	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(ours); i++)
+		r = ul_remove_tree(job->work_fd, ours[i]);
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, -r) : 0;
+}
+
 static int lock_work(struct ul_image_job *job, struct ul_error *err)
 {
 	int r;
@@ -136,12 +159,12 @@ static int lock_work(struct ul_image_job *job, struct ul_error *err)
 						       "it is being built by another process")
 					: ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, r);
 	}
-	/* What a killed build left. */
-	r = ul_remove_tree(job->work_fd, "tree");
-	for (size_t i = 0; r == 0 && i < 2; i++)
-		if (unlinkat(job->work_fd, i ? "image" : "filesystem", 0) < 0 && errno != ENOENT)
-			r = -errno;
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, -r) : 0;
+	r = empty_work(job, err);
+	if (r < 0) {
+		close(job->work_fd);
+		job->work_fd = -1;
+	}
+	return r;
 }
 
 static int make_work(struct ul_image_job *job, struct ul_error *err)

@@ -43,7 +43,8 @@ struct ul_image_result {
 
 /*
  * Deterministic: same manifest, contents, options and tool versions give the same bytes. All work is done in the
- * directory OUTPUT.tmp, which is gone afterwards; what a killed build left there, the next one removes.
+ * directory OUTPUT.tmp, which is gone afterwards; what a killed build left there, the next one removes. A directory of
+ * that name with anything else in it is not touched: -UL_E_EXISTS.
  */
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,
 		   struct ul_error *err);

@@ -115,9 +115,9 @@ int ul_image_sign(const char *image, struct ul_signer *signer, struct ul_progres
 static int export_file(const char *dir, const char *name, const void *data, size_t len, struct ul_error *err)
 {
 	ul_autofree char *path = ul_path_join(dir, name);
-	int r = path ? ul_write_file_atomic(AT_FDCWD, path, 0644, data, len) : -ENOMEM;
 
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, "writing what is to be signed", dir, NULL, -r) : 0;
+	return path ? ul_write_output("writing what is to be signed", path, data, len, err)
+		    : ul_error_nomem(err, "writing what is to be signed");
 }
 
 int ul_image_export_tbs(const char *image, const char *dir, struct ul_progress *progress, struct ul_error *err)

@@ -15,5 +15,6 @@ else
 	added=$(nix-store --add /proc/version)
 	check "the store takes a new path" nix-store --check-validity "$added"
 	nix-store --delete "$added" >/dev/null
-	check "no path of the image is garbage" test -z "$(nix-store --gc --print-dead 2>/dev/null | paths_of)"
+	check "the collector looks" nix-store --gc --print-dead >/tmp/dead
+	check "no path of the image is garbage" test "$(paths_of </tmp/dead && echo end)" = end
 fi
