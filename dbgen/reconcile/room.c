@@ -33,9 +33,10 @@ struct left {
 
 static struct left ask_left(const struct ul_upper_dir *u)
 {
-	struct statvfs fs;
+	struct statvfs fs = {.f_bfree = 0};
 
-	return fstatvfs(u->fd, &fs) < 0 ? (struct left){0} : (struct left){fs.f_bfree, fs.f_ffree};
+	(void)fstatvfs(u->fd, &fs);
+	return (struct left){.blocks = fs.f_bfree, .files = fs.f_ffree};
 }
 
 static bool empty(struct ul_agreement *a, enum ul_quarantine_extent extent)
