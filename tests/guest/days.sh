@@ -224,7 +224,7 @@ optimised() {
 	optimise_status=$?
 	cat /tmp/optimise.log
 	[ $optimise_status = 0 ] && return
-	stale=$(sed -n '/^error: .*Stale file handle/s|.*/nix/store/\([0-9a-z]*-[^/"]*\)/.*|\1|p' /tmp/optimise.log)
+	stale=$(sed -n '/^error: .*Stale file handle/s|.*/nix/store/\([0-9a-z]\{32\}-[^]/"]*\).*|\1|p' /tmp/optimise.log)
 	[ "$mode" = rebuild ] && grep -qxF "${stale:-none}" /tmp/sealed-names
 }
 
