@@ -11,7 +11,8 @@
 #   tap_at_exit COMMANDS    when the script has ended, what was asked for last comes first
 #
 # A script that ends in another way (exit, set -e, an unset variable, a return out of its main function) has not come to
-# its end: it says so, its status is not 0, and it prints no plan, which tests/run demands.
+# its end: it says so, its status is not 0, and it prints no plan, which tests/run demands. One that never said a test
+# line is no script of tests, and its status its own.
 #
 # Cases that run side by side, as many as there are cores: start each with `tap_case COMMAND...`; its lines go
 # to a file, and `tap_cases` waits for the rest and prints the files in the order of their start. A case that says no
@@ -32,7 +33,7 @@ tap_at_exit() {
 tap_finish() {
 	local status=$? i
 	set +e
-	[ -n "$tap_ended" ] || [ "$status" -ne 0 ] || {
+	[ -n "$tap_ended" ] || [ "$status" -ne 0 ] || [ ! -s "$tap_dir/count" ] || {
 		echo "not ok - this script comes to its end, tap_end" && status=1
 	}
 	for ((i = ${#tap_at_exit[@]} - 1; i >= 0; i--)); do

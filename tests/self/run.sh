@@ -139,6 +139,12 @@ counted 1 0 1 no-checks
 "$dir/no-checks" >"$dir/out" 2>&1
 [ $? -eq 1 ] && grep -qx '1\.\.0' "$dir/out"
 line $? "no-checks: it fails by itself"
+# Who sources the library for something else is no script of tests.
+program no-tests <<<"cd '$top' && . tests/lib/tap.sh && exit 0"
+"$dir/no-tests" >"$dir/out" 2>&1
+[ $? -eq 0 ] && [ ! -s "$dir/out" ]
+line $? "no-tests: its status is its own"
+counted 1 0 1 no-tests
 tap_program tap-lines <<<'printf "ok - a\n# x\nok - b\n" | tap_lines; tap c true'
 counted 0 3 0 tap-lines
 tap_program tap-lines-not-ok <<<'printf "ok - a\nnot ok - b\n" | tap_lines'
