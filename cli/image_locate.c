@@ -281,8 +281,10 @@ static struct json_object *row_json(const struct ul_place *p, enum unit unit)
 	return ul_json_if(ok && add_range(row, p), row);
 }
 
-static int print_json(const struct located *l)
+/* incomplete: why not all could be found out; NULL: it was. */
+static int print_json(const struct located *l, const struct ul_error *incomplete)
 {
+	char sentence[1200];
 	ul_autojson struct json_object *document = ul_json_document(1);
 	struct json_object *list = json_object_new_array();
 	bool ok = ul_json_add(document, "places", list);
@@ -292,6 +294,9 @@ static int print_json(const struct located *l)
 	for (size_t i = 0; ok && i < l->data.n; i++)
 		ok = ul_json_append(list, row_json(&l->data.at[i], l->data_unit));
 	ok = ok && ul_json_add_uint(document, "leftOut", l->other.left_out + l->data.left_out);
+	if (ok && incomplete)
+		ok = ul_json_add_string(document, "incomplete",
+					ul_error_sentence(incomplete, sentence, sizeof(sentence)));
 	return cli_print_json(ok ? document : NULL);
 }
 
@@ -324,8 +329,9 @@ static int run(void *arguments)
 	struct ul_error err;
 	int r = locate(a, &l, &err), status = 0;
 
-	if (a->json && r == 0) {
-		status = print_json(&l);
+	/* The map of a damaged filesystem is often damaged itself: what was found until then is told, in either form. */
+	if (a->json && (r == 0 || l.data.n + l.other.n > 0)) {
+		status = print_json(&l, r < 0 ? &err : NULL);
 	} else if (!a->json) {
 		print_rows(&l.other, l.other_unit);
 		print_rows(&l.data, l.data_unit);

@@ -67,8 +67,14 @@ static int read_inode(struct ul_erofs *fs, uint64_t number, struct ul_erofs_inod
 	case EROFS_MODE_REGULAR:
 	case EROFS_MODE_SYMLINK:
 		break;
-	default:
+	case EROFS_MODE_FIFO:
+	case EROFS_MODE_CHAR_DEVICE:
+	case EROFS_MODE_BLOCK_DEVICE:
+	case EROFS_MODE_SOCKET:
 		ret->size = 0; /* a device's number stands where the block does */
+		break;
+	default:
+		return ul_erofs_malformed(fs, "a file is of no type that there is");
 	}
 	return 1;
 }

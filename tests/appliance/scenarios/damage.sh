@@ -15,8 +15,10 @@ if mount -t erofs -o ro /dev/vdb /tools; then
 	say status "$?"
 	sed 's/^/status: /' /tmp/status >&3
 	underlay image locate --damaged --json /dev/vda >/tmp/damaged
-	say damaged "$(grep -c '"number"' /tmp/damaged)"
-	grep -h -o '"number": *[0-9]*' /tmp/damaged | grep -o '[0-9]*$' | sort -un | sed 's/^/block /' >&3
+	# A block may be of several files.
+	grep -h -o '"number": *[0-9]*' /tmp/damaged | grep -o '[0-9]*$' | sort -un >/tmp/blocks
+	say damaged "$(wc -l </tmp/blocks)"
+	sed 's/^/block /' /tmp/blocks >&3
 fi
 echo "begin state" >&3
 cat /run/underlay/state.json >&3
