@@ -329,7 +329,7 @@ static int run(void *arguments)
 	struct ul_error err;
 	int r = locate(a, &l, &err), status = 0;
 
-	/* The map of a damaged filesystem is often damaged itself: what was found until then is told, in either form. */
+	/* The map of a damaged filesystem is often damaged, too: what was found until then is told in either form. */
 	if (a->json && (r == 0 || l.data.n + l.other.n > 0)) {
 		status = print_json(&l, r < 0 ? &err : NULL);
 	} else if (!a->json) {
