@@ -5,8 +5,8 @@ echo "end state" >&3
 say lowerdir "$(sed -n 's|^overlay /nix/store .*[,]lowerdir=\([^,]*\),.*|\1|p' /proc/mounts)"
 say host "$(awk '$2 == "/run/underlay/host" {print $3, substr($4, 1, 22)}' /proc/mounts)"
 # A store that is all of its filesystem has the registration beside the paths.
-paths_of() { grep -E '^/nix/store/[0-9a-z]{32}-'; }
-ls -d /nix/store/* | paths_of >/tmp/store
+a_path='^/nix/store/[0-9a-z]{32}-'
+ls -d /nix/store/* | grep -E "$a_path" >/tmp/store
 say store-paths "$(wc -l </tmp/store)"
 if grep -q '"mode": *"none"' /run/underlay/state.json; then
 	check "nothing claims to be a database" test ! -e /nix/var/nix/db/db.sqlite
@@ -15,6 +15,7 @@ else
 	added=$(nix-store --add /proc/version)
 	check "the store takes a new path" nix-store --check-validity "$added"
 	nix-store --delete "$added" >/dev/null
-	check "the collector looks" nix-store --gc --print-dead >/tmp/dead
-	check "no path of the image is garbage" test "$(paths_of </tmp/dead && echo end)" = end
+	nix-store --gc --print-dead >/tmp/dead 2>/tmp/gc.log
+	check "the collector looks" test $? = 0
+	check "no path of the image is garbage" lacks -qE "$a_path" /tmp/dead
 fi
