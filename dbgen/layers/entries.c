@@ -22,20 +22,6 @@ static bool is_absent(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
 }
 
-static int list_sessions(int sessions, struct ul_names *ret)
-{
-	ul_autodir DIR *dir = NULL;
-	struct dirent *entry;
-	unsigned long number;
-	int r = ul_dir_open(sessions, ".", &dir);
-
-	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0)
-		if (ul_session_parse(entry->d_name, &number))
-			r = ul_names_add(ret, entry->d_name);
-	ul_names_sort(ret, false);
-	return r;
-}
-
 static int open_sessions(int upper_fd, struct ul_entries *e)
 {
 	ul_autoclose int sessions = open_dir(upper_fd, UL_SESSIONS);
@@ -44,12 +30,12 @@ static int open_sessions(int upper_fd, struct ul_entries *e)
 
 	if (sessions < 0)
 		return is_absent(sessions) ? 0 : sessions;
-	r = list_sessions(sessions, &names);
+	r = ul_session_list(sessions, NULL, NULL, &names);
 	for (size_t i = names.n; r >= 0 && i > 0; i--) {
 		int fd = ul_session_open(sessions, names.at[i - 1]);
 
 		if (fd < 0) {
-			r = is_absent(fd) ? 0 : fd;
+			r = is_absent(fd) || fd == -EXDEV ? 0 : fd;
 			continue;
 		}
 		r = ul_vector_push(&e->sessions, fd);

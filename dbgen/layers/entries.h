@@ -11,7 +11,7 @@
 
 struct ul_entries {
 	int kept;                /* -1: there is no kept layer */
-	UL_VECTOR(int) sessions; /* their `up`, the newest first */
+	UL_VECTOR(int) sessions; /* their `up`, the newest first; those that the next boot joins */
 };
 
 /* Open what is there below upper_fd. Nothing is followed, nothing made. 0 or -errno. Close also after a failure. */

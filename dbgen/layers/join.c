@@ -33,7 +33,9 @@ struct job {
 	struct ul_join_report *report;
 	struct ul_error *err;
 	struct ul_trash trash;
-	int kept;
+	int kept, sessions;
+	unsigned int n_others;     /* entries of sessions/ that are not a session */
+	int failed;                /* throwing one away: -code */
 	struct ul_descent ways[2]; /* into the session's layer, and into the kept one */
 	UL_VECTOR(struct level) levels;
 };
@@ -105,7 +107,7 @@ static int rename_into(struct job *j, const struct pair *at, const char *name)
 	if (renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) == 0)
 		return 0;
 	error = errno;
-	if (!make_room(j, error) && !((error == EPERM || error == EACCES) && ul_take_flags_off(at->session, name)))
+	if (!make_room(j, error) && !ul_take_flags_off_both(error, at->session, name))
 		return -error;
 	return renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
@@ -205,13 +207,22 @@ static int leave(struct job *j)
 	return r;
 }
 
-/* The part of the session: the kept one has as little to do with a path of Nix's down there, and stays as it is. */
+/* The part of the session; the kept one, which has as little to do with a path of Nix's down there, stays as it is. */
 static int throw_deep(struct job *j, const struct pair *at, const char *name)
 {
 	int r = throw_away(j, at->session, name);
 
 	j->report->deep += r > 0;
 	return r < 0 ? r : 0;
+}
+
+/* No rename goes out of a subvolume of btrfs, or into one. */
+static bool are_of_one_device(int above, int session, int kept)
+{
+	struct stat st[3];
+
+	return fstat(above, &st[0]) < 0 || fstat(session, &st[1]) < 0 || fstat(kept, &st[2]) < 0 ||
+	       (st[0].st_dev == st[1].st_dev && st[0].st_dev == st[2].st_dev);
 }
 
 /* Rules 3 to 5. */
@@ -233,7 +244,7 @@ static int join_directory(struct job *j, const struct pair *at, const char *name
 	kept = openat(at->kept, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (kept < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 		return fail(j, name, errno);
-	if (kept >= 0 && j->levels.n > DEPTH_MAX)
+	if (kept >= 0 && (j->levels.n > DEPTH_MAX || !are_of_one_device(at->kept, session, kept)))
 		return throw_deep(j, at, name);
 	if (kept >= 0) {
 		below = (struct pair){.session = ul_steal_fd(&session), .kept = ul_steal_fd(&kept)};
@@ -287,57 +298,63 @@ static int join_layer(struct job *j, int up)
 	return r;
 }
 
-static int join_session(struct job *j, int sessions, const char *name)
+static int join_session(struct job *j, const char *name)
 {
-	int up = ul_session_open(sessions, name), r = 0;
+	int up = ul_session_open(j->sessions, name), r = 0;
 
 	/* A cut in the middle of making it leaves one without. */
 	if (up >= 0)
 		r = join_layer(j, up);
+	else if (up == -EXDEV)
+		j->report->deep++;
 	else if (up != -ENOENT && up != -ENOTDIR && up != -ELOOP)
 		r = fail(j, name, -up);
-	if (r == 0 && syncfs(sessions) < 0)
+	if (r == 0 && syncfs(j->sessions) < 0)
 		r = fail(j, name, errno);
 	if (r == 0)
-		r = throw_away(j, sessions, name);
+		r = throw_away(j, j->sessions, name);
 	if (r < 0)
 		return r;
 	j->report->sessions++;
 	return 0;
 }
 
-/* The sessions in their order; the number leads the name and has leading zeros. What is not a session goes. */
-static int list_sessions(struct job *j, int sessions, struct ul_names *ret)
+/* What is not a session goes, a bounded number at a boot. */
+static int throw_other(void *arg, const char *name)
 {
-	ul_autonames struct ul_names all = {0};
-	unsigned long number;
-	int r = list(j, sessions, &all);
+	struct job *j = arg;
 
-	for (size_t i = 0; r >= 0 && i < all.n; i++)
-		if (!ul_session_parse(all.at[i], &number))
-			r = throw_away(j, sessions, all.at[i]);
-		else if (ul_names_add(ret, all.at[i]) < 0)
-			r = ul_error_nomem(j->err, what);
-	ul_names_sort(ret, false);
-	return r < 0 ? r : 0;
+	if (j->n_others++ < UL_TRASH_AT_A_BOOT)
+		j->failed = throw_away(j, j->sessions, name);
+	return j->failed < 0 ? -ECANCELED : 0;
 }
 
-static int join_all(struct job *j, int sessions)
+static int list_sessions(struct job *j, struct ul_names *ret)
+{
+	int r = ul_session_list(j->sessions, throw_other, j, ret);
+
+	if (r == -ENOMEM)
+		return ul_error_nomem(j->err, what);
+	return j->failed < 0 ? j->failed : r < 0 ? fail(j, UL_SESSIONS, -r) : 0;
+}
+
+static int join_all(struct job *j)
 {
 	ul_autonames struct ul_names names = {0};
-	int r = list_sessions(j, sessions, &names);
+	int r = list_sessions(j, &names);
 
 	for (size_t i = 0; r == 0 && i < names.n; i++)
-		r = join_session(j, sessions, names.at[i]);
+		r = join_session(j, names.at[i]);
 	return r;
 }
 
 static int open_dir(struct job *j, const char *name, mode_t mode, int *ret_fd)
 {
-	int r = ul_layer_dir_open(j->join->upper_fd, name, mode, ret_fd);
+	int (*open)(int, const char *, mode_t, int *) = strcmp(name, UL_KEPT) ? ul_layer_dir_own : ul_layer_dir_open;
+	int r = open(j->join->upper_fd, name, mode, ret_fd);
 
 	if (r < 0 && make_room(j, -r))
-		r = ul_layer_dir_open(j->join->upper_fd, name, mode, ret_fd);
+		r = open(j->join->upper_fd, name, mode, ret_fd);
 	if (r < 0)
 		return fail(j, name, -r);
 	j->report->mended += r > 0;
@@ -346,8 +363,7 @@ static int open_dir(struct job *j, const char *name, mode_t mode, int *ret_fd)
 
 int ul_join_sessions(const struct ul_join *join, struct ul_join_report *ret, struct ul_error *err)
 {
-	struct job j = {.join = join, .report = ret, .err = err, .trash = {.fd = -1}, .kept = -1};
-	ul_autoclose int sessions = -1;
+	struct job j = {.join = join, .report = ret, .err = err, .trash = {.fd = -1}, .kept = -1, .sessions = -1};
 	int r;
 
 	*ret = (struct ul_join_report){0};
@@ -357,10 +373,11 @@ int ul_join_sessions(const struct ul_join *join, struct ul_join_report *ret, str
 	ret->mended += r > 0;
 	r = r < 0 ? fail(&j, UL_TRASH, -r) : open_dir(&j, UL_KEPT, 0755, &j.kept);
 	if (r == 0)
-		r = open_dir(&j, UL_SESSIONS, 0700, &sessions);
+		r = open_dir(&j, UL_SESSIONS, 0700, &j.sessions);
 	if (r == 0)
-		r = join_all(&j, sessions);
+		r = join_all(&j);
 	ul_cleanup_close(&j.kept);
+	ul_cleanup_close(&j.sessions);
 	ul_trash_close(&j.trash);
 	return r;
 }

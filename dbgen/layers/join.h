@@ -14,7 +14,7 @@
  *      mode, times and attributes are taken over (properties.h). Such a one is a kept directory that was copied up, not
  *      one that was made anew. However deep, this needs a few descriptors and no stack. What lies deeper than the
  *      longest path has directories (PATH_MAX) is of no path that Nix could ever register: the session's is thrown
- *      away.
+ *      away. So it is where either is a subvolume of btrfs, which a session's or Nix's never is: no rename leaves it.
  *   4. Anything else: the kept entry goes, the session's is renamed into its place.
  *   5. A directory that was copied up, is not opaque, and has no kept one beneath it: thrown away. It has only
  *      what was changed of a directory that is gone: of a sealed one, when another image was booted since.
@@ -51,7 +51,7 @@ struct ul_join_report {
 	uint64_t removed;  /* kept entries that went for a whiteout or for a newer one */
 	uint64_t sealed;   /* entries of sealed names that were thrown away */
 	uint64_t orphans;  /* directories of rule 5 */
-	uint64_t deep;     /* directories of rule 3 that lie deeper than any path */
+	uint64_t deep;     /* directories of rule 3 that lie deeper than any path, or are subvolumes */
 	uint64_t mended;   /* directories of ours that were something else, which is now NAME.bad-N */
 };
 

@@ -4,15 +4,21 @@
 #include <limits.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
 
-#define ASIDE_MAX 1000 /* NAME.bad-N */
-#define TRIES     3    /* put aside, made, opened */
+#define ASIDE_MAX 100 /* NAME.bad-N; then NAME.bad-RRRRRRRRRRRRRRRR */
+#define TRIES     3   /* put aside, made, opened */
+
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
 
 /* A snapshot of btrfs, for one: nothing in it can be changed, nor it be moved. */
 static bool make_subvolume_writable(int fd)
@@ -53,14 +59,32 @@ bool ul_take_flags_off(int dirfd, const char *name)
 	return taken;
 }
 
-static int move_aside(int dirfd, const char *name)
+bool ul_take_flags_off_both(int error, int dirfd, const char *name)
 {
-	char aside[NAME_MAX + 1];
+	if (error != EPERM && error != EACCES && error != EROFS)
+		return false;
+	return ul_take_flags_off(dirfd, name) | ul_take_flags_off(dirfd, ".");
+}
 
-	(void)ul_take_flags_off(dirfd, name);
-	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
-		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
-		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0)
+/* A name that nobody can have waiting: whoever writes the disk can take all those that are counted. */
+static void random_name(const char *name, char ret[NAME_MAX + 1])
+{
+	uint64_t number = 0;
+
+	(void)!getrandom(&number, sizeof(number), GRND_INSECURE);
+	snprintf(ret, NAME_MAX + 1, "%.200s.bad-%016" PRIx64, name, number);
+}
+
+int ul_layer_move_aside(int dirfd, const char *name, char ret_aside[NAME_MAX + 1])
+{
+	for (unsigned int i = 1; i <= ASIDE_MAX + TRIES; i++) {
+		if (i <= ASIDE_MAX)
+			snprintf(ret_aside, NAME_MAX + 1, "%.200s.bad-%u", name, i);
+		else
+			random_name(name, ret_aside);
+		if (renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0 ||
+		    (ul_take_flags_off_both(errno, dirfd, name) &&
+		     renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0))
 			return 0;
 		if (errno != EEXIST)
 			return -errno;
@@ -68,32 +92,60 @@ static int move_aside(int dirfd, const char *name)
 	return -EEXIST;
 }
 
-int ul_layer_dir_open(int dirfd, const char *name, mode_t mode, int *ret_fd)
+/* Whether fd lies on another device than dirfd: a subvolume of btrfs, out of and into which nothing is renamed. */
+static bool is_foreign(int dirfd, int fd)
 {
-	bool aside = false;
+	struct stat above, st;
+
+	return fstat(dirfd, &above) == 0 && fstat(fd, &st) == 0 && above.st_dev != st.st_dev;
+}
+
+static int open_dir(int dirfd, const char *name, mode_t mode, bool own, int *ret_fd)
+{
+	char aside[NAME_MAX + 1];
+	bool put_aside = false;
 	int r = -ENOTDIR;
 
 	(void)ul_take_flags_off(dirfd, ".");
 	for (int i = 0; i < TRIES; i++) {
-		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		ul_autoclose int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-		if (fd >= 0) {
+		r = fd < 0 ? -errno : own && is_foreign(dirfd, fd) ? -ENOTDIR : 0;
+		if (r == 0) {
 			(void)ul_take_flags_off(fd, ".");
-			*ret_fd = fd;
-			return aside;
+			*ret_fd = ul_steal_fd(&fd);
+			return put_aside;
 		}
-		r = -errno;
 		if (r == -ENOENT) {
 			if (mkdirat(dirfd, name, mode) < 0)
 				return -errno;
 		} else if (r == -ENOTDIR || r == -ELOOP) {
-			r = move_aside(dirfd, name);
+			r = ul_layer_move_aside(dirfd, name, aside);
 			if (r < 0)
 				return r;
-			aside = true;
+			put_aside = true;
 		} else {
 			return r;
 		}
 	}
 	return r;
+}
+
+int ul_layer_dir_open(int dirfd, const char *name, mode_t mode, int *ret_fd)
+{
+	return open_dir(dirfd, name, mode, false, ret_fd);
+}
+
+int ul_layer_dir_own(int dirfd, const char *name, mode_t mode, int *ret_fd)
+{
+	return open_dir(dirfd, name, mode, true, ret_fd);
+}
+
+int ul_layer_remove(int dirfd, const char *name)
+{
+	if (unlinkat(dirfd, name, 0) == 0)
+		return 0;
+	if (!ul_take_flags_off_both(errno, dirfd, name) || unlinkat(dirfd, name, 0) < 0)
+		return -errno;
+	return 0;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -15,7 +16,28 @@
 int ul_layer_dir_open(int dirfd, const char *name, mode_t mode, int *ret_fd);
 
 /*
+ * Open one that holds nothing that anybody must have back, likewise: a subvolume of btrfs is put aside as well, since
+ * no rename goes into it or out of it.
+ */
+int ul_layer_dir_own(int dirfd, const char *name, mode_t mode, int *ret_fd);
+
+/*
+ * Rename dirfd/NAME to NAME.bad-N, whatever it is; nothing of it is opened or followed. Where all those names are
+ * taken, to one with a random number. Flags that forbid it are taken off. 0 or -errno.
+ */
+int ul_layer_move_aside(int dirfd, const char *name, char ret_aside[NAME_MAX + 1]);
+
+/* Remove a file, also one whose flags forbid it. 0 or -errno (-ENOENT: there is none). */
+int ul_layer_remove(int dirfd, const char *name);
+
+/*
  * Flags that keep even root from changing a directory or a file (immutable, append only; of a subvolume of btrfs:
  * read-only): taken off. true: there were some. errno stays.
  */
 bool ul_take_flags_off(int dirfd, const char *name);
+
+/*
+ * For a rename or an unlink of dirfd/name that met `error`: where flags can be the reason, take them off the entry and
+ * its directory. true: there were some, so it may be tried again.
+ */
+bool ul_take_flags_off_both(int error, int dirfd, const char *name);

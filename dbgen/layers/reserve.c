@@ -10,11 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/open.h"
 
 #define RESERVE "reserve"           /* from the upper's root */
 #define SLACK   (UINT64_C(4) << 20) /* bytes beside a database that has grown by a quarter */
@@ -38,16 +39,39 @@ bool ul_reserve_is_there(int upper_fd)
 
 bool ul_reserve_release(int upper_fd)
 {
-	return ul_reserve_is_there(upper_fd) && unlinkat(upper_fd, RESERVE, 0) == 0 && syncfs(upper_fd) == 0;
+	return ul_reserve_is_there(upper_fd) && ul_layer_remove(upper_fd, RESERVE) == 0 && syncfs(upper_fd) == 0;
 }
 
-static bool give_room(int upper_fd)
+/*
+ * Whether root finds room. Others are told less: ext4 keeps blocks for root, and counts among its free ones some that
+ * it keeps for itself, so it is asked for them; they are given back at once.
+ */
+static bool has_room(int upper_fd, const struct statfs *fs)
 {
-	ul_autoclose int fd = openat(upper_fd, RESERVE, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ul_autoclose int fd = -1;
+
+	if ((uint64_t)fs->f_bavail * (uint64_t)fs->f_bsize >= ROOM)
+		return true;
+	fd = openat(upper_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	return fd >= 0 && fallocate(fd, 0, 0, ROOM) == 0;
+}
+
+/*
+ * A part. false: that gave no room. What the file claims to hold counts for nothing: one with holes is as large as
+ * somebody likes, and one that shares its blocks (a link, a reflink) keeps them.
+ */
+static bool give_room(int upper_fd, const struct statfs *before)
+{
+	ul_autoclose int fd = -1;
+	struct statfs after;
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > ROOM &&
-	       ftruncate(fd, st.st_size - ROOM) == 0 && syncfs(fd) == 0;
+	(void)ul_take_flags_off(upper_fd, RESERVE);
+	fd = openat(upper_fd, RESERVE, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= ROOM ||
+	    ftruncate(fd, st.st_size - ROOM) < 0 || syncfs(fd) < 0 || fstatfs(fd, &after) < 0)
+		return false;
+	return after.f_bfree > before->f_bfree || after.f_ffree > before->f_ffree;
 }
 
 bool ul_reserve_is_full(int error)
@@ -58,11 +82,11 @@ bool ul_reserve_is_full(int error)
 /* A part first: the rest is for the database. One that is full although that part is free wants something else. */
 bool ul_reserve_help(int upper_fd, int error)
 {
-	struct statvfs fs;
+	struct statfs fs;
 
 	if (!ul_reserve_is_full(error))
 		return false;
-	if (fstatvfs(upper_fd, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM && give_room(upper_fd))
+	if (fstatfs(upper_fd, &fs) == 0 && !has_room(upper_fd, &fs) && give_room(upper_fd, &fs))
 		return true;
 	return ul_reserve_release(upper_fd);
 }
@@ -82,14 +106,15 @@ void ul_reserve_keep(int upper_fd, uint64_t database)
 {
 	ul_autoclose int fd = -1;
 	uint64_t wanted = SLACK + database / 4 * 5;
-	struct statvfs fs;
+	struct statfs fs;
 	struct stat st;
 
-	if (fstatvfs(upper_fd, &fs) < 0)
+	if (fstatfs(upper_fd, &fs) < 0)
 		return;
-	if ((uint64_t)fs.f_bavail * fs.f_frsize < ROOM)
-		(void)give_room(upper_fd);
-	if (size_of_reserve(upper_fd) >= wanted || (uint64_t)fs.f_bavail * fs.f_frsize / PLENTY < wanted)
+	if (!has_room(upper_fd, &fs))
+		(void)give_room(upper_fd, &fs);
+	/* Nothing of what others find free is taken where there is little of it. */
+	if (size_of_reserve(upper_fd) >= wanted || (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize / PLENTY < wanted)
 		return;
 	/* It has another size, or something else has its name. */
 	if (fstatat(upper_fd, RESERVE, &st, AT_SYMLINK_NOFOLLOW) == 0 && !throw_away(upper_fd))

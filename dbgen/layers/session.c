@@ -51,9 +51,43 @@ bool ul_session_parse(const char *name, unsigned long *ret_number)
 int ul_session_open(int sessions, const char *name)
 {
 	ul_autoclose int fd = openat(sessions, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int up = fd < 0 ? -1 : openat(fd, "up", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ul_autoclose int up = fd < 0 ? -1 : openat(fd, "up", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat above, st;
 
-	return up < 0 ? -errno : up;
+	if (up < 0 || fstat(sessions, &above) < 0 || fstat(up, &st) < 0)
+		return -errno;
+	return above.st_dev == st.st_dev ? ul_steal_fd(&up) : -EXDEV;
+}
+
+static void keep_oldest(struct ul_names *names)
+{
+	ul_names_sort(names, true);
+	while (names->n > UL_SESSIONS_AT_A_BOOT)
+		free(names->at[--names->n]);
+}
+
+int ul_session_list(int sessions, ul_session_other other, void *arg, struct ul_names *ret)
+{
+	ul_autonames struct ul_names names = {0};
+	ul_autodir DIR *dir = NULL;
+	struct dirent *entry;
+	unsigned long number;
+	int r = ul_dir_open(sessions, ".", &dir);
+
+	while (r >= 0 && (r = ul_dir_next(dir, &entry)) > 0) {
+		if (ul_session_parse(entry->d_name, &number))
+			r = ul_names_add(&names, entry->d_name);
+		else if (other)
+			r = other(arg, entry->d_name);
+		if (names.n == 2 * (size_t)UL_SESSIONS_AT_A_BOOT)
+			keep_oldest(&names);
+	}
+	if (r < 0)
+		return r;
+	keep_oldest(&names);
+	*ret = names;
+	names = (struct ul_names){0};
+	return 0;
 }
 
 static int last_number(int sessions, unsigned long *ret)
@@ -169,7 +203,7 @@ static int make_one(int parent, const char *name, mode_t mode, gid_t gid, struct
 static int open_sessions(int upper_fd, int *ret_fd)
 {
 	ul_autoclose int fd = -1;
-	int r = ul_layer_dir_open(upper_fd, UL_SESSIONS, 0700, &fd);
+	int r = ul_layer_dir_own(upper_fd, UL_SESSIONS, 0700, &fd);
 
 	if (r >= 0)
 		r = forget_acls(fd);

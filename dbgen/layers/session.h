@@ -14,14 +14,28 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "common/names.h"
 
 #define UL_SESSIONS         "sessions" /* from the upper's root */
 #define UL_SESSION_NAME_MAX 40         /* bytes of "NNNNNNNN-RRRRRRRRRRRRRRRR", with its end */
 
+/* A boot leaves one. Of more than these, which somebody made, the oldest come first, and the rest at later boots. */
+#define UL_SESSIONS_AT_A_BOOT 256
+
 /* Whether this is a session's name, and its number. */
 bool ul_session_parse(const char *name, unsigned long *ret_number);
 
-/* Open the layer of a session, `up`. Neither it nor the session's directory is followed. The descriptor, or -errno. */
+/*
+ * Those that a boot joins, in their order: the number leads the name and has leading zeros. Every other entry is given
+ * to `other`, where there is one; what it returns below 0 ends the list. 0, -errno, or that.
+ */
+typedef int (*ul_session_other)(void *arg, const char *name);
+int ul_session_list(int sessions, ul_session_other other, void *arg, struct ul_names *ret);
+
+/*
+ * Open the layer of a session, `up`. Neither it nor the session's directory is followed. The descriptor, or -errno
+ * (-EXDEV: it is a subvolume of btrfs, or in one, and no rename leaves it).
+ */
 int ul_session_open(int sessions, const char *name);
 
 /*

@@ -25,7 +25,7 @@ static unsigned long first_number(void)
 
 int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret)
 {
-	int fd, r = ul_layer_dir_open(dirfd, name, 0700, &fd);
+	int fd, r = ul_layer_dir_own(dirfd, name, 0700, &fd);
 
 	if (r >= 0)
 		*ret = (struct ul_trash){.fd = fd, .next = first_number()};
@@ -57,8 +57,7 @@ int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 
 	if (r != -EPERM && r != -EACCES && r != -EROFS)
 		return r;
-	again |= ul_take_flags_off(dirfd, name);
-	again |= ul_take_flags_off(dirfd, ".");
+	again |= ul_take_flags_off_both(-r, dirfd, name);
 	again |= ul_take_flags_off(t->fd, ".");
 	return again ? rename_free(t, dirfd, name) : r;
 }

@@ -21,7 +21,7 @@ struct ul_trash {
 	bool inner;         /* it is a subvolume in the trash, which stands for it */
 };
 
-/* Open NAME below dirfd, as ul_layer_dir_open does (open.h). 1: something was put aside; 0; -errno. */
+/* Open NAME below dirfd, as ul_layer_dir_own does (open.h). 1: something was put aside; 0; -errno. */
 int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret);
 void ul_trash_close(struct ul_trash *t);
 

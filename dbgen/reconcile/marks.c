@@ -13,6 +13,7 @@
 #include "common/bytes.h"
 #include "common/file.h"
 #include "common/json.h"
+#include "dbgen/layers/open.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/upper_open.h"
 
@@ -76,6 +77,8 @@ static int read_json(struct ul_upper_dir *u, const char *name, struct json_objec
 
 static int write_json(struct ul_upper_dir *u, const char *name, struct json_object *obj)
 {
+	/* A rename replaces no file whose flags forbid it, and they cost the machine no boot. */
+	(void)ul_take_flags_off(u->fd, name);
 	return ul_upper_dir_write(u, name, ul_json_text(obj));
 }
 
@@ -169,8 +172,10 @@ int ul_marks_leave_lower(struct ul_upper_dir *u, struct ul_marks *marks, const s
 
 int ul_marks_remove_clean(struct ul_upper_dir *u)
 {
-	if (unlinkat(u->fd, CLEAN, 0) < 0)
-		return errno == ENOENT ? 0 : ul_upper_dir_fail(u, CLEAN, errno);
+	int r = ul_layer_remove(u->fd, CLEAN);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : ul_upper_dir_fail(u, CLEAN, -r);
 	return fsync(u->fd) < 0 ? ul_upper_dir_fail(u, CLEAN, errno) : 0;
 }
 

@@ -11,10 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -22,6 +20,7 @@
 #include "common/dir.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/open.h"
 #include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 #include "dbgen/layers/trash.h"
@@ -40,32 +39,38 @@ static const struct dir {
 	bool emptied;
 	bool counted_on; /* lower.json counts on what it holds: without it that is forgotten */
 	enum { PERMITTED, REPLACED, REFUSED } subvolume; /* of btrfs */
+	bool optional;                                   /* whoever needs it makes it */
 	const char *why;
 } dirs[] = {
 	/* Layers are the kernel's alone: whoever reached one by its path could change what lies beneath the overlay. */
-	{".", UL_KEPT, 0700, false, true, REFUSED, "what earlier sessions left: the lowest layer of the overlay"},
-	{".", UL_SESSIONS, 0700, false, false, REPLACED, "one layer a boot"},
-	{".", UL_TRASH, 0700, false, false, REPLACED, "what is to be deleted"},
-	{".", "var", 0755, false, false, PERMITTED, "Nix's state: it is bound to /nix/var"},
+	{".", UL_KEPT, 0700, false, true, REFUSED, false,
+	 "what earlier sessions left: the lowest layer of the overlay"},
+	{".", UL_SESSIONS, 0700, false, false, REPLACED, false, "one layer a boot"},
+	{".", UL_TRASH, 0700, false, false, REPLACED, false, "what is to be deleted"},
+	/* Reconcile moves into it, and back. */
+	{".", "quarantine", 0700, false, false, REPLACED, true, "what was moved out of the way"},
+	{".", "var", 0755, false, false, PERMITTED, false, "Nix's state: it is bound to /nix/var"},
 	/* Later stages write below these as root, so none may lead elsewhere. */
-	{"var", "nix", 0755, false, false, PERMITTED, "Nix's state"},
-	{"var/nix", "db", 0755, false, false, PERMITTED, "the database"},
-	{"var/nix", "profiles", 0755, false, false, PERMITTED, "stage system looks here"},
-	{"var/nix", "gcroots", 0755, false, false, PERMITTED, "roots of the collector"},
-	{"var/nix/gcroots", "underlay", 0755, true, false, REPLACED,
+	{"var", "nix", 0755, false, false, PERMITTED, false, "Nix's state"},
+	{"var/nix", "db", 0755, false, false, PERMITTED, false, "the database"},
+	{"var/nix", "profiles", 0755, false, false, PERMITTED, false, "stage system looks here"},
+	{"var/nix", "gcroots", 0755, false, false, PERMITTED, false, "roots of the collector"},
+	{"var/nix/gcroots", "underlay", 0755, true, false, REPLACED, false,
 	 "those of the lower's: each boot mounts them there"},
 };
 
-/* "immutable" and "append only" would keep everybody from writing. Not every filesystem has flags. */
-static void clear_flags(int fd)
-{
-	unsigned int flags = 0;
-
-	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
-		flags &= ~(unsigned int)(FS_IMMUTABLE_FL | FS_APPEND_FL);
-		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
-	}
-}
+/* Files of ours; the directories are made right before. */
+static const struct {
+	const char *dir;
+	const char *names[16];
+} files[] = {
+	{".",
+	 {"lower.json", "lower.json.tmp", "clean", "clean.tmp", "report.json", "report.json.tmp", "machine-id",
+	  "machine-id.tmp", "reserve"}},
+	{"var/nix/db",
+	 {"db.sqlite", "db.sqlite.tmp", "db.sqlite-journal", "db.sqlite-wal", "db.sqlite-shm", "schema", "schema.tmp",
+	  "reserved", "big-lock"}},
+};
 
 /* Marks that the overlay itself leaves at each boot on the roots that it is given. */
 static bool is_usual(const char *name)
@@ -127,7 +132,7 @@ static int make_right(int fd, const char *path, mode_t mode, uint32_t *mended)
 	struct stat st;
 	int n;
 
-	clear_flags(fd);
+	(void)ul_take_flags_off(fd, ".");
 	n = remove_xattrs(fd, path);
 	if (n < 0)
 		return n;
@@ -148,15 +153,26 @@ static int make_right(int fd, const char *path, mode_t mode, uint32_t *mended)
  */
 static int forget(struct ul_upper *u, const char *path)
 {
-	if (unlinkat(u->fd, "lower.json", 0) < 0)
-		return errno == ENOENT || errno == EISDIR ? 0 : -errno;
+	int r = ul_layer_remove(u->fd, "lower.json");
+
+	if (r < 0)
+		return r == -ENOENT || r == -EISDIR ? 0 : r;
 	u->kept_lost = true;
 	ul_log(UL_LOG_WARNING, "upper: %s is not the directory that it was: what was built on this machine is lost",
 	       path);
 	return fsync(u->fd) < 0 ? -errno : 0;
 }
 
-/* Open the directory d in `above` as one that is right; make it where it is not there. */
+/* Read-only may be a subvolume alone: what it lies in can be written, and it is put aside. */
+static bool is_mediums(int above, int error)
+{
+	return ul_upper_is_medium(error) && (error != EROFS || try_writing(above) < 0);
+}
+
+/*
+ * Open the directory d in `above` as one that is right; make it where it is not there. *ret_fd: -1 where it is optional
+ * and was not.
+ */
 static int open_right(struct ul_upper *u, int above, const struct dir *d, const char *path, int *ret_fd)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
@@ -167,7 +183,11 @@ static int open_right(struct ul_upper *u, int above, const struct dir *d, const 
 			*ret_fd = ul_steal_fd(&fd);
 			return 0;
 		}
-		if (ul_upper_is_medium(-r))
+		if (missing && d->optional) {
+			*ret_fd = -1;
+			return 0;
+		}
+		if (is_mediums(above, -r))
 			return r;
 		r = d->counted_on ? forget(u, path) : 0;
 		if (r == 0)
@@ -257,7 +277,7 @@ static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err
 	snprintf(path, sizeof(path), UL_PATH_UPPER "%s%s/%s", top ? "" : "/", top ? "" : d->parent, d->name);
 	if (r == 0)
 		r = open_right(u, above, d, path, &fd);
-	if (r == 0)
+	if (r == 0 && fd >= 0)
 		r = is_subvolume(above, fd);
 	if (r == 1 && d->subvolume == REFUSED)
 		return refuse_subvolume(path, err);
@@ -268,6 +288,20 @@ static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err
 	if (r == 0 && fsync(above) < 0)
 		r = -errno;
 	return r < 0 ? fail(path, -r, err) : 0;
+}
+
+/*
+ * Flags on the files that this boot, or the system, replaces or writes: each would stop it. They are taken off here at
+ * once for all who come later.
+ */
+static void free_files(int root)
+{
+	for (size_t i = 0; i < UL_ARRAY_SIZE(files); i++) {
+		ul_autoclose int dir = openat(root, files[i].dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		for (size_t k = 0; dir >= 0 && files[i].names[k]; k++)
+			(void)ul_take_flags_off(dir, files[i].names[k]);
+	}
 }
 
 static int lay_out(struct ul_boot *b, struct ul_error *err)
@@ -285,16 +319,18 @@ static int lay_out(struct ul_boot *b, struct ul_error *err)
 		r = ul_upper_clear_anew(u->fd, err);
 	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(dirs); i++)
 		r = make_dir(b, &dirs[i], err);
+	if (r == 0)
+		free_files(u->fd);
 	return r;
 }
 
 /* On a full disk again, as long as the reserve has something to give: each part finds what it did before done. */
 int ul_upper_layout(struct ul_boot *b, struct ul_error *err)
 {
-	int r;
+	int r, round = 0;
 
 	do
 		r = lay_out(b, err);
-	while (r == -UL_E_UPPER && ul_reserve_help(b->upper.fd, err->errnum));
+	while (r == -UL_E_UPPER && round++ < UL_RESERVE_ROUNDS && ul_reserve_help(b->upper.fd, err->errnum));
 	return r;
 }

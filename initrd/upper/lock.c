@@ -5,18 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "dbgen/layers/open.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-#define ASIDE_MAX 1000 /* NAME.bad-N */
+#define TRIES 3 /* its flags taken off, put aside, made */
 
 bool ul_upper_is_medium(int error)
 {
@@ -27,17 +26,12 @@ bool ul_upper_is_medium(int error)
 int ul_upper_move_aside(int dirfd, const char *name)
 {
 	char aside[NAME_MAX + 1];
+	int r = ul_layer_move_aside(dirfd, name, aside);
 
-	for (unsigned int i = 1; i <= ASIDE_MAX; i++) {
-		snprintf(aside, sizeof(aside), "%.200s.bad-%u", name, i);
-		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0) {
-			ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s", name, aside);
-			return fsync(dirfd) < 0 ? -errno : 0;
-		}
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
+	if (r < 0)
+		return r;
+	ul_log(UL_LOG_WARNING, "upper: %s was not what it must be: renamed to %s", name, aside);
+	return fsync(dirfd) < 0 ? -errno : 0;
 }
 
 int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
@@ -45,7 +39,7 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 	static const char what[] = "locking the upper";
 	int r = -EPERM;
 
-	for (int attempt = 0; attempt < 2; attempt++) {
+	for (int attempt = 0; attempt < TRIES; attempt++) {
 		/* O_NONBLOCK: a pipe must not keep us waiting. */
 		ul_autoclose int fd =
 			openat(root_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
@@ -65,6 +59,8 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 		}
 		if (ul_upper_is_medium(-r))
 			break;
+		if (ul_take_flags_off_both(-r, root_fd, "lock"))
+			continue;
 		r = ul_upper_move_aside(root_fd, "lock");
 		if (r < 0)
 			break;

@@ -78,7 +78,8 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 		       (unsigned long long)report->joined, report->sessions == 1 ? "" : "s",
 		       (unsigned long long)report->removed);
 	if (report->deep > 0)
-		ul_log(UL_LOG_WARNING, "upper: %llu directories that lie deeper than any path were thrown away",
+		ul_log(UL_LOG_WARNING,
+		       "upper: %llu directories that lie deeper than any path, or are subvolumes, were thrown away",
 		       (unsigned long long)report->deep);
 	return r;
 }
@@ -90,11 +91,12 @@ int ul_upper_join(struct ul_boot *b, struct ul_error *err)
 static int make_session(struct ul_boot *b, const struct stat *store, struct ul_error *err)
 {
 	char name[UL_SESSION_NAME_MAX];
-	int r;
+	int r, round = 0;
 
 	do
 		r = ul_session_make(b->upper.fd, (store->st_mode & 07777) | 0700, store->st_gid, name, err);
-	while (r == -UL_E_UPPER && b->upper.guarded != UL_GUARDED_ANEW && ul_reserve_help(b->upper.fd, err->errnum));
+	while (r == -UL_E_UPPER && b->upper.guarded != UL_GUARDED_ANEW && round++ < UL_RESERVE_ROUNDS &&
+	       ul_reserve_help(b->upper.fd, err->errnum));
 	if (r == 0)
 		snprintf(b->upper.session, sizeof(b->upper.session), UL_SESSIONS "/%s", name);
 	return r;

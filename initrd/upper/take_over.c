@@ -8,7 +8,9 @@
  * Nothing of either is looked at: what store/ has under a sealed name is never seen beneath the sealed layers.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -19,9 +21,14 @@
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
 
-#define OLD_STORE   "store"
-#define OLD_WORK    "work"
-#define OLD_NUMBERS 1000 /* sessions of that kind that wait to be joined */
+#define OLD_STORE      "store"
+#define OLD_WORK       "work"
+#define OLD_NUMBERS    100 /* sessions of that kind that wait to be joined */
+#define RANDOM_NUMBERS 3
+
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
 
 static const char what[] = "taking over the upper of an older Underlay";
 
@@ -47,29 +54,61 @@ static int refuse_subvolume(int root, const struct stat *store, struct ul_error 
 			    "it is a subvolume, into and out of which nothing can be renamed");
 }
 
+/* Open the session NAME, make it where it is not there. -EEXIST: something else, that nothing can be put into. */
+static int open_session(int sessions, const char *name)
+{
+	ul_autoclose int fd = -1;
+	struct stat above, st;
+
+	if (mkdirat(sessions, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(sessions, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOTDIR || errno == ELOOP ? -EEXIST : -errno;
+	if (fstat(sessions, &above) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (above.st_dev != st.st_dev)
+		return -EEXIST;
+	(void)ul_take_flags_off(fd, ".");
+	return ul_steal_fd(&fd);
+}
+
+/* 0 or -errno (-EEXIST: another session's name is wanted). */
+static int put_into(int root, int sessions, const char *name)
+{
+	ul_autoclose int session = open_session(sessions, name);
+
+	if (session < 0)
+		return session;
+	return renameat2(root, OLD_STORE, session, "up", RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
 /*
  * The store as the upper layer of a session, the first to be joined. One that was not joined yet may lie there: the new
- * Underlay's image was refused, the old one started once more.
+ * Underlay's image was refused, the old one started once more. Whoever wrote the disk may have taken all those names;
+ * then it is a random one.
  */
 static int make_session(int root, struct ul_error *err)
 {
-	char session[64], up[72];
+	char name[UL_SESSION_NAME_MAX];
+	ul_autoclose int sessions = -1;
+	int r = ul_layer_dir_own(root, UL_SESSIONS, 0700, &sessions);
 
-	if (mkdirat(root, UL_SESSIONS, 0700) < 0 && errno != EEXIST)
-		return fail(UL_SESSIONS, errno, err);
-	for (unsigned int i = 0; i < OLD_NUMBERS; i++) {
-		snprintf(session, sizeof(session), UL_SESSIONS "/00000000-%016x", i);
-		snprintf(up, sizeof(up), "%s/up", session);
-		if (mkdirat(root, session, 0700) < 0 && errno != EEXIST)
-			return fail(session, errno, err);
-		if (renameat2(root, OLD_STORE, root, up, RENAME_NOREPLACE) == 0) {
-			ul_log(UL_LOG_INFO, "upper: what an older Underlay left in " OLD_STORE "/ is joined");
-			return 0;
-		}
-		if (errno != EEXIST)
-			return fail(OLD_STORE, errno, err);
+	if (r < 0)
+		return fail(UL_SESSIONS, -r, err);
+	r = -EEXIST;
+	for (unsigned int i = 0; r == -EEXIST && i < OLD_NUMBERS + RANDOM_NUMBERS; i++) {
+		uint64_t number = i;
+
+		if (i >= OLD_NUMBERS)
+			(void)!getrandom(&number, sizeof(number), GRND_INSECURE);
+		snprintf(name, sizeof(name), "00000000-%016" PRIx64, number);
+		r = put_into(root, sessions, name);
 	}
-	return fail(OLD_STORE, EEXIST, err);
+	if (r < 0)
+		return fail(OLD_STORE, -r, err);
+	ul_log(UL_LOG_INFO, "upper: what an older Underlay left in " OLD_STORE "/ is joined");
+	return 0;
 }
 
 static int take_store(int root, struct ul_error *err)
