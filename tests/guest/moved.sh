@@ -1,15 +1,15 @@
 # The upper meets the other release. $gone: names of paths that are valid no more; $stay: that still are.
-sealed_built_later() {
+# Release 2 has sealed what this machine built under release 1, to which it comes back.
+built_later() {
 	if [ "$release" = 2 ]; then
 		same_text "$builtLater" "made by 2"
 	else
-		test ! -e "$builtLater"
+		same_text "$builtLater" "made by the-appliance"
 	fi
 }
 tell_boot
 judge
-check "the path that the upper built itself, or that only this release has, is the sealed one" \
-	sealed_built_later
+check "the path that this machine built itself is the sealed one, or, back again, the machine's own" built_later
 check "what has another content is this release's" same_text "$(readlink -f "$system/share/changed")" "made by $release"
 check "what is new here can be used" grep -q 'has no such path' "$(readlink -f "$system/share/only")"
 for attribute in $gone; do

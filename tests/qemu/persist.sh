@@ -85,7 +85,9 @@ boot() {
 	local name=$1 release=$2 image data
 	shift 2
 	if upper_mount "$work/$case.disk" "$work/$case.mnt" 2>/dev/null; then
-		upper_names "$work/$case.mnt" >"$work/$name.upper"
+		# What the release before superseded is the upper's again, where this one does not have it.
+		{ upper_names "$work/$case.mnt" && ls "$work/$case.mnt"/quarantine/*-superseded 2>/dev/null | grep -xE '[0-9a-z]{32}-.*'; } |
+			sort -u >"$work/$name.upper"
 		upper_umount "$work/$case.mnt"
 	fi
 	image=$(image_appliance "$nix:$release") &&
@@ -119,7 +121,7 @@ persist() {
 
 	boot "$case-upgrade" 2 "gone=needsGone needsNeedsGone" "stay=kept needsChanged big builtLater" moved
 	moved "$case-upgrade" "$case-again" 2
-	boot "$case-back" 1 "gone=needsGone needsNeedsGone builtLater" "stay=kept needsChanged big" moved
+	boot "$case-back" 1 "gone=needsGone needsNeedsGone" "stay=kept needsChanged big builtLater" moved
 	moved "$case-back" "$case-upgrade" 1
 }
 
