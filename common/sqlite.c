@@ -11,6 +11,9 @@
 #define LONGEST      (16 << 20) /* bytes of one value */
 #define LARGEST_PAGE (64 << 10)
 #define OWN_MOST     (4 << 20) /* bytes of one allocation of its own: the sorter takes what the page cache has, 2 MB */
+#define STEP         10000     /* of SQLite's machine, between two looks at what is left */
+#define STEPS_LEAST  (1 << 25) /* of a connection, a third of a second: lookups that do not follow the file's size */
+#define STEPS_A_BYTE 8         /* a look through all rows and indexes takes a third of one */
 
 /* ---- what SQLite may allocate ---- */
 
@@ -51,7 +54,7 @@ __attribute__((constructor)) static void cap_allocations(void)
 
 int ul_sqlite_code(int code)
 {
-	return (code & 0xff) == SQLITE_NOMEM && capped ? SQLITE_CORRUPT : code;
+	return ((code & 0xff) == SQLITE_NOMEM && capped) || (code & 0xff) == SQLITE_INTERRUPT ? SQLITE_CORRUPT : code;
 }
 
 /* ---- errors ---- */
@@ -60,6 +63,8 @@ const char *ul_sqlite_message(sqlite3 *db)
 {
 	int code = sqlite3_errcode(db);
 
+	if ((code & 0xff) == SQLITE_INTERRUPT)
+		return "its pages lead to each other: reading it comes to no end";
 	return ul_sqlite_code(code) == code ? sqlite3_errmsg(db) : "it claims a value that is longer than the file";
 }
 
@@ -90,8 +95,8 @@ char *ul_sqlite_uri(const char *path, const char *query)
 	return r == 0 && ul_buffer_string(&uri) ? strdup((char *)uri.data) : NULL;
 }
 
-/* Bytes that the longest value of the file can have, and a page of the largest size for what is written to it. */
-static int longest_value(sqlite3 *db)
+/* Bytes of the file and its log. */
+static int64_t bytes_of(sqlite3 *db)
 {
 	sqlite3_file *file = NULL;
 	sqlite3_int64 size = 0;
@@ -102,16 +107,71 @@ static int longest_value(sqlite3 *db)
 	    !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size < 0)
 		size = 0;
 	if (stat(sqlite3_filename_wal(sqlite3_db_filename(db, "main")), &log) == 0)
-		size = log.st_size > LONGEST - size ? LONGEST : size + log.st_size;
+		size += log.st_size;
+	return size;
+}
+
+/* Bytes that the longest value of the file can have, and a page of the largest size for what is written to it. */
+static int longest_value(int64_t size)
+{
 	return size > LONGEST - LARGEST_PAGE ? LONGEST : (int)size + LARGEST_PAGE;
 }
+
+/* ---- what SQLite may do ---- */
+
+#define BUDGET "underlay_budget"
+
+/* What makes SQLite free the budget of a connection with it; it does nothing, and no schema may call it. */
+static void no_function(sqlite3_context *context, int n, sqlite3_value **values)
+{
+	(void)n;
+	(void)values;
+	sqlite3_result_null(context);
+}
+
+static int count_steps(void *user)
+{
+	int64_t *left = user;
+
+	*left -= *left > 0;
+	return *left == 0;
+}
+
+/* SQLite bounds the depth of a tree, not how often its pages lead to the same one: few pages hold rows without end. */
+static int bound_steps(sqlite3 *db, int64_t size)
+{
+	int64_t *left = malloc(sizeof(*left));
+	int code;
+
+	if (!left)
+		return SQLITE_NOMEM;
+	*left = (STEPS_LEAST + (size < INT64_MAX / STEPS_A_BYTE / 2 ? size : 0) * STEPS_A_BYTE) / STEP;
+	/* It frees it when this fails, too. */
+	code = sqlite3_create_function_v2(db, BUDGET, 0, SQLITE_UTF8 | SQLITE_DIRECTONLY, left, no_function, NULL, NULL,
+					  free);
+	if (code == SQLITE_OK)
+		sqlite3_progress_handler(db, STEP, count_steps, left);
+	return code;
+}
+
+void ul_sqlite_trust_length(sqlite3 *db)
+{
+	sqlite3_progress_handler(db, 0, NULL, NULL);
+}
+
+/* ---- opening it ---- */
 
 int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
 {
 	int code = sqlite3_open_v2(path, ret, flags, NULL);
 	sqlite3 *db = *ret;
+	int64_t size;
 	size_t most;
 
+	if (code != SQLITE_OK)
+		return code;
+	size = bytes_of(db);
+	code = bound_steps(db, size);
 	if (code != SQLITE_OK)
 		return code;
 	/* A schema can hold code (triggers, views, functions in index expressions): none of it runs. */
@@ -119,7 +179,7 @@ int ul_sqlite_open(const char *path, int flags, sqlite3 **ret)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	most = (size_t)longest_value(db);
+	most = (size_t)longest_value(size);
 	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)most);
 	/* The limit does not hold for the list of a value's pages: SQLite takes their number from the value. */
 	most += OWN_MOST;

@@ -47,6 +47,7 @@ int ul_collect_db_open(const char *path, bool read_only, struct ul_collect_db *r
 	*ret = (struct ul_collect_db){.path = path};
 	if (ul_sqlite_open(path, read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, &ret->db) != SQLITE_OK)
 		return ul_sqlite_error(err, ret->db, "opening Nix's database", path);
+	ul_sqlite_trust_length(ret->db);
 	sqlite3_busy_timeout(ret->db, PATIENCE_MS);
 	r = execute(ret, "pragma foreign_keys = on; pragma synchronous = full", err);
 	for (int i = r == 0 && has_realisations(ret) ? 0 : REALISATION; r == 0 && !read_only && i < N_STEPS; i++) {

@@ -31,6 +31,7 @@ static int open_database(struct ul_sealed *s, const char *path, struct ul_error 
 	if (ul_sqlite_open_immutable(path, &db) != SQLITE_OK) {
 		r = ul_sqlite_error(err, db, what, path);
 	} else if (ul_vector_push(&s->databases, db) == 0) {
+		ul_sqlite_trust_length(db);
 		return 0;
 	} else {
 		r = ul_error_nomem(err, what);

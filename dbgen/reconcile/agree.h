@@ -24,6 +24,10 @@ struct ul_agreement {
 	bool whole;   /* the database was there, was Nix's and nothing of it was lost: a path without a row has none */
 	bool unswept; /* the kept layer may have more that no row names */
 	enum ul_room room;
+	bool left_before;    /* lower.json named no lower when this run began */
+	bool not_restored;   /* what was superseded could not come back now: the next boot tries again, once */
+	bool cannot_aside;   /* the quarantine took nothing when it should have */
+	bool discard_sealed; /* so what is superseded is thrown away */
 };
 
 /* The database is open: whether it is the very one that the last run left for this lower. */

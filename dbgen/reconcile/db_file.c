@@ -178,7 +178,7 @@ static int checkpoint(struct ul_db_file *f, sqlite3 *db)
 {
 	int code = sqlite3_exec(db,
 				"pragma locking_mode = exclusive; pragma synchronous = full;"
-				"select count(*) from sqlite_schema",
+				"select 1 from sqlite_schema limit 1",
 				NULL, NULL, NULL);
 
 	if (code == SQLITE_OK && !f->upper->dry_run)

@@ -30,6 +30,7 @@ static int open_database(struct ul_lower_rows *l, struct ul_error *err)
 
 	if (ul_sqlite_open_immutable(l->name, &l->db) != SQLITE_OK)
 		return fail(l, err);
+	ul_sqlite_trust_length(l->db);
 	r = prepare(l,
 		    "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca, id"
 		    " from ValidPaths where path = ?",

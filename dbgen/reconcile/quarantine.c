@@ -7,8 +7,9 @@
  *
  * quarantine/NNNNNNNN-STAMP-superseded is a run of its own for what the machine built and an image seals
  * (supersede.c): on the way back to an image that does not, it is the machine's again (restore.c). So it is the last
- * that goes. A disk that is merely nearly full costs it nothing, the limit of size is first applied to everything else,
- * and only a boot that finds no room at all without it empties it. Its age counts as that of other runs.
+ * that goes. The limit of size is not for it: a trial would cost what it supersedes at its second boot. Nor does a disk
+ * that is merely nearly full; only a boot that finds no room at all without it empties it. Its age counts as that of
+ * other runs.
  *
  * A run whose time has come is renamed into the trash (dbgen/layers/trash.h), which a boot does not wait for.
  */
@@ -27,12 +28,13 @@
 #include "common/dir.h"
 #include "common/names.h"
 #include "dbgen/layers/open.h"
+#include "dbgen/layers/reserve.h"
 #include "dbgen/reconcile/quarantine.h"
 
 #define QUARANTINE    "quarantine"
 #define SUPERSEDED    "-superseded" /* ends the name of such a run */
 #define NUMBER_DIGITS 8
-#define TRIES         1000  /* names that are tried where one is taken */
+#define TRIES         100   /* names that are tried where one is taken */
 #define MAX_COUNTED   50000 /* files that are looked at for the quarantine's size */
 #define MAX_DEPTH     64    /* of directories, for the size */
 #define LOW_SPACE     20    /* less than a 20th of the filesystem is free: what nobody wants back goes */
@@ -101,22 +103,39 @@ static int last_number(int fd, uint64_t *ret)
 	return r;
 }
 
+/* A subvolume of its own takes no entry by a rename, and gives none back. 0 or errno. */
+static int look_into(struct ul_upper_dir *u)
+{
+	int fd = openat(u->fd, QUARANTINE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st, root;
+
+	if (fd < 0)
+		return errno;
+	if (fstat(fd, &st) < 0 || fstat(u->fd, &root) < 0 || st.st_dev != root.st_dev) {
+		close(fd);
+		return EXDEV;
+	}
+	u->quarantine.fd = fd;
+	return 0;
+}
+
 static int open_quarantine(struct ul_upper_dir *u, bool create)
 {
 	for (int i = 0; u->quarantine.fd < 0 && i < 3; i++) {
-		int r;
+		int error = look_into(u), r;
 
-		u->quarantine.fd = openat(u->fd, QUARANTINE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (u->quarantine.fd >= 0 || (errno == ENOENT && !create))
+		if (error == 0 || (error == ENOENT && !create))
 			return 0;
-		if (errno == ENOENT) {
+		if (error == ENOENT) {
 			if (mkdirat(u->fd, QUARANTINE, 0700) < 0 && errno != EEXIST)
 				return ul_upper_dir_fail(u, QUARANTINE, errno);
 			continue;
 		}
-		if ((errno != ENOTDIR && errno != ELOOP) || u->dry_run)
-			return u->dry_run ? 0 : ul_upper_dir_fail(u, QUARANTINE, errno);
+		if ((error != ENOTDIR && error != ELOOP && error != EXDEV) || u->dry_run)
+			return u->dry_run ? 0 : ul_upper_dir_fail(u, QUARANTINE, error);
 		r = move(u->fd, QUARANTINE, u->fd, QUARANTINE ".bad-0");
+		if (r < 0 && !create)
+			return 0;
 		if (r < 0)
 			return ul_upper_dir_fail(u, QUARANTINE, -r);
 	}
@@ -158,6 +177,9 @@ static int move_into(struct ul_upper_dir *u, bool superseded, int dirfd, const c
 	if (r < 0)
 		return r;
 	r = move(dirfd, name, u->quarantine.runs[superseded].fd, name);
+	/* It is one of very many that have the same name. */
+	if (r == -EEXIST)
+		return ul_upper_dir_discard(u, dirfd, name);
 	return r < 0 && r != -ENOENT ? ul_upper_dir_fail(u, name, -r) : 0;
 }
 
@@ -233,6 +255,16 @@ static bool is_ours(const struct ul_upper_dir *u, const char *name)
 	return !strcmp(name, u->quarantine.runs[0].name) || !strcmp(name, u->quarantine.runs[1].name);
 }
 
+/* Throw away what may stay, too: a subvolume, say, which no rename moves out of the quarantine. */
+static int discard(struct ul_upper_dir *u, const char *name)
+{
+	int r = ul_upper_dir_discard(u, u->quarantine.fd, name);
+
+	if (r != -UL_E_UPPER || ul_reserve_is_full(u->err->errnum))
+		return r;
+	return ul_upper_dir_report(u, UL_RECONCILE_NOTE, name, "it cannot be thrown away: %s", u->err->why);
+}
+
 /* Anything that is not a run goes to the trash, where nothing is waited for. */
 static int list_runs(struct ul_upper_dir *u, struct runs *runs)
 {
@@ -248,7 +280,7 @@ static int list_runs(struct ul_upper_dir *u, struct runs *runs)
 		if (is_run(entry->d_name))
 			r = ul_names_add(&runs->of[is_superseded(entry->d_name)], entry->d_name);
 		else
-			moved = ul_upper_dir_discard(u, u->quarantine.fd, entry->d_name);
+			moved = discard(u, entry->d_name);
 		if (moved < 0)
 			return moved;
 	}
@@ -348,18 +380,16 @@ static uint64_t size_of(const struct ul_upper_dir *u, const char *name)
 	return count_bytes(u->quarantine.fd, name, 0, &left);
 }
 
-/* From the newest on, as much as may stay beside the bytes in *sum; what is older goes. */
+/* From the newest on, as much as may stay; what is older goes. */
 static size_t count_too_many(const struct ul_upper_dir *u, const struct ul_quarantine_limits *limits,
-			     const struct ul_names *runs, uint64_t *sum)
+			     const struct ul_names *runs)
 {
+	uint64_t sum = 0;
 	size_t old = count_old(u, limits, runs);
 
 	for (size_t i = runs->n; limits->size > 0 && i > old; i--)
-		if (*sum == UINT64_MAX || __builtin_add_overflow(*sum, size_of(u, runs->at[i - 1]), sum) ||
-		    *sum > limits->size) {
-			*sum = UINT64_MAX;
+		if (__builtin_add_overflow(sum, size_of(u, runs->at[i - 1]), &sum) || sum > limits->size)
 			return i;
-		}
 	return old;
 }
 
@@ -368,7 +398,7 @@ static int discard_runs(struct ul_upper_dir *u, const struct ul_names *runs, siz
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = ul_upper_dir_discard(u, u->quarantine.fd, runs->at[i]);
+		r = discard(u, runs->at[i]);
 		u->report->emptied += r == 0;
 	}
 	return r;
@@ -377,7 +407,6 @@ static int discard_runs(struct ul_upper_dir *u, const struct ul_names *runs, siz
 int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limits *limits)
 {
 	UL_CLEANUP(free_runs) struct runs runs = {0};
-	uint64_t sum = 0;
 	size_t gone[2];
 	int r;
 
@@ -389,10 +418,9 @@ int ul_quarantine_empty(struct ul_upper_dir *u, const struct ul_quarantine_limit
 	r = list_runs(u, &runs);
 	if (r < 0)
 		return r;
-	gone[1] = limits->extent == UL_QUARANTINE_ALL ? runs.of[1].n : count_too_many(u, limits, &runs.of[1], &sum);
-	gone[0] = limits->extent != UL_QUARANTINE_LIMITS || space_is_low(u)
-			  ? runs.of[0].n
-			  : count_too_many(u, limits, &runs.of[0], &sum);
+	gone[1] = limits->extent == UL_QUARANTINE_ALL ? runs.of[1].n : count_old(u, limits, &runs.of[1]);
+	gone[0] = limits->extent != UL_QUARANTINE_LIMITS || space_is_low(u) ? runs.of[0].n
+									    : count_too_many(u, limits, &runs.of[0]);
 	r = discard_runs(u, &runs.of[0], gone[0]);
 	return r < 0 ? r : discard_runs(u, &runs.of[1], gone[1]);
 }

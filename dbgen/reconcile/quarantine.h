@@ -38,7 +38,7 @@ enum ul_quarantine_extent {
 struct ul_quarantine_limits {
 	uint64_t age;  /* seconds; older runs go; 0: age does not count */
 	int64_t now;   /* seconds since 1970, as the machine's clock says, which may be wrong */
-	uint64_t size; /* bytes that may stay; 0: any number */
+	uint64_t size; /* bytes that may stay, but for what was superseded; 0: any number */
 	enum ul_quarantine_extent extent;
 };
 

@@ -24,6 +24,7 @@
 #include "dbgen/reconcile/upper_open.h"
 
 #define REPORT_JSON "report.json"
+#define NO_LOWER    "none" /* what ul_marks_leave_lower writes */
 
 static const char what[] = "making the upper agree with the lower";
 static const char marking[] = "setting the clean mark";
@@ -42,6 +43,7 @@ static int read_marks(struct ul_agreement *a)
 	int r = ul_marks_read(&a->upper, &a->marks);
 
 	ul_marks_identity(&o->lower, report->identity, sizeof(report->identity));
+	a->left_before = a->marks.known && !strcmp(a->marks.identity, NO_LOWER);
 	report->first = !a->marks.known;
 	report->lower_changed = !a->marks.known || strcmp(a->marks.identity, report->identity) != 0 ||
 				a->marks.rebuild != (o->mode == UL_RECONCILE_REBUILD);
@@ -120,6 +122,14 @@ static int write_lower(struct ul_agreement *a)
 	/* Where there is more to sweep, the next boot judges again, and goes on. */
 	if (!a->unswept)
 		ul_db_file_print(&a->db, &now.print);
+	/*
+	 * A database that was damaged is written anew by now, and a disk may have room at the next boot. Once: nothing
+	 * is swept until a lower is named.
+	 */
+	if (a->not_restored && !a->left_before) {
+		now.known = true;
+		return ul_marks_leave_lower(&a->upper, &now, a->o);
+	}
 	return ul_marks_write_lower(&a->upper, &a->marks, &now, a->o);
 }
 
@@ -186,19 +196,20 @@ static void keep_reserve(struct ul_agreement *a)
 
 /*
  * until: what was superseded is given up for the room only once this lower has taken its own of it back, and never for
- * a report. LAST: where there is no room for it the next boot does it.
+ * a report. LAST: where there is no room for it the next boot does it. TRY: a convenience, without which the machine
+ * starts, whatever is wrong. ASIDE: where the quarantine takes nothing, what would go there is thrown away.
  */
 static const struct step {
 	int (*run)(struct ul_agreement *a);
 	enum ul_room until;
-	enum { LOOK, WRITE, LAST } kind; /* a dry run only looks */
+	enum { LOOK, TRY, ASIDE, WRITE, LAST } kind; /* a dry run only does the first three */
 } steps[] = {
 	/* clang-format off */
 	{read_marks,            UL_ROOM_SUPERSEDED, LOOK},
 	{remove_clean,          UL_ROOM_SUPERSEDED, WRITE},
 	{open_store,            UL_ROOM_SUPERSEDED, LOOK},
-	{ul_restore,            UL_ROOM_SUPERSEDED, LOOK},
-	{ul_supersede,          UL_ROOM_NONE,       LOOK},
+	{ul_restore,            UL_ROOM_SUPERSEDED, TRY},
+	{ul_supersede,          UL_ROOM_NONE,       ASIDE},
 	{agree_on_database,     UL_ROOM_NONE,       LOOK},
 	{sweep,                 UL_ROOM_NONE,       LOOK},
 	{report_roots,          UL_ROOM_NONE,       LOOK},
@@ -209,13 +220,34 @@ static const struct step {
 	/* clang-format on */
 };
 
+static int go_without(struct ul_agreement *a)
+{
+	a->not_restored = true;
+	return ul_upper_dir_report(&a->upper, UL_RECONCILE_NOTE, a->upper.err->object,
+				   "what was superseded does not come back: %s", a->upper.err->why);
+}
+
+static int throw_away(struct ul_agreement *a, const struct step *step)
+{
+	int r = ul_upper_dir_report(&a->upper, UL_RECONCILE_NOTE, a->upper.err->object,
+				    "the quarantine takes nothing, so what this lower has goes for good: %s",
+				    a->upper.err->why);
+
+	a->discard_sealed = true;
+	return r < 0 ? r : ul_with_room(a, step->run, step->until);
+}
+
 static int do_step(struct ul_agreement *a, const struct step *step)
 {
 	int r;
 
-	if (a->upper.dry_run && step->kind != LOOK)
+	if (a->upper.dry_run && step->kind >= WRITE)
 		return 0;
 	r = ul_with_room(a, step->run, step->until);
+	if (r == -UL_E_UPPER && step->kind == TRY)
+		return go_without(a);
+	if (r == -UL_E_UPPER && step->kind == ASIDE && a->cannot_aside)
+		return throw_away(a, step);
 	return r == -UL_E_UPPER && step->kind == LAST && ul_reserve_is_full(a->upper.err->errnum) ? 0 : r;
 }
 

@@ -105,6 +105,16 @@ void ul_report_forget_verdicts(struct ul_reconcile_report *report, const struct 
 	report->lost = since->lost;
 }
 
+void ul_report_forget(struct ul_reconcile_report *report, const struct ul_report_mark *since)
+{
+	while (report->list.n > since->listed) {
+		free(report->list.at[--report->list.n].name);
+		free(report->list.at[report->list.n].why);
+	}
+	memcpy(report->n, since->n, sizeof(report->n));
+	report->lost = since->lost;
+}
+
 bool ul_reconcile_did_something(const struct ul_reconcile_report *r)
 {
 	for (int i = 0; i < UL_RECONCILE_N_ACTIONS; i++)

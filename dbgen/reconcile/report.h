@@ -17,3 +17,6 @@ struct ul_report_mark {
 };
 struct ul_report_mark ul_report_mark(const struct ul_reconcile_report *report);
 void ul_report_forget_verdicts(struct ul_reconcile_report *report, const struct ul_report_mark *since);
+
+/* All that it told: it will be told once more. */
+void ul_report_forget(struct ul_reconcile_report *report, const struct ul_report_mark *since);

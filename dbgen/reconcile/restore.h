@@ -10,11 +10,9 @@
  * Over another lower than the recorded one: move back, with its row, what the quarantine holds as superseded and this
  * lower does not seal. Before supersede.c looks, and before the rows are judged. In a dry run nothing moves: the store
  * is told what would (a->store.coming). 0, -UL_E_UPPER, -UL_E_MEMORY, or of the lower -UL_E_MANIFEST, -UL_E_DATABASE,
- * -UL_E_CORRUPT.
+ * -UL_E_CORRUPT. -UL_E_UPPER: it may be tried again with more room, and the machine starts without.
  */
 int ul_restore(struct ul_agreement *a);
-
-/* ---- restore_rows.c ---- */
 
 /* A path that comes back. */
 struct ul_returning {
@@ -22,12 +20,29 @@ struct ul_returning {
 	unsigned int run;         /* of the list of runs */
 	char entry[NAME_MAX + 1]; /* its name in that run */
 	struct ul_saved_row row;
-	bool dropped; /* it cannot come back now: it refers to what is not there */
+	bool dropped; /* it cannot come back now */
+	bool moved;
 };
 
 struct ul_returning_list {
 	UL_VECTOR_MEMBERS(struct ul_returning);
 };
+
+/* ---- restore_refs.c ---- */
+
+/* Who of the list refers to whom: the referrers of number i are at[first[i]] .. at[first[i + 1]). */
+struct ul_returning_refs {
+	size_t *first, *at, *stack;
+};
+
+/* Find it out, and drop what refers to a path that is nowhere. 0 or -code. Free *ret also then. */
+int ul_returning_judge(struct ul_agreement *a, struct ul_returning_list *list, struct ul_returning_refs *ret);
+void ul_returning_refs_free(struct ul_returning_refs *refs);
+
+/* Drop number i, and what refers to it. */
+void ul_returning_drop(struct ul_returning_list *list, struct ul_returning_refs *refs, size_t i);
+
+/* ---- restore_rows.c ---- */
 
 /* By base name, in a list that is sorted by it; NULL: it is not there, or dropped. */
 struct ul_returning *ul_returning_find(const struct ul_returning_list *list, const char *base);

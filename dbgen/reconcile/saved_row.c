@@ -39,11 +39,13 @@ static bool copy(const char *text, char **ret)
 static int read_refs(sqlite3 *db, const char *store_dir, int64_t id, struct ul_names *ret)
 {
 	ul_autostatement sqlite3_stmt *q = NULL;
+	size_t bytes = 0;
+	int64_t last = 0, to;
 	int code;
 
 	if (sqlite3_prepare_v2(db,
-			       "select v.path from Refs r left join ValidPaths v on v.id = r.reference"
-			       " where r.referrer = ?",
+			       "select v.path, r.reference from Refs r left join ValidPaths v on v.id = r.reference"
+			       " where r.referrer = ? order by r.reference",
 			       -1, &q, NULL) != SQLITE_OK)
 		return 0;
 	sqlite3_bind_int64(q, 1, id);
@@ -51,8 +53,11 @@ static int read_refs(sqlite3 *db, const char *store_dir, int64_t id, struct ul_n
 		uint8_t digest[UL_DIGEST_SIZE];
 		const char *base = ul_db_foreign_base(q, 0, store_dir, digest);
 
-		if (!base)
+		/* An index may hold a row any number of times, and a file that is too large is not written. */
+		if (!base || !ul_db_foreign_id(q, 1, &to) || (ret->n > 0 && to <= last) ||
+		    (bytes += strlen(base)) > UL_SAVED_ROW_MAX)
 			return 0;
+		last = to;
 		if (ul_names_add(ret, base) < 0)
 			return -ENOMEM;
 	}
@@ -64,19 +69,29 @@ static bool is_output(const char *id, const char *path)
 	return id && path && *id && *path && ul_text_clean(id, strlen(id)) && ul_text_clean(path, strlen(path));
 }
 
-/* Those that Nix could not have written are not carried on; where there is no such table there are none. */
+/*
+ * Those that Nix could not have written are not carried on; where there is no such table there are none. 0: the index
+ * leads in circles.
+ */
 static int read_outputs(sqlite3 *db, int64_t id, struct ul_names *ret)
 {
 	ul_autostatement sqlite3_stmt *q = NULL;
+	size_t bytes = 0;
 
-	if (sqlite3_prepare_v2(db, "select id, path from DerivationOutputs where drv = ?", -1, &q, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, "select id, path from DerivationOutputs where drv = ? order by id", -1, &q, NULL) !=
+	    SQLITE_OK)
 		return 1;
 	sqlite3_bind_int64(q, 1, id);
 	while (sqlite3_step(q) == SQLITE_ROW) {
 		const char *name = (const char *)sqlite3_column_text(q, 0);
 		const char *path = (const char *)sqlite3_column_text(q, 1);
 
-		if (is_output(name, path) && (ul_names_add(ret, name) < 0 || ul_names_add(ret, path) < 0))
+		if (!is_output(name, path))
+			continue;
+		if ((ret->n > 0 && strcmp(name, ret->at[ret->n - 2]) <= 0) ||
+		    (bytes += strlen(name) + strlen(path)) > UL_SAVED_ROW_MAX)
+			return 0;
+		if (ul_names_add(ret, name) < 0 || ul_names_add(ret, path) < 0)
 			return -ENOMEM;
 	}
 	return 1;
@@ -127,27 +142,28 @@ static struct json_object *list_json(const struct ul_names *names)
 	return ul_json_if(ok, list);
 }
 
-static struct json_object *row_json(const struct ul_saved_row *row)
+static struct json_object *row_json(const char *base, const struct ul_saved_row *row)
 {
 	struct json_object *obj = ul_json_document(FORMAT);
 	char hash[UL_HASH_TEXT_LENGTH + 1];
 	uint64_t registered = row->registered < 0 ? 0 : (uint64_t)row->registered;
 
 	ul_hash_text_print(row->nar_hash, hash);
-	return ul_json_if(
-		obj && ul_json_add_string(obj, "narHash", hash) && ul_json_add_uint(obj, "narSize", row->nar_size) &&
-			ul_json_add_uint(obj, "registrationTime", registered) &&
-			ul_json_add_bool(obj, "ultimate", row->ultimate) &&
-			ul_json_add_string(obj, "deriver", row->deriver) &&
-			ul_json_add_string(obj, "signatures", row->sigs) && ul_json_add_string(obj, "ca", row->ca) &&
-			ul_json_add(obj, "references", list_json(&row->refs)) &&
-			ul_json_add(obj, "outputs", list_json(&row->outputs)),
-		obj);
+	return ul_json_if(obj && ul_json_add_string(obj, "path", base) && ul_json_add_string(obj, "narHash", hash) &&
+				  ul_json_add_uint(obj, "narSize", row->nar_size) &&
+				  ul_json_add_uint(obj, "registrationTime", registered) &&
+				  ul_json_add_bool(obj, "ultimate", row->ultimate) &&
+				  ul_json_add_string(obj, "deriver", row->deriver) &&
+				  ul_json_add_string(obj, "signatures", row->sigs) &&
+				  ul_json_add_string(obj, "ca", row->ca) &&
+				  ul_json_add(obj, "references", list_json(&row->refs)) &&
+				  ul_json_add(obj, "outputs", list_json(&row->outputs)),
+			  obj);
 }
 
 int ul_saved_row_write(int dirfd, const char *base, const struct ul_saved_row *row)
 {
-	ul_autojson struct json_object *obj = row_json(row);
+	ul_autojson struct json_object *obj = row_json(base, row);
 	const char *text = obj ? ul_json_text(obj) : NULL;
 	ul_autoclose int fd = -1;
 	char name[NAME_MAX + 1];
@@ -155,7 +171,7 @@ int ul_saved_row_write(int dirfd, const char *base, const struct ul_saved_row *r
 
 	if (!text)
 		return -ENOMEM;
-	if (strlen(text) > UL_SAVED_ROW_MAX)
+	if (row->nar_size == 0 || strlen(text) > UL_SAVED_ROW_MAX)
 		return 0;
 	file_name(base, name);
 	/* An attempt before, which found no room, may have left a part. */
@@ -213,16 +229,16 @@ static int read_list(struct json_object *obj, const char *key, bool (*fits)(cons
 	return 1;
 }
 
-static int read_row(struct json_object *obj, struct ul_saved_row *ret)
+static int read_row(struct json_object *obj, const char *base, struct ul_saved_row *ret)
 {
-	const char *hash = ul_json_string(obj, "narHash");
+	const char *hash = ul_json_string(obj, "narHash"), *path = ul_json_string(obj, "path");
 	uint64_t format, registered;
 	int r;
 
-	if (!ul_json_uint(obj, "format", &format) || format != FORMAT ||
+	if (!ul_json_uint(obj, "format", &format) || format != FORMAT || !path || strcmp(path, base) != 0 ||
 	    !ul_hash_text_parse(hash, hash ? strlen(hash) : 0, ret->nar_hash) ||
 	    !ul_json_uint(obj, "narSize", &ret->nar_size) || !ul_json_uint(obj, "registrationTime", &registered) ||
-	    !ul_json_bool(obj, "ultimate", &ret->ultimate))
+	    ret->nar_size == 0 || !ul_json_bool(obj, "ultimate", &ret->ultimate))
 		return 0;
 	ret->registered = (int64_t)registered;
 	r = read_text(obj, "deriver", UL_DERIVER_MAX, &ret->deriver);
@@ -237,7 +253,7 @@ static int read_row(struct json_object *obj, struct ul_saved_row *ret)
 	return r > 0 ? ret->outputs.n % 2 == 0 : r;
 }
 
-int ul_saved_row_read(int dirfd, const char *base, struct ul_saved_row *ret)
+int ul_saved_row_read(int dirfd, const char *base, uint64_t *left, struct ul_saved_row *ret)
 {
 	ul_autobuffer struct ul_buffer text = {0};
 	ul_autojson struct json_object *obj = NULL;
@@ -251,12 +267,17 @@ int ul_saved_row_read(int dirfd, const char *base, struct ul_saved_row *ret)
 	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > UL_SAVED_ROW_MAX)
 		return 0;
+	if ((uint64_t)st.st_size > *left) {
+		*left = 0;
+		return 0;
+	}
+	*left -= (uint64_t)st.st_size;
 	if (ul_buffer_reserve(&text, (size_t)st.st_size + 1) < 0)
 		return -ENOMEM;
 	if (ul_pread_full(fd, text.data, (size_t)st.st_size, 0) < 0)
 		return 0;
 	obj = ul_json_parse((const char *)text.data, (size_t)st.st_size, &why);
-	return obj ? read_row(obj, ret) : 0;
+	return obj ? read_row(obj, base, ret) : 0;
 }
 
 void ul_saved_row_remove(int dirfd, const char *base)

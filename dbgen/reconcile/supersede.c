@@ -14,8 +14,9 @@
  * into it. Sessions are looked at always: an older Underlay's store is one, and what of that hides a sealed path is
  * somebody's work, too. Whiteouts are nobody's work, nor are the copies that overlayfs made of what is sealed, which
  * with `nix-store --optimise` may be the whole image: those, and what the manifest does not know, the join throws
- * away (dbgen/layers/join.h). What has no row, or hides a path of the very lower that is recorded, was not valid: no
- * lower gives it back.
+ * away (dbgen/layers/join.h). Where the quarantine takes nothing, on a disk without a free file or one that somebody
+ * prepared, so does this, and the machine starts (reconcile.c). What has no row, or hides a path of the very lower that
+ * is recorded, was not valid: no lower gives it back.
  */
 #include "dbgen/reconcile/supersede.h"
 
@@ -110,10 +111,13 @@ static int save_row(struct ul_agreement *a, struct found *one)
 
 	if (r == -ENOMEM)
 		r = ul_upper_dir_nomem(&a->upper);
-	if (r > 0)
+	if (r > 0) {
 		r = ul_quarantine_open_superseded(&a->upper, &fd) < 0 ? -UL_E_UPPER : 1;
+		a->cannot_aside |= r < 0;
+	}
 	if (r > 0) {
 		r = ul_saved_row_write(fd, one->name, &row);
+		a->cannot_aside |= r < 0 && r != -ENOMEM;
 		if (r < 0)
 			r = r == -ENOMEM ? ul_upper_dir_nomem(&a->upper) : ul_upper_dir_fail(&a->upper, one->name, -r);
 	}
@@ -144,12 +148,14 @@ static int save_rows(struct ul_agreement *a, const struct found_list *list)
 static int set_aside(struct ul_agreement *a, const struct found *one)
 {
 	struct ul_upper_dir *u = &a->upper;
-	int r = one->whiteout ? ul_upper_dir_discard(u, one->layer, one->name)
-		: one->saved  ? ul_quarantine_supersede(u, one->layer, one->name)
-			      : ul_quarantine_move(u, one->layer, one->name);
+	bool gone = one->whiteout || a->discard_sealed;
+	int r = gone         ? ul_upper_dir_discard(u, one->layer, one->name)
+		: one->saved ? ul_quarantine_supersede(u, one->layer, one->name)
+			     : ul_quarantine_move(u, one->layer, one->name);
 
+	a->cannot_aside |= r == -UL_E_UPPER && !gone;
 	return r < 0 ? r
-		     : ul_upper_dir_report(u, one->whiteout ? UL_RECONCILE_SWEPT : UL_RECONCILE_QUARANTINED, one->name,
+		     : ul_upper_dir_report(u, gone ? UL_RECONCILE_SWEPT : UL_RECONCILE_QUARANTINED, one->name,
 					   "this lower has it");
 }
 
@@ -160,9 +166,10 @@ int ul_supersede(struct ul_agreement *a)
 	bool changed = a->upper.report->lower_changed;
 	int r = e->kept < 0 || !changed ? 0 : find_in(a, e->kept, false, &list);
 
+	a->cannot_aside = false;
 	for (size_t i = 0; r == 0 && i < e->sessions.n; i++)
 		r = find_in(a, e->sessions.at[i], true, &list);
-	if (r == 0 && list.n > 0 && changed && !a->upper.dry_run)
+	if (r == 0 && list.n > 0 && changed && !a->upper.dry_run && !a->discard_sealed)
 		r = save_rows(a, &list);
 	for (size_t i = 0; r == 0 && i < list.n; i++)
 		r = set_aside(a, &list.at[i]);

@@ -27,11 +27,13 @@
 /* Base names of the rows that may name an entry, sorted. 0, -EIO: they cannot be read, or -ENOMEM. */
 static int read_rows(struct ul_agreement *a, sqlite3 *db, struct ul_names *ret)
 {
+	static const char sql[] = "select path, id from ValidPaths not indexed where id > ? order by id";
 	ul_autostatement sqlite3_stmt *q = NULL;
 	bool rebuilt = a->o->mode == UL_RECONCILE_REBUILD;
+	int64_t last = INT64_MIN;
 	int code = SQLITE_DONE;
 
-	if (sqlite3_prepare_v2(db, "select path from ValidPaths not indexed where id > ?", -1, &q, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
 		return -EIO;
 	/* Those before it are the lower's. */
 	sqlite3_bind_int64(q, 1, rebuilt ? ul_manifest_n_paths(a->lower.manifest) : INT64_MIN);
@@ -39,6 +41,10 @@ static int read_rows(struct ul_agreement *a, sqlite3 *db, struct ul_names *ret)
 		uint8_t digest[UL_DIGEST_SIZE];
 		const char *base = ul_db_foreign_base(q, 0, a->store_dir, digest);
 
+		/* A tree that leads in circles. */
+		if (sqlite3_column_int64(q, 1) <= last)
+			return -EIO;
+		last = sqlite3_column_int64(q, 1);
 		if (base && ul_names_add(ret, base) < 0)
 			return -ENOMEM;
 	}

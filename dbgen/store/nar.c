@@ -48,6 +48,7 @@ struct ul_nar_hasher {
 	uint8_t *buffer;
 	size_t used;
 	uint64_t size; /* bytes of the NAR that went to SHA-256 */
+	uint64_t most; /* bytes that it may have; 0: any number */
 	bool failed;   /* libcrypto failed once */
 
 	void (*hashed)(void *user, uint64_t bytes);
@@ -152,6 +153,16 @@ static int put_contents(struct ul_nar_hasher *h, int fd, uint64_t size, struct u
 	return 0;
 }
 
+/* more: bytes of contents that would follow. */
+static int check_size(struct ul_nar_hasher *h, uint64_t more, struct ul_error *err)
+{
+	uint64_t size = h->size + h->used;
+
+	if (h->most == 0 || (size <= h->most && more <= h->most - size))
+		return 0;
+	return ul_error_set(err, UL_E_CHECK, what, h->path, NULL, "it is larger than it should be");
+}
+
 /* O_NONBLOCK: what became a FIFO since the directory was read must not hang us. */
 static int open_regular(struct ul_nar_hasher *h)
 {
@@ -170,6 +181,8 @@ static int put_regular(struct ul_nar_hasher *h, int opened, struct ul_error *err
 		return failed(h, errno, err);
 	if (!S_ISREG(st.st_mode))
 		return changed(h, err);
+	if (check_size(h, (uint64_t)st.st_size, err) < 0)
+		return -UL_E_CHECK;
 	if (st.st_size >= BIG_FILE)
 		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	PUT(h, "regular");
@@ -363,7 +376,7 @@ static int walk(struct ul_nar_hasher *h, struct ul_error *err)
 
 	PUT(h, "nix-archive-1");
 	r = begin_node(h, DT_UNKNOWN, -1, err);
-	while (r == 0 && h->stack.n > 0) {
+	while (r == 0 && h->stack.n > 0 && (r = check_size(h, 0, err)) == 0) {
 		size_t depth = h->stack.n;
 		struct frame *f = &h->stack.at[depth - 1];
 
@@ -442,11 +455,18 @@ void ul_nar_hasher_watch(struct ul_nar_hasher *h, void (*hashed)(void *user, uin
 
 int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size, struct ul_error *err)
 {
+	return ul_nar_hash_of_size(dirfd, path, 0, ret_hash, ret_size, err);
+}
+
+int ul_nar_hash_of_size(int dirfd, const char *path, uint64_t most, uint8_t ret_hash[32], uint64_t *ret_size,
+			struct ul_error *err)
+{
 	struct ul_nar_hasher *h = ul_nar_hasher_new();
 	int r;
 
 	if (!h)
 		return ul_error_nomem(err, what);
+	h->most = most;
 	r = ul_nar_hasher_run(h, dirfd, path, ret_hash, ret_size, err);
 	ul_nar_hasher_free(h);
 	return r;

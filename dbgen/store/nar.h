@@ -24,6 +24,10 @@
  */
 int ul_nar_hash(int dirfd, const char *path, uint8_t ret_hash[32], uint64_t *ret_size, struct ul_error *err);
 
+/* Hash one whose NAR has at most so many bytes: a greater one is -UL_E_CHECK, and is read no further. */
+int ul_nar_hash_of_size(int dirfd, const char *path, uint64_t most, uint8_t ret_hash[32], uint64_t *ret_size,
+			struct ul_error *err);
+
 /* A hasher of many objects, which keeps its buffers; one per thread. NULL: no memory. */
 struct ul_nar_hasher;
 struct ul_nar_hasher *ul_nar_hasher_new(void);

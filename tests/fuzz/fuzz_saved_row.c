@@ -53,6 +53,7 @@ static void check(int dirfd, const struct ul_saved_row *row)
 {
 	struct ul_saved_row again;
 	uint8_t digest[UL_DIGEST_SIZE];
+	uint64_t left = UL_SAVED_ROW_MAX;
 
 	check_text(row->deriver);
 	check_text(row->sigs);
@@ -63,7 +64,7 @@ static void check(int dirfd, const struct ul_saved_row *row)
 	for (size_t i = 0; i < row->outputs.n; i++)
 		check_text(row->outputs.at[i]);
 	FUZZ_WANT(ul_saved_row_write(dirfd, AGAIN, row) == 1);
-	FUZZ_WANT(ul_saved_row_read(dirfd, AGAIN, &again) == 1);
+	FUZZ_WANT(ul_saved_row_read(dirfd, AGAIN, &left, &again) == 1);
 	FUZZ_WANT(!memcmp(row->nar_hash, again.nar_hash, sizeof(row->nar_hash)) && row->nar_size == again.nar_size &&
 		  row->registered == again.registered && row->ultimate == again.ultimate);
 	check_same_text(row->deriver, again.deriver);
@@ -77,6 +78,7 @@ static void check(int dirfd, const struct ul_saved_row *row)
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	static int dirfd = -1, fd;
+	uint64_t left = UL_SAVED_ROW_MAX;
 	struct ul_saved_row row;
 	int r;
 
@@ -88,7 +90,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 		(void)atexit(forget);
 	}
 	FUZZ_WANT(ftruncate(fd, 0) == 0 && ul_pwrite_full(fd, data, len, 0) == 0);
-	r = ul_saved_row_read(dirfd, BASE, &row);
+	r = ul_saved_row_read(dirfd, BASE, &left, &row);
 	FUZZ_WANT(r == 0 || r == 1);
 	if (r == 1)
 		check(dirfd, &row);

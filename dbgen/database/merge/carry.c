@@ -42,7 +42,7 @@ static int count_steps(void *user)
 /* 0, or negative for what must end the work; *ret_code: SQLite's, for what may go on without this. */
 static int judge(struct ul_db_carry *c, int code, int *ret_code)
 {
-	code = ul_sqlite_code(code) & 0xff;
+	code = (code & 0xff) == SQLITE_INTERRUPT ? SQLITE_INTERRUPT : ul_sqlite_code(code) & 0xff;
 	*ret_code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 	if (code == SQLITE_NOMEM || code == SQLITE_FULL || code == SQLITE_IOERR)
 		return code == SQLITE_IOERR ? ul_error_set(c->err, UL_E_SYSTEM, what, "db.sqlite", NULL, "%s",
@@ -238,9 +238,10 @@ static int copy_rows(struct ul_db_carry *c, const char *table, int *ret_code)
 	r = run(c, copying_sql(c, table, &columns, &paths), ret_code);
 	if (r < 0 || *ret_code != SQLITE_OK)
 		return r;
-	lost = number(c,
-		      sqlite3_mprintf("select (select count(*) from main.\"%w\") - (select count(*) from made.\"%w\")",
-				      table, table));
+	/* A count would be one step of SQLite's, however long it takes. */
+	lost = number(c, sqlite3_mprintf("select (select ifnull(sum(1), 0) from main.\"%w\" not indexed)"
+					 " - (select count(*) from made.\"%w\")",
+					 table, table));
 	if (lost > 0) {
 		snprintf(count, sizeof(count), "%lld rows", (long long)lost);
 		leave_out(c, count, "of table", NULL, table);

@@ -204,6 +204,10 @@ static int read_refs(struct ul_db_merge *g, struct ul_db_candidate *c, sqlite3_s
 			drop(c, UL_DB_MALFORMED);
 			continue;
 		}
+		/* An index whose pages lead to each other holds a row any number of times. */
+		if (c->n_refs > 0 && id <= g->refs.at[g->refs.n - 1])
+			return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
+					    "its references are out of order");
 		if (c->n_refs == UINT32_MAX || ul_vector_push(&g->refs, id) < 0)
 			return ul_db_merge_nomem(g);
 		c->n_refs++;
@@ -221,7 +225,7 @@ static int read_candidates(struct ul_db_merge *g)
 
 	r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &row);
 	if (r == 0)
-		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &refs);
+		r = ul_db_merge_prepare(g, "select reference from Refs where referrer = ? order by reference", &refs);
 	for (uint32_t i = 0; r == 0 && i < g->candidates.n; i++) {
 		read_row(g, &g->candidates.at[i], row);
 		r = read_refs(g, &g->candidates.at[i], refs);

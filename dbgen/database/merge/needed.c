@@ -161,7 +161,8 @@ int ul_db_merge_compare_needed(struct ul_db_merge *g)
 	if (r == 0)
 		r = ul_db_merge_prepare(g, "select " UL_DB_FOREIGN_COLUMNS " from ValidPaths where id = ?", &c.row);
 	if (r == 0)
-		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ?", &c.refs);
+		r = ul_db_merge_prepare(g, "select distinct reference from Refs where referrer = ? order by reference",
+					&c.refs);
 	if (r == 0)
 		r = find_needed(&c);
 	/* In the manifest's order: so that each batch of it is read once. */

@@ -165,6 +165,7 @@ static bool own_text(sqlite3_stmt *row, int column, const char **ret)
 
 static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sqlite3_stmt *rows, struct outputs *to)
 {
+	size_t first = to->n;
 	int step;
 
 	sqlite3_bind_int64(rows, 1, c->id);
@@ -178,6 +179,10 @@ static int outputs_of(struct ul_db_merge *g, const struct ul_db_candidate *c, sq
 			free((void *)output.path);
 			return ul_db_merge_nomem(g);
 		}
+		/* An index may hold a row any number of times. */
+		if (to->n > first + 1 && strcmp(to->at[to->n - 2].id, output.id) >= 0)
+			return ul_error_set(g->err, UL_E_DATABASE, ul_db_merging, g->options->merge_from, NULL,
+					    "its outputs of derivations are out of order");
 	}
 	if (step != SQLITE_DONE)
 		return ul_db_merge_fail(g);
