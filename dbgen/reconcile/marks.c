@@ -19,7 +19,6 @@
 
 #define LOWER_JSON "lower.json"
 #define CLEAN      "clean"
-#define NO_LOWER   "none" /* an identity that no lower has: neither hex digits nor "manifest:..." */
 #define FORMAT     1
 #define JSON_MAX   65536 /* bytes of either file */
 
@@ -163,7 +162,7 @@ int ul_marks_leave_lower(struct ul_upper_dir *u, struct ul_marks *marks, const s
 	/* Without a file of it every lower is another one already. */
 	if (!marks->known)
 		return 0;
-	snprintf(now.identity, sizeof(now.identity), "%s", NO_LOWER);
+	snprintf(now.identity, sizeof(now.identity), "%s", UL_MARKS_NO_LOWER);
 	r = ul_marks_write_lower(u, marks, &now, o);
 	if (r == 0)
 		*marks = now;

@@ -7,6 +7,9 @@
 #include "dbgen/reconcile/id_ranges.h"
 #include "dbgen/reconcile/upper_dir.h"
 
+/* An identity that no lower has: neither hex digits nor "manifest:...". */
+#define UL_MARKS_NO_LOWER "none"
+
 /*
  * What tells that nobody wrote to the database: every way of writing it sets the file's time. (Its change counter does
  * not: SQLite leaves it alone where a transaction went through the log.)

@@ -24,7 +24,6 @@
 #include "dbgen/reconcile/upper_open.h"
 
 #define REPORT_JSON "report.json"
-#define NO_LOWER    "none" /* what ul_marks_leave_lower writes */
 
 static const char what[] = "making the upper agree with the lower";
 static const char marking[] = "setting the clean mark";
@@ -43,7 +42,7 @@ static int read_marks(struct ul_agreement *a)
 	int r = ul_marks_read(&a->upper, &a->marks);
 
 	ul_marks_identity(&o->lower, report->identity, sizeof(report->identity));
-	a->left_before = a->marks.known && !strcmp(a->marks.identity, NO_LOWER);
+	a->left_before = a->marks.known && !strcmp(a->marks.identity, UL_MARKS_NO_LOWER);
 	report->first = !a->marks.known;
 	report->lower_changed = !a->marks.known || strcmp(a->marks.identity, report->identity) != 0 ||
 				a->marks.rebuild != (o->mode == UL_RECONCILE_REBUILD);

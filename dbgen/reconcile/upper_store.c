@@ -50,7 +50,8 @@ int ul_upper_store_check(struct ul_upper_store *s, const char *base, const uint8
 		return r < 0;
 	if (entry.partial)
 		return 1;
-	r = ul_nar_hash(entry.dirfd, base, found, &found_size, &trouble);
+	/* A sparse file may claim any size: what is larger than the row says is read no further. */
+	r = ul_nar_hash_of_size(entry.dirfd, base, size ? size : UINT64_MAX, found, &found_size, &trouble);
 	if (r == -UL_E_MEMORY) {
 		*err = trouble;
 		return r;
