@@ -150,12 +150,13 @@ report $? "every damaged block is found, of data and tree"
 jq -e '[.places[] | select(.unit == "data block" and .number == 700)][0] | .storePath and .path and .fileEnd > .fileStart' "$dir/out" >"$dir/jq"
 report $? "--json has store path, path and bytes"
 
-# A block of inodes is all ones: what lies elsewhere is told all the same, and that it is not all.
+# A block of inodes is all ones: what lies elsewhere is told all the same, and that it is not all. (Of which files they
+# are is mkfs' choice: the contents of one of the three are another's.)
 inode=$("$underlay" image locate "$image" 0-1500 | sed -n 's/^data block \([0-9]*\): .*: .*, its inode$/\1/p' | sort -n | uniq | tail -n 1)
 head -c 4096 /dev/zero | tr '\0' '\377' |
 	dd of="$dir/t" bs=1 seek=$(($(start_of "$image" data) + inode * 4096)) conv=notrunc status=none
 locate "$dir/t" --damaged
-[ $? -eq 1 ] && grep -q '^underlay: reading the filesystem.s map: ' "$dir/out" && grep -q '^data block 700: /nix/store/' "$dir/out"
+[ $? -eq 1 ] && grep -q '^underlay: reading the filesystem.s map: ' "$dir/out" && grep -qE '^data block (11|700|1234): /nix/store/' "$dir/out"
 report $? "the filesystem's map is damaged, too: the rest is told"
 "$underlay" image locate "$dir/t" --damaged --json >"$dir/out" 2>"$dir/err"
 [ $? -eq 1 ] && jq -e --argjson inode "$inode" '(.incomplete | startswith("reading the filesystem")) and
