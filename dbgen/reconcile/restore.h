@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "common/referrers.h"
 #include "dbgen/reconcile/agree.h"
 #include "dbgen/reconcile/saved_row.h"
 
@@ -30,9 +31,10 @@ struct ul_returning_list {
 
 /* ---- restore_refs.c ---- */
 
-/* Who of the list refers to whom: the referrers of number i are at[first[i]] .. at[first[i + 1]). */
+/* Who of the list refers to whom, by numbers. */
 struct ul_returning_refs {
-	size_t *first, *at, *stack;
+	struct ul_referrers referrers;
+	size_t *stack;
 };
 
 /* Find it out, and drop what refers to a path that is nowhere. 0 or -code. Free *ret also then. */

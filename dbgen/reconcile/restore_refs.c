@@ -46,46 +46,35 @@ static int find_missing(struct ul_agreement *a, const struct ul_returning_list *
 	return r < 0 ? r : 0;
 }
 
-/* Counts are kept two places on, so that filling moves each start to where it belongs. */
 static int find_referrers(const struct ul_returning_list *list, struct ul_returning_refs *ret)
 {
-	size_t n = list->n, sum = 0;
+	size_t sum = 0;
+	int r;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < list->n; i++)
 		sum += list->at[i].row.refs.n;
-	ret->first = calloc(n + 2, sizeof(*ret->first));
-	ret->at = malloc((sum + 1) * sizeof(*ret->at));
-	ret->stack = malloc((n + 1) * sizeof(*ret->stack));
-	if (!ret->first || !ret->at || !ret->stack)
-		return -ENOMEM;
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < n; i++) {
-			const struct ul_names *refs = &list->at[i].row.refs;
+	ret->stack = malloc((list->n + 1) * sizeof(*ret->stack));
+	r = ret->stack ? ul_referrers_init(&ret->referrers, list->n, sum) : -ENOMEM;
+	while (r == 0 && ul_referrers_pass(&ret->referrers))
+		for (size_t i = 0; i < list->n; i++)
+			for (size_t k = 0; k < list->at[i].row.refs.n; k++) {
+				const struct ul_returning *to = ul_returning_find(list, list->at[i].row.refs.at[k]);
 
-			for (size_t k = 0; k < refs->n; k++) {
-				const struct ul_returning *to = ul_returning_find(list, refs->at[k]);
-
-				if (to && pass == 0)
-					ret->first[to - list->at + 2]++;
-				else if (to)
-					ret->at[ret->first[to - list->at + 1]++] = i;
+				if (to)
+					ul_referrers_add(&ret->referrers, i, (size_t)(to - list->at));
 			}
-		}
-		for (size_t i = 2; pass == 0 && i < n + 2; i++)
-			ret->first[i] += ret->first[i - 1];
-	}
-	return 0;
+	return r;
 }
 
 void ul_returning_refs_free(struct ul_returning_refs *refs)
 {
-	free(refs->first);
-	free(refs->at);
+	ul_referrers_free(&refs->referrers);
 	free(refs->stack);
 }
 
 void ul_returning_drop(struct ul_returning_list *list, struct ul_returning_refs *refs, size_t i)
 {
+	const struct ul_referrers *referrers = &refs->referrers;
 	size_t top = 0;
 
 	if (list->at[i].dropped)
@@ -94,11 +83,11 @@ void ul_returning_drop(struct ul_returning_list *list, struct ul_returning_refs 
 	refs->stack[top++] = i;
 	while (top > 0) {
 		i = refs->stack[--top];
-		for (size_t k = refs->first[i]; k < refs->first[i + 1]; k++) {
-			struct ul_returning *from = &list->at[refs->at[k]];
+		for (size_t k = referrers->first[i]; k < referrers->first[i + 1]; k++) {
+			struct ul_returning *from = &list->at[referrers->at[k]];
 
 			if (!from->dropped)
-				refs->stack[top++] = refs->at[k];
+				refs->stack[top++] = referrers->at[k];
 			from->dropped = true;
 		}
 	}

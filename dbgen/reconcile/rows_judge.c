@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/referrers.h"
 #include "dbgen/reconcile/rows.h"
 
 static const char what[] = "judging the rows of the upper's database";
@@ -88,37 +89,21 @@ static int find_doubles(const struct ul_rows_judge *by, struct ul_rows *rows)
 	return 0;
 }
 
-/* References the other way round: the referrers of row i are at[first[i]] .. at[first[i + 1]). */
-struct referrers {
-	size_t *first, *at;
-};
-
-static int find_referrers(const struct ul_rows *rows, struct referrers *ret)
+static int find_referrers(const struct ul_rows *rows, struct ul_referrers *ret)
 {
-	size_t n = rows->list.n;
 	const struct ul_row *list = rows->list.at;
+	int r = ul_referrers_init(ret, rows->list.n, rows->refs.n);
 
-	ret->first = calloc(n + 2, sizeof(*ret->first));
-	ret->at = malloc((rows->refs.n + 1) * sizeof(*ret->at));
-	if (!ret->first || !ret->at)
-		return -ENOMEM;
-	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < n; i++) {
+	while (r == 0 && ul_referrers_pass(ret))
+		for (size_t i = 0; i < rows->list.n; i++)
 			/* A row of the lower takes the lower's references. */
 			for (uint32_t k = 0; k < list[i].n_refs && !list[i].lower; k++) {
 				const struct ul_row *to = ul_rows_find(rows, rows->refs.at[list[i].first_ref + k]);
 
-				if (to && pass == 0)
-					ret->first[to - list + 2]++;
-				else if (to)
-					ret->at[ret->first[to - list + 1]++] = i;
+				if (to)
+					ul_referrers_add(ret, i, (size_t)(to - list));
 			}
-		}
-		for (size_t i = 2; pass == 0 && i < n + 2; i++)
-			ret->first[i] += ret->first[i - 1];
-	}
-	return 0;
+	return r;
 }
 
 /* It goes for what it is itself. */
@@ -150,7 +135,7 @@ static void judge_references(const struct ul_rows_judge *by, const struct ul_row
 }
 
 /* A row that refers to one of this fate has it, too. */
-static void spread(struct ul_rows *rows, const struct referrers *referrers, enum ul_fate fate, size_t *stack)
+static void spread(struct ul_rows *rows, const struct ul_referrers *referrers, enum ul_fate fate, size_t *stack)
 {
 	size_t top = 0;
 	struct ul_row *list = rows->list.at;
@@ -175,7 +160,7 @@ static void spread(struct ul_rows *rows, const struct referrers *referrers, enum
 /* A row that refers to one that goes, goes too. */
 static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
 {
-	struct referrers referrers = {NULL};
+	struct ul_referrers referrers = {NULL};
 	ul_autofree size_t *stack = malloc((rows->list.n + 1) * sizeof(*stack));
 	int r = stack ? find_referrers(rows, &referrers) : -ENOMEM;
 
@@ -190,8 +175,7 @@ static int drop_referrers(const struct ul_rows_judge *by, struct ul_rows *rows)
 		spread(rows, &referrers, UL_FATE_VANISHED, stack);
 	if (r == 0)
 		spread(rows, &referrers, UL_FATE_REFERENCE, stack);
-	free(referrers.first);
-	free(referrers.at);
+	ul_referrers_free(&referrers);
 	return r < 0 ? nomem(by) : 0;
 }
 

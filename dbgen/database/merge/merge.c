@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "common/compare.h"
+#include "common/referrers.h"
 #include "dbgen/database/merge/load.h"
 #include "dbgen/database/merge/merge.h"
 
@@ -243,39 +244,20 @@ static struct ul_db_candidate *candidate_of(const struct ul_db_merge *g, uint64_
 	return row && !row->lower ? &g->candidates.at[row->number] : NULL;
 }
 
-/* References the other way round: the referrers of i are at[first[i]] .. at[first[i + 1]). */
-struct referrers {
-	uint64_t *first;
-	uint32_t *at;
-};
-
-static int reverse(struct ul_db_merge *g, struct referrers *ret)
+static int reverse(struct ul_db_merge *g, struct ul_referrers *ret)
 {
-	uint32_t n = (uint32_t)g->candidates.n;
-	struct ul_db_candidate *c = g->candidates.at;
-	uint64_t *first = ret->first = calloc((size_t)n + 2, sizeof(*first));
+	const struct ul_db_candidate *c = g->candidates.at;
+	int r = ul_referrers_init(ret, g->candidates.n, g->refs.n);
 
-	ret->at = malloc((g->refs.n + 1) * sizeof(*ret->at));
-	if (!first || !ret->at)
-		return ul_db_merge_nomem(g);
-	/* Counts are kept two places on, so that filling moves each start to where it belongs. */
-	for (uint32_t i = 0; i < n; i++)
-		for (uint64_t k = c[i].first_ref; k < c[i].first_ref + c[i].n_refs; k++) {
-			const struct ul_db_candidate *to = candidate_of(g, k);
+	while (r == 0 && ul_referrers_pass(ret))
+		for (size_t i = 0; i < g->candidates.n; i++)
+			for (uint64_t k = c[i].first_ref; k < c[i].first_ref + c[i].n_refs; k++) {
+				const struct ul_db_candidate *to = candidate_of(g, k);
 
-			if (to)
-				first[to - c + 2]++;
-		}
-	for (uint32_t i = 2; i < n + 2; i++)
-		first[i] += first[i - 1];
-	for (uint32_t i = 0; i < n; i++)
-		for (uint64_t k = c[i].first_ref; k < c[i].first_ref + c[i].n_refs; k++) {
-			const struct ul_db_candidate *to = candidate_of(g, k);
-
-			if (to)
-				ret->at[first[to - c + 1]++] = i;
-		}
-	return 0;
+				if (to)
+					ul_referrers_add(ret, i, (size_t)(to - c));
+			}
+	return r < 0 ? ul_db_merge_nomem(g) : 0;
 }
 
 static bool goes_itself(const struct ul_db_candidate *c)
@@ -307,7 +289,7 @@ static void judge_references(struct ul_db_merge *g, struct ul_db_candidate *c)
 }
 
 /* What refers to a candidate that is dropped for this reason is so, too. */
-static void spread(struct ul_db_merge *g, const struct referrers *referrers, enum ul_db_drop why, uint32_t *stack)
+static void spread(struct ul_db_merge *g, const struct ul_referrers *referrers, enum ul_db_drop why, uint32_t *stack)
 {
 	uint32_t top = 0;
 	struct ul_db_candidate *c = g->candidates.at;
@@ -318,7 +300,7 @@ static void spread(struct ul_db_merge *g, const struct referrers *referrers, enu
 	while (top > 0) {
 		uint32_t i = stack[--top];
 
-		for (uint64_t k = referrers->first[i]; k < referrers->first[i + 1]; k++) {
+		for (size_t k = referrers->first[i]; k < referrers->first[i + 1]; k++) {
 			struct ul_db_candidate *from = &c[referrers->at[k]];
 
 			if (from->dropped && (from->why == why || from->why != UL_DB_REFERENCE))
@@ -333,7 +315,7 @@ static void spread(struct ul_db_merge *g, const struct referrers *referrers, enu
 static int drop_referrers(struct ul_db_merge *g)
 {
 	ul_autofree uint32_t *stack = malloc((g->candidates.n + 1) * sizeof(*stack));
-	struct referrers referrers = {NULL};
+	struct ul_referrers referrers = {NULL};
 	struct ul_db_candidate *c = g->candidates.at;
 	char path[UL_STORE_PATH_SIZE];
 	int r;
@@ -352,8 +334,7 @@ static int drop_referrers(struct ul_db_merge *g)
 	for (size_t i = 0; r == 0 && i < g->candidates.n; i++)
 		if (c[i].dropped)
 			report_dropped(g, path_of(g, &c[i], path), c[i].why);
-	free(referrers.first);
-	free(referrers.at);
+	ul_referrers_free(&referrers);
 	return r;
 }
 
