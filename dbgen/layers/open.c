@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 
@@ -59,20 +60,42 @@ bool ul_take_flags_off(int dirfd, const char *name)
 	return taken;
 }
 
+static bool flags_forbid(int error)
+{
+	return error == EPERM || error == EACCES || error == EROFS;
+}
+
 bool ul_take_flags_off_both(int error, int dirfd, const char *name)
 {
-	if (error != EPERM && error != EACCES && error != EROFS)
+	if (!flags_forbid(error))
 		return false;
 	return ul_take_flags_off(dirfd, name) | ul_take_flags_off(dirfd, ".");
+}
+
+bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd)
+{
+	if (!flags_forbid(error))
+		return false;
+	return ul_take_flags_off_both(error, dirfd, name) | ul_take_flags_off(to_fd, ".");
+}
+
+uint64_t ul_random_number(void)
+{
+	uint64_t number;
+	struct timespec now;
+
+	if (getrandom(&number, sizeof(number), GRND_INSECURE) == sizeof(number))
+		return number;
+	clock_gettime(CLOCK_REALTIME, &now);
+	number = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return number ^ (uint64_t)now.tv_nsec << 32;
 }
 
 /* A name that nobody can have waiting: whoever writes the disk can take all those that are counted. */
 static void random_name(const char *name, char ret[NAME_MAX + 1])
 {
-	uint64_t number = 0;
-
-	(void)!getrandom(&number, sizeof(number), GRND_INSECURE);
-	snprintf(ret, NAME_MAX + 1, "%.200s.bad-%016" PRIx64, name, number);
+	snprintf(ret, NAME_MAX + 1, "%.200s.bad-%016" PRIx64, name, ul_random_number());
 }
 
 int ul_layer_move_aside(int dirfd, const char *name, char ret_aside[NAME_MAX + 1])

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -41,3 +42,13 @@ bool ul_take_flags_off(int dirfd, const char *name);
  * its directory. true: there were some, so it may be tried again.
  */
 bool ul_take_flags_off_both(int error, int dirfd, const char *name);
+
+/* A rename into another directory: likewise, and off that one. */
+bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd);
+
+/*
+ * A number for a name that need not be a secret, only none that somebody has waiting. So early the kernel's pool may
+ * not be ready: what it has is taken, as systemd does for such names. Kernels before 5.6 do not know the flag for that;
+ * there the clocks will do, since a name that is there is refused.
+ */
+uint64_t ul_random_number(void);

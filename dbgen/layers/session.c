@@ -7,11 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "common/dir.h"
 #include "common/number.h"
@@ -25,9 +23,6 @@
 
 #ifndef FS_CASEFOLD_FL
 #define FS_CASEFOLD_FL 0x40000000
-#endif
-#ifndef GRND_INSECURE
-#define GRND_INSECURE 4
 #endif
 #ifndef BTRFS_SUPER_MAGIC
 #define BTRFS_SUPER_MAGIC 0x9123683e
@@ -104,28 +99,16 @@ static int last_number(int sessions, unsigned long *ret)
 	return r;
 }
 
-/*
- * The name need not be a secret, only none that was there before this boot. So early the pool may not be ready: what
- * the kernel has is taken, as systemd does for such names.
- */
+/* None that was there before this boot. */
 static int new_name(int sessions, char ret[UL_SESSION_NAME_MAX])
 {
 	unsigned long last = 0;
-	struct timespec now;
-	uint64_t number;
 	int r = last_number(sessions, &last);
 
 	if (r < 0)
 		return r;
-	/* Kernels before 5.6 do not know the flag. The clocks will do: mkdir refuses a name that is there. */
-	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number)) {
-		clock_gettime(CLOCK_REALTIME, &now);
-		number = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		number ^= (uint64_t)now.tv_nsec << 32;
-	}
 	snprintf(ret, UL_SESSION_NAME_MAX, "%0*lu-%0*" PRIx64, NUMBER_DIGITS, last < NUMBER_MAX ? last + 1 : last,
-		 RANDOM_DIGITS, number);
+		 RANDOM_DIGITS, ul_random_number());
 	return 0;
 }
 

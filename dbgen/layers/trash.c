@@ -3,24 +3,15 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "common/cleanup.h"
 #include "common/dir.h"
 #include "dbgen/layers/open.h"
 
-#ifndef GRND_INSECURE
-#define GRND_INSECURE 4
-#endif
-
 /* A cut may have left many: a start of its own finds a free name at once, whatever the trash holds. */
 static unsigned long first_number(void)
 {
-	uint32_t number = 0;
-
-	if (getrandom(&number, sizeof(number), GRND_INSECURE) != sizeof(number))
-		return 0;
-	return (unsigned long)number << 24;
+	return (unsigned long)(uint32_t)ul_random_number() << 24;
 }
 
 int ul_trash_open(int dirfd, const char *name, struct ul_trash *ret)
@@ -53,13 +44,8 @@ static int rename_free(struct ul_trash *t, int dirfd, const char *name)
 int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 {
 	int r = rename_free(t, dirfd, name);
-	bool again = false;
 
-	if (r != -EPERM && r != -EACCES && r != -EROFS)
-		return r;
-	again |= ul_take_flags_off_both(-r, dirfd, name);
-	again |= ul_take_flags_off(t->fd, ".");
-	return again ? rename_free(t, dirfd, name) : r;
+	return r < 0 && ul_take_flags_off_all(-r, dirfd, name, t->fd) ? rename_free(t, dirfd, name) : r;
 }
 
 static bool flatten(struct ul_trash *t, int above, const char *name, unsigned int *left);

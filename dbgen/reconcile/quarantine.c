@@ -60,14 +60,8 @@ static int rename_free(int dirfd, const char *name, int to_fd, const char *to)
 static int move(int dirfd, const char *name, int to_fd, const char *to)
 {
 	int r = rename_free(dirfd, name, to_fd, to);
-	bool again = false;
 
-	if (r != -EPERM && r != -EACCES)
-		return r;
-	again |= ul_take_flags_off(dirfd, name);
-	again |= ul_take_flags_off(dirfd, ".");
-	again |= ul_take_flags_off(to_fd, ".");
-	return again ? rename_free(dirfd, name, to_fd, to) : r;
+	return r < 0 && ul_take_flags_off_all(-r, dirfd, name, to_fd) ? rename_free(dirfd, name, to_fd, to) : r;
 }
 
 /* ---- this run's directory ---- */
@@ -318,19 +312,10 @@ int ul_quarantine_open_run(const struct ul_upper_dir *u, const char *run)
 
 int ul_quarantine_take_back(struct ul_upper_dir *u, int run_fd, const char *entry, int to_fd, const char *name)
 {
-	for (int i = 0; i < 2; i++) {
-		bool again = false;
-
-		if (renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (i == 0 && (errno == EPERM || errno == EACCES)) {
-			again |= ul_take_flags_off(run_fd, entry);
-			again |= ul_take_flags_off(run_fd, ".");
-			again |= ul_take_flags_off(to_fd, ".");
-		}
-		if (!again)
-			break;
-	}
+	if (renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0 ||
+	    (ul_take_flags_off_all(errno, run_fd, entry, to_fd) &&
+	     renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0))
+		return 0;
 	return ul_upper_dir_fail(u, name, errno);
 }
 

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -25,10 +24,6 @@
 #define OLD_WORK       "work"
 #define OLD_NUMBERS    100 /* sessions of that kind that wait to be joined */
 #define RANDOM_NUMBERS 3
-
-#ifndef GRND_INSECURE
-#define GRND_INSECURE 4
-#endif
 
 static const char what[] = "taking over the upper of an older Underlay";
 
@@ -98,10 +93,8 @@ static int make_session(int root, struct ul_error *err)
 		return fail(UL_SESSIONS, -r, err);
 	r = -EEXIST;
 	for (unsigned int i = 0; r == -EEXIST && i < OLD_NUMBERS + RANDOM_NUMBERS; i++) {
-		uint64_t number = i;
+		uint64_t number = i < OLD_NUMBERS ? i : ul_random_number();
 
-		if (i >= OLD_NUMBERS)
-			(void)!getrandom(&number, sizeof(number), GRND_INSECURE);
 		snprintf(name, sizeof(name), "00000000-%016" PRIx64, number);
 		r = put_into(root, sessions, name);
 	}
