@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* X(symbol, number, name, exit status of the command line, one-line meaning) */
@@ -88,6 +90,12 @@ int ul_error_errno(struct ul_error *err, enum ul_code code, const char *what, co
  */
 int ul_error_errno_of_lower(struct ul_error *err, enum ul_code code, const char *what, const char *object,
 			    const char *todo, int errnum);
+
+/* A write, or what it must make, found no room: ENOSPC, EDQUOT. */
+static inline bool ul_errno_is_full(int errnum)
+{
+	return errnum == ENOSPC || errnum == EDQUOT;
+}
 
 /* Allocation failed while doing `what`. Returns -UL_E_MEMORY. */
 int ul_error_nomem(struct ul_error *err, const char *what);

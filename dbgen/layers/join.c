@@ -59,7 +59,7 @@ static bool make_room(struct job *j, int error)
 {
 	bool empty;
 
-	if (!ul_reserve_is_full(error))
+	if (!ul_errno_is_full(error))
 		return false;
 	return (j->trash.fd >= 0 && ul_trash_empty(&j->trash, UINT_MAX, &empty) == 0) |
 	       ul_reserve_help(j->join->upper_fd, error);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/error.h"
 #include "dbgen/layers/join.h"
 #include "dbgen/layers/open.h"
 
@@ -74,17 +75,12 @@ static bool give_room(int upper_fd, const struct statfs *before)
 	return after.f_bfree > before->f_bfree || after.f_ffree > before->f_ffree;
 }
 
-bool ul_reserve_is_full(int error)
-{
-	return error == ENOSPC || error == EDQUOT;
-}
-
 /* A part first: the rest is for the database. One that is full although that part is free wants something else. */
 bool ul_reserve_help(int upper_fd, int error)
 {
 	struct statfs fs;
 
-	if (!ul_reserve_is_full(error))
+	if (!ul_errno_is_full(error))
 		return false;
 	if (fstatfs(upper_fd, &fs) == 0 && !has_room(upper_fd, &fs) && give_room(upper_fd, &fs))
 		return true;

@@ -22,8 +22,5 @@ bool ul_reserve_release(int upper_fd);
  */
 bool ul_reserve_help(int upper_fd, int error);
 
-/* A write, or what it must make, found no room: ENOSPC, EDQUOT. */
-bool ul_reserve_is_full(int error);
-
 /* Keep room for a database of this many bytes, where the disk has plenty. Not having it is not a failure. */
 void ul_reserve_keep(int upper_fd, uint64_t database);

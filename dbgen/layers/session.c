@@ -231,7 +231,7 @@ int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSI
 		r = make_one(fd, "work", 0700, 0, err);
 	if (r == 0)
 		memcpy(ret_name, name, sizeof(name));
-	else if (ul_reserve_is_full(err->errnum))
+	else if (ul_errno_is_full(err->errnum))
 		remove_half(sessions, fd, name);
 	return r;
 }

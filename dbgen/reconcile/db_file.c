@@ -163,7 +163,7 @@ static int fail_sqlite(struct ul_db_file *f, sqlite3 *db)
 				    "Stop Nix first, or reconcile at the next boot.", "another program uses it");
 	(void)ul_error_set(f->upper->err, UL_E_UPPER, what, f->path, NULL, "%s", ul_sqlite_message(db));
 	f->upper->err->errnum = code == SQLITE_FULL ? ENOSPC : sqlite3_system_errno(db);
-	if (ul_reserve_is_full(f->upper->err->errnum))
+	if (ul_errno_is_full(f->upper->err->errnum))
 		snprintf(f->upper->err->todo, sizeof(f->upper->err->todo), "Make room on the upper.");
 	return -UL_E_UPPER;
 }

@@ -254,7 +254,7 @@ static int discard(struct ul_upper_dir *u, const char *name)
 {
 	int r = ul_upper_dir_discard(u, u->quarantine.fd, name);
 
-	if (r != -UL_E_UPPER || ul_reserve_is_full(u->err->errnum))
+	if (r != -UL_E_UPPER || ul_errno_is_full(u->err->errnum))
 		return r;
 	return ul_upper_dir_report(u, UL_RECONCILE_NOTE, name, "it cannot be thrown away: %s", u->err->why);
 }

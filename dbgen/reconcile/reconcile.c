@@ -247,7 +247,7 @@ static int do_step(struct ul_agreement *a, const struct step *step)
 		return go_without(a);
 	if (r == -UL_E_UPPER && step->kind == ASIDE && a->cannot_aside)
 		return throw_away(a, step);
-	return r == -UL_E_UPPER && step->kind == LAST && ul_reserve_is_full(a->upper.err->errnum) ? 0 : r;
+	return r == -UL_E_UPPER && step->kind == LAST && ul_errno_is_full(a->upper.err->errnum) ? 0 : r;
 }
 
 static int run_parts(struct ul_agreement *a)

@@ -313,7 +313,7 @@ static int move_back(struct restoring *w, struct ul_returning *one)
 	if (r == 0)
 		r = ul_quarantine_take_back(u, fd, one->entry, w->a->store.entries.kept, one->base);
 	one->moved = r == 0;
-	if (r == -UL_E_UPPER && !ul_reserve_is_full(u->err->errnum))
+	if (r == -UL_E_UPPER && !ul_errno_is_full(u->err->errnum))
 		return ul_upper_dir_report(u, UL_RECONCILE_NOTE, one->base,
 					   "it was superseded, and does not come back: %s", u->err->why);
 	return r < 0 ? r : ul_upper_dir_report(u, UL_RECONCILE_RESTORED, one->base, "this lower does not have it");

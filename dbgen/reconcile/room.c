@@ -79,7 +79,7 @@ int ul_with_room(struct ul_agreement *a, int (*step)(struct ul_agreement *a), en
 		int r = step(a);
 		struct ul_error err;
 
-		if (r != -UL_E_UPPER || a->upper.dry_run || !ul_reserve_is_full(a->upper.err->errnum))
+		if (r != -UL_E_UPPER || a->upper.dry_run || !ul_errno_is_full(a->upper.err->errnum))
 			return r;
 		err = *a->upper.err;
 		if (!make_room(a, until)) {

@@ -14,8 +14,8 @@
 
 int ul_copy_fail(struct ul_copy *c, const char *name, int error)
 {
-	return ul_error_errno(c->err, UL_E_UPPER, c->what, name,
-			      error == ENOSPC || error == EDQUOT ? c->room : "Check the disk.", error);
+	return ul_error_errno(c->err, UL_E_UPPER, c->what, name, ul_errno_is_full(error) ? c->room : "Check the disk.",
+			      error);
 }
 
 static int copy_piece(struct ul_copy *c, int in, int out, uint64_t offset, uint64_t end)

@@ -31,11 +31,6 @@ struct walk {
 	UL_VECTOR(struct level) levels;
 };
 
-static bool is_full(int r)
-{
-	return r == -ENOSPC || r == -EDQUOT;
-}
-
 static struct level *last(const struct walk *w)
 {
 	return &w->levels.at[w->levels.n - 1];
@@ -178,7 +173,7 @@ static int enter(struct walk *w, const struct ul_copy_pair *at, const char *name
 	/* A name that a directory has twice is one. */
 	if (w->levels.n > 0 && r == -EEXIST)
 		return 0;
-	if (w->levels.n > 0 && is_full(r) && !last(w)->whole)
+	if (w->levels.n > 0 && ul_errno_is_full(-r) && !last(w)->whole)
 		return leave_out_full(w, name);
 	return ul_copy_fail(w->c, name, -r);
 }
@@ -212,7 +207,7 @@ static int add_entry(struct walk *w, const struct ul_copy_pair *at, const char *
 	r = ul_copy_entry(c, at, name, &st);
 	if (r == 0)
 		c->space += space;
-	else if (is_full(r) && !whole)
+	else if (ul_errno_is_full(-r) && !whole)
 		return leave_out_full(w, name);
 	return r < 0 ? ul_copy_fail(c, name, -r) : 0;
 }
@@ -254,7 +249,7 @@ static int leave(struct walk *w)
 	struct level *level = last(w);
 	int r = ul_properties_give(&level->properties, ul_descent_fd(&w->from), ul_descent_fd(&w->to));
 
-	if (is_full(r) && !level->whole)
+	if (ul_errno_is_full(-r) && !level->whole)
 		r = leave_out_full(w, NULL);
 	else if (r < 0)
 		r = ul_copy_fail(w->c, level->name, -r);

@@ -123,7 +123,7 @@ static int try_writing(int fd)
 {
 	ul_autoclose int file = openat(fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 
-	return file >= 0 || errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
+	return file >= 0 || ul_errno_is_full(errno) ? 0 : -errno;
 }
 
 /* The open directory: owner, mode, attributes. 0 or -errno; counts in *mended. */
