@@ -91,32 +91,46 @@ def find_circles(points, arrows):
     return circles
 
 
-def main():
-    build = sys.argv[1] if len(sys.argv) > 1 else "build"
-    library, below = read_layers()
-    objects, missing = read_objects(build, library)
-    findings = [f"{source} has no object in {build}: make programs first" for source in missing]
-    if not objects:
-        sys.exit("lint: " + "\n".join(findings[:1] or ["layers.txt lists no folder with sources"]))
+class Tree:
+    """What was built of layers.txt's folders."""
 
-    wanted, owner = read_symbols(objects)
-    arrows = {source: {} for source in wanted}
-    for source, symbols in wanted.items():
+    def __init__(self, build):
+        self.build = build
+        self.library, self.below = read_layers()
+        objects, self.missing = read_objects(build, self.library)
+        self.findings = [f"{source} has no object in {build}: make programs first" for source in self.missing]
+        if not objects:
+            sys.exit("lint: " + "\n".join(self.findings[:1] or ["layers.txt lists no folder with sources"]))
+        self.wanted, self.owner = read_symbols(objects)
+
+
+def run(check):
+    """Print what is found in the tree, and end with 1 where there is anything."""
+    tree = Tree(sys.argv[1] if len(sys.argv) > 1 else "build")
+    findings = [*tree.findings, *check(tree)]
+    for finding in findings:
+        print("lint: " + finding, file=sys.stderr)
+    sys.exit(1 if findings else 0)
+
+
+def check_circles(tree):
+    arrows = {source: {} for source in tree.wanted}
+    for source, symbols in tree.wanted.items():
         for symbol in sorted(symbols):
-            target = owner.get(symbol)
+            target = tree.owner.get(symbol)
             if target and target != source:
                 arrows[source].setdefault(target, symbol)
 
     folder_of = os.path.dirname
     for source in sorted(arrows):
         for target, symbol in sorted(arrows[source].items()):
-            if folder_of(target) not in below[folder_of(source)]:
-                findings.append(f"{source} wants {symbol} of {target}: in layers.txt {folder_of(target)} is not below "
-                                f"{folder_of(source)}")
+            if folder_of(target) not in tree.below[folder_of(source)]:
+                yield (f"{source} wants {symbol} of {target}: in layers.txt {folder_of(target)} is not below "
+                       f"{folder_of(source)}")
 
     known = set()
-    for name in [*sorted(set(library.values()) - {"-"}), None]:
-        points = {source for source in wanted if name is None or library[folder_of(source)] == name}
+    for name in [*sorted(set(tree.library.values()) - {"-"}), None]:
+        points = {source for source in tree.wanted if name is None or tree.library[folder_of(source)] == name}
         for members in find_circles(points, arrows):
             if frozenset(members) in known:
                 continue
@@ -126,12 +140,8 @@ def main():
             for source in members:
                 finding += [f"    {source} wants {symbol} of {target}"
                             for target, symbol in sorted(arrows[source].items()) if target in members]
-            findings.append("\n".join(finding))
-
-    for finding in findings:
-        print("lint: " + finding, file=sys.stderr)
-    sys.exit(1 if findings else 0)
+            yield "\n".join(finding)
 
 
 if __name__ == "__main__":
-    main()
+    run(check_circles)

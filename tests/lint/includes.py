@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from circles import read_layers, read_objects, read_symbols  # noqa: E402
+from circles import run  # noqa: E402
 
 LINE = re.compile(r'^[ \t]*#[ \t]*(?:include|import|include_next)[^"<\n]*"([^"\n]*)"', re.M)
 
@@ -80,27 +80,15 @@ def check_calls(source, read, symbols, owner):
             yield f"{source} uses {symbol} of {owner[symbol]}, which no header that it reads declares"
 
 
-def main():
-    build = sys.argv[1] if len(sys.argv) > 1 else "build"
-    library, below = read_layers()
-    objects, missing = read_objects(build, library)
-    findings = [f"{source} has no object in {build}: make programs first" for source in missing]
-    if not objects:
-        sys.exit("lint: " + "\n".join(findings[:1] or ["layers.txt lists no folder with sources"]))
-
-    wanted, owner = read_symbols(objects)
-    for folder in library:
+def check(tree):
+    for folder in tree.library:
         for name in sorted(os.listdir(folder)):
             source = f"{folder}/{name}"
-            if not name.endswith(".c") or source in missing:
+            if not name.endswith(".c") or source in tree.missing:
                 continue
-            read = files_read(build, source)
-            findings += check_includes(source, read, below)
-            findings += check_calls(source, read, wanted.get(source, set()), owner)
-
-    for finding in findings:
-        print("lint: " + finding, file=sys.stderr)
-    sys.exit(1 if findings else 0)
+            read = files_read(tree.build, source)
+            yield from check_includes(source, read, tree.below)
+            yield from check_calls(source, read, tree.wanted.get(source, set()), tree.owner)
 
 
-main()
+run(check)
