@@ -48,18 +48,13 @@ static struct ul_buffer trial_bytes;
 
 static int setup(void **state)
 {
-	bool member[UPPER_PATHS] = {false};
+	static const unsigned int built[] = {20, 22};
 	struct upper_fixture *f;
 
 	if (upper_setup(state) < 0)
 		return -1;
 	f = *state;
-	for (unsigned int i = 0; i < 10; i++)
-		member[i] = true;
-	member[20] = member[22] = true;
-	f->paths[20].variant = f->paths[22].variant = 1;
-	trial = upper_manifest(f->paths, member, &trial_bytes);
-	f->paths[20].variant = f->paths[22].variant = 0;
+	trial = upper_trial(f->paths, built, UL_ARRAY_SIZE(built), &trial_bytes);
 	return 0;
 }
 

@@ -34,21 +34,13 @@ static struct ul_buffer trial_bytes;
 
 static int setup(void **state)
 {
-	bool member[UPPER_PATHS] = {false};
+	static const unsigned int built[] = {20, 21, 22};
 	struct upper_fixture *f;
 
 	if (upper_setup(state) < 0)
 		return -1;
 	f = *state;
-	for (unsigned int i = 0; i < 10; i++)
-		member[i] = true;
-	for (unsigned int i = 20; i < 23; i++) {
-		member[i] = true;
-		f->paths[i].variant = 1;
-	}
-	trial = upper_manifest(f->paths, member, &trial_bytes);
-	for (unsigned int i = 20; i < 23; i++)
-		f->paths[i].variant = 0;
+	trial = upper_trial(f->paths, built, UL_ARRAY_SIZE(built), &trial_bytes);
 	return 0;
 }
 

@@ -82,6 +82,22 @@ struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *m
 	return db_help_manifest_of(infos, n, bytes);
 }
 
+struct ul_manifest *upper_trial(const struct upper_path *paths, const unsigned int *built, size_t n,
+				struct ul_buffer *bytes)
+{
+	struct upper_path others[UPPER_PATHS];
+	bool member[UPPER_PATHS] = {false};
+
+	memcpy(others, paths, sizeof(others));
+	for (unsigned int i = 0; i < 10; i++)
+		member[i] = true;
+	for (size_t i = 0; i < n; i++) {
+		member[built[i]] = true;
+		others[built[i]].variant = 1;
+	}
+	return upper_manifest(others, member, bytes);
+}
+
 void upper_make(const char *name)
 {
 	const char *dir = db_help_subdir(name);

@@ -25,6 +25,10 @@ const char *upper_full(unsigned int i);
 /* A manifest of the paths whose member[i] is set. Asserts. */
 struct ul_manifest *upper_manifest(const struct upper_path *paths, const bool *member, struct ul_buffer *bytes);
 
+/* Of another lower: paths 0 to 9, and those n that the upper built, with other contents. */
+struct ul_manifest *upper_trial(const struct upper_path *paths, const unsigned int *built, size_t n,
+				struct ul_buffer *bytes);
+
 /* Make the directories of an upper; what an earlier test left is removed. */
 void upper_make(const char *name);
 
