@@ -18,13 +18,14 @@ attack() {
 }
 
 # Each answer is an error or what is sealed; the errors are counted, and whatever is neither is said.
-errors_seen=0 looks=0
+errors_seen=0 looks=0 erred=0
 look() {
 	looks=$((looks + 1))
 	attack look "$1" /nix/store >/tmp/look 2>&1 || sed 's/^/say unsealed /' /tmp/look >&3
 	n=$(sed -n 's/.* looked at, \([0-9]*\) errors, .*/\1/p' /tmp/look)
 	[ -n "$n" ] || { say unsealed "no answer: $(cat /tmp/look)" && n=1; }
 	errors_seen=$((errors_seen + n))
+	[ "$n" = 0 ] || erred=$((erred + 1))
 }
 # Without any error: now, or when it was tried again, for the disk errs once.
 right() {
@@ -95,5 +96,6 @@ done
 check "the attacks lie beneath ($beneath)" test $beneath -ge 20
 $errors
 say looks "$looks with $errors_seen errors"
+say erred "$erred"
 check "all that is sealed, in the end" attack compare /nix/.ro/nix/store /nix/store /nix/.rw/kept
 exit 0
