@@ -16,6 +16,7 @@ struct ul_upper_feature {
 	bool big_endian; /* else little-endian */
 	bool wanted;     /* one of the mask's bits must be set; else none may be */
 	bool checksums;  /* asked for only where the policy's guard relies on the filesystem's structure */
+	bool anew;       /* asked for only where the guard is that nothing older is written: guard.c */
 	uint64_t mask;
 	struct {
 		uint32_t at, mask; /* little-endian, 4 bytes: counts where a bit is set; mask 0: always */

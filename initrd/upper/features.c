@@ -41,7 +41,8 @@ int ul_upper_features(int fd, const char *device, const struct ul_upper_fs *fs, 
 	bool relied_on = guard == UL_UPPER_GUARD_AUTO || guard == UL_UPPER_GUARD_CHECKED;
 
 	for (const struct ul_upper_feature *f = fs->features; f->width; f++) {
-		int r = f->checksums && !relied_on ? 1 : holds(fd, f);
+		bool asked = f->checksums ? relied_on : !f->anew || guard == UL_UPPER_GUARD_ANEW;
+		int r = asked ? holds(fd, f) : 1;
 
 		if (r < 0)
 			return ul_error_errno(err, UL_E_UPPER, what, device, "Check the disk.", -r);

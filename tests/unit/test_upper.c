@@ -168,6 +168,7 @@ static void test_features(void **state)
 		for (const struct ul_upper_feature *f = fs->features; f->width; f++) {
 			const struct ul_upper_feature one[] = {*f, {.width = 0}};
 			const struct ul_upper_fs only = {.name = fs->name, .features = one};
+			enum ul_upper_guard asked = f->anew ? UL_UPPER_GUARD_ANEW : UL_UPPER_GUARD_CHECKED;
 			ul_autoclose int fd = device("features", MIB);
 			uint8_t bytes[8] = {0};
 			struct ul_error err;
@@ -183,16 +184,14 @@ static void test_features(void **state)
 			for (uint8_t i = 0; i < f->width; i++)
 				bytes[i] = (uint8_t)(f->mask >> 8 * (f->big_endian ? f->width - 1 - i : i));
 			put(fd, bytes, f->width, f->at);
-			assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_CHECKED, &err),
-					 f->wanted ? 0 : -UL_E_UPPER);
+			assert_int_equal(ul_upper_features(fd, "x", &only, asked, &err), f->wanted ? 0 : -UL_E_UPPER);
 			if (!f->wanted)
 				assert_non_null(strstr(err.why, f->says));
 			assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_NONE, &err),
-					 f->wanted ? 0 : -UL_E_UPPER);
+					 f->wanted || f->anew ? 0 : -UL_E_UPPER);
 			assert_int_equal(ftruncate(fd, 512), 0);
 			if (f->at >= 512)
-				assert_int_equal(ul_upper_features(fd, "x", &only, UL_UPPER_GUARD_AUTO, &err),
-						 -UL_E_UPPER);
+				assert_int_equal(ul_upper_features(fd, "x", &only, asked, &err), -UL_E_UPPER);
 		}
 }
 
@@ -283,11 +282,19 @@ static void test_members(void **state)
 	assert_int_equal(probe(fd, true, 0).content, UL_UPPER_MEMBER);
 }
 
+/* The filesystem of guard(), and a word of its superblock. */
+static struct written {
+	const char *fs;
+	uint64_t at;
+	uint32_t word;
+} written = {"ext4", 0, 0};
+
 /* An e2fsck of ours in PATH, which notes its words and runs a command; the guard that comes of the policy. */
 static int guard(enum ul_upper_guard guard, bool check, const char *command, struct ul_upper *ret, struct ul_error *err)
 {
 	static const uint8_t checksums[2] = {0, 0x4};
 	ul_autoclose int fd = device("disk", MIB);
+	uint8_t word[4];
 	char path[256] = "PATH=", *was = strdup(getenv("PATH"));
 	FILE *f = fopen("e2fsck", "w");
 	struct ul_boot b;
@@ -301,11 +308,14 @@ static int guard(enum ul_upper_guard guard, bool check, const char *command, str
 	assert_int_equal(setenv("PATH", path, 1), 0);
 	(void)unlink("words");
 	put(fd, checksums, 2, 1024 + 0x64);
+	ul_put_le32(word, written.word);
+	if (written.at)
+		put(fd, word, sizeof(word), written.at);
 	ul_boot_init(&b);
 	b.policy.upper_guard = guard;
 	b.policy.upper_check = check;
 	strcpy(b.upper.device, "disk");
-	r = ul_upper_guard(&b, fd, ul_upper_fs_find("ext4"), err);
+	r = ul_upper_guard(&b, fd, ul_upper_fs_find(written.fs), err);
 	*ret = b.upper;
 	ul_boot_free(&b);
 	assert_int_equal(setenv("PATH", was, 1), 0);
@@ -346,6 +356,38 @@ static void test_guard(void **state)
 	assert_int_equal(u.guarded, UL_GUARDED_ANEW);
 	assert_int_equal(guard(UL_UPPER_GUARD_NONE, true, "exit 0", &u, &err), 0);
 	assert_int_equal(u.guarded, UL_GUARDED_NOT);
+}
+
+/* What the kernel itself goes on writing is refused where nobody checked whose blocks it has. */
+static void test_guard_of_written(void **state)
+{
+	static const struct {
+		const char *fs, *says;
+		uint64_t at;
+		uint32_t word;
+		bool checked; /* there is a whole check of it */
+	} cases[] = {
+		{"ext4", "counts quotas", 1024 + 0x64, 0x400 | 0x100, true},
+		{"ext4", "mmp", 1024 + 0x60, 0x100, true},
+		{"f2fs", "counts quotas", 1024 + 2180, 0x80, false},
+		{"f2fs", "counts quotas", 5120 + 2180, 0x80, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(cases); i++) {
+		struct ul_error err;
+		struct ul_upper u;
+
+		written = (struct written){cases[i].fs, cases[i].at, cases[i].word};
+		assert_int_equal(guard(UL_UPPER_GUARD_AUTO, cases[i].checked, "exit 0", &u, &err),
+				 cases[i].checked ? 0 : -UL_E_UPPER);
+		assert_int_equal(guard(UL_UPPER_GUARD_AUTO, false, "exit 0", &u, &err), -UL_E_UPPER);
+		assert_non_null(strstr(err.why, cases[i].says));
+		assert_int_equal(guard(UL_UPPER_GUARD_ANEW, true, "exit 0", &u, &err), -UL_E_UPPER);
+		assert_non_null(strstr(err.why, cases[i].says));
+		assert_int_equal(guard(UL_UPPER_GUARD_NONE, false, "exit 0", &u, &err), 0);
+	}
+	written = (struct written){"ext4", 0, 0};
 }
 
 static void test_permitted(void **state)
@@ -457,10 +499,12 @@ static void test_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),      cmocka_unit_test(test_empty),    cmocka_unit_test(test_mkfs_words),
-		cmocka_unit_test(test_permitted),  cmocka_unit_test(test_features), cmocka_unit_test(test_policy),
-		cmocka_unit_test(test_move_aside), cmocka_unit_test(test_lock),     cmocka_unit_test(test_superblocks),
-		cmocka_unit_test(test_members),    cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_names),       cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_mkfs_words),  cmocka_unit_test(test_permitted),
+		cmocka_unit_test(test_features),    cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_move_aside),  cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_superblocks), cmocka_unit_test(test_members),
+		cmocka_unit_test(test_guard),       cmocka_unit_test(test_guard_of_written),
 	};
 
 	return cmocka_run_group_tests(tests, in_own_directory, remove_directory);
