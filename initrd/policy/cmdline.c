@@ -5,9 +5,10 @@
 
 #include "common/cleanup.h"
 
+/* The kernel's letters are Latin-1: there a space that does not break is one (lib/ctype.c). */
 static bool is_space(char c)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
+	return c == ' ' || (c >= '\t' && c <= '\r') || (unsigned char)c == 0xa0;
 }
 
 /* Cut one word off at text; returns where the next one may begin. */

@@ -38,6 +38,15 @@ static void test_words(void **state)
 	check("  a \t b=1\nc=\n", "a|b=1|c=");
 	check("a=b=c", "a=b=c");
 	check("=x", "=x");
+	/* White space for the kernel, whose letters are Latin-1. */
+	check("a\xa0"
+	      "b=1\xa0\xa0"
+	      "c",
+	      "a|b=1|c");
+	check("a=\"x\xa0"
+	      "y\" b",
+	      "a=x\xa0"
+	      "y|b");
 }
 
 static void test_quotes(void **state)

@@ -294,6 +294,9 @@ static void test_kernel_switch(void **state)
 	assert_int_equal(apply(&p, "dm_verity.require_signatures"), 0);
 	assert_int_equal(apply(&p, "dm_verity.require_signatures="), -UL_E_CMDLINE);
 	assert_int_equal(apply(&p, "dm_verity.require_signatures=n"), -UL_E_CMDLINE);
+	assert_int_equal(apply(&p, "x\xa0"
+				   "dm_verity.require_signatures=n"),
+			 -UL_E_CMDLINE);
 	ul_policy_free(&p);
 }
 
