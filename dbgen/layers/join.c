@@ -107,7 +107,7 @@ static int rename_into(struct job *j, const struct pair *at, const char *name)
 	if (renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) == 0)
 		return 0;
 	error = errno;
-	if (!make_room(j, error) && !ul_take_flags_off_both(error, at->session, name))
+	if (!make_room(j, error) && !ul_take_flags_off_all(error, at->session, name, at->kept))
 		return -error;
 	return renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }

@@ -72,8 +72,24 @@ bool ul_take_flags_off_both(int error, int dirfd, const char *name)
 	return ul_take_flags_off(dirfd, name) | ul_take_flags_off(dirfd, ".");
 }
 
+/*
+ * A directory that hands its project on takes by rename only what is of that project, and calls all else another device
+ * (ext4, xfs, f2fs). Anybody may put that on a directory of his own.
+ */
+static bool stop_handing_on(int fd)
+{
+	struct fsxattr attr;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0 || !(attr.fsx_xflags & FS_XFLAG_PROJINHERIT))
+		return false;
+	attr.fsx_xflags &= ~(uint32_t)FS_XFLAG_PROJINHERIT;
+	return ioctl(fd, FS_IOC_FSSETXATTR, &attr) == 0;
+}
+
 bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd)
 {
+	if (error == EXDEV)
+		return stop_handing_on(to_fd);
 	if (!flags_forbid(error))
 		return false;
 	return ul_take_flags_off_both(error, dirfd, name) | ul_take_flags_off(to_fd, ".");
@@ -106,7 +122,7 @@ int ul_layer_move_aside(int dirfd, const char *name, char ret_aside[NAME_MAX + 1
 		else
 			random_name(name, ret_aside);
 		if (renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0 ||
-		    (ul_take_flags_off_both(errno, dirfd, name) &&
+		    (ul_take_flags_off_all(errno, dirfd, name, dirfd) &&
 		     renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0))
 			return 0;
 		if (errno != EEXIST)

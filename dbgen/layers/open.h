@@ -43,7 +43,10 @@ bool ul_take_flags_off(int dirfd, const char *name);
  */
 bool ul_take_flags_off_both(int error, int dirfd, const char *name);
 
-/* A rename into another directory: likewise, and off that one. */
+/*
+ * A rename into a directory, another one or the same: likewise, and off that one; also the flag that it hands its
+ * project on, where that is what forbids it (EXDEV).
+ */
 bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd);
 
 /*

@@ -44,6 +44,7 @@
 #include "common/file.h"
 #include "common/paths.h"
 #include "dbgen/layers/join.h"
+#include "dbgen/layers/open.h"
 #include "dbgen/layers/reserve.h"
 #include "dbgen/layers/session.h"
 #include "dbgen/layers/trash.h"
@@ -125,7 +126,8 @@ static int exchange(struct ul_trash *t, int root, const char *name, struct ul_er
 	char made[64];
 
 	snprintf(made, sizeof(made), "%s.new", name);
-	if (renameat2(root, made, root, name, RENAME_EXCHANGE) < 0)
+	if (renameat2(root, made, root, name, RENAME_EXCHANGE) < 0 &&
+	    (!ul_take_flags_off_all(errno, root, made, root) || renameat2(root, made, root, name, RENAME_EXCHANGE) < 0))
 		return fail(name, errno, err);
 	return throw_away(t, root, made, "", err);
 }

@@ -141,6 +141,23 @@ tap "    with room it goes on" layers_join
 tap_is "    to its end" "$(find "$upper/kept" -type f | wc -l)" 60
 umount "$upper"
 
+# A directory that hands its project on, which a user may say of his own, takes no entry of another project.
+# of_project DIR: the upper, on which DIR does.
+of_project() {
+	layers_upper project xfs 310 -f && mkdir -p "$upper"/{kept/d,trash,sessions/00000001-0123456789abcdef/up/d} &&
+		touch "$upper"/{kept/file,sessions/00000001-0123456789abcdef/up/{file,d/new}} &&
+		xfs_io -r -c "chproj 5" -c "chattr +P" "$upper/$1"
+}
+if grep -qw xfs /proc/filesystems; then
+	for dir in kept kept/d trash; do
+		tap "xfs: $dir hands its project on" of_project $dir
+		tap_is "    joined all the same" "$("$layers" join "$upper" "$sealed" 2>&1)" \
+			"sessions 1 joined 2 removed 1 sealed 0 orphans 0 mended 0"
+		tap "    all of it" test -e "$upper/kept/d/new"
+		umount "$upper"
+	done
+fi
+
 # btrfs hands compression on as an attribute, which is no sign of anything.
 if grep -qw btrfs /proc/filesystems; then
 	layers_upper compressed btrfs 110 && btrfs property set "$upper" compression zstd

@@ -243,6 +243,11 @@ for fs in ext4 xfs btrfs; do
 		[ "$(lines_of ls "$root/nix/.rw/trash")" -lt 8 ]
 		find "$root/nix/.rw/trash" -name inode >"$run/old" && [ "$(wc -l <"$run/old")" = 1 ]'
 done
+# The top directory hands a project on, and what lies in it is of none.
+blank project 400M && mkfs.xfs -q "$disk" && mount "$disk" "$tmp/mnt" && mkdir "$tmp/mnt/var" && echo kept >"$tmp/mnt/var/mine" &&
+	xfs_io -r -c "chproj 5" -c "chattr +P" "$tmp/mnt" && umount "$tmp/mnt"
+policy "filesystem = xfs" "guard = anew"
+tap "anew: where the upper hands a project on" booted '[ "$(cat "$root/nix/var/mine")" = kept ] && upper_is anew xfs'
 blank cuts 64M && mkfs.ext4 -q "$disk"
 policy "guard = anew"
 tap "anew: a boot before the cuts" booted 'mkdir "$root/nix/var/mine"; for i in 1 2 3; do echo $i >"$root/nix/var/mine/$i"; done'
