@@ -73,8 +73,11 @@ static void other_bytes_are_no_record(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(ul_last_failure_parse(bad[i], strlen(bad[i]), &f));
+	/* Nothing but its length is wrong with it. */
 	memset(huge, ' ', sizeof(huge));
-	assert_false(ul_last_failure_parse(huge, sizeof(huge), &f));
+	memcpy(huge, escape, strlen(escape));
+	assert_true(ul_last_failure_parse(huge, UL_LAST_FAILURE_MAX, &f));
+	assert_false(ul_last_failure_parse(huge, UL_LAST_FAILURE_MAX + 1, &f));
 	/* What could draw on a console is escaped. */
 	assert_true(ul_last_failure_parse(escape, strlen(escape), &f));
 	assert_string_equal(f.sentence, "\\x1b[2J");

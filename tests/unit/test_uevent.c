@@ -1,14 +1,17 @@
 /* The kernel's uevents: well-formed ones are read, others are not. */
 #include <errno.h>
+#include <linux/netlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
+#include "common/cleanup.h"
 #include "initrd/base/uevent.h"
 
 /* A heap copy of exactly len bytes, so that a sanitizer sees a read beyond it. */
@@ -80,13 +83,34 @@ static void test_too_long(void **state)
 	free(text);
 }
 
+/* Root may send to the socket as well; only the kernel is believed. Its own may come in between. */
+static void test_sender(void **state)
+{
+	static const char forged[] = "add@/forged\0ACTION=add\0DEVPATH=/forged\0SUBSYSTEM=block";
+	ul_autoclose int fd = -1, other = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	struct sockaddr_nl address;
+	socklen_t len = sizeof(address);
+	char buf[UL_UEVENT_MAX];
+	struct ul_uevent e;
+	struct ul_error err;
+	int r;
+
+	(void)state;
+	assert_int_equal(ul_uevent_open(&fd, &err), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	address.nl_groups = 0;
+	assert_int_equal(sendto(other, forged, sizeof(forged), 0, (struct sockaddr *)&address, sizeof(address)),
+			 sizeof(forged));
+	while ((r = ul_uevent_receive(fd, buf, &e)) == 1)
+		assert_string_not_equal(e.devpath, "/forged");
+	assert_int_equal(r, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_driver),
-		cmocka_unit_test(test_rejects),
-		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_disk),     cmocka_unit_test(test_driver), cmocka_unit_test(test_rejects),
+		cmocka_unit_test(test_too_long), cmocka_unit_test(test_sender),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
