@@ -21,5 +21,8 @@ int ul_properties_read(int fd, struct ul_properties *ret);
  */
 void ul_properties_record(int fd, struct ul_properties *p);
 
-/* Give them, and the extended attributes of `from` but overlayfs' own, to the directory `to`. 0 or -errno. */
+/*
+ * Give them, and the extended attributes of `from` but overlayfs' own, to the directory `to`; those that it refuses, or
+ * has no place for although the disk has, are left out. 0 or -errno.
+ */
 int ul_properties_give(const struct ul_properties *p, int from, int to);

@@ -141,6 +141,18 @@ tap "    with room it goes on" layers_join
 tap_is "    to its end" "$(find "$upper/kept" -type f | wc -l)" 60
 umount "$upper"
 
+# Attributes that somebody put on a kept directory leave no place for the session's: that is not a full disk.
+crowded() {
+	local up=$upper/sessions/00000001-0123456789abcdef/up
+	mkdir -p "$upper/kept/d" "$up/d" && touch "$up/d/new" && setfattr -n user.b -v small "$up/d" &&
+		setfattr -n trusted.overlay.x -v "$(printf %03800d 1)" "$upper/kept/d" &&
+		setfattr -n user.a -v "$(printf %01000d 1)" "$up/d"
+}
+layers_upper crowded ext4 32 -b 4096 && tap "no place for an attribute" crowded
+tap_is "    joined all the same" "$("$layers" join "$upper" "$sealed" 2>&1)" "sessions 1 joined 1 removed 0 sealed 0 orphans 0 mended 0"
+tap "    with what has a place" bash -c '[ "$(getfattr --only-values -n user.b "$1")" = small ]' _ "$upper/kept/d"
+umount "$upper"
+
 # A directory that hands its project on, which a user may say of his own, takes no entry of another project.
 # of_project DIR: the upper, on which DIR does.
 of_project() {

@@ -192,7 +192,7 @@ for kind in hide bomb; do
 	tap "$kind:     and the sealed path is as it was" booted 'cmp "$root/nix/store/$library/file" <(echo library)'
 done
 
-# What the superblock asks for does not count: on damage the filesystem is read no further, and metadata is not given away.
+# What the superblock asks for does not count: damage makes it read-only, and metadata is not given away.
 blank options 64M && mkfs.ext4 -q "$disk" && tune2fs -e continue -E mount_opts=noblock_validity "$disk" >/dev/null
 policy
 tap "ext4: its own options weaken nothing" booted \
