@@ -87,6 +87,12 @@ tap "sizes of the policy" run '
 	[ "$(findmnt -bno SIZE "$root/nix/.rw") $(findmnt -bno SIZE "$root")" = "8388608 4194304" ]' \
 	"" "[upper]" "size = 8M" "[root]" "size = 4M"
 tap "init= that names what is started anyway" run true "init=/nix/store/$system/init quiet"
+upper_options='findmnt -no OPTIONS "$root/nix/.rw"'
+before=
+tap "the tmpfs upper: huge pages where a file fills them" run '[[ ",$('"$upper_options"')," = *,huge=within_size,* ]]'
+before='mount -t tmpfs none /sys/kernel/mm'
+tap "    and it is mounted by a kernel that has none" run '[[ ",$('"$upper_options"')," != *,huge=* ]]'
+before=
 make_tree "$tmp/squash" && lower squash squashfs
 tap "a lower of squashfs" run 'cmp "$root/nix/store/$library/file" <(echo library)'
 
