@@ -5,10 +5,13 @@
 #
 #   tests/bench/db.sh [ROUNDS] [PATHS...]
 #
-# Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs, for a boot writes into one). Every row is
-# the time of a whole process; "in one process" is the work alone, without the start of a program.
+# Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs of small pages), and, in the rows that say "upper", into
+# a tmpfs as the boot's upper is one, with huge pages (initrd/upper/open.c). Every row is the time of a whole process;
+# "in one process" is the work alone, without the start of a program.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# The upper's tmpfs is seen by nobody else, and is gone when the script is.
+[ -n "${BENCH_PRIVATE:-}" ] || BENCH_PRIVATE=1 exec unshare --mount --propagation private "$0" "$@"
 build=$(realpath "${BUILD:-build}")
 rounds=${1:-7}
 shift
@@ -17,19 +20,21 @@ sizes=("${@:-1000}")
 mkdir -p "$build/bench"
 bench_dir=$(mktemp -d "${BENCH_DIR:-/dev/shm}/db.XXXXXX")
 filesystem=$(stat -f -c %T "$bench_dir")
-trap 'rm -rf "$bench_dir"' EXIT
+trap 'umount "$bench_dir/upper"; rm -rf "$bench_dir"' EXIT
+mkdir "$bench_dir/upper" && mount -t tmpfs -o huge=within_size tmpfs "$bench_dir/upper" || exit 3
+out=$bench_dir/out
 # shellcheck source=tests/bench/lib.sh
 . tests/bench/lib.sh
 # Slow ones are measured up to these sizes, and not in every round.
 load_db_limit=100000 load_db_rounds=2 sqlite_rounds=3
 
 fresh() {
-	rm -rf "$bench_dir/out"
-	mkdir -p "$bench_dir/out"
+	rm -rf "$out"
+	mkdir -p "$out"
 }
-ours() { "$build/underlay" db build "$manifest" -o "$bench_dir/out" "$@"; }
+ours() { "$build/underlay" db build "$manifest" -o "$out" "$@"; }
 load_db() {
-	env NIX_STATE_DIR="$bench_dir/out" NIX_STORE_DIR=/nix/store nix-store --load-db \
+	env NIX_STATE_DIR="$out" NIX_STORE_DIR=/nix/store nix-store --load-db \
 		<"$bench_dir/registration"
 }
 peak() { # COMMAND...: kilobytes of memory at its peak
@@ -37,30 +42,37 @@ peak() { # COMMAND...: kilobytes of memory at its peak
 	/usr/bin/time -o "$bench_dir/peak" -f %M "$@" >/dev/null 2>&1 && cat "$bench_dir/peak"
 }
 
+maybe_load_db() { # ROUND NAME
+	[ "$1" -gt "$load_db_rounds" ] || [ "$size" -gt "$load_db_limit" ] || bench_round "$2" load_db
+}
+
 round() { # NUMBER
 	local n=$1
 	fresh && bench_round "$size: ours, 2 threads" ours --threads 2
 	# The last one written by us is what is copied and compared.
-	mv "$bench_dir/out/db.sqlite" "$bench_dir/db.sqlite"
-	fresh && bench_round "$size: cp of the result" cp "$bench_dir/db.sqlite" "$bench_dir/out/"
+	mv "$out/db.sqlite" "$bench_dir/db.sqlite"
+	fresh && bench_round "$size: cp of the result" cp "$bench_dir/db.sqlite" "$out/"
 	fresh && bench_round "$size: ours, 1 thread" ours --threads 1
-	cmp "$bench_dir/db.sqlite" "$bench_dir/out/db.sqlite" || exit 1
+	cmp "$bench_dir/db.sqlite" "$out/db.sqlite" || exit 1
 	fresh && bench_round "$size: ours, low memory" ours --low-memory
-	cmp "$bench_dir/db.sqlite" "$bench_dir/out/db.sqlite" || exit 1
+	cmp "$bench_dir/db.sqlite" "$out/db.sqlite" || exit 1
 	fresh && bench_round "$size: ours, durable" ours --threads 2 --durable
 	[ "$n" -gt 1 ] || zstd -q -3 -f "$bench_dir/db.sqlite" -o "$bench_dir/db.zst"
-	fresh && bench_round "$size: zstd -d of the result" zstd -q -d "$bench_dir/db.zst" -o "$bench_dir/out/db.sqlite"
+	fresh && bench_round "$size: zstd -d of the result" zstd -q -d "$bench_dir/db.zst" -o "$out/db.sqlite"
 	fresh
 	[ "$n" -gt "$sqlite_rounds" ] || bench_round "$size: SQLite's API" ours --sqlite
 	fresh
 	fresh && bench_given "$size: ours, in one process" \
-		"$build/tests/bench/bench_build" "$manifest" "$bench_dir/out" 2
+		"$build/tests/bench/bench_build" "$manifest" "$out" 2
 	fresh && bench_given "$size: ours, in one process, 1 thread" \
-		"$build/tests/bench/bench_build" "$manifest" "$bench_dir/out" 1
+		"$build/tests/bench/bench_build" "$manifest" "$out" 1
 	fresh
-	if [ "$n" -le "$load_db_rounds" ] && [ "$size" -le "$load_db_limit" ]; then
-		bench_round "$size: nix-store --load-db" load_db
-	fi
+	maybe_load_db "$n" "$size: nix-store --load-db"
+	local out=$bench_dir/upper/out
+	fresh && bench_round "$size: ours, upper" ours --threads 2
+	fresh && bench_round "$size: cp of the result, upper" cp "$bench_dir/db.sqlite" "$out/"
+	fresh && maybe_load_db "$n" "$size: nix-store --load-db, upper"
+	rm -rf "$out"
 }
 
 nanoseconds() { # NAME: of a path, of size of them
@@ -83,15 +95,17 @@ for size in "${sizes[@]}"; do
 	"$build/underlay" manifest export --format registration "$manifest" >"$bench_dir/registration" || exit 3
 	for n in $(seq "$rounds"); do round "$n"; done
 	t=$(bench_median "$size: ours, 2 threads")
+	u=$(bench_median "$size: ours, upper")
 	facts+=(
 		"nanoseconds_per_path_$size=$(nanoseconds "$size: ours, 2 threads")"
 		"nanoseconds_per_path_in_one_process_$size=$(nanoseconds "$size: ours, in one process")"
 		"nanoseconds_per_path_in_one_process_1_thread_$size=$(nanoseconds "$size: ours, in one process, 1 thread")"
-		"peak_kilobytes_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --threads 2)"
-		"peak_kilobytes_low_memory_$size=$(peak "$build/underlay" db build "$manifest" -o "$bench_dir/out" --low-memory)"
+		"peak_kilobytes_$size=$(peak "$build/underlay" db build "$manifest" -o "$out" --threads 2)"
+		"peak_kilobytes_low_memory_$size=$(peak "$build/underlay" db build "$manifest" -o "$out" --low-memory)"
 		"database_bytes_$size=$(stat -c %s "$bench_dir/db.sqlite")"
 		"manifest_bytes_$size=$(stat -c %s "$manifest")"
 		"ratio_to_cp_$size=$(ratio "$t" "$(bench_median "$size: cp of the result")")"
+		"ratio_to_cp_upper_$size=$(ratio "$u" "$(bench_median "$size: cp of the result, upper")")"
 	)
 	if [ -n "$last" ] && [ "$size" -gt "$last" ] && [ "$size" -ne 63678 ]; then
 		facts+=(
@@ -101,7 +115,10 @@ for size in "${sizes[@]}"; do
 	fi
 	[ "$size" -eq 63678 ] || last=$size
 	if [ "$size" -le "$load_db_limit" ]; then
-		facts+=("times_faster_than_load_db_$size=$(ratio "$(bench_median "$size: nix-store --load-db")" "$t")")
+		facts+=(
+			"times_faster_than_load_db_$size=$(ratio "$(bench_median "$size: nix-store --load-db")" "$t")"
+			"times_faster_than_load_db_upper_$size=$(ratio "$(bench_median "$size: nix-store --load-db, upper")" "$u")"
+		)
 	fi
 done
 
