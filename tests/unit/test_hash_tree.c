@@ -2,6 +2,7 @@
  * The hash tree: root hashes and files as `veritysetup format` of cryptsetup 2.6 made them (fixed data, salt
  * and UUID), every kind of damage and where it is found, and numbers that describe no tree.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -204,6 +206,54 @@ static void in_one_file(void **state)
 	close(data);
 }
 
+/* The tree of data that lies elsewhere yet is the same one; the data comes to its place, and its old one is given back. */
+static void copied(void **state)
+{
+	static const uint64_t blocks[] = {1, 129, 5000};
+	struct ul_error err;
+
+	(void)state;
+	for (size_t i = 0; i < UL_ARRAY_SIZE(blocks); i++) {
+		struct ul_descriptor d = describe("sha256", 4096, 4096, blocks[i]), e = d;
+		uint64_t size = blocks[i] * 4096, hash_at = size + 1536 + 512;
+		int data = make_data(size, true), one = memfd_create("one", MFD_CLOEXEC);
+		struct ul_image_fds fds = {one, 1536, one, hash_at};
+		uint8_t *bytes = malloc(size), *there = malloc(size), uuid[16] = {1};
+		struct stat st;
+
+		assert_int_equal(ul_pread_full(data, bytes, size, 0), 0);
+		close(write_tree(data, &d, 1));
+		assert_int_equal(ul_hash_tree_copy(&fds, data, uuid, &e, &(struct ul_work){.threads = 2}, &err), 0);
+		assert_memory_equal(d.root_hash, e.root_hash, 32);
+		assert_int_equal(ul_pread_full(one, there, size, 1536), 0);
+		assert_memory_equal(bytes, there, size);
+		assert_int_equal(check_at(fds, &e, 2, NULL), 0);
+		assert_int_equal(fstat(data, &st), 0);
+		assert_true(blocks[i] == 1 || st.st_blocks == 0);
+		free(bytes);
+		free(there);
+		close(one);
+		close(data);
+	}
+}
+
+static void no_room_to_copy(void **state)
+{
+	struct ul_descriptor d = describe("sha256", 4096, 4096, 300);
+	int data = make_data(300 * 4096, true), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	int hash = memfd_create("hash", MFD_CLOEXEC);
+	struct ul_image_fds fds = {full, 0, hash, 0};
+	struct ul_error err = {0};
+	uint8_t uuid[16] = {0};
+
+	(void)state;
+	assert_int_equal(ul_hash_tree_copy(&fds, data, uuid, &d, &(struct ul_work){.threads = 2}, &err), -UL_E_SYSTEM);
+	assert_string_equal(err.object, "the image");
+	close(hash);
+	close(full);
+	close(data);
+}
+
 static void flip(int fd, uint64_t offset)
 {
 	uint8_t byte;
@@ -358,9 +408,9 @@ static void progress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_trees),     cmocka_unit_test(no_salt),   cmocka_unit_test(in_one_file),
-		cmocka_unit_test(damage_is_found), cmocka_unit_test(cut_short), cmocka_unit_test(impossible),
-		cmocka_unit_test(progress),
+		cmocka_unit_test(known_trees), cmocka_unit_test(no_salt),         cmocka_unit_test(in_one_file),
+		cmocka_unit_test(copied),      cmocka_unit_test(no_room_to_copy), cmocka_unit_test(damage_is_found),
+		cmocka_unit_test(cut_short),   cmocka_unit_test(impossible),      cmocka_unit_test(progress),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

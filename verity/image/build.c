@@ -228,11 +228,15 @@ static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 	struct ul_image_fds fds = fds_of(job);
 	struct ul_work work = work_of(job);
 	uint8_t seed[UL_IMAGE_SEED_SIZE], uuid[16];
+	int r;
 
 	ul_image_seed(job, seed);
 	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	return ul_hash_tree_write(&fds, uuid, &job->d, &work, err);
+	r = ul_hash_tree_copy(&fds, job->fs_fd, uuid, &job->d, &work, err);
+	ul_cleanup_close(&job->fs_fd);
+	job->fs_fd = -1;
+	return r;
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)
@@ -303,10 +307,10 @@ static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 	ul_image_scan,            /* what of the closure is not canonical */
 	ul_image_lay_out_tree,    /* OUTPUT.tmp/tree but for the mounts */
 	ul_image_write_database,  /* in it */
-	ul_image_make_filesystem, /* OUTPUT.tmp/image, from 1 MiB on */
+	ul_image_make_filesystem, /* OUTPUT.tmp/image, from 1 MiB on, or a file of its own */
 	ul_image_set_owner,       /* of nix/store, where the maker could not */
 	lay_out_image,            /* offsets, salt, geometry; the file has its size */
-	write_hash_tree,          /* gives the root hash */
+	write_hash_tree,          /* gives the root hash; the filesystem is in the image */
 	write_fec,                /* over data and tree */
 	write_signature,          /* or a draft */
 	write_partitions,         /* the root hash gives the UUIDs */
@@ -315,8 +319,8 @@ static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 
 static void clean_up(struct ul_image_job *job)
 {
-	if (job->image_fd >= 0)
-		close(job->image_fd);
+	ul_cleanup_close(&job->fs_fd);
+	ul_cleanup_close(&job->image_fd);
 	/* Only the holder of the lock may remove: it may be another build's. */
 	if (job->work_fd >= 0) {
 		(void)!ul_remove_tree(AT_FDCWD, job->work);
@@ -347,7 +351,7 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,
 		   struct ul_error *err)
 {
-	struct ul_image_job job = {.m = m, .o = *options, .work_fd = -1, .image_fd = -1};
+	struct ul_image_job job = {.m = m, .o = *options, .work_fd = -1, .fs_fd = -1, .image_fd = -1};
 	int r = 0;
 
 	if (!job.o.store)

@@ -1,9 +1,11 @@
 /* The filesystem of a store image: the maker runs in a child that has the tree's mounts to itself. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -17,8 +19,6 @@ static const char WHAT[] = "writing the filesystem";
 
 /* Milliseconds between looks at how much the maker has written. */
 #define LOOK_INTERVAL 200
-/* Bytes that are moved at a time, after which their old place is given back to the disk. */
-#define MOVE_CHUNK (64u << 20)
 
 /* The child: enters the namespace, runs the maker, says by the pipe what failed. */
 static _Noreturn void run_child(const struct ul_image_job *job, const struct ul_fs_job *fs, int report)
@@ -103,61 +103,26 @@ static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
 	return -(int)said.code;
 }
 
-static int move_chunk(int from, int to, uint64_t at, uint64_t len)
-{
-	loff_t in = (loff_t)at, out = (loff_t)(UL_IMAGE_ALIGN + at);
-	ul_autofree uint8_t *buf = NULL;
-
-	while (len > 0) {
-		ssize_t n = copy_file_range(from, &in, to, &out, len, 0);
-
-		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
-			break;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		len -= (uint64_t)n;
-	}
-	buf = len > 0 ? malloc(1 << 20) : NULL;
-	if (len > 0 && !buf)
-		return -ENOMEM;
-	while (len > 0) {
-		size_t n = len < (1 << 20) ? (size_t)len : 1 << 20;
-		int r = ul_pread_full(from, buf, n, (uint64_t)in);
-
-		if (r == 0)
-			r = ul_pwrite_full(to, buf, n, (uint64_t)out);
-		if (r < 0)
-			return r;
-		in += (loff_t)n;
-		out += (loff_t)n;
-		len -= n;
-	}
-	return 0;
-}
-
 /*
- * Move the filesystem to its place in the image. Filesystems that share blocks do it without copying; on others
- * the source is given back piece by piece, so that twice the space is never needed.
+ * Bring the filesystem, which lies in a file of its own, to its place in the image. Where blocks can be shared (Btrfs, XFS)
+ * it is there at once; elsewhere it stays where it is until it is hashed.
  */
-static int move_into_image(struct ul_image_job *job, const char *path, struct ul_error *err)
+static int share_with_image(struct ul_image_job *job, const char *path, struct ul_error *err)
 {
-	ul_autoclose int from = open(path, O_RDWR | O_CLOEXEC);
-	int r = from < 0 ? -errno : ul_file_size(from, &job->fs_size);
+	int r;
 
+	job->fs_fd = open(path, O_RDWR | O_CLOEXEC);
+	r = job->fs_fd < 0 ? -errno : ul_file_size(job->fs_fd, &job->fs_size);
+	/* Hashing reads whole blocks. */
+	if (r == 0 &&
+	    ftruncate(job->fs_fd, (off_t)((job->fs_size + UL_IMAGE_BLOCK - 1) / UL_IMAGE_BLOCK * UL_IMAGE_BLOCK)) < 0)
+		r = -errno;
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, -r);
-	for (uint64_t at = 0; at < job->fs_size; at += MOVE_CHUNK) {
-		uint64_t left = job->fs_size - at, len = left < MOVE_CHUNK ? left : MOVE_CHUNK;
-
-		r = ul_image_check_cancelled(job, err);
-		if (r < 0)
-			return r;
-		r = move_chunk(from, job->image_fd, at, len);
-		if (r < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, -r);
-		/* Where holes cannot be made the file goes as a whole, a little later. */
-		(void)!fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len);
-		ul_progress_report(job->o.progress, "moving the filesystem", at + len, job->fs_size);
+	if (ioctl(job->image_fd, FICLONERANGE,
+		  &(struct file_clone_range){.src_fd = job->fs_fd, .dest_offset = UL_IMAGE_ALIGN}) == 0) {
+		close(job->fs_fd);
+		job->fs_fd = -1;
 	}
 	return unlink(path) < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, errno) : 0;
 }
@@ -166,7 +131,8 @@ int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err)
 {
 	if (job->tool.squashfs || !job->o.store_group)
 		return 0;
-	return ul_erofs_set_group(job->image_fd, UL_IMAGE_ALIGN, job->image, UL_LOWER_STORE, job->o.store_group, err);
+	return ul_erofs_set_group(job->fs_fd < 0 ? job->image_fd : job->fs_fd, job->fs_fd < 0 ? UL_IMAGE_ALIGN : 0,
+				  job->image, UL_LOWER_STORE, job->o.store_group, err);
 }
 
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
@@ -190,7 +156,7 @@ int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 	if (job->image_fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, errno);
 	if (!direct)
-		return move_into_image(job, file, err);
+		return share_with_image(job, file, err);
 	r = ul_file_size(job->image_fd, &size);
 	if (r < 0 || size <= UL_IMAGE_ALIGN)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->image, NULL, r < 0 ? -r : ENODATA);

@@ -64,12 +64,13 @@ static void hash_block(struct hasher *h, const uint8_t *block, size_t len, uint8
 
 /* ---- one run over the data ---- */
 
-enum defect { DEFECT_NONE, DEFECT_READ, DEFECT_WRITE, DEFECT_CRYPTO, DEFECT_LEAF, DEFECT_DATA };
+enum defect { DEFECT_NONE, DEFECT_READ, DEFECT_COPY, DEFECT_WRITE, DEFECT_CRYPTO, DEFECT_LEAF, DEFECT_DATA };
 
 struct run {
 	struct ul_descriptor *d;
 	struct ul_hash_tree_geometry g;
 	struct ul_image_fds fds;
+	int source_fd;                                         /* see ul_hash_tree_copy; -1: none */
 	uint64_t tree_offset;                                  /* bytes, in hash_fd */
 	bool check;                                            /* else write */
 	void (*bad)(void *user, bool in_tree, uint64_t block); /* go on after a bad block; NULL */
@@ -118,6 +119,22 @@ struct worker {
 	uint8_t *leaves; /* leaves_per_piece hash blocks */
 };
 
+/* Read data blocks into w->data, and copy them where they are not in the image yet. */
+static enum defect read_blocks(struct worker *w, uint64_t first, uint64_t n, int *ret_errno)
+{
+	const struct run *run = w->run;
+	uint64_t at = first * run->d->data_block_size, offset = run->fds.data_offset + at;
+	size_t len = (size_t)n * run->d->data_block_size;
+	bool copies = run->source_fd >= 0;
+
+	*ret_errno = -ul_pread_full(copies ? run->source_fd : run->fds.data_fd, w->data, len, copies ? at : offset);
+	if (*ret_errno)
+		return DEFECT_READ;
+	if (copies)
+		*ret_errno = -ul_pwrite_full(run->fds.data_fd, w->data, len, offset);
+	return *ret_errno ? DEFECT_COPY : DEFECT_NONE;
+}
+
 /* Digest `n` data blocks from `first` on, into or against `digests`. false: a defect was found. */
 static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *digests)
 {
@@ -127,13 +144,13 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 	uint8_t digest[UL_ROOT_HASH_MAX] = {0};
 
 	for (uint64_t done = 0, take; done < n; done += take) {
-		int r;
+		enum defect defect;
+		int errnum;
 
 		take = n - done < per_read ? n - done : per_read;
-		r = ul_pread_full(run->fds.data_fd, w->data, (size_t)take * block_size,
-				  run->fds.data_offset + (first + done) * block_size);
-		if (r < 0) {
-			found(run, DEFECT_READ, first + done, -r);
+		defect = read_blocks(w, first + done, take, &errnum);
+		if (defect != DEFECT_NONE) {
+			found(run, defect, first + done, errnum);
 			return false;
 		}
 		for (uint64_t i = 0; i < take; i++) {
@@ -202,6 +219,16 @@ static void do_piece(struct worker *w, uint64_t leaf, uint64_t n)
 	}
 }
 
+/* Where holes cannot be made the source goes as a whole, a little later. */
+static void give_back(const struct run *run, uint64_t leaf)
+{
+	uint64_t leaf_data = (uint64_t)run->g.digests_per_block * run->d->data_block_size;
+
+	if (run->source_fd >= 0)
+		(void)!fallocate(run->source_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(leaf * leaf_data),
+				 (off_t)(run->leaves_per_piece * leaf_data));
+}
+
 /*
  * The kernel's own reading ahead takes several readers of one file for random reads. Each piece asks for the one
  * a few places further on; the first for all up to there.
@@ -215,7 +242,10 @@ static void ask_ahead(const struct run *run, uint64_t leaf)
 		len += first;
 		first = 0;
 	}
-	posix_fadvise(run->fds.data_fd, (off_t)(run->fds.data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
+	if (run->source_fd >= 0)
+		posix_fadvise(run->source_fd, (off_t)first, (off_t)len, POSIX_FADV_WILLNEED);
+	else
+		posix_fadvise(run->fds.data_fd, (off_t)(run->fds.data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 static void run_worker(void *context, unsigned int number)
@@ -238,6 +268,7 @@ static void run_worker(void *context, unsigned int number)
 		ask_ahead(run, leaf + AHEAD_PIECES * run->leaves_per_piece);
 		n = run->g.blocks[0] - leaf;
 		do_piece(&w, leaf, n < run->leaves_per_piece ? n : run->leaves_per_piece);
+		give_back(run, leaf);
 		if (number == 0)
 			ul_progress_report(run->progress, run->check ? "checking the hash tree" : "hashing",
 					   run->blocks_done * block_size, run->d->data_blocks * block_size);
@@ -285,6 +316,8 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 			return ul_error_set(err, run->check ? UL_E_CORRUPT : UL_E_INPUT, what, object,
 					    run->check ? TODO_WRITE : NULL, "the file or device ends before it");
 		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
+	case DEFECT_COPY:
+		return ul_error_errno(err, UL_E_SYSTEM, what, "the image", NULL, run->defect_errno);
 	case DEFECT_WRITE:
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL, run->defect_errno);
 	case DEFECT_LEAF:
@@ -419,7 +452,9 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
 	    tree_end > INT64_MAX)
 		return bad_measures(d, what, err);
-	r = ul_file_size(run->fds.data_fd, &size);
+	if (run->source_fd >= 0)
+		data_end -= run->fds.data_offset;
+	r = ul_file_size(run->source_fd >= 0 ? run->source_fd : run->fds.data_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
 	if (size < data_end)
@@ -472,17 +507,19 @@ static int write_superblock(const struct run *run, uint64_t offset, const uint8_
 
 static struct run new_run(const struct ul_image_fds *fds, const struct ul_work *work)
 {
-	return (struct run){.fds = *fds, .progress = work->progress, .lock = PTHREAD_MUTEX_INITIALIZER};
+	return (struct run){
+		.fds = *fds, .source_fd = -1, .progress = work->progress, .lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
-int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
-		       const struct ul_work *work, struct ul_error *err)
+int ul_hash_tree_copy(const struct ul_image_fds *fds, int source_fd, const uint8_t uuid[16], struct ul_descriptor *d,
+		      const struct ul_work *work, struct ul_error *err)
 {
 	static const char what[] = "making the hash tree";
 	struct run run = new_run(fds, work);
 	struct ul_descriptor made = *d;
 	int r;
 
+	run.source_fd = source_fd;
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
 	if (__builtin_add_overflow(fds->hash_offset, d->hash_start, &run.tree_offset))
 		return bad_measures(d, what, err);
@@ -497,6 +534,12 @@ int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], s
 	if (r == 0)
 		*d = made;
 	return r;
+}
+
+int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
+		       const struct ul_work *work, struct ul_error *err)
+{
+	return ul_hash_tree_copy(fds, -1, uuid, d, work, err);
 }
 
 static int check(struct run *run, const struct ul_descriptor *d, unsigned int threads, uint64_t *ret_bad_block,

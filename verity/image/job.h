@@ -38,6 +38,7 @@ struct ul_image_job {
 
 	struct ul_staging *staging;
 	uint64_t fs_size; /* bytes */
+	int fs_fd; /* OUTPUT.tmp/filesystem, where the filesystem lies until it is hashed; -1: it is in the image */
 	int image_fd;
 	struct ul_image_layout layout;
 	struct ul_descriptor d;
@@ -70,7 +71,10 @@ int ul_image_scan(struct ul_image_job *job, struct ul_error *err);
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err);
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err);
 
-/* fs.c. After: the filesystem lies in job->image at UL_IMAGE_ALIGN, job->fs_size bytes long. */
+/*
+ * fs.c. After: the filesystem, job->fs_size bytes, lies in job->image at UL_IMAGE_ALIGN, or, where its maker leaves no room
+ * before it and the disk's filesystem does not share blocks, in job->fs_fd.
+ */
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err);
 /* Give nix/store its group, where the maker could not. */
 int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err);
