@@ -21,7 +21,7 @@ static const char what[] = "writing Nix's database";
 
 static int fail_errno(struct ul_error *err, const char *dir, const char *name, int errnum)
 {
-	const char *todo = errnum == ENOSPC ? "Make room there, or give the machine more memory." : NULL;
+	const char *todo = ul_errno_is_full(errnum) ? "Make room there, or give the machine more memory." : NULL;
 	char object[256];
 
 	snprintf(object, sizeof(object), "%s/%s", dir, name);

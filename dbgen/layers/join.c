@@ -47,8 +47,8 @@ struct pair {
 
 static int fail(struct job *j, const char *name, int error)
 {
-	return ul_error_errno(j->err, UL_E_UPPER, what, name, error == ENOSPC ? "Make room on the upper." : NULL,
-			      error);
+	return ul_error_errno(j->err, UL_E_UPPER, what, name,
+			      ul_errno_is_full(error) ? "Make room on the upper." : NULL, error);
 }
 
 /*

@@ -174,7 +174,8 @@ static int make_one(int parent, const char *name, mode_t mode, gid_t gid, struct
 	if (r == 0 && (fchown(fd, 0, gid) < 0 || fchmod(fd, mode) < 0))
 		r = -errno;
 	if (r < 0)
-		return ul_error_errno(err, UL_E_UPPER, what, name, r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+		return ul_error_errno(err, UL_E_UPPER, what, name,
+				      ul_errno_is_full(-r) ? "Make room on the upper." : NULL, -r);
 	defect = find_defect(fd, mode, gid);
 	if (!defect)
 		return 0;
@@ -225,7 +226,7 @@ int ul_session_make(int upper_fd, mode_t mode, gid_t gid, char ret_name[UL_SESSI
 	}
 	if (r < 0)
 		return ul_error_errno(err, UL_E_UPPER, what, UL_SESSIONS,
-				      r == -ENOSPC ? "Make room on the upper." : NULL, -r);
+				      ul_errno_is_full(-r) ? "Make room on the upper." : NULL, -r);
 	r = make_one(fd, "up", mode, gid, err);
 	if (r == 0)
 		r = make_one(fd, "work", 0700, 0, err);

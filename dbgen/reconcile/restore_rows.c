@@ -68,8 +68,8 @@ static int fail(struct writing *w)
 	if (code == SQLITE_NOMEM)
 		return ul_upper_dir_nomem(&w->a->upper);
 	/* Only room can be made. */
-	if ((code == SQLITE_FULL ||
-	     ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) && sqlite3_system_errno(w->a->db.db) == ENOSPC)) &&
+	if ((code == SQLITE_FULL || ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) &&
+				     ul_errno_is_full(sqlite3_system_errno(w->a->db.db)))) &&
 	    is_disk_full(w->a))
 		return ul_db_file_fail(&w->a->db);
 	(void)ul_sqlite_error(w->a->upper.err, w->a->db.db, what, w->a->db.path);

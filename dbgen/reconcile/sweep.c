@@ -94,7 +94,7 @@ static int discard(struct ul_agreement *a, const char *name)
 	struct ul_upper_dir *u = &a->upper;
 	int r = ul_upper_dir_discard(u, a->store.entries.kept, name);
 
-	if (r < 0 && u->err->errnum == ENOSPC && ul_upper_dir_empty_trash(u, UINT_MAX) == 0)
+	if (r < 0 && ul_errno_is_full(u->err->errnum) && ul_upper_dir_empty_trash(u, UINT_MAX) == 0)
 		r = ul_upper_dir_discard(u, a->store.entries.kept, name);
 	return r;
 }
@@ -111,7 +111,7 @@ static int throw_away(struct ul_agreement *a, const struct ul_names *garbage)
 
 		if (discard(a, name) == 0)
 			r = ul_upper_dir_report(u, UL_RECONCILE_SWEPT, name, "no row names it");
-		else if (u->err->errnum == ENOSPC)
+		else if (ul_errno_is_full(u->err->errnum))
 			full = true;
 		else
 			r = ul_upper_dir_report(u, UL_RECONCILE_NOTE, name, "it cannot be thrown away: %s",

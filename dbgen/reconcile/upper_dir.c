@@ -64,7 +64,7 @@ int ul_upper_dir_empty_trash(struct ul_upper_dir *u, unsigned int most)
 
 int ul_upper_dir_fail(struct ul_upper_dir *u, const char *object, int errnum)
 {
-	return ul_error_errno(u->err, UL_E_UPPER, what, object, errnum == ENOSPC ? room : NULL, errnum);
+	return ul_error_errno(u->err, UL_E_UPPER, what, object, ul_errno_is_full(errnum) ? room : NULL, errnum);
 }
 
 int ul_upper_dir_nomem(struct ul_upper_dir *u)
@@ -77,7 +77,7 @@ int ul_upper_dir_error(struct ul_upper_dir *u, int r)
 	if (r != -UL_E_SYSTEM)
 		return r;
 	u->err->code = UL_E_UPPER;
-	if (u->err->errnum == ENOSPC)
+	if (ul_errno_is_full(u->err->errnum))
 		snprintf(u->err->todo, sizeof(u->err->todo), "%s", room);
 	return -UL_E_UPPER;
 }

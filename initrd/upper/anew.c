@@ -65,7 +65,7 @@ static const char *const files[] = {"machine-id", "clean", "lower.json", "report
 
 static int fail(const char *name, int error, struct ul_error *err)
 {
-	return ul_error_errno(err, UL_E_UPPER, what, name, error == ENOSPC ? room : "Check the disk.", error);
+	return ul_error_errno(err, UL_E_UPPER, what, name, ul_errno_is_full(error) ? room : "Check the disk.", error);
 }
 
 static int throw_away(struct ul_trash *t, int root, const char *name, const char *suffix, struct ul_error *err)
@@ -147,7 +147,7 @@ static int copy_var(int root, struct ul_copy *c)
 {
 	int r = ul_copy_tree(c, root, VAR, VAR_NEW);
 
-	if ((r < 0 ? c->err->errnum == ENOSPC : c->full) && ul_reserve_is_there(root)) {
+	if ((r < 0 ? ul_errno_is_full(c->err->errnum) : c->full) && ul_reserve_is_there(root)) {
 		ul_copy_free(c);
 		r = ul_remove_tree(root, VAR_NEW);
 		if (r == 0)

@@ -261,7 +261,7 @@ static int refuse_subvolume(const char *path, struct ul_error *err)
 static int fail(const char *path, int error, struct ul_error *err)
 {
 	return ul_error_errno(err, UL_E_UPPER, what, path,
-			      error == ENOSPC ? "Free some space on it." : "Check the disk.", error);
+			      ul_errno_is_full(error) ? "Free some space on it." : "Check the disk.", error);
 }
 
 static int make_dir(struct ul_boot *b, const struct dir *d, struct ul_error *err)

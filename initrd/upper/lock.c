@@ -19,8 +19,8 @@
 
 bool ul_upper_is_medium(int error)
 {
-	return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT || error == EUCLEAN ||
-	       error == ENOMEM || error == EMFILE || error == ENFILE;
+	return error == EIO || error == EROFS || ul_errno_is_full(error) || error == EUCLEAN || error == ENOMEM ||
+	       error == EMFILE || error == ENFILE;
 }
 
 int ul_upper_move_aside(int dirfd, const char *name)

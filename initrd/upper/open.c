@@ -27,8 +27,8 @@ int ul_upper_open_root(struct ul_boot *b, struct ul_error *err)
 }
 
 /*
- * Nix's database is the largest file that a boot writes: on huge pages it takes half the time, for the kernel clears and
- * maps one page where it would 512. within_size gives one only where the file fills it, so small files take no more
+ * Nix's database is the largest file that a boot writes: on huge pages it takes half the time, for the kernel clears
+ * and maps one page where it would 512. within_size gives one only where the file fills it, so small files take no more
  * memory. A kernel without them refuses the option, and has no such file (mm/huge_memory.c, hugepage_init).
  */
 #define HUGE_PAGES "/sys/kernel/mm/transparent_hugepage/shmem_enabled"

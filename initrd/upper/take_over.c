@@ -32,7 +32,8 @@ static int fail(const char *name, int error, struct ul_error *err)
 	char path[128];
 
 	snprintf(path, sizeof(path), UL_PATH_UPPER "/%s", name);
-	return ul_error_errno(err, UL_E_UPPER, what, path, error == ENOSPC ? "Make room on the upper." : NULL, error);
+	return ul_error_errno(err, UL_E_UPPER, what, path, ul_errno_is_full(error) ? "Make room on the upper." : NULL,
+			      error);
 }
 
 /* A store that is a subvolume of btrfs can be renamed, and then nothing into or out of it. */

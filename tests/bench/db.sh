@@ -5,9 +5,9 @@
 #
 #   tests/bench/db.sh [ROUNDS] [PATHS...]
 #
-# Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs of small pages), and, in the rows that say "upper", into
-# a tmpfs as the boot's upper is one, with huge pages (initrd/upper/open.c). Every row is the time of a whole process;
-# "in one process" is the work alone, without the start of a program.
+# Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs of small pages), and, in the rows that say "upper",
+# into a tmpfs as the boot's upper is one, with huge pages (initrd/upper/open.c). Every row is the time of a whole
+# process; "in one process" is the work alone, without the start of a program.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # The upper's tmpfs is seen by nobody else, and is gone when the script is.

@@ -206,7 +206,7 @@ static void in_one_file(void **state)
 	close(data);
 }
 
-/* The tree of data that lies elsewhere yet is the same one; the data comes to its place, and its old one is given back. */
+/* The tree of data that lies elsewhere yet is the same one; the data comes to its place, its old one is given back. */
 static void copied(void **state)
 {
 	static const uint64_t blocks[] = {1, 129, 5000};

@@ -104,8 +104,8 @@ static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs,
 }
 
 /*
- * Bring the filesystem, which lies in a file of its own, to its place in the image. Where blocks can be shared (Btrfs, XFS)
- * it is there at once; elsewhere it stays where it is until it is hashed.
+ * Bring the filesystem, which lies in a file of its own, to its place in the image. Where blocks can be shared (Btrfs,
+ * XFS) it is there at once; elsewhere it stays where it is until it is hashed.
  */
 static int share_with_image(struct ul_image_job *job, const char *path, struct ul_error *err)
 {

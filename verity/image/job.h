@@ -72,8 +72,8 @@ int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err);
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err);
 
 /*
- * fs.c. After: the filesystem, job->fs_size bytes, lies in job->image at UL_IMAGE_ALIGN, or, where its maker leaves no room
- * before it and the disk's filesystem does not share blocks, in job->fs_fd.
+ * fs.c. After: the filesystem, job->fs_size bytes, lies in job->image at UL_IMAGE_ALIGN, or, where its maker leaves no
+ * room before it and the disk's filesystem does not share blocks, in job->fs_fd.
  */
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err);
 /* Give nix/store its group, where the maker could not. */

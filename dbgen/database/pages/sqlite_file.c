@@ -40,7 +40,7 @@ static int write_run(const struct ul_sqlite_file *f, uint32_t index, const uint8
 {
 	uint64_t offset = ((uint64_t)ul_sqlite_page_number(index) - 1) * UL_SQLITE_PAGE;
 	int r = ul_pwrite_full(f->fd, pages, (size_t)n * UL_SQLITE_PAGE, offset);
-	const char *todo = r == -ENOSPC ? "Make room there, or give the machine more memory." : NULL;
+	const char *todo = ul_errno_is_full(-r) ? "Make room there, or give the machine more memory." : NULL;
 
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, f->name, todo, -r) : 0;
 }
