@@ -139,7 +139,7 @@ craft_hot() {
 		mkdir "$at/var" && pages=$(python3 tests/tools/craft_hot_wal.py "$at/var/hot.sqlite" "$hot" 2 6600) || return 1
 	loop=$(findmnt -no SOURCE "$at")
 	echo 0 >"/sys/fs/ext4/${loop#/dev/}/reserved_clusters"
-	head -c 30M /dev/zero >"$at/spare" && sync -f "$at"
+	head -c 40M /dev/zero >"$at/spare" && sync -f "$at"
 	head -c 100M /dev/zero >"$at/filler" 2>/dev/null
 	dd if=/dev/zero of="$at/rest" bs=1k status=none 2>/dev/null
 	rm "$at/spare" && umount "$at" && python3 tests/tools/craft_ext4_free.py "$1" /var/hot.sqlite <<<"$pages" | grep -x 6600
