@@ -141,6 +141,8 @@ sound() {
 }
 for page in cli/man/*.1 initrd/man/*.[58]; do
 	tap_none "$page is sound mdoc" sound "$page"
+	# What man(1) shows is groff's: a bare .Nm repeats one argument there, not the whole line as mandoc's does.
+	none "$page names a command of two words in one argument of .Nm" "$(grep -nE '^\.Nm [a-z-]+ [a-z]' "$page")"
 done
 
 # README's picture of the rooms is that of layers.txt, and its story tells of each of them.
