@@ -7,7 +7,10 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "common/cleanup.h"
+#include "common/error.h"
 #include "common/nearest.h"
+
+#define WORD_MAX 512 /* bytes that are shown of a word that is not ours */
 
 static const struct cli_command completion_command;
 
@@ -110,6 +113,7 @@ static int no_such(const struct cli_group *g, const char *word)
 {
 	struct ul_nearest nearest = {.word = word};
 	bool is_option = word[0] == '-';
+	char shown[WORD_MAX];
 	const char *title = g ? g->name : "", *space = g ? " " : "";
 
 	for (const struct cli_group *other = groups; !g && other->commands; other++)
@@ -123,11 +127,12 @@ static int no_such(const struct cli_group *g, const char *word)
 		ul_nearest_offer(&nearest, is_option ? "--version" : "help");
 	if (is_option)
 		ul_nearest_offer(&nearest, "--help");
+	ul_escape_text(shown, sizeof(shown), word);
 	fprintf(stderr, "underlay%s%s: there is no %s \"%s\"", space, title,
 		is_option ? "option"
 		: g       ? "subcommand"
 			  : "command",
-		word);
+		shown);
 	if (nearest.best)
 		fprintf(stderr, "; did you mean \"%s\"?\n", nearest.best);
 	else
@@ -137,7 +142,10 @@ static int no_such(const struct cli_group *g, const char *word)
 
 static int too_many(const char *title, const char *word)
 {
-	fprintf(stderr, "%s: \"%s\" is one argument too many\n", title, word);
+	char shown[WORD_MAX];
+
+	ul_escape_text(shown, sizeof(shown), word);
+	fprintf(stderr, "%s: \"%s\" is one argument too many\n", title, shown);
 	return 2;
 }
 

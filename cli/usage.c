@@ -5,9 +5,11 @@
 
 #include "cli/cli.h"
 #include "common/buffer.h"
+#include "common/error.h"
 
-#define WIDTH  96 /* columns of the help */
-#define COLUMN 30 /* where the meaning of an option begins */
+#define WIDTH       96 /* columns of the help */
+#define COLUMN      30 /* where the meaning of an option begins */
+#define MESSAGE_MAX 2048
 
 /* A space at which a line is not broken. */
 #define STIFF      "\1"
@@ -162,14 +164,15 @@ static void print_synopsis(const struct cli_command *c)
 int cli_usage_error(const struct cli_command *c, const char *format, ...)
 {
 	ul_autobuffer struct ul_buffer synopsis = {0};
-	char title[CLI_TITLE_MAX];
+	char title[CLI_TITLE_MAX], text[MESSAGE_MAX], shown[MESSAGE_MAX];
 	va_list args;
 
-	fprintf(stderr, "%s: ", cli_title(c, title));
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	/* A word of it may be the name of somebody else's file, by a pattern that the shell expanded. */
+	ul_escape_text(shown, sizeof(shown), text);
+	fprintf(stderr, "%s: %s\n", cli_title(c, title), shown);
 	put_synopsis(&synopsis, c, false);
 	fprintf(stderr, "usage: %s", title);
 	for (size_t i = 0; i < synopsis.len; i++)

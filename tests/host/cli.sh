@@ -88,6 +88,12 @@ wrong 'underlay image: there is no subcommand "zzz"; see `underlay image --help`
 wrong 'underlay image build: there is no option "--sytem"; did you mean "--system"?' image build --sytem x
 wrong 'underlay image build: there is no option "--zzzzz"' image build --zzzzz
 wrong 'underlay image build: there is no option "-z"' image build -z
+odd=$'a\e[31m\377' # what a terminal would obey
+wrong 'underlay: there is no command "a\x1b[31m\xff"; see `underlay --help`' "$odd"
+wrong 'underlay image: there is no subcommand "a\x1b[31m\xff"; see `underlay image --help`' image "$odd"
+wrong 'underlay --version: "a\x1b[31m\xff" is one argument too many' --version "$odd"
+wrong 'underlay image inspect: "a\x1b[31m\xff" is one argument too many' image inspect x "$odd"
+wrong 'underlay image inspect: there is no option "--a\x1b[31m\xff"' image inspect "--$odd"
 wrong 'underlay: there is no option "--help=1"; did you mean "--help"?' --help=1
 wrong 'underlay image: there is no option "--hlep"; did you mean "--help"?' image --hlep
 wrong 'underlay image build: there is no option "--hlep"; did you mean "--help"?' image build --hlep
