@@ -82,6 +82,8 @@ static const struct cli_option options[] = {
 /* Forgetting the modules makes an initramfs that builds and never boots. */
 static const struct cli_rule rules[] = {
 	{CLI_EXACTLY_ONE, "--modules-dir --no-modules", "a kernel that has everything built in needs no modules"},
+	{CLI_AT_MOST_ONE, "--no-modules --module", NULL},
+	{CLI_AT_MOST_ONE, "--no-modules --modules-list", NULL},
 	{.members = NULL},
 };
 

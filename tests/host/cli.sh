@@ -109,6 +109,8 @@ wrong "underlay image build: --output, --name, --version and ($sources) are miss
 wrong 'underlay initrd build: --output and (--modules-dir or --no-modules) are missing' initrd build
 wrong 'underlay initrd build: --modules-dir or --no-modules is missing: a kernel that has everything built in needs no modules' \
 	initrd build -o x
+wrong 'underlay initrd build: --no-modules and --module exclude each other' initrd build -o x --no-modules --module ext4
+wrong 'underlay initrd build: --no-modules and --modules-list exclude each other' initrd build -o x --no-modules --modules-list l
 wrong 'underlay image build: --version is missing' image build -o x --name y --system s
 wrong 'underlay image build: --name: NAME is missing' image build --name
 needed=(-o x --name y --version 1)
