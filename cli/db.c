@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -20,9 +21,14 @@ static void print_left_out(void *user, const char *name, const char *why)
 /* SQLite would say of a file that is not there what it says of one that is no database. */
 static int readable(const char *database, struct ul_error *err)
 {
-	if (access(database, R_OK) == 0)
-		return 0;
-	return ul_error_errno(err, UL_E_SYSTEM, "reading the database", database, NULL, errno);
+	static const char what[] = "reading the database";
+	struct stat st;
+
+	if (stat(database, &st) < 0 || access(database, R_OK) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, database, NULL, errno);
+	if (!S_ISREG(st.st_mode))
+		return ul_error_set(err, UL_E_DATABASE, what, database, NULL, "it is not a regular file");
+	return 0;
 }
 
 static void print_dropped(void *user, const char *path, enum ul_db_drop why)

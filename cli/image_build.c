@@ -1,8 +1,10 @@
 /* `underlay image build`: the arguments, where the manifest comes from, and the summary. */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -125,6 +127,10 @@ static int build_manifest(struct arguments *a, struct ul_buffer *ret, struct ul_
 		r = cli_restrict(b, &a->roots, err);
 	if (r == 0 && a->registration)
 		r = cli_import_text(b, ul_import_registration, a->registration, err);
+	else if (r == 0 && !a->database && access(LIVE_DATABASE, F_OK) < 0 && errno == ENOENT)
+		r = ul_error_set(err, UL_E_SYSTEM, "reading Nix's database", LIVE_DATABASE,
+				 "Name what lists the store paths by --database, --registration or --manifest.",
+				 "this machine has none");
 	else if (r == 0)
 		r = ul_import_database(b, a->database ? a->database : LIVE_DATABASE, err);
 	if (r == 0 && a->portable)

@@ -53,11 +53,10 @@ int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *re
 
 	if (r == 0)
 		r = ul_image_slots(image, &list, err);
+	if (r == 0)
+		r = ul_image_one_slot(&list, "reading the image back", image, NULL, err);
 	if (r < 0)
 		return r;
-	if (list.n != 1)
-		return ul_error_set(err, UL_E_PARTITIONS, "reading the image back", image, NULL,
-				    "it holds %zu store images, not one", list.n);
 	policy.trust = trust;
 	r = ul_seal_decide(&list.at[0], &policy, &seal, err);
 	if (r < 0)

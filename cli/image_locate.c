@@ -135,10 +135,11 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 					    "it holds several store images");
 		chosen = v;
 	}
+	if (!chosen && a->label)
+		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, "`underlay image inspect` lists the labels.",
+				    "no store image in it has the label \"%s\"", a->label);
 	if (!chosen)
-		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, NULL,
-				    a->label ? "no store image in it has the label of --label"
-					     : "it holds no store image");
+		return ul_error_set(err, UL_E_NO_IMAGE, what, a->image, NULL, "it holds no store image");
 	if (chosen->no_descriptor[0] && chosen->no_superblock[0])
 		return ul_error_set(err, UL_E_DESCRIPTOR, what, a->image, NULL,
 				    "neither descriptor (%.100s) nor superblock (%.100s) tells its "

@@ -1,7 +1,9 @@
 #include "cli/image_requirements.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/encoding.h"
@@ -18,11 +20,24 @@ const char *cli_check_root_hash(const char *text)
 	return "a root hash, 64 or 128 digits of hex";
 }
 
+int cli_trust_load(const char *cert, const char *certs, struct ul_trust **ret, struct ul_error *err)
+{
+	static const char what[] = "loading the trusted certificates";
+	const char *dir = certs ? certs : UL_PATH_CERTS;
+	int r = cert ? ul_trust_load_file(cert, ret, err) : ul_trust_load_dir(AT_FDCWD, dir, ret, err);
+
+	if (r < 0 || ul_trust_count(*ret) > 0)
+		return r;
+	/* A boot takes a directory that is not there for an empty one. */
+	if (certs && access(certs, R_OK) < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, certs, NULL, errno);
+	return ul_error_set(err, UL_E_SIGNER, what, dir, "Give the signer's certificate by --cert.",
+			    "no certificate is trusted: it holds none");
+}
+
 static int load_trust(const struct cli_demand_options *o, struct cli_demands *d, struct ul_error *err)
 {
-	if (o->cert)
-		return ul_trust_load_file(o->cert, &d->trust, err);
-	return ul_trust_load_dir(AT_FDCWD, o->certs ? o->certs : UL_PATH_CERTS, &d->trust, err);
+	return cli_trust_load(o->cert, o->certs, &d->trust, err);
 }
 
 static int from_policy(const struct cli_demand_options *o, struct cli_demands *d, struct ul_error *err)

@@ -24,6 +24,12 @@ struct cli_demands {
 /* NULL, or what the option wants in place of this text. */
 const char *cli_check_root_hash(const char *text);
 
+/*
+ * The certificate of a file, or those of a directory; both NULL: those of the machine. -UL_E_SIGNER: there are none, so
+ * that nothing could be verified. On failure *ret is to be freed, too.
+ */
+int cli_trust_load(const char *cert, const char *certs, struct ul_trust **ret, struct ul_error *err);
+
 /* On failure ret is to be freed, too. -UL_E_CONFIG, and what loading certificates says. */
 int cli_demands_load(const struct cli_demand_options *o, struct cli_demands *ret, struct ul_error *err);
 void cli_demands_free(struct cli_demands *d);

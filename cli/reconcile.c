@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/image_requirements.h"
 #include "cli/upper_running.h"
 #include "common/encoding.h"
 #include "common/file.h"
@@ -55,7 +56,7 @@ static const struct cli_option options[] = {
 
 static bool is_manifest(const char *path)
 {
-	ul_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ul_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char magic[8];
 
 	return fd >= 0 && ul_pread_full(fd, magic, sizeof(magic), 0) == 0 &&
@@ -69,15 +70,13 @@ static int open_image(const struct arguments *a, struct lower *l, struct ul_erro
 					       .system_may_be_elsewhere = true,
 					       .progress = cli_progress()};
 	const struct ul_descriptor *d = &l->checked.seal.d;
-	int r = a->cert ? ul_trust_load_file(a->cert, &l->trust, err)
-			: ul_trust_load_dir(AT_FDCWD, UL_PATH_CERTS, &l->trust, err);
+	int r = cli_trust_load(a->cert, NULL, &l->trust, err);
 
 	check.demands.seal.trust = l->trust;
 	if (r == 0)
 		r = ul_image_slots(a->lower, &l->slots, err);
-	if (r == 0 && l->slots.n != 1)
-		r = ul_error_set(err, UL_E_PARTITIONS, "opening the lower", a->lower, NULL,
-				 "it holds %zu store images, not one", l->slots.n);
+	if (r == 0)
+		r = ul_image_one_slot(&l->slots, "opening the lower", a->lower, NULL, err);
 	if (r == 0)
 		r = ul_image_check(a->lower, &check, &l->checked, err);
 	cli_progress_done();

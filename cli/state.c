@@ -25,7 +25,7 @@ int cli_state_load(const char *file, struct json_object **ret, struct ul_error *
 		return ul_error_errno(err, UL_E_SYSTEM, what, file, NULL, -r);
 	*ret = ul_json_parse((const char *)text.data, text.len, &why);
 	if (!*ret)
-		return ul_error_set(err, UL_E_INPUT, what, file, NULL, "%s", why);
+		return ul_error_set(err, UL_E_INPUT, what, file, NULL, "it is not JSON: %s", why);
 	if (!ul_json_uint(*ret, "format", &format) || format != 1)
 		return ul_error_set(err, UL_E_VERSION, what, file, "Use a newer underlay.", "its format is not 1");
 	return 0;

@@ -189,9 +189,21 @@ static int note_bad(struct ul_builder *b)
 	return note(b, b->bad.at[0].object, why);
 }
 
+/* As it is where the program that should have written them failed: its pipe was empty. */
+static int note_empty(struct ul_builder *b)
+{
+	for (size_t i = 0; i < b->entries.n; i++)
+		if (ul_builder_keeps(b, &b->entries.at[i]))
+			return 0;
+	return note(b, "", "no store path was given");
+}
+
 int ul_builder_write_notes(struct ul_builder *b, struct ul_error *err)
 {
-	int r = note_derivers(b);
+	int r = note_empty(b);
+
+	if (r == 0)
+		r = note_derivers(b);
 
 	if (r == 0)
 		r = note_bad(b);

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/run.h"
 #include "initrd/policy/policy.h"
+#include "verity/format/pkcs7.h"
 
 static const char building[] = "building the UKI", signing[] = "signing the UKI";
 
@@ -81,6 +82,10 @@ static int read_kernel(const struct ul_uki_options *o, struct parts *p, struct u
 	if (o->uname && strlen(o->uname) >= sizeof(p->uname))
 		return ul_error_set(err, UL_E_INPUT, building, o->kernel, NULL,
 				    "the kernel's version is longer than %zu bytes", sizeof(p->uname) - 1);
+	for (const char *c = o->uname; c && *c; c++)
+		if (*c <= ' ' || *c >= 0x7f)
+			return ul_error_set(err, UL_E_INPUT, building, o->uname, "Give what `uname -r` prints.",
+					    "the kernel's version holds a space, or what is not ASCII");
 	if (o->uname)
 		snprintf(p->uname, sizeof(p->uname), "%s", o->uname);
 	else
@@ -256,8 +261,12 @@ int ul_uki_sign(const struct ul_buffer *image, struct ul_signer *signer, const c
 int ul_uki_verify(const char *path, const char *cert_path, struct ul_error *err)
 {
 	const char *argv[] = {"sbverify", "--cert", cert_path, path, NULL};
-	int status, r = ul_run(argv, "checking the UKI's signature", NULL, &status, err);
+	UL_CLEANUP(ul_cleanup_x509) X509 *cert = NULL;
+	int status, r = ul_certificate_load(AT_FDCWD, cert_path, UL_E_INPUT, "reading the certificate", &cert, err);
 
+	/* sbverify's status would be that of a signature by another key. */
+	if (r == 0)
+		r = ul_run(argv, "checking the UKI's signature", NULL, &status, err);
 	if (r == 0 && status)
 		r = ul_error_set(err, UL_E_SIGNATURE, "checking the UKI's signature", path,
 				 "Sign it (underlay uki sign).", "the key of %s did not sign these bytes", cert_path);

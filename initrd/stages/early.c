@@ -61,7 +61,7 @@ int ul_stage_early(struct ul_boot *b, struct ul_error *err)
 			continue;
 		snprintf(object, sizeof(object), "%s on %s", mounts[i].type, mounts[i].dir);
 		return ul_error_errno(err, UL_E_SYSTEM, "mounting", object,
-				      errno == ENODEV ? "The kernel lacks this filesystem." : NULL, errno);
+				      errno == ENODEV ? "Use a kernel that has this filesystem." : NULL, errno);
 	}
 	open_console();
 	/* By default the kernel drops what one program logs beyond ten lines in five seconds. */

@@ -251,6 +251,55 @@ for command in "manifest show $dir/closed/manifest" "manifest create -o /nonexis
 	report $? "a file that may not be read is no bad file: underlay ${command%% [-/]*}"
 done
 
+# ---- what is something else ----
+
+other() { # WANTED-STATUS SENTENCE ARGUMENT...: the sentence alone; nobody is kept waiting
+	local wanted=$1 sentence=$2 got
+	shift 2
+	timeout 20 "$underlay" "$@" >"$dir/none" 2>"$dir/out"
+	got=$?
+	[ $got -eq "$wanted" ] && [ ! -s "$dir/none" ] && [ "$(cat "$dir/out")" = "underlay: $sentence" ]
+	report $? "underlay ${*//$dir\//}: ${sentence//$dir\//}"
+}
+mkdir "$dir/folder" && mkfifo "$dir/pipe" && : >"$dir/empty" && cert=(--cert "$dir/seal.crt")
+for thing in "$dir/folder" "$dir/pipe" /dev/null; do
+	no_image="reading the partition table: $thing: it is neither a block device nor a file."
+	other 3 "$no_image" image inspect "$thing"
+	other 3 "$no_image" image verify "$thing" "${cert[@]}"
+	other 3 "$no_image" image locate "$thing" 1
+	other 3 "$no_image" image sign "$thing" --key "$dir/seal.key" "${cert[@]}"
+	other 3 "$no_image" db reconcile --upper "$dir/upper" --lower "$thing" "${cert[@]}" --dry-run
+	other 1 "reading the database: $thing: it is not a regular file." db compare "$dir/manifest" "$thing"
+	other 1 "reading the database: $thing: it is not a regular file." db build "$dir/manifest" -o "$dir/db" --merge-from "$thing"
+done
+other 1 "signing the image: $dir/empty: it holds no store image. Build one by \`underlay image build\`." \
+	image sign "$dir/empty" --key "$dir/seal.key" "${cert[@]}"
+other 1 "opening the lower: $dir/empty: it holds no store image. Build one by \`underlay image build\`." \
+	db reconcile --upper "$dir/upper" --lower "$dir/empty" "${cert[@]}" --dry-run
+other 1 "choosing the image on the disk: $dir/image: no store image in it has the label \"demo_9\". \`underlay image inspect\` lists the labels." \
+	image locate "$dir/image" 1 --label demo_9
+other 1 "reading the state of the boot: $dir/short: it is not JSON: unexpected character." status --file "$dir/short"
+none="no certificate is trusted: it holds none. Give the signer's certificate by --cert."
+other 1 "loading the trusted certificates: $dir/folder: $none" image verify "$dir/image" --certs "$dir/folder"
+other 3 "loading the trusted certificates: $dir/none.raw: No such file or directory." image verify "$dir/image" --certs "$dir/none.raw"
+echo '[verify]' >"$dir/policy"
+other 1 "loading the trusted certificates: $dir/folder: $none" image verify "$dir/image" --policy "$dir/policy" --certs "$dir/folder"
+for name in "$(printf 'n%.0s' {1..64})" a_b; do
+	other 2 "checking the name: $name: it is not a valid image name. Give 1 to 63 letters, digits and . + ~ ^ -." \
+		image build -o "$dir/x" --name "$name" --version 1 --registration "$dir/registration" --store "$dir/root/nix/store"
+done
+
+# shellcheck disable=SC2016 # the inner shell's
+unshare --mount sh -c '[ ! -d /nix/var/nix/db ] || mount -t tmpfs tmpfs /nix/var/nix/db; exec "$@"' sh \
+	"$underlay" image build -o "$dir/x" --name demo --version 1 --system "$system" 2>"$dir/out"
+[ $? -eq 3 ] && [ "$(cat "$dir/out")" = "underlay: reading Nix's database: /nix/var/nix/db/db.sqlite: this machine has none. Name what lists the store paths by --database, --registration or --manifest." ]
+report $? "a machine without Nix's database is told what to name"
+
+# What a pipe holds whose other end failed.
+"$underlay" manifest create -o "$dir/nothing" --registration "$dir/empty" >"$dir/none" 2>"$dir/out" &&
+	[ "$(cat "$dir/out")" = "underlay: note: no store path was given." ]
+report $? "a manifest of nothing is told"
+
 # ---- where output goes ----
 
 # writes WHAT COMMAND...: `-o` of a command that replaces its output whole or not at all.

@@ -129,7 +129,7 @@ cp "$tmp/image" "$tmp/kept" && "$underlay" image sign "$tmp/image" --key "$dir/s
 	>"$tmp/out" 2>&1
 fresh
 mv "$tmp/kept" "$tmp/image"
-same "an image that a stranger signed" 'not one of the 1 trusted here'
+same "an image that a stranger signed" 'not the one trusted here'
 
 # ---- partitions ----------------------------------------------------------------------------------
 

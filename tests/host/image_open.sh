@@ -114,7 +114,7 @@ report $? "and in JSON"
 
 # ---- who may sign ----
 
-refused "another certificate" 1 "not one of the 1 trusted here" --cert "$dir/stranger.crt" "$dir/image"
+refused "another certificate" 1 "not the one trusted here" --cert "$dir/stranger.crt" "$dir/image"
 refused "no certificate at all" 1 "no certificate is trusted" --certs "$dir/src" "$dir/image"
 refused "another root hash, pinned" 1 "the policy demands" \
 	--root-hash "$(printf '0%.0s' {1..64})" "$dir/image"
@@ -190,7 +190,7 @@ refused "no JSON" 1 "JSON" "${cert[@]}" "$dir/t"
 
 # Signed by the other key as a whole; and the signature partition of another image of the right key.
 build "$dir/other" 1.3 --key "$dir/stranger.key" --cert "$dir/stranger.crt"
-refused "an image that a stranger signed" 1 "not one of the 1 trusted here" "${cert[@]}" "$dir/other"
+refused "an image that a stranger signed" 1 "not the one trusted here" "${cert[@]}" "$dir/other"
 printf 'other\n' >"$dir/src/system/etc"
 cp -r "$dir/src/system" "$dir/src/system2"
 system=$(nix-store --store "$dir/root" --add "$dir/src/system2")

@@ -85,6 +85,8 @@ refused 1 "did not sign these bytes" "inspect does not accept another certificat
 	"$underlay" uki inspect "$dir/signed" --cert "$dir/stranger.crt"
 refused 1 "did not sign these bytes" "inspect does not accept an unsigned UKI" \
 	"$underlay" uki inspect "$dir/a" --cert $snakeoil.pem
+refused 1 "reading the certificate: $dir/early: it is not a certificate in PEM" "a certificate that is none is no other signature" \
+	"$underlay" uki inspect "$dir/signed" --cert "$dir/early"
 cp "$dir/signed" "$dir/altered"
 printf 'x' | dd of="$dir/altered" bs=1 seek=2000000 conv=notrunc status=none
 refused 1 "did not sign these bytes" "inspect does not accept a kernel with one byte changed" \
@@ -95,6 +97,8 @@ refused 1 "wrong passphrase\|Check the passphrase" "a wrong passphrase is refuse
 	"$underlay" uki sign "$dir/a" --key $snakeoil.key --cert $snakeoil.pem --passphrase-file "$dir/early"
 refused 1 "not a kernel that UEFI can start" "what is no kernel is refused" \
 	"$underlay" uki build -o "$dir/x" --kernel "$dir/initrd" --initrd "$dir/initrd"
+refused 1 "the kernel's version holds a space, or what is not ASCII" "a version that a terminal would obey is refused" \
+	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --uname $'6\e[31m'
 refused 3 "No such file" "a stub that is missing is named" build x --stub /nonexistent.stub
 refused 1 "section .osrel already" "a UKI is no stub" \
 	"$underlay" uki build -o "$dir/x" --kernel "$kernel" --initrd "$dir/initrd" --stub "$dir/a"

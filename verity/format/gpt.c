@@ -114,11 +114,13 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 	struct stat st;
 	int sector_size = 512, r;
 
+	if (fstat(fd, &st) < 0)
+		return io_error(errno, disk, err);
+	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+		return ul_error_set(err, UL_E_DEVICE, WHAT, disk, NULL, "it is neither a block device nor a file");
 	r = ul_file_size(fd, &gpt->disk_size);
 	if (r < 0)
 		return io_error(-r, disk, err);
-	if (fstat(fd, &st) < 0)
-		return io_error(errno, disk, err);
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))

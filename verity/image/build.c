@@ -33,10 +33,10 @@ static int check_names(const struct ul_image_job *job, struct ul_error *err)
 
 	if (!o->name || !ul_image_name_valid(o->name))
 		return ul_error_set(err, UL_E_USAGE, "checking the name", o->name ? o->name : "",
-				    "Letters, digits and . + ~ ^ - are allowed.", "it is not a valid image name");
+				    "Give 1 to 63 letters, digits and . + ~ ^ -.", "it is not a valid image name");
 	if (!o->version || !ul_image_version_valid(o->version))
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version ? o->version : "",
-				    "Letters, digits and . _ + ~ ^ - are allowed.", "it is not a valid image version");
+				    "Give 1 to 63 letters, digits and . _ + ~ ^ -.", "it is not a valid image version");
 	len = strlen(o->name) + 1 + strlen(o->version);
 	if (len > UL_GPT_LABEL_MAX)
 		return ul_error_set(err, UL_E_USAGE, "checking the version", o->version,

@@ -314,7 +314,8 @@ static int check_slot(struct check *c, struct ul_error *err)
 int ul_image_check(const char *image, const struct ul_image_check_options *options, struct ul_image_check_result *ret,
 		   struct ul_error *err)
 {
-	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* O_NONBLOCK: a pipe must not keep us waiting. */
+	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct check c = {.image = image, .fd = fd, .options = options};
 	struct ul_slot_list list = {0};
 	int r;

@@ -38,10 +38,9 @@ static int find_slot(struct open_image *i, struct ul_error *err)
 
 	if (r < 0)
 		return r;
-	if (i->list.n != 1)
-		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path,
-				    "Sign each image before it is copied to a disk.",
-				    "it holds %zu store images, not one", i->list.n);
+	r = ul_image_one_slot(&i->list, WHAT, i->path, "Sign each image before it is copied to a disk.", err);
+	if (r < 0)
+		return r;
 	i->slot = &i->list.at[0];
 	if (!i->slot->sig.device || i->slot->sig.size < UL_SIG_PARTITION_SIZE)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, i->path, "Build the image by `underlay image build`.",

@@ -51,6 +51,17 @@ int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error 
 	return 0;
 }
 
+int ul_image_one_slot(const struct ul_slot_list *list, const char *what, const char *image, const char *todo,
+		      struct ul_error *err)
+{
+	if (list->n == 0)
+		return ul_error_set(err, UL_E_NO_IMAGE, what, image, "Build one by `underlay image build`.",
+				    "it holds no store image");
+	return list->n == 1 ? 0
+			    : ul_error_set(err, UL_E_PARTITIONS, what, image, todo,
+					   "it holds %zu store images, not one", list->n);
+}
+
 static void view_signature(int fd, struct ul_slot_view *v)
 {
 	const struct ul_extent *e = &v->slot->sig;
@@ -134,7 +145,8 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 
 int ul_image_view(const char *image, struct ul_image_view *ret, struct ul_error *err)
 {
-	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* O_NONBLOCK: a pipe must not keep us waiting. */
+	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct ul_image_view view = {0};
 	int r;
 

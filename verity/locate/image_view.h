@@ -38,5 +38,9 @@ void ul_image_view_free(struct ul_image_view *view);
 /* The slots of every architecture and designator, as ranges of image even where it is a block device. */
 int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error *err);
 
+/* 0 where the list, that of image, has one slot; -UL_E_NO_IMAGE, -UL_E_PARTITIONS: none, several. todo: for several. */
+int ul_image_one_slot(const struct ul_slot_list *list, const char *what, const char *image, const char *todo,
+		      struct ul_error *err);
+
 /* The filesystem in a range, as libblkid names it (only kinds that an image may have); "": none of them. */
 void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32]);

@@ -88,7 +88,7 @@ int ul_partition_device(const char *sysfs, const char *dev_dir, dev_t disk, cons
 	int r;
 
 	if (!dir)
-		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Is sysfs mounted?", errno);
+		return ul_error_errno(err, UL_E_DEVICE, WHAT, path, "Mount /sys.", errno);
 	while ((r = ul_dir_next(dir, &entry)) > 0)
 		if (read_number(dirfd(dir), entry->d_name, "partition", &number) && number == p->number)
 			return take_entry(dirfd(dir), entry->d_name, dev_dir, p, ret, err);

@@ -274,8 +274,6 @@ static int disk_open(struct disk *d, struct ul_error *err)
 		return ul_error_errno(err, UL_E_DEVICE, WHAT, d->path, NULL, errno);
 	if (fstat(d->fd, &st) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, d->path, NULL, errno);
-	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
-		return ul_error_set(err, UL_E_DEVICE, WHAT, d->path, NULL, "it is neither a block device nor a file");
 	/* A disk without a folder of devices is read like an image file: by ranges. */
 	d->devno = S_ISBLK(st.st_mode) && d->dev_dir ? st.st_rdev : 0;
 	return ul_gpt_read(d->fd, d->path, &d->gpt, err);

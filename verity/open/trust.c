@@ -197,17 +197,20 @@ static void describe_signer(X509 *cert, struct ul_signer_name *ret)
 static int unknown_signer(const PKCS7_SIGNER_INFO *signer, const struct ul_trust *t, const char *doing,
 			  struct ul_error *err)
 {
-	char issuer[128];
+	size_t n = ul_trust_count(t);
+	char issuer[128], them[40] = "the one";
 
-	if (ul_trust_count(t) == 0)
+	if (n == 0)
 		return ul_error_set(err, UL_E_SIGNER, doing, NULL,
 				    "Put the signer's certificate into /etc/verity.d of the initramfs.",
 				    "no certificate is trusted here");
+	if (n > 1)
+		snprintf(them, sizeof(them), "one of the %zu", n);
 	ul_name_text(signer->issuer_and_serial->issuer, issuer, sizeof(issuer));
 	return ul_error_set(err, UL_E_SIGNER, doing, NULL,
 			    "Sign with a trusted key, or trust the signer's certificate.",
-			    "it was made with a certificate issued by \"%s\", which is not one of the %zu trusted here",
-			    issuer, ul_trust_count(t));
+			    "it was made with a certificate issued by \"%s\", which is not %s trusted here", issuer,
+			    them);
 }
 
 int ul_trust_verify(const struct ul_trust *t, const struct ul_signed *s, struct ul_signer_name *ret_by,
