@@ -12,6 +12,8 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/paths.h"
+#include "dbgen/layers/join.h"
+#include "dbgen/layers/session.h"
 #include "dbgen/manifest/format.h"
 #include "dbgen/reconcile/reconcile.h"
 #include "initrd/upper/upper.h"
@@ -154,10 +156,29 @@ static int print_json(const struct arguments *a, const struct ul_reconcile_repor
 	return cli_print_json(ok ? document : NULL);
 }
 
+/* What an upper has that a boot has used, an older Underlay's (store) among them. */
+static bool is_upper(int fd)
+{
+	static const char *const names[] = {UL_KEPT, UL_SESSIONS, "lower.json", "var/nix", "store"};
+
+	for (size_t i = 0; i < UL_ARRAY_SIZE(names); i++)
+		if (faccessat(fd, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0 || (errno != ENOENT && errno != ENOTDIR))
+			return true;
+	return false;
+}
+
+/* A mount point on which nothing is mounted agrees with any lower, and what was meant would stay as it is. */
 static int open_upper(const char *path, int *ret, struct ul_error *err)
 {
+	static const char what[] = "opening the upper";
+
 	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return *ret < 0 ? ul_error_errno(err, UL_E_UPPER, "opening the upper", path, NULL, errno) : 0;
+	if (*ret < 0)
+		return ul_error_errno(err, UL_E_UPPER, what, path, NULL, errno);
+	if (is_upper(*ret))
+		return 0;
+	return ul_error_set(err, UL_E_UPPER, what, path, "Mount the upper, and name the root of its filesystem.",
+			    "it is not an upper: it has neither " UL_KEPT ", " UL_SESSIONS " nor var/nix");
 }
 
 /* What an older Underlay left is laid out anew first, as the boot does it: its entries would not be found. */
@@ -188,7 +209,7 @@ static int run(void *arguments)
 	if (r == 0)
 		r = cli_upper_refuse_running(fd, a->upper, &err);
 	if (r == 0 && !a->o.dry_run)
-		r = ul_upper_lock(fd, &lock, &err);
+		r = ul_upper_lock(fd, a->upper, &lock, &err);
 	if (r == 0)
 		r = take_over(a, fd, &err);
 	if (r == 0)

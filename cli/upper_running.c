@@ -21,9 +21,9 @@
 #include "common/json.h"
 #include "common/mountinfo.h"
 #include "common/paths.h"
+#include "dbgen/layers/session.h"
 
 #define MOUNTINFO_MAX (16 * 1024 * 1024) /* bytes that are read of it */
-#define SESSIONS      "sessions"         /* dbgen/layers/session.h */
 
 static const char what[] = "opening the upper";
 
@@ -86,14 +86,14 @@ static bool lies_in(const struct search *s, const char *path)
 /* ".../sessions/NAME/up": whether the directory has that session. */
 static bool has_session(const struct search *s, const char *upperdir)
 {
-	ul_autoclose int sessions = openat(s->fd, SESSIONS, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	const char *found = strstr(upperdir, "/" SESSIONS "/");
+	ul_autoclose int sessions = openat(s->fd, UL_SESSIONS, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const char *found = strstr(upperdir, "/" UL_SESSIONS "/");
 	char name[NAME_MAX + 1];
 	struct stat st;
 
 	if (!found || sessions < 0)
 		return false;
-	found += sizeof(SESSIONS) + 1;
+	found += sizeof(UL_SESSIONS) + 1;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(found, "/"), found);
 	return *name && *name != '.' && fstatat(sessions, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }

@@ -312,7 +312,7 @@ static int lay_out(struct ul_boot *b, struct ul_error *err)
 	if (r < 0)
 		return fail(UL_PATH_UPPER, -r, err);
 	if (u->lock_fd < 0)
-		r = ul_upper_lock(u->fd, &u->lock_fd, err);
+		r = ul_upper_lock(u->fd, UL_PATH_UPPER, &u->lock_fd, err);
 	if (r == 0)
 		r = ul_upper_take_over(u->fd, err);
 	if (r == 0)

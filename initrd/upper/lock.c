@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/paths.h"
 #include "dbgen/layers/open.h"
 #include "initrd/base/log.h"
 #include "initrd/upper/upper.h"
@@ -34,11 +34,13 @@ int ul_upper_move_aside(int dirfd, const char *name)
 	return fsync(dirfd) < 0 ? -errno : 0;
 }
 
-int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
+int ul_upper_lock(int root_fd, const char *root, int *ret_fd, struct ul_error *err)
 {
 	static const char what[] = "locking the upper";
+	char path[PATH_MAX];
 	int r = -EPERM;
 
+	snprintf(path, sizeof(path), "%s/lock", root);
 	for (int attempt = 0; attempt < TRIES; attempt++) {
 		/* O_NONBLOCK: a pipe must not keep us waiting. */
 		ul_autoclose int fd =
@@ -52,8 +54,8 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 				return 0;
 			}
 			if (errno == EWOULDBLOCK)
-				return ul_error_set(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock",
-						    "Wait until it is done.", "another program is changing the upper");
+				return ul_error_set(err, UL_E_UPPER, what, path, "Wait until it is done.",
+						    "another program is changing the upper");
 			r = -errno;
 			break;
 		}
@@ -66,5 +68,5 @@ int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err)
 			break;
 		r = -EPERM;
 	}
-	return ul_error_errno(err, UL_E_UPPER, what, UL_PATH_UPPER "/lock", NULL, -r);
+	return ul_error_errno(err, UL_E_UPPER, what, path, NULL, -r);
 }

@@ -145,7 +145,7 @@ int ul_upper_move_aside(int dirfd, const char *name);
 bool ul_upper_is_medium(int error);
 
 /*
- * Take the lock of the upper whose root directory is root_fd, for as long as *ret_fd is open. -UL_E_UPPER: another
- * program has it, or it cannot be made.
+ * Take the lock of the upper whose root directory is root_fd, and named root, for as long as *ret_fd is open.
+ * -UL_E_UPPER: another program has it, or it cannot be made.
  */
-int ul_upper_lock(int root_fd, int *ret_fd, struct ul_error *err);
+int ul_upper_lock(int root_fd, const char *root, int *ret_fd, struct ul_error *err);

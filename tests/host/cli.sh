@@ -155,7 +155,7 @@ wrong 'underlay timeline: "x" is one argument too many' timeline x
 # ---- a store, an image, and what a boot would leave ----
 
 make_store && identity seal && build "$dir/image" 1 --key "$dir/seal.key" --cert "$dir/seal.crt" --fec &&
-	"$underlay" manifest create -o "$dir/manifest" --registration "$dir/registration" && mkdir "$dir/db" "$dir/upper" &&
+	"$underlay" manifest create -o "$dir/manifest" --registration "$dir/registration" && mkdir -p "$dir/db" "$dir/upper/kept" &&
 	"$underlay" db build "$dir/manifest" -o "$dir/db"
 report $? "a store is sealed"
 cat >"$dir/state.json" <<-'END'
@@ -299,6 +299,18 @@ report $? "a machine without Nix's database is told what to name"
 "$underlay" manifest create -o "$dir/nothing" --registration "$dir/empty" >"$dir/none" 2>"$dir/out" &&
 	[ "$(cat "$dir/out")" = "underlay: note: no store path was given." ]
 report $? "a manifest of nothing is told"
+
+# A mount point on which nothing is mounted.
+cp "$dir/short" "$dir/folder/mine"
+no_upper="opening the upper: $dir/folder: it is not an upper: it has neither kept, sessions nor var/nix. Mount the upper, and name the root of its filesystem."
+other 3 "$no_upper" db reconcile --upper "$dir/folder" --lower "$dir/manifest"
+other 3 "$no_upper" mark-clean --upper "$dir/folder"
+tap_is "what is no upper stays as it is" "$(ls -A "$dir/folder")" mine
+(
+	flock 9
+	other 3 "locking the upper: $dir/upper/lock: another program is changing the upper. Wait until it is done." \
+		db reconcile --upper "$dir/upper" --lower "$dir/manifest"
+) 9>"$dir/upper/lock"
 
 # ---- where output goes ----
 

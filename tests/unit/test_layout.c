@@ -38,7 +38,7 @@ static void test_locked(void **state)
 
 	(void)state;
 	lay_out(&b);
-	assert_int_equal(ul_upper_lock(b.upper.fd, &other, &err), -UL_E_UPPER);
+	assert_int_equal(ul_upper_lock(b.upper.fd, "/nix/.rw", &other, &err), -UL_E_UPPER);
 	layers_sentence(
 		&err,
 		"locking the upper: /nix/.rw/lock: another program is changing the upper. Wait until it is done.");

@@ -494,11 +494,12 @@ static void test_lock(void **state)
 
 	(void)state;
 	assert_int_equal(mkfifo("lock", 0600), 0);
-	assert_int_equal(ul_upper_lock(dir, &first, &err), 0);
+	assert_int_equal(ul_upper_lock(dir, "/upper", &first, &err), 0);
 	assert_int_equal(lstat("lock", &st), 0);
 	assert_true(S_ISREG(st.st_mode));
-	assert_int_equal(ul_upper_lock(dir, &second, &err), -UL_E_UPPER);
+	assert_int_equal(ul_upper_lock(dir, "/upper", &second, &err), -UL_E_UPPER);
 	assert_int_equal(second, -1);
+	assert_string_equal(err.object, "/upper/lock");
 	assert_non_null(strstr(err.why, "another program"));
 }
 
