@@ -53,7 +53,7 @@ report() {
 		return
 	fi
 	echo "not ok - $2"
-	tail -n 40 "${3:-${dir:-$tap_dir}/out}" 2>/dev/null | sed 's/^/# /'
+	tail -n 40 "${3:-${dir:-$tap_dir}/out}" 2>/dev/null | sed 's/^/# /; $a\' # the next line begins anew
 	touch "$tap_dir/failed"
 }
 

@@ -107,6 +107,8 @@ tap_program tap-case-dies <<<'case_of() { tap a true; echo $unset; tap b true; }
 counted 1 1 1 tap-case-dies
 tap_program tap-case-exits <<<'case_of() { tap a true; exit 0; }; tap_case case_of; tap_cases'
 counted 1 1 1 tap-case-exits
+tap_program tap-half-a-line <<<'tap_none a printf x; tap b true; tap_none c printf y; tap d true'
+counted 1 2 2 tap-half-a-line
 tap_program tap-case-says-nothing <<<'tap a true; tap_case true; tap_cases'
 counted 1 1 1 tap-case-says-nothing
 tap_program tap-case-is-not-awaited <<<'tap a true; tap_case tap b false'
