@@ -19,7 +19,7 @@
 #include "initrd/layout/start.h"
 #include "verity/format/pkcs7.h"
 
-static const char reading[] = "reading for the initramfs", compressing[] = "compressing the initramfs";
+static const char reading[] = "reading a file for the initramfs", compressing[] = "compressing the initramfs";
 static const char packing_init[] = "packing the init", packing_cert[] = "packing a certificate";
 
 /* Input of one step of compression, in bytes: how often progress is reported. */
