@@ -150,6 +150,18 @@ static int choose_slot(const struct arguments *a, const struct ul_image_view *vi
 	return 0;
 }
 
+/* As ul_locate_blocks has it of a data block. */
+static int locate_hash_block(const struct ul_slot *slot, const struct ul_descriptor *d, uint64_t number,
+			     struct ul_places *ret, struct ul_error *err)
+{
+	uint64_t n = slot->hash.size / d->hash_block_size;
+
+	if (number < n)
+		return ul_locate_hash_block(d, number, ret, err);
+	return ul_error_set(err, UL_E_INPUT, "locating a block", slot->disk, NULL,
+			    "it has %" PRIu64 " hash blocks, so there is no number %" PRIu64, n, number);
+}
+
 static int locate_named(const struct arguments *a, const struct ul_slot *slot, const struct ul_descriptor *d,
 			struct located *l, struct ul_error *err)
 {
@@ -160,7 +172,7 @@ static int locate_named(const struct arguments *a, const struct ul_slot *slot, c
 	l->data_unit = l->other_unit = a->unit;
 	if (a->unit == HASH_BLOCK || a->unit == IMAGE_OFFSET) {
 		for (size_t i = 0; i < numbers->n && r == 0; i++)
-			r = a->unit == HASH_BLOCK ? ul_locate_hash_block(d, numbers->at[i], &l->other, err)
+			r = a->unit == HASH_BLOCK ? locate_hash_block(slot, d, numbers->at[i], &l->other, err)
 						  : ul_locate_byte(slot, d, numbers->at[i], &l->other, err);
 		return r;
 	}

@@ -278,6 +278,9 @@ other 1 "opening the lower: $dir/empty: it holds no store image. Build one by \`
 	db reconcile --upper "$dir/upper" --lower "$dir/empty" "${cert[@]}" --dry-run
 other 1 "choosing the image on the disk: $dir/image: no store image in it has the label \"demo_9\". \`underlay image inspect\` lists the labels." \
 	image locate "$dir/image" 1 --label demo_9
+hash_blocks=$(($("$underlay" image inspect --json "$dir/image" | jq '.partitions[1].size') / 4096))
+other 1 "locating a block: $dir/image: it has $hash_blocks hash blocks, so there is no number $hash_blocks." \
+	image locate "$dir/image" --hash-block "$hash_blocks"
 other 1 "reading the state of the boot: $dir/short: it is not JSON: unexpected character." status --file "$dir/short"
 none="no certificate is trusted: it holds none. Give the signer's certificate by --cert."
 other 1 "loading the trusted certificates: $dir/folder: $none" image verify "$dir/image" --certs "$dir/folder"
