@@ -343,7 +343,7 @@ static void test_guard(void **state)
 	assert_int_equal(u.guarded, UL_GUARDED_CHECKED);
 	/* A boot that it wants after its repairs, what it left, what it could not do. */
 	for (int bit = 2; bit <= 128; bit *= 2) {
-		char command[16];
+		char command[32];
 
 		snprintf(command, sizeof(command), "exit %d", bit | 1);
 		assert_int_equal(guard(UL_UPPER_GUARD_AUTO, true, command, &u, &err), -UL_E_UPPER);
