@@ -304,7 +304,7 @@ static int (*const steps[])(struct ul_image_job *job, struct ul_error *err) = {
 	make_work,                /* OUTPUT.tmp, locked */
 	ul_image_add_root,        /* the manifest with one path that refers to all */
 	ul_image_list_paths,      /* base names from the manifest */
-	ul_image_scan,            /* what of the closure is not canonical */
+	ul_image_stage,           /* how the closure comes into the tree */
 	ul_image_lay_out_tree,    /* OUTPUT.tmp/tree but for the mounts */
 	ul_image_write_database,  /* in it */
 	ul_image_make_filesystem, /* OUTPUT.tmp/image, from 1 MiB on, or a file of its own */

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/paths.h"
+#include "common/workers.h"
 #include "verity/image/erofs_owner.h"
 #include "verity/image/job.h"
 
@@ -43,64 +44,125 @@ static void report_size(const struct ul_image_job *job, const char *path)
 		ul_progress_report(job->o.progress, WHAT, (uint64_t)st.st_blocks * 512, 0);
 }
 
-/* Until the child closes its end; *ret_error holds what it said. */
-static size_t watch_child(const struct ul_image_job *job, pid_t pid, int report, const char *path,
-			  struct ul_error *ret_error)
+/* A maker at work, and the look through the store beside it. */
+struct making {
+	struct ul_image_job *job;
+	const struct ul_fs_job *fs;
+	pid_t pid;
+	int report; /* the read end of the child's pipe */
+	struct ul_error said;
+	size_t got; /* bytes of said */
+
+	_Atomic bool scanned, stop;
+	int odd; /* what the scan gave; valid once scanned */
+	struct ul_error scan_error;
+};
+
+/* Until the child closes its end. */
+static void watch_child(struct making *m)
 {
-	uint8_t *into = (uint8_t *)ret_error;
-	size_t got = 0;
+	uint8_t *into = (uint8_t *)&m->said;
 
 	for (;;) {
-		struct pollfd fd = {.fd = report, .events = POLLIN};
+		struct pollfd fd = {.fd = m->report, .events = POLLIN};
 		ssize_t n;
 
-		if (job->o.cancelled && job->o.cancelled())
-			kill(-pid, SIGTERM);
+		if (m->job->o.cancelled && m->job->o.cancelled())
+			m->stop = true;
+		if (m->stop || (m->scanned && m->odd != 0))
+			kill(-m->pid, SIGTERM);
 		if (poll(&fd, 1, LOOK_INTERVAL) <= 0) {
-			report_size(job, path);
+			report_size(m->job, m->fs->output);
 			continue;
 		}
-		n = read(report, into + got, sizeof(*ret_error) - got);
+		n = read(m->report, into + m->got, sizeof(m->said) - m->got);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return got;
-		got += (size_t)n;
+			return;
+		m->got += (size_t)n;
 	}
 }
 
-static int run_maker(const struct ul_image_job *job, const struct ul_fs_job *fs, struct ul_error *err)
+static void scan(struct making *m)
 {
-	struct ul_error said;
-	int ends[2], status = 0, r;
-	size_t got;
-	pid_t pid;
+	m->odd = ul_staging_scan(m->job->staging, &m->stop, &m->scan_error);
+	m->scanned = true;
+}
+
+static void do_part(void *context, unsigned int i)
+{
+	if (i == 0)
+		watch_child(context);
+	else
+		scan(context);
+}
+
+/* Fork before there is a second thread. */
+static int start_maker(struct making *m, struct ul_error *err)
+{
+	int ends[2], error;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, fs->output, NULL, errno);
-	pid = fork();
-	if (pid == 0) {
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, m->fs->output, NULL, errno);
+	m->pid = fork();
+	error = errno;
+	if (m->pid == 0) {
 		close(ends[0]);
-		run_child(job, fs, ends[1]);
+		run_child(m->job, m->fs, ends[1]);
 	}
-	r = pid < 0 ? errno : 0;
 	close(ends[1]);
-	got = pid > 0 ? watch_child(job, pid, ends[0], fs->output, &said) : 0;
-	close(ends[0]);
-	if (pid < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, fs->output, NULL, r);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	if (m->pid < 0) {
+		close(ends[0]);
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, m->fs->output, NULL, error);
+	}
+	m->report = ends[0];
+	return 0;
+}
+
+/* 1: what was laid out is not canonical throughout, which is known now. */
+static int run_maker(struct ul_image_job *job, const struct ul_fs_job *fs, struct ul_error *err)
+{
+	struct making m = {.job = job, .fs = fs, .scanned = job->scanned};
+	int status = 0, r = start_maker(&m, err);
+
+	if (r < 0)
+		return r;
+	ul_workers_run(job->scanned ? 1 : 2, do_part, &m);
+	close(m.report);
+	while (waitpid(m.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	r = ul_image_check_cancelled(job, err);
-	if (r < 0 || status == 0)
+	if (r < 0)
 		return r;
-	if (got != sizeof(said))
+	/* Where there was no thread for it. */
+	if (!m.scanned)
+		scan(&m);
+	job->scanned = true;
+	if (m.odd < 0 && err)
+		*err = m.scan_error;
+	if (m.odd != 0 || status == 0)
+		return m.odd;
+	if (m.got != sizeof(m.said))
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, fs->output, NULL,
 				    "the process that makes it ended without a reason (wait status %#x)",
 				    (unsigned int)status);
 	if (err)
-		*err = said;
-	return -(int)said.code;
+		*err = m.said;
+	return -(int)m.said.code;
+}
+
+/* The tree as it must be, now that it is known what is not canonical. */
+static int lay_out_again(struct ul_image_job *job, const char *file, struct ul_error *err)
+{
+	int r = ul_remove_tree(AT_FDCWD, job->tree);
+
+	if (r == 0)
+		r = ul_remove_tree(AT_FDCWD, file);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->tree, NULL, -r);
+	r = ul_image_lay_out_tree(job, err);
+	return r < 0 ? r : ul_image_write_database(job, err);
 }
 
 /*
@@ -150,6 +212,11 @@ int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 	if (!file)
 		return ul_error_nomem(err, WHAT);
 	r = run_maker(job, &fs, err);
+	if (r > 0) {
+		r = lay_out_again(job, file, err);
+		if (r == 0)
+			r = run_maker(job, &fs, err);
+	}
 	if (r < 0)
 		return r;
 	job->image_fd = open(job->image, O_RDWR | O_CLOEXEC | (direct ? 0 : O_CREAT | O_EXCL), 0644);

@@ -37,6 +37,7 @@ struct ul_image_job {
 	int work_fd; /* locked while we work in it */
 
 	struct ul_staging *staging;
+	bool scanned;     /* the staging knows what is not canonical */
 	uint64_t fs_size; /* bytes */
 	int fs_fd; /* OUTPUT.tmp/filesystem, where the filesystem lies until it is hashed; -1: it is in the image */
 	int image_fd;
@@ -67,7 +68,8 @@ int ul_image_write_root(const struct ul_image_job *job, int tree_fd, struct ul_e
 
 /* tree.c. Before: job->work exists. After: job->tree is what the maker shall see, but for mounts. */
 int ul_image_list_paths(struct ul_image_job *job, struct ul_error *err);
-int ul_image_scan(struct ul_image_job *job, struct ul_error *err);
+/* What is costly to lay out is looked through first; else ul_image_make_filesystem does that beside its work. */
+int ul_image_stage(struct ul_image_job *job, struct ul_error *err);
 int ul_image_lay_out_tree(struct ul_image_job *job, struct ul_error *err);
 int ul_image_write_database(struct ul_image_job *job, struct ul_error *err);
 

@@ -29,5 +29,10 @@ struct ul_staging {
 	struct ul_staging_report report;
 };
 
+void ul_staging_free_binds(struct ul_staging *s);
+
+/* The error for a store path that is not there; path: of it. */
+int ul_staging_missing(const char *path, struct ul_error *err);
+
 /* Whether ul_staging_enter would succeed, and how many mounts the kernel allows there. */
 bool ul_staging_namespace_works(size_t *ret_max_mounts);

@@ -10,6 +10,7 @@
 #include "verity/image/staging_internal.h"
 
 static const char WHAT[] = "looking through the store";
+static const char STORE_TODO[] = "Name the directory that holds the store paths by --store.";
 
 /* Nested directories: deeper than any store path can be; each level holds a descriptor. */
 #define MAX_DEPTH 512
@@ -192,6 +193,12 @@ static int scan_object(struct scan *s, int parent, const char *name, unsigned in
 	return odd || node.children.n > 0;
 }
 
+int ul_staging_missing(const char *path, struct ul_error *err)
+{
+	return ul_error_set(err, UL_E_INPUT, WHAT, path, "Build or fetch it, or name the right store by --store.",
+			    "the manifest lists this path, but it is not there");
+}
+
 static int scan_path(struct scan *s, int store_fd, size_t i)
 {
 	const char *name = s->staging->names[i];
@@ -203,9 +210,7 @@ static int scan_path(struct scan *s, int store_fd, size_t i)
 		return system_error(s, ENAMETOOLONG);
 	s->path_len = (size_t)r;
 	if (fstatat(store_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-		return ul_error_set(s->err, UL_E_INPUT, WHAT, s->path,
-				    "Build or fetch it, or name the right store by --store.",
-				    "the manifest lists this path, but it is not there");
+		return ul_staging_missing(s->path, s->err);
 	r = scan_object(s, store_fd, name, 0, &node);
 	if (r <= 0)
 		return r;
@@ -219,6 +224,15 @@ static int scan_path(struct scan *s, int store_fd, size_t i)
 	return 0;
 }
 
+void ul_staging_free_binds(struct ul_staging *s)
+{
+	for (size_t i = 0; i < s->binds.n; i++) {
+		free(s->binds.at[i].source);
+		free(s->binds.at[i].target);
+	}
+	ul_vector_free(&s->binds);
+}
+
 void ul_staging_free(struct ul_staging *s)
 {
 	if (!s)
@@ -228,11 +242,7 @@ void ul_staging_free(struct ul_staging *s)
 			free_node(s->nodes[i]);
 			free(s->nodes[i]);
 		}
-	for (size_t i = 0; i < s->binds.n; i++) {
-		free(s->binds.at[i].source);
-		free(s->binds.at[i].target);
-	}
-	ul_vector_free(&s->binds);
+	ul_staging_free_binds(s);
 	free(s->nodes);
 	free(s->store);
 	free(s);
@@ -243,32 +253,45 @@ static void cleanup_staging(struct ul_staging **s)
 	ul_staging_free(*s);
 }
 
-int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
-		    struct ul_staging **ret, struct ul_error *err)
+int ul_staging_new(const struct ul_staging_options *options, const char *const *names, size_t n,
+		   struct ul_staging **ret, struct ul_error *err)
 {
-	UL_CLEANUP(cleanup_staging) struct ul_staging *staging = calloc(1, sizeof(*staging));
+	UL_CLEANUP(cleanup_staging) struct ul_staging *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return ul_error_nomem(err, WHAT);
+	s->options = *options;
+	s->names = names;
+	s->n = n;
+	s->nodes = calloc(n ? n : 1, sizeof(struct ul_staging_node *));
+	if (!s->nodes)
+		return ul_error_nomem(err, WHAT);
+	s->store = realpath(options->store, NULL);
+	if (!s->store)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store, STORE_TODO, errno);
+	s->report.bind_mounts = !options->no_namespace && ul_staging_namespace_works(&s->max_binds);
+	*ret = ul_steal(s);
+	return 0;
+}
+
+bool ul_staging_is_cheap(const struct ul_staging *s)
+{
+	return s->report.bind_mounts;
+}
+
+int ul_staging_scan(struct ul_staging *staging, const _Atomic bool *stop, struct ul_error *err)
+{
 	struct scan s = {.staging = staging, .err = err};
-	ul_autoclose int store_fd = -1;
+	ul_autoclose int store_fd = open(staging->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool odd = false;
 	int r = 0;
 
-	if (!staging)
-		return ul_error_nomem(err, WHAT);
-	staging->options = *options;
-	staging->names = names;
-	staging->n = n;
-	staging->nodes = calloc(n ? n : 1, sizeof(struct ul_staging_node *));
-	if (!staging->nodes)
-		return ul_error_nomem(err, WHAT);
-	staging->store = realpath(options->store, NULL);
-	store_fd = staging->store ? open(staging->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (store_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store,
-				      "Name the directory that holds the store paths by --store.", errno);
-	for (size_t i = 0; r >= 0 && i < n; i++)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", staging->store, STORE_TODO, errno);
+	for (size_t i = 0; r >= 0 && i < staging->n && !(stop && *stop); i++) {
 		r = scan_path(&s, store_fd, i);
+		odd |= staging->nodes[i] != NULL;
+	}
 	free(s.seen);
-	if (r < 0)
-		return r;
-	*ret = ul_steal(staging);
-	return 0;
+	return r < 0 ? r : odd;
 }

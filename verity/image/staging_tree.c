@@ -205,8 +205,10 @@ static int place_object(struct place *p, const char *source, const char *target,
 int ul_staging_populate(struct ul_staging *s, const char *dir, struct ul_error *err)
 {
 	struct place p = {.staging = s, .err = err};
+	struct stat st;
 
-	s->report.bind_mounts = !s->options.no_namespace && ul_staging_namespace_works(&s->max_binds);
+	ul_staging_free_binds(s);
+	s->report = (struct ul_staging_report){.bind_mounts = s->report.bind_mounts};
 	for (size_t i = 0; i < s->n; i++) {
 		ul_autofree char *source = ul_path_join(s->store, s->names[i]);
 		ul_autofree char *target = ul_path_join(dir, s->names[i]);
@@ -214,6 +216,8 @@ int ul_staging_populate(struct ul_staging *s, const char *dir, struct ul_error *
 
 		if (!source || !target)
 			return ul_error_nomem(err, WHAT);
+		if (lstat(source, &st) < 0 && errno == ENOENT)
+			return ul_staging_missing(source, err);
 		r = place_object(&p, source, target, s->nodes[i]);
 		if (r < 0)
 			return r;

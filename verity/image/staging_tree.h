@@ -5,7 +5,7 @@
  * What a store path looks like on the build machine must not reach the image: two files that the
  * store's optimisation hard-linked, a mode other than 0444 or 0555, an owner, a time. Owner and time
  * are the maker's options. For the rest the closure is looked through once (ul_staging_scan), and what is not
- * canonical is noted. Then (ul_staging_populate) each store path comes into the tree
+ * canonical is noted. Each store path comes into the tree (ul_staging_populate)
  *
  *     as a bind mount            where a private mount namespace can be had, as root or in a user namespace,
  *     as hard links, or copied   where not (in a container without either),
@@ -13,6 +13,10 @@
  * except that directories on the way to something non-canonical are made anew, and what is non-canonical is
  * copied. Bind mounts exist only in the process that ul_staging_enter turns into one: the caller's own
  * mounts stay as they are.
+ *
+ * What Nix has made is canonical, and to look through a hundred thousand files takes a tenth of the maker's time. So,
+ * where laying out costs little, it may be done first, and the scan while the maker runs: what that finds is a reason
+ * to lay out anew.
  */
 #pragma once
 
@@ -41,16 +45,23 @@ struct ul_staging_report {
 	uint64_t copied_bytes;
 };
 
-/*
- * Look through store paths names[0 .. n) (base names; they must outlive the staging). Errors: -UL_E_INPUT (a path
- * is missing, a file is of a kind that no store path has), -UL_E_SYSTEM, -UL_E_MEMORY.
- */
-int ul_staging_scan(const struct ul_staging_options *options, const char *const *names, size_t n,
-		    struct ul_staging **ret, struct ul_error *err);
+/* A staging of store paths names[0 .. n) (base names; they must outlive it). Errors: -UL_E_SYSTEM, -UL_E_MEMORY. */
+int ul_staging_new(const struct ul_staging_options *options, const char *const *names, size_t n,
+		   struct ul_staging **ret, struct ul_error *err);
+
+/* Whether store paths come into the tree as bind mounts, so that laying out again costs little. */
+bool ul_staging_is_cheap(const struct ul_staging *s);
 
 /*
- * Fill the empty directory dir (an absolute path, the tree's nix/store) with them. Afterwards the tree is
- * whole but for the bind mounts.
+ * Look through them, once. 1: not all is canonical, and what was laid out before is to be laid out anew; 0: it is.
+ * stop: ends it early, with 0; NULL: nothing does. Errors: -UL_E_INPUT (a path is missing, a file is of a kind that no
+ * store path has), -UL_E_SYSTEM, -UL_E_MEMORY.
+ */
+int ul_staging_scan(struct ul_staging *s, const _Atomic bool *stop, struct ul_error *err);
+
+/*
+ * Fill the empty directory dir (an absolute path, the tree's nix/store) with them; all that was not looked through is
+ * taken for canonical. Afterwards the tree is whole but for the bind mounts. Errors: as the scan's.
  */
 int ul_staging_populate(struct ul_staging *s, const char *dir, struct ul_error *err);
 

@@ -101,7 +101,7 @@ int ul_image_list_paths(struct ul_image_job *job, struct ul_error *err)
 	return read_names(job, &size, err);
 }
 
-int ul_image_scan(struct ul_image_job *job, struct ul_error *err)
+int ul_image_stage(struct ul_image_job *job, struct ul_error *err)
 {
 	struct ul_staging_options options = {
 		.store = job->o.store,
@@ -111,7 +111,12 @@ int ul_image_scan(struct ul_image_job *job, struct ul_error *err)
 		.progress = job->o.progress,
 	};
 
-	return ul_staging_scan(&options, (const char *const *)job->names, job->n_names, &job->staging, err);
+	int r = ul_staging_new(&options, (const char *const *)job->names, job->n_names, &job->staging, err);
+
+	if (r < 0 || ul_staging_is_cheap(job->staging))
+		return r;
+	job->scanned = true;
+	return ul_staging_scan(job->staging, NULL, err);
 }
 
 static int make_directory(int tree_fd, const char *path)
