@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/dir.h"
 #include "common/file.h"
+#include "common/workers.h"
 #include "dbgen/store/store_path.h"
 #include "verity/format/fec_geometry.h"
 #include "verity/format/hash_tree_geometry.h"
@@ -223,20 +224,38 @@ static struct ul_work work_of(const struct ul_image_job *job)
 	return (struct ul_work){.threads = job->o.threads, .progress = job->o.progress};
 }
 
+struct hashing {
+	struct ul_image_job *job;
+	const uint8_t *uuid; /* the superblock's */
+	struct ul_error *err;
+	int r;
+};
+
+static void do_part(void *context, unsigned int i)
+{
+	struct hashing *h = context;
+	struct ul_image_fds fds = fds_of(h->job);
+	struct ul_work work = work_of(h->job);
+
+	if (i == 0)
+		h->r = ul_hash_tree_copy(&fds, h->job->fs_fd, h->uuid, &h->job->d, &work, h->err);
+	else
+		/* The tree has served. What is left of it clean_up removes. */
+		(void)!ul_remove_tree(AT_FDCWD, h->job->tree);
+}
+
 static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 {
-	struct ul_image_fds fds = fds_of(job);
-	struct ul_work work = work_of(job);
 	uint8_t seed[UL_IMAGE_SEED_SIZE], uuid[16];
-	int r;
+	struct hashing h = {job, uuid, err, 0};
 
 	ul_image_seed(job, seed);
 	if (ul_image_derive_uuid("superblock", seed, sizeof(seed), uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	r = ul_hash_tree_copy(&fds, job->fs_fd, uuid, &job->d, &work, err);
+	ul_workers_run(2, do_part, &h);
 	ul_cleanup_close(&job->fs_fd);
 	job->fs_fd = -1;
-	return r;
+	return h.r;
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)
