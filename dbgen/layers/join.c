@@ -102,14 +102,9 @@ static int is_sealed(struct job *j, const char *name)
 
 static int rename_into(struct job *j, const struct pair *at, const char *name)
 {
-	int error;
+	int r = ul_layer_rename(at->session, name, at->kept, name);
 
-	if (renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) == 0)
-		return 0;
-	error = errno;
-	if (!make_room(j, error) && !ul_take_flags_off_all(error, at->session, name, at->kept))
-		return -error;
-	return renameat2(at->session, name, at->kept, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	return r < 0 && make_room(j, -r) ? ul_layer_rename(at->session, name, at->kept, name) : r;
 }
 
 /* Rule 4. */

@@ -88,11 +88,29 @@ static bool stop_handing_on(int fd)
 
 bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd)
 {
-	if (error == EXDEV)
-		return stop_handing_on(to_fd);
+	int saved = errno;
+	bool taken = error == EXDEV && stop_handing_on(to_fd);
+
+	errno = saved;
 	if (!flags_forbid(error))
-		return false;
+		return taken;
 	return ul_take_flags_off_both(error, dirfd, name) | ul_take_flags_off(to_fd, ".");
+}
+
+/* Something is taken off before each new try, and there are no more than flags and a project. */
+#define RENAME_TRIES 3
+
+int ul_layer_rename(int from_fd, const char *from, int to_fd, const char *to)
+{
+	for (unsigned int i = 1;; i++) {
+		int error;
+
+		if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+			return 0;
+		error = errno;
+		if (i == RENAME_TRIES || !ul_take_flags_off_all(error, from_fd, from, to_fd))
+			return -error;
+	}
 }
 
 uint64_t ul_random_number(void)
@@ -116,19 +134,16 @@ static void random_name(const char *name, char ret[NAME_MAX + 1])
 
 int ul_layer_move_aside(int dirfd, const char *name, char ret_aside[NAME_MAX + 1])
 {
-	for (unsigned int i = 1; i <= ASIDE_MAX + TRIES; i++) {
+	int r = -EEXIST;
+
+	for (unsigned int i = 1; r == -EEXIST && i <= ASIDE_MAX + TRIES; i++) {
 		if (i <= ASIDE_MAX)
 			snprintf(ret_aside, NAME_MAX + 1, "%.200s.bad-%u", name, i);
 		else
 			random_name(name, ret_aside);
-		if (renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0 ||
-		    (ul_take_flags_off_all(errno, dirfd, name, dirfd) &&
-		     renameat2(dirfd, name, dirfd, ret_aside, RENAME_NOREPLACE) == 0))
-			return 0;
-		if (errno != EEXIST)
-			return -errno;
+		r = ul_layer_rename(dirfd, name, dirfd, ret_aside);
 	}
-	return -EEXIST;
+	return r;
 }
 
 /* Whether fd lies on another device than dirfd: a subvolume of btrfs, out of and into which nothing is renamed. */

@@ -50,6 +50,12 @@ bool ul_take_flags_off_both(int error, int dirfd, const char *name);
 bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd);
 
 /*
+ * Rename to a name that is free, whatever flags and projects somebody put in the way: one may hide another, so it is
+ * tried again while there is something to take off. 0 or -errno (-EEXIST: the name is not free).
+ */
+int ul_layer_rename(int from_fd, const char *from, int to_fd, const char *to);
+
+/*
  * A number for a name that need not be a secret, only none that somebody has waiting. So early the kernel's pool may
  * not be ready: what it has is taken, as systemd does for such names. Kernels before 5.6 do not know the flag for that;
  * there the clocks will do, since a name that is there is refused.

@@ -79,8 +79,7 @@ static int set_result(int r)
 static bool has_no_place(int fd, int error)
 {
 	struct statfs fs;
-	bool has_room =
-		error == ENOSPC && fstatfs(fd, &fs) == 0 && (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= ROOM;
+	bool has_room = error == ENOSPC && fstatfs(fd, &fs) == 0 && (uint64_t)fs.f_bfree * (uint64_t)fs.f_bsize >= ROOM;
 
 	errno = error;
 	return has_room;

@@ -29,23 +29,16 @@ void ul_trash_close(struct ul_trash *t)
 	t->fd = -1;
 }
 
-static int rename_free(struct ul_trash *t, int dirfd, const char *name)
+int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
 {
 	char target[32];
+	int r;
 
 	do {
 		snprintf(target, sizeof(target), "%lu", t->next++);
-		if (renameat2(dirfd, name, t->fd, target, RENAME_NOREPLACE) == 0)
-			return 0;
-	} while (errno == EEXIST);
-	return -errno;
-}
-
-int ul_trash_move(struct ul_trash *t, int dirfd, const char *name)
-{
-	int r = rename_free(t, dirfd, name);
-
-	return r < 0 && ul_take_flags_off_all(-r, dirfd, name, t->fd) ? rename_free(t, dirfd, name) : r;
+		r = ul_layer_rename(dirfd, name, t->fd, target);
+	} while (r == -EEXIST);
+	return r;
 }
 
 static bool flatten(struct ul_trash *t, int above, const char *name, unsigned int *left);

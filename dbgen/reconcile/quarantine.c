@@ -42,26 +42,17 @@
 /* ---- moving ---- */
 
 /* Rename to the first name that is free: to, to-1, to-2, ... 0 or -errno. */
-static int rename_free(int dirfd, const char *name, int to_fd, const char *to)
-{
-	char target[NAME_MAX + 1];
-
-	snprintf(target, sizeof(target), "%s", to);
-	for (unsigned int i = 1; i <= TRIES; i++) {
-		if (renameat2(dirfd, name, to_fd, target, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != EEXIST)
-			return -errno;
-		snprintf(target, sizeof(target), "%.240s-%u", to, i);
-	}
-	return -EEXIST;
-}
-
 static int move(int dirfd, const char *name, int to_fd, const char *to)
 {
-	int r = rename_free(dirfd, name, to_fd, to);
+	char target[NAME_MAX + 1];
+	int r = -EEXIST;
 
-	return r < 0 && ul_take_flags_off_all(-r, dirfd, name, to_fd) ? rename_free(dirfd, name, to_fd, to) : r;
+	snprintf(target, sizeof(target), "%s", to);
+	for (unsigned int i = 1; r == -EEXIST && i <= TRIES; i++) {
+		r = ul_layer_rename(dirfd, name, to_fd, target);
+		snprintf(target, sizeof(target), "%.240s-%u", to, i);
+	}
+	return r;
 }
 
 /* ---- this run's directory ---- */
@@ -312,11 +303,9 @@ int ul_quarantine_open_run(const struct ul_upper_dir *u, const char *run)
 
 int ul_quarantine_take_back(struct ul_upper_dir *u, int run_fd, const char *entry, int to_fd, const char *name)
 {
-	if (renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0 ||
-	    (ul_take_flags_off_all(errno, run_fd, entry, to_fd) &&
-	     renameat2(run_fd, entry, to_fd, name, RENAME_NOREPLACE) == 0))
-		return 0;
-	return ul_upper_dir_fail(u, name, errno);
+	int r = ul_layer_rename(run_fd, entry, to_fd, name);
+
+	return r < 0 ? ul_upper_dir_fail(u, name, -r) : 0;
 }
 
 void ul_quarantine_remove_run(struct ul_upper_dir *u, const char *run)

@@ -15,8 +15,7 @@
 		"or make the filesystem anew."
 #define COUNTS_QUOTAS(how)                                                                                             \
 	.says = "counts quotas in a file of its own, which the kernel goes on writing, and nobody checked its blocks", \
-	.todo = "Take the feature off (" how ", on another machine), or use ext4 with [upper] guard = checked, and "   \
-		"e2fsck in the initramfs."
+	.todo = how ", or use ext4 with [upper] guard = checked, and e2fsck in the initramfs."
 
 const struct ul_upper_feature ul_upper_ext4_features[] = {
 	{EXT4(0x60), LE(4), .mask = 0x20000,
@@ -34,7 +33,8 @@ const struct ul_upper_feature ul_upper_ext4_features[] = {
 	 .todo = "Switch them on (e2fsck -f, then tune2fs -O metadata_csum, on another machine), make the filesystem "
 		 "anew, or set [upper] guard = anew."},
 	/* The kernel itself writes these, through blocks that nothing keeps from being a new directory's as well. */
-	{EXT4(0x64), LE(4), .mask = 0x100, .anew = true, COUNTS_QUOTAS("tune2fs -O ^quota")},
+	{EXT4(0x64), LE(4), .mask = 0x100, .anew = true,
+	 COUNTS_QUOTAS("Take the feature off (tune2fs -O ^quota, on another machine)")},
 	{EXT4(0x60), LE(4), .mask = 0x100, .anew = true,
 	 .says = "has a block that the kernel writes every few seconds (the feature mmp), and nobody checked whose that is",
 	 .todo = "Take the feature off (tune2fs -O ^mmp, on another machine), or have it checked: [upper] guard = checked, "
@@ -79,7 +79,7 @@ const struct ul_upper_feature ul_upper_f2fs_features[] = {
 	F2FS_SUPERBLOCKS(2180, LE(4), .mask = 0x1000,
 			 .says = "has the feature casefold, and the kernel refuses to lay an overlay over it",
 			 .todo = "Make the filesystem anew."),
-	F2FS_SUPERBLOCKS(2180, LE(4), .mask = 0x80, .anew = true, COUNTS_QUOTAS("make the filesystem without it")),
+	F2FS_SUPERBLOCKS(2180, LE(4), .mask = 0x80, .anew = true, COUNTS_QUOTAS("Make the filesystem anew without it")),
 	/* devs[0].path and devs[1].path: the kernel opens what is named there, and writes to it. */
 	F2FS_SUPERBLOCKS(2201, LE(1), .mask = 0xff, .says = "names other devices that it lies on, too",
 			 .todo = "Make the filesystem anew."),

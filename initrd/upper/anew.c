@@ -23,7 +23,8 @@
  *   underlay db reconcile                       refuses the upper of a running system (cli/upper_running.c)
  *   Nix's collector, users                      the session's layer, var/: new; overlayfs does not write lower layers
  *   the kernel itself, quotas and mmp           not used: initrd/policy/upper_features.c, the rows of "anew"
- *   the kernel itself, ext4's orphan_file       numbers of inodes, in places of 4 bytes that are zero: no name
+ *   the kernel itself, ext4's orphan_file       a number in 4 bytes that are zero: it can give an entry that was
+ *                                               removed its inode back, but no name (the kernel wipes that since 5.13)
  *
  * Users write in var/, too, and none may stop the machine: what passes a bound of copy.h stays in the old var/, in the
  * trash, until the next boot. The database comes first, and whole.

@@ -62,6 +62,6 @@ int ul_upper_guard(struct ul_boot *b, int fd, const struct ul_upper_fs *fs, stru
 		return refuse(u->device, fs, p->upper_check, err);
 	else
 		u->guarded = UL_GUARDED_ANEW;
-	/* It comes to that also where the policy leaves it to what there is. */
+	/* auto may have come to it, too. */
 	return u->guarded == UL_GUARDED_ANEW ? ul_upper_features(fd, u->device, fs, UL_UPPER_GUARD_ANEW, err) : 0;
 }

@@ -76,7 +76,7 @@ static int put_into(int root, int sessions, const char *name)
 
 	if (session < 0)
 		return session;
-	return renameat2(root, OLD_STORE, session, "up", RENAME_NOREPLACE) < 0 ? -errno : 0;
+	return ul_layer_rename(root, OLD_STORE, session, "up");
 }
 
 /*
@@ -119,14 +119,13 @@ static int take_store(int root, struct ul_error *err)
 	r = refuse_subvolume(root, &st, err);
 	if (r < 0)
 		return r;
-	/* A flag on it, or on what it lies in, that forbids even root to rename it. */
-	(void)ul_take_flags_off(root, OLD_STORE);
-	(void)ul_take_flags_off(root, ".");
-	if (renameat2(root, OLD_STORE, root, UL_KEPT, RENAME_NOREPLACE) == 0) {
-		ul_log(UL_LOG_INFO, "upper: what an older Underlay kept in " OLD_STORE "/ is in " UL_KEPT "/ now");
-		return 0;
-	}
-	return errno == EEXIST ? make_session(root, err) : fail(OLD_STORE, errno, err);
+	r = ul_layer_rename(root, OLD_STORE, root, UL_KEPT);
+	if (r == -EEXIST)
+		return make_session(root, err);
+	if (r < 0)
+		return fail(OLD_STORE, -r, err);
+	ul_log(UL_LOG_INFO, "upper: what an older Underlay kept in " OLD_STORE "/ is in " UL_KEPT "/ now");
+	return 0;
 }
 
 int ul_upper_take_over(int root_fd, struct ul_error *err)

@@ -154,15 +154,17 @@ tap "    with what has a place" bash -c '[ "$(getfattr --only-values -n user.b "
 umount "$upper"
 
 # A directory that hands its project on, which a user may say of his own, takes no entry of another project.
-# of_project DIR: the upper, on which DIR does.
+# of_project DIR FLAG: the upper, on which DIR does; FLAG on what is to be taken.
 of_project() {
 	layers_upper project xfs 310 -f && mkdir -p "$upper"/{kept/d,trash,sessions/00000001-0123456789abcdef/up/d} &&
 		touch "$upper"/{kept/file,sessions/00000001-0123456789abcdef/up/{file,d/new}} &&
-		xfs_io -r -c "chproj 5" -c "chattr +P" "$upper/$1"
+		xfs_io -r -c "chproj 5" -c "chattr +P" "$upper/$1" && chattr "$2" "$upper"/{kept/file,sessions/*/up/{file,d/new}}
 }
 if grep -qw xfs /proc/filesystems; then
-	for dir in kept kept/d trash; do
-		tap "xfs: $dir hands its project on" of_project $dir
+	# One may hide the other: a file that nobody may rename, into a directory that takes none of its project.
+	for case in "kept -i" "kept/d -i" "trash -i" "kept +i" "kept/d +i" "trash +i"; do
+		read -r dir flag <<<"$case"
+		tap "xfs: $dir hands its project on, $flag" of_project "$dir" "$flag"
 		tap_is "    joined all the same" "$("$layers" join "$upper" "$sealed" 2>&1)" \
 			"sessions 1 joined 2 removed 1 sealed 0 orphans 0 mended 0"
 		tap "    all of it" test -e "$upper/kept/d/new"

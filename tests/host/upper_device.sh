@@ -254,6 +254,13 @@ blank project 400M && mkfs.xfs -q "$disk" && mount "$disk" "$tmp/mnt" && mkdir "
 	xfs_io -r -c "chproj 5" -c "chattr +P" "$tmp/mnt" && umount "$tmp/mnt"
 policy "filesystem = xfs" "guard = anew"
 tap "anew: where the upper hands a project on" booted '[ "$(cat "$root/nix/var/mine")" = kept ] && upper_is anew xfs'
+for beside in . kept; do
+	blank older 400M && mkfs.xfs -q "$disk" && mount "$disk" "$tmp/mnt" && mkdir -p "$tmp/mnt/store/own" "$tmp/mnt/$beside" &&
+		echo own >"$tmp/mnt/store/own/file" && xfs_io -r -c "chproj 5" -c "chattr +P" "$tmp/mnt" && umount "$tmp/mnt"
+	policy "filesystem = xfs"
+	tap "an older Underlay's store on one that does, beside $beside" booted '
+		[ "$(cat "$root/nix/store/own/file")" = own ] && [ ! -e "$root/nix/.rw/store" ]'
+done
 blank cuts 64M && mkfs.ext4 -q "$disk"
 policy "guard = anew"
 tap "anew: a boot before the cuts" booted 'mkdir "$root/nix/var/mine"; for i in 1 2 3; do echo $i >"$root/nix/var/mine/$i"; done'
