@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -25,6 +26,20 @@
 #include "initrd/stages/database_gcroots.h"
 #include "initrd/stages/stages.h"
 
+/*
+ * A tmpfs gives huge pages (within_size: where a file fills them) while the database is written: that takes half the
+ * time, for the kernel clears and maps one page where it would 512. No longer than that: of a sparse file every 4 KiB
+ * that a build writes would take 2 MiB. Where it cannot be, nothing but time is lost.
+ */
+static void give_huge_pages(const struct ul_boot *b, const char *option)
+{
+	char path[PATH_MAX];
+
+	if (!strcmp(b->upper.filesystem, "tmpfs"))
+		(void)!mount(NULL, ul_boot_path(b, UL_PATH_UPPER, path), NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV,
+			     option);
+}
+
 static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_error *err)
 {
 	ul_autoclose int fd = -1;
@@ -37,7 +52,10 @@ static int rebuild(struct ul_boot *b, const struct ul_lower *lower, struct ul_er
 	}
 	if (r < 0)
 		return ul_error_errno(err, UL_E_DATABASE, "making the database's directory", path, NULL, -r);
-	return ul_db_build(lower->manifest, fd, path, NULL, err);
+	give_huge_pages(b, "huge=within_size");
+	r = ul_db_build(lower->manifest, fd, path, NULL, err);
+	give_huge_pages(b, "huge=never");
+	return r;
 }
 
 /* A file of the run directory, named by its place in the running system. r: what came of making its text, or -errno. */

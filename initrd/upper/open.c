@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/paths.h"
@@ -26,21 +25,12 @@ int ul_upper_open_root(struct ul_boot *b, struct ul_error *err)
 	return ul_upper_layout(b, err);
 }
 
-/*
- * Nix's database is the largest file that a boot writes: on huge pages it takes half the time, for the kernel clears
- * and maps one page where it would 512. within_size gives one only where the file fills it, so small files take no more
- * memory. A kernel without them refuses the option, and has no such file (mm/huge_memory.c, hugepage_init).
- */
-#define HUGE_PAGES "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-
 int ul_upper_open_tmpfs(struct ul_boot *b, uint64_t size, struct ul_error *err)
 {
-	char path[PATH_MAX], limit[32] = "50%", options[96];
+	char path[PATH_MAX], options[64] = "mode=0700,size=50%";
 
 	if (size)
-		snprintf(limit, sizeof(limit), "%llu", (unsigned long long)size);
-	snprintf(options, sizeof(options), "mode=0700,size=%s%s", limit,
-		 access(HUGE_PAGES, F_OK) == 0 ? ",huge=within_size" : "");
+		snprintf(options, sizeof(options), "mode=0700,size=%llu", (unsigned long long)size);
 	ul_boot_path(b, UL_PATH_UPPER, path);
 	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
 		return ul_error_errno(err, UL_E_UPPER, "mounting the upper's tmpfs", path, NULL, errno);

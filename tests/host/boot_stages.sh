@@ -87,12 +87,19 @@ tap "sizes of the policy" run '
 	[ "$(findmnt -bno SIZE "$root/nix/.rw") $(findmnt -bno SIZE "$root")" = "8388608 4194304" ]' \
 	"" "[upper]" "size = 8M" "[root]" "size = 4M"
 tap "init= that names what is started anyway" run true "init=/nix/store/$system/init quiet"
-upper_options='findmnt -no OPTIONS "$root/nix/.rw"'
-before=
-tap "the tmpfs upper: huge pages where a file fills them" run '[[ ",$('"$upper_options"')," = *,huge=within_size,* ]]'
-before='mount -t tmpfs none /sys/kernel/mm'
-tap "    and it is mounted by a kernel that has none" run '[[ ",$('"$upper_options"')," != *,huge=* ]]'
-before=
+# The remounts of the tmpfs upper, in order, and the place of the first among the calls of mount.
+remounts() {
+	grep -o 'huge=[a-z_]*' "$tmp/mounts" | tr '\n' ' '
+}
+under="strace -f -qq -e trace=mount -o $tmp/mounts"
+tap "the tmpfs upper: huge pages while the database is written, and no longer" run '
+	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," = *,nosuid,nodev,*size=* ]] &&
+	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," != *,huge=* ]]' "" "${rebuild[@]}"
+tap_is "    and the database is written in between" "$(remounts)" "huge=within_size huge=never "
+under+=" -e inject=mount:error=EINVAL:when=$(sed -n '/mount(/{=;/within_size/q}' "$tmp/mounts" | wc -l)"
+tap "    and it is written on a kernel that has none" run 'test -s "$root/nix/var/nix/db/db.sqlite"' "" "${rebuild[@]}"
+tap "    (this one refused)" grep -q 'within_size.*EINVAL.*INJECTED' "$tmp/mounts"
+under=
 make_tree "$tmp/squash" && lower squash squashfs
 tap "a lower of squashfs" run 'cmp "$root/nix/store/$library/file" <(echo library)'
 
