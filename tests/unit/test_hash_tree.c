@@ -90,8 +90,8 @@ static int write_tree(int data, struct ul_descriptor *d, unsigned int threads)
 	uint8_t uuid[16];
 
 	assert_true(ul_hex_decode(UUID, 32, uuid, 16));
-	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, d, (struct ul_work){threads, NULL}),
-			 0);
+	assert_int_equal(
+		write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, d, (struct ul_work){.threads = threads}), 0);
 	return hash;
 }
 
@@ -197,7 +197,7 @@ static void in_one_file(void **state)
 	e = d;
 	close(write_tree(data, &d, 1));
 	assert_int_equal(write_at((struct ul_image_fds){one, 1536, one, 1024 * 1024 + 512}, uuid, &e,
-				  (struct ul_work){2, NULL}),
+				  (struct ul_work){.threads = 2}),
 			 0);
 	assert_memory_equal(d.root_hash, e.root_hash, 32);
 	assert_int_equal(check_at((struct ul_image_fds){one, 1536, one, 1024 * 1024 + 512}, &e, 2, NULL), 0);
@@ -248,9 +248,31 @@ static void no_room_to_copy(void **state)
 
 	(void)state;
 	assert_int_equal(ul_hash_tree_copy(&fds, data, uuid, &d, &(struct ul_work){.threads = 2}, &err), -UL_E_SYSTEM);
-	assert_string_equal(err.object, "the image");
+	assert_string_equal(err.what, "copying the filesystem into the image");
+	assert_string_equal(err.object, "data block 0");
 	close(hash);
 	close(full);
+	close(data);
+}
+
+static bool always(void)
+{
+	return true;
+}
+
+static void interrupted(void **state)
+{
+	struct ul_descriptor d = describe("sha256", 4096, 4096, 5000);
+	int data = make_data(5000 * 4096ull, true), hash = memfd_create("hash", MFD_CLOEXEC);
+	struct ul_work work = {.threads = 2, .cancelled = always};
+	struct ul_image_fds fds = {data, 0, hash, 0};
+	struct ul_error err = {0};
+	uint8_t uuid[16] = {0};
+
+	(void)state;
+	assert_int_equal(ul_hash_tree_write(&fds, uuid, &d, &work, &err), -UL_E_SYSTEM);
+	assert_string_equal(err.why, "interrupted");
+	close(hash);
 	close(data);
 }
 
@@ -326,7 +348,7 @@ static void cut_short(void **state)
 	hash = write_tree(data, &d, 1);
 	assert_int_equal(ftruncate(data, 300 * 4096 - 1), 0);
 	assert_int_equal(check(data, hash, &d, &bad), -UL_E_CORRUPT);
-	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d, (struct ul_work){1, NULL}),
+	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d, (struct ul_work){.threads = 1}),
 			 -UL_E_INPUT);
 	close(hash);
 	close(data);
@@ -396,7 +418,8 @@ static void progress(void **state)
 	uint8_t uuid[16] = {0};
 
 	(void)state;
-	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d, (struct ul_work){1, &w.progress}),
+	assert_int_equal(write_at((struct ul_image_fds){data, 0, hash, 0}, uuid, &d,
+				  (struct ul_work){.threads = 1, .progress = &w.progress}),
 			 0);
 	assert_true(w.calls > 5);
 	assert_int_equal(w.last, BLOCKS * 4096ull);
@@ -408,9 +431,10 @@ static void progress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_trees), cmocka_unit_test(no_salt),         cmocka_unit_test(in_one_file),
-		cmocka_unit_test(copied),      cmocka_unit_test(no_room_to_copy), cmocka_unit_test(damage_is_found),
-		cmocka_unit_test(cut_short),   cmocka_unit_test(impossible),      cmocka_unit_test(progress),
+		cmocka_unit_test(known_trees),     cmocka_unit_test(no_salt),         cmocka_unit_test(in_one_file),
+		cmocka_unit_test(copied),          cmocka_unit_test(no_room_to_copy), cmocka_unit_test(interrupted),
+		cmocka_unit_test(damage_is_found), cmocka_unit_test(cut_short),       cmocka_unit_test(impossible),
+		cmocka_unit_test(progress),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,7 +221,7 @@ static struct ul_image_fds fds_of(const struct ul_image_job *job)
 
 static struct ul_work work_of(const struct ul_image_job *job)
 {
-	return (struct ul_work){.threads = job->o.threads, .progress = job->o.progress};
+	return (struct ul_work){.threads = job->o.threads, .progress = job->o.progress, .cancelled = job->o.cancelled};
 }
 
 struct hashing {
@@ -255,7 +255,8 @@ static int write_hash_tree(struct ul_image_job *job, struct ul_error *err)
 	ul_workers_run(2, do_part, &h);
 	ul_cleanup_close(&job->fs_fd);
 	job->fs_fd = -1;
-	return h.r;
+	/* Who asked to stop is told that nothing is left. */
+	return h.r < 0 && ul_image_check_cancelled(job, err) < 0 ? -UL_E_SYSTEM : h.r;
 }
 
 static int write_fec(struct ul_image_job *job, struct ul_error *err)

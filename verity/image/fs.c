@@ -53,10 +53,16 @@ struct making {
 	struct ul_error said;
 	size_t got; /* bytes of said */
 
-	_Atomic bool scanned, stop;
-	int odd; /* what the scan gave; valid once scanned */
+	_Atomic bool scanned, stop; /* stop: the caller asked for it */
+	int odd;                    /* what the scan gave; valid once scanned */
 	struct ul_error scan_error;
 };
+
+/* Whether the scan, unless it came before, says that what was laid out is not what the image shall have. */
+static bool is_in_vain(const struct making *m)
+{
+	return !m->job->scanned && (ul_staging_is_odd(m->job->staging) || (m->scanned && m->odd < 0));
+}
 
 /* Until the child closes its end. */
 static void watch_child(struct making *m)
@@ -69,7 +75,7 @@ static void watch_child(struct making *m)
 
 		if (m->job->o.cancelled && m->job->o.cancelled())
 			m->stop = true;
-		if (m->stop || (m->scanned && m->odd != 0))
+		if (m->stop || is_in_vain(m))
 			kill(-m->pid, SIGTERM);
 		if (poll(&fd, 1, LOOK_INTERVAL) <= 0) {
 			report_size(m->job, m->fs->output);
@@ -132,9 +138,8 @@ static int run_maker(struct ul_image_job *job, const struct ul_fs_job *fs, struc
 	close(m.report);
 	while (waitpid(m.pid, &status, 0) < 0 && errno == EINTR)
 		;
-	r = ul_image_check_cancelled(job, err);
-	if (r < 0)
-		return r;
+	if (m.stop)
+		return ul_image_interrupted(job, err);
 	/* Where there was no thread for it. */
 	if (!m.scanned)
 		scan(&m);

@@ -22,6 +22,7 @@
 #include "common/workers.h"
 #include "verity/format/hash_tree_geometry.h"
 #include "verity/format/superblock.h"
+#include "verity/image/superblock_write.h"
 
 #define PIECE_SIZE   (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
 #define READ_SIZE    (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
@@ -64,7 +65,16 @@ static void hash_block(struct hasher *h, const uint8_t *block, size_t len, uint8
 
 /* ---- one run over the data ---- */
 
-enum defect { DEFECT_NONE, DEFECT_READ, DEFECT_COPY, DEFECT_WRITE, DEFECT_CRYPTO, DEFECT_LEAF, DEFECT_DATA };
+enum defect {
+	DEFECT_NONE,
+	DEFECT_READ,
+	DEFECT_COPY,
+	DEFECT_WRITE,
+	DEFECT_CANCELLED,
+	DEFECT_CRYPTO,
+	DEFECT_LEAF,
+	DEFECT_DATA
+};
 
 struct run {
 	struct ul_descriptor *d;
@@ -77,6 +87,7 @@ struct run {
 	void *user;
 	uint8_t *digests; /* of the leaf blocks (of the data block where there is no tree) */
 	struct ul_progress *progress;
+	bool (*cancelled)(void);
 
 	uint64_t leaves_per_piece;
 	_Atomic uint64_t next_leaf;
@@ -265,6 +276,10 @@ static void run_worker(void *context, unsigned int number)
 
 		if (leaf >= run->g.blocks[0] || leaf * run->g.digests_per_block >= run->defect_at)
 			break;
+		if (run->cancelled && run->cancelled()) {
+			found(run, DEFECT_CANCELLED, 0, 0);
+			break;
+		}
 		ask_ahead(run, leaf + AHEAD_PIECES * run->leaves_per_piece);
 		n = run->g.blocks[0] - leaf;
 		do_piece(&w, leaf, n < run->leaves_per_piece ? n : run->leaves_per_piece);
@@ -317,7 +332,10 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 					    run->check ? TODO_WRITE : NULL, "the file or device ends before it");
 		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
 	case DEFECT_COPY:
-		return ul_error_errno(err, UL_E_SYSTEM, what, "the image", NULL, run->defect_errno);
+		return ul_error_errno(err, UL_E_SYSTEM, "copying the filesystem into the image", object, NULL,
+				      run->defect_errno);
+	case DEFECT_CANCELLED:
+		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "interrupted");
 	case DEFECT_WRITE:
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the hash tree", NULL, run->defect_errno);
 	case DEFECT_LEAF:
@@ -470,45 +488,15 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	return run->digests ? 0 : ul_error_nomem(err, what);
 }
 
-static void write_superblock_fields(uint8_t sb[UL_SUPERBLOCK_SIZE], const uint8_t uuid[16],
-				    const struct ul_descriptor *d)
-{
-	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the magic fills its 8 bytes */
-	memcpy(sb, "verity\0\0", 8);
-	ul_put_le32(sb + 8, 1);  /* version */
-	ul_put_le32(sb + 12, 1); /* hash type */
-	memcpy(sb + 16, uuid, 16);
-	memcpy(sb + 32, d->hash, strlen(d->hash)); /* of 32 bytes */
-	ul_put_le32(sb + 64, d->data_block_size);
-	ul_put_le32(sb + 68, d->hash_block_size);
-	ul_put_le64(sb + 72, d->data_blocks);
-	ul_put_le16(sb + 80, (uint16_t)d->salt_len); /* then 6 bytes of padding */
-	memcpy(sb + 88, d->salt, d->salt_len);       /* of 256 bytes, then 168 of padding */
-}
-
-/* What lies between superblock and tree is zero, whatever was on the disk. */
-static int write_superblock(const struct run *run, uint64_t offset, const uint8_t uuid[16], struct ul_error *err)
-{
-	static const char what[] = "writing the verity superblock";
-	ul_autofree uint8_t *area = NULL;
-	int r;
-
-	if (run->d->hash_start < UL_SUPERBLOCK_SIZE || run->d->hash_start > 1024 * 1024)
-		return ul_error_set(err, UL_E_INPUT, what, NULL, NULL,
-				    "the tree would start at byte %llu, not between 512 and 1 MiB",
-				    (unsigned long long)run->d->hash_start);
-	area = calloc(1, (size_t)run->d->hash_start);
-	if (!area)
-		return ul_error_nomem(err, what);
-	write_superblock_fields(area, uuid, run->d);
-	r = ul_pwrite_full(run->fds.hash_fd, area, (size_t)run->d->hash_start, offset);
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, NULL, NULL, -r) : 0;
-}
-
 static struct run new_run(const struct ul_image_fds *fds, const struct ul_work *work)
 {
 	return (struct run){
-		.fds = *fds, .source_fd = -1, .progress = work->progress, .lock = PTHREAD_MUTEX_INITIALIZER};
+		.fds = *fds,
+		.source_fd = -1,
+		.progress = work->progress,
+		.cancelled = work->cancelled,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
 }
 
 int ul_hash_tree_copy(const struct ul_image_fds *fds, int source_fd, const uint8_t uuid[16], struct ul_descriptor *d,
@@ -525,7 +513,7 @@ int ul_hash_tree_copy(const struct ul_image_fds *fds, int source_fd, const uint8
 		return bad_measures(d, what, err);
 	r = prepare(&run, &made, what, err);
 	if (r == 0)
-		r = write_superblock(&run, fds->hash_offset, uuid, err);
+		r = ul_superblock_write(fds->hash_fd, fds->hash_offset, uuid, &made, err);
 	if (r == 0) {
 		run_all(&run, work->threads);
 		r = run.defect == DEFECT_NONE ? write_upper_levels(&run, err) : run_failed(&run, what, err);

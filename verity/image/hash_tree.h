@@ -14,7 +14,7 @@
 
 /*
  * Write superblock (at hash_offset) and tree (at hash_offset + d->hash_start) for the d->data_blocks blocks of the
- * data; sets d->root_hash. uuid: 16 bytes of the superblock.
+ * data; sets d->root_hash. uuid: 16 bytes of the superblock. -UL_E_SYSTEM "interrupted" where work->cancelled says so.
  */
 int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], struct ul_descriptor *d,
 		       const struct ul_work *work, struct ul_error *err);

@@ -8,8 +8,11 @@
 
 int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err)
 {
-	if (!job->o.cancelled || !job->o.cancelled())
-		return 0;
+	return job->o.cancelled && job->o.cancelled() ? ul_image_interrupted(job, err) : 0;
+}
+
+int ul_image_interrupted(const struct ul_image_job *job, struct ul_error *err)
+{
 	return ul_error_set(err, UL_E_SYSTEM, "building the image", job->o.output, NULL,
 			    "interrupted; nothing is left behind");
 }

@@ -45,8 +45,9 @@ struct ul_image_job {
 	struct ul_descriptor d;
 };
 
-/* -UL_E_SYSTEM "interrupted" where the caller asked to stop. */
+/* -UL_E_SYSTEM "interrupted" where the caller asked to stop; and that error. */
 int ul_image_check_cancelled(const struct ul_image_job *job, struct ul_error *err);
+int ul_image_interrupted(const struct ul_image_job *job, struct ul_error *err);
 
 /* job.c. A file of the tree, read-only for all. 0 or -errno. */
 int ul_image_write_file(int tree_fd, const char *path, const void *data, size_t len);

@@ -23,7 +23,9 @@ struct ul_staging {
 	char *store; /* owned: absolute */
 	const char *const *names;
 	size_t n;
+	int store_fd;
 	struct ul_staging_node **nodes; /* of names[i]; NULL: canonical throughout */
+	_Atomic bool odd;               /* a node was noted */
 	UL_VECTOR(struct ul_staging_bind) binds;
 	size_t max_binds; /* the kernel's limit of mounts, less what there is already */
 	struct ul_staging_report report;

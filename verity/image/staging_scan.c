@@ -10,7 +10,6 @@
 #include "verity/image/staging_internal.h"
 
 static const char WHAT[] = "looking through the store";
-static const char STORE_TODO[] = "Name the directory that holds the store paths by --store.";
 
 /* Nested directories: deeper than any store path can be; each level holds a descriptor. */
 #define MAX_DEPTH 512
@@ -221,6 +220,7 @@ static int scan_path(struct scan *s, int store_fd, size_t i)
 	}
 	*copy = node;
 	s->staging->nodes[i] = copy;
+	s->staging->odd = true;
 	return 0;
 }
 
@@ -243,6 +243,7 @@ void ul_staging_free(struct ul_staging *s)
 			free(s->nodes[i]);
 		}
 	ul_staging_free_binds(s);
+	ul_cleanup_close(&s->store_fd);
 	free(s->nodes);
 	free(s->store);
 	free(s);
@@ -260,6 +261,7 @@ int ul_staging_new(const struct ul_staging_options *options, const char *const *
 
 	if (!s)
 		return ul_error_nomem(err, WHAT);
+	s->store_fd = -1;
 	s->options = *options;
 	s->names = names;
 	s->n = n;
@@ -267,8 +269,10 @@ int ul_staging_new(const struct ul_staging_options *options, const char *const *
 	if (!s->nodes)
 		return ul_error_nomem(err, WHAT);
 	s->store = realpath(options->store, NULL);
-	if (!s->store)
-		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store, STORE_TODO, errno);
+	s->store_fd = s->store ? open(s->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (s->store_fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", options->store,
+				      "Name the directory that holds the store paths by --store.", errno);
 	s->report.bind_mounts = !options->no_namespace && ul_staging_namespace_works(&s->max_binds);
 	*ret = ul_steal(s);
 	return 0;
@@ -282,16 +286,15 @@ bool ul_staging_is_cheap(const struct ul_staging *s)
 int ul_staging_scan(struct ul_staging *staging, const _Atomic bool *stop, struct ul_error *err)
 {
 	struct scan s = {.staging = staging, .err = err};
-	ul_autoclose int store_fd = open(staging->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool odd = false;
 	int r = 0;
 
-	if (store_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", staging->store, STORE_TODO, errno);
-	for (size_t i = 0; r >= 0 && i < staging->n && !(stop && *stop); i++) {
-		r = scan_path(&s, store_fd, i);
-		odd |= staging->nodes[i] != NULL;
-	}
+	for (size_t i = 0; r >= 0 && i < staging->n && !(stop && *stop); i++)
+		r = scan_path(&s, staging->store_fd, i);
 	free(s.seen);
-	return r < 0 ? r : odd;
+	return r < 0 ? r : staging->odd;
+}
+
+bool ul_staging_is_odd(const struct ul_staging *s)
+{
+	return s->odd;
 }

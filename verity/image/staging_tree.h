@@ -59,6 +59,9 @@ bool ul_staging_is_cheap(const struct ul_staging *s);
  */
 int ul_staging_scan(struct ul_staging *s, const _Atomic bool *stop, struct ul_error *err);
 
+/* Whether the scan, which may be at work in another thread, has found something that is not canonical. */
+bool ul_staging_is_odd(const struct ul_staging *s);
+
 /*
  * Fill the empty directory dir (an absolute path, the tree's nix/store) with them; all that was not looked through is
  * taken for canonical. Afterwards the tree is whole but for the bind mounts. Errors: as the scan's.

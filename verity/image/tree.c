@@ -110,7 +110,6 @@ int ul_image_stage(struct ul_image_job *job, struct ul_error *err)
 		.no_namespace = job->o.no_namespace,
 		.progress = job->o.progress,
 	};
-
 	int r = ul_staging_new(&options, (const char *const *)job->names, job->n_names, &job->staging, err);
 
 	if (r < 0 || ul_staging_is_cheap(job->staging))

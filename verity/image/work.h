@@ -1,6 +1,7 @@
 /* What long work over a whole image is given. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/progress.h"
@@ -16,4 +17,5 @@ struct ul_image_fds {
 struct ul_work {
 	unsigned int threads; /* 0: one for each processor */
 	struct ul_progress *progress;
+	bool (*cancelled)(void); /* asked now and then, by any thread; NULL: nobody wants it to end early */
 };
