@@ -33,7 +33,7 @@ boots() {
 	guest_block "$name" state >"$qemu_dir/$name.state"
 	tap_is "$name: the scenario ran to its end" "$(tail -n 1 "$qemu_dir/$name.results")" "end demo 0"
 	tap_is "$name: the machine powered off" "$(cat "$qemu_dir/$name.end")" poweroff
-	# The kernel has it on (kernel/reboot.c).
+	# The kernel's default is 1 (kernel/reboot.c).
 	tap_is "$name: Ctrl-Alt-Del starts nothing anew" "$(guest_says "$name" ctrl-alt-del)" 0
 	tap_is "$name: the database's mode" "$(jq -r .database.mode "$qemu_dir/$name.state")" "$mode"
 	tap_is "$name: who signed" "$(jq -r '.lowers[0].signer.fingerprint' "$qemu_dir/$name.state")" \

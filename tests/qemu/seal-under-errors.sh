@@ -118,6 +118,8 @@ booting() {
 	failed=$(grep -ac '^.*underlay: failure [0-9]* ([a-z-]*); rebooting' "$qemu_dir/$name.console")
 	restarts=$(grep -ac 'Linux version ' "$qemu_dir/$name.console")
 	echo "# $name: $(seen "$sectors") of $(wc -l <"$sectors") sectors erred; started $restarts times, $failed ended by a sentence"
+	tap "$name: the system restarts itself for errors, not for ever" \
+		test "$(grep -c '^say restarted ' "$qemu_dir/$name.results")" -le 10
 	tap "$name: errors kept it from booting, and were told" test "$failed" -gt 0 -a "$restarts" -gt 1
 }
 
