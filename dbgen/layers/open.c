@@ -86,31 +86,38 @@ static bool stop_handing_on(int fd)
 	return ioctl(fd, FS_IOC_FSSETXATTR, &attr) == 0;
 }
 
-bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd)
+/* What may have been the reason of that error of a rename of dirfd's name into to_fd. false: nothing was there. */
+static bool clear_the_way(int error, int dirfd, const char *name, int to_fd)
 {
-	int saved = errno;
-	bool taken = error == EXDEV && stop_handing_on(to_fd);
-
-	errno = saved;
-	if (!flags_forbid(error))
-		return taken;
-	return ul_take_flags_off_both(error, dirfd, name) | ul_take_flags_off(to_fd, ".");
+	if (error == EXDEV)
+		return stop_handing_on(to_fd);
+	return flags_forbid(error) && (ul_take_flags_off_both(error, dirfd, name) | ul_take_flags_off(to_fd, "."));
 }
 
 /* Something is taken off before each new try, and there are no more than flags and a project. */
 #define RENAME_TRIES 3
 
-int ul_layer_rename(int from_fd, const char *from, int to_fd, const char *to)
+static int rename_through(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
 {
 	for (unsigned int i = 1;; i++) {
 		int error;
 
-		if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+		if (renameat2(from_fd, from, to_fd, to, flags) == 0)
 			return 0;
 		error = errno;
-		if (i == RENAME_TRIES || !ul_take_flags_off_all(error, from_fd, from, to_fd))
+		if (i == RENAME_TRIES || !clear_the_way(error, from_fd, from, to_fd))
 			return -error;
 	}
+}
+
+int ul_layer_rename(int from_fd, const char *from, int to_fd, const char *to)
+{
+	return rename_through(from_fd, from, to_fd, to, RENAME_NOREPLACE);
+}
+
+int ul_layer_exchange(int dirfd, const char *one, const char *other)
+{
+	return rename_through(dirfd, one, dirfd, other, RENAME_EXCHANGE);
 }
 
 uint64_t ul_random_number(void)

@@ -44,16 +44,12 @@ bool ul_take_flags_off(int dirfd, const char *name);
 bool ul_take_flags_off_both(int error, int dirfd, const char *name);
 
 /*
- * A rename into a directory, another one or the same: likewise, and off that one; also the flag that it hands its
- * project on, where that is what forbids it (EXDEV).
- */
-bool ul_take_flags_off_all(int error, int dirfd, const char *name, int to_fd);
-
-/*
- * Rename to a name that is free, whatever flags and projects somebody put in the way: one may hide another, so it is
+ * Rename to a name that is free, or let two names of a directory change places, whatever somebody put in the way: flags
+ * on what is renamed and on the directories, and that the target hands its project on. One may hide another, so it is
  * tried again while there is something to take off. 0 or -errno (-EEXIST: the name is not free).
  */
 int ul_layer_rename(int from_fd, const char *from, int to_fd, const char *to);
+int ul_layer_exchange(int dirfd, const char *one, const char *other);
 
 /*
  * A number for a name that need not be a secret, only none that somebody has waiting. So early the kernel's pool may

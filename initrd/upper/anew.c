@@ -125,12 +125,11 @@ static bool is_file(int root, const char *name)
 static int exchange(struct ul_trash *t, int root, const char *name, struct ul_error *err)
 {
 	char made[64];
+	int r;
 
 	snprintf(made, sizeof(made), "%s.new", name);
-	if (renameat2(root, made, root, name, RENAME_EXCHANGE) < 0 &&
-	    (!ul_take_flags_off_all(errno, root, made, root) || renameat2(root, made, root, name, RENAME_EXCHANGE) < 0))
-		return fail(name, errno, err);
-	return throw_away(t, root, made, "", err);
+	r = ul_layer_exchange(root, made, name);
+	return r < 0 ? fail(name, -r, err) : throw_away(t, root, made, "", err);
 }
 
 static const struct ul_copy_first first[] = {
