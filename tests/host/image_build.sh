@@ -134,10 +134,10 @@ mkdir "$tmp/slow" && printf '#!/bin/sh\n[ $# -lt 3 ] || sleep 1\nexec %s "$@"\n'
 PATH=$tmp/slow:$PATH build "$tmp/slow.img" "$tmp/odd" "${signed[@]}" >"$tmp/log" 2>&1
 tap "the same bytes where the filesystem takes its time" cmp "$tmp/a.img" "$tmp/slow.img"
 # A maker that is through before the store was looked through has made nothing yet.
-printf '#!/bin/sh\n[ $# -lt 3 ] || { exit 0; }\nexec %s "$@"\n' "$(command -v mkfs.erofs)" >"$tmp/slow/mkfs.erofs"
+printf '#!/bin/sh\n[ $# -lt 3 ] || exit 0\nexec %s "$@"\n' "$(command -v mkfs.erofs)" >"$tmp/slow/mkfs.erofs"
 mkfifo "$tmp/odd/$system/pipe"
 PATH=$tmp/slow:$PATH refused "a pipe in the store, by a maker that does not mind" 1 \
-	"/$system/pipe: only files, directories and symbolic links belong in a store" build "$tmp/pipe.img" "$tmp/odd"
+	"/$system/pipe: only files, directories and symbolic links belong in a store" build "$tmp/refused.img" "$tmp/odd"
 rm "$tmp/odd/$system/pipe"
 tap "--json tells the root hash, the signer, the bind mounts and what was copied" \
 	jq -e '.paths == 5 and .signer == "CN=signer" and (.rootHash | length) == 64 and

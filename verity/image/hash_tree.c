@@ -21,7 +21,6 @@
 #include "common/file.h"
 #include "common/workers.h"
 #include "verity/format/hash_tree_geometry.h"
-#include "verity/format/superblock.h"
 #include "verity/image/superblock_write.h"
 
 #define PIECE_SIZE   (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
@@ -80,7 +79,9 @@ struct run {
 	struct ul_descriptor *d;
 	struct ul_hash_tree_geometry g;
 	struct ul_image_fds fds;
-	int source_fd;                                         /* see ul_hash_tree_copy; -1: none */
+	bool copies;                                           /* the data from read_fd to its place on the way */
+	int read_fd;                                           /* where it lies: data_fd, or ul_hash_tree_copy's */
+	uint64_t read_offset;                                  /* bytes */
 	uint64_t tree_offset;                                  /* bytes, in hash_fd */
 	bool check;                                            /* else write */
 	void (*bad)(void *user, bool in_tree, uint64_t block); /* go on after a bad block; NULL */
@@ -134,15 +135,14 @@ struct worker {
 static enum defect read_blocks(struct worker *w, uint64_t first, uint64_t n, int *ret_errno)
 {
 	const struct run *run = w->run;
-	uint64_t at = first * run->d->data_block_size, offset = run->fds.data_offset + at;
+	uint64_t at = first * run->d->data_block_size;
 	size_t len = (size_t)n * run->d->data_block_size;
-	bool copies = run->source_fd >= 0;
 
-	*ret_errno = -ul_pread_full(copies ? run->source_fd : run->fds.data_fd, w->data, len, copies ? at : offset);
+	*ret_errno = -ul_pread_full(run->read_fd, w->data, len, run->read_offset + at);
 	if (*ret_errno)
 		return DEFECT_READ;
-	if (copies)
-		*ret_errno = -ul_pwrite_full(run->fds.data_fd, w->data, len, offset);
+	if (run->copies)
+		*ret_errno = -ul_pwrite_full(run->fds.data_fd, w->data, len, run->fds.data_offset + at);
 	return *ret_errno ? DEFECT_COPY : DEFECT_NONE;
 }
 
@@ -235,8 +235,8 @@ static void give_back(const struct run *run, uint64_t leaf)
 {
 	uint64_t leaf_data = (uint64_t)run->g.digests_per_block * run->d->data_block_size;
 
-	if (run->source_fd >= 0)
-		(void)!fallocate(run->source_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(leaf * leaf_data),
+	if (run->copies)
+		(void)!fallocate(run->read_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(leaf * leaf_data),
 				 (off_t)(run->leaves_per_piece * leaf_data));
 }
 
@@ -253,10 +253,7 @@ static void ask_ahead(const struct run *run, uint64_t leaf)
 		len += first;
 		first = 0;
 	}
-	if (run->source_fd >= 0)
-		posix_fadvise(run->source_fd, (off_t)first, (off_t)len, POSIX_FADV_WILLNEED);
-	else
-		posix_fadvise(run->fds.data_fd, (off_t)(run->fds.data_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
+	posix_fadvise(run->read_fd, (off_t)(run->read_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 static void run_worker(void *context, unsigned int number)
@@ -470,9 +467,8 @@ static int prepare(struct run *run, struct ul_descriptor *d, const char *what, s
 	    __builtin_add_overflow(run->tree_offset, run->g.size, &tree_end) || data_end > INT64_MAX ||
 	    tree_end > INT64_MAX)
 		return bad_measures(d, what, err);
-	if (run->source_fd >= 0)
-		data_end -= run->fds.data_offset;
-	r = ul_file_size(run->source_fd >= 0 ? run->source_fd : run->fds.data_fd, &size);
+	data_end = data_end - run->fds.data_offset + run->read_offset;
+	r = ul_file_size(run->read_fd, &size);
 	if (r < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, what, "the data", NULL, -r);
 	if (size < data_end)
@@ -492,7 +488,8 @@ static struct run new_run(const struct ul_image_fds *fds, const struct ul_work *
 {
 	return (struct run){
 		.fds = *fds,
-		.source_fd = -1,
+		.read_fd = fds->data_fd,
+		.read_offset = fds->data_offset,
 		.progress = work->progress,
 		.cancelled = work->cancelled,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -507,7 +504,11 @@ int ul_hash_tree_copy(const struct ul_image_fds *fds, int source_fd, const uint8
 	struct ul_descriptor made = *d;
 	int r;
 
-	run.source_fd = source_fd;
+	if (source_fd >= 0) {
+		run.copies = true;
+		run.read_fd = source_fd;
+		run.read_offset = 0;
+	}
 	made.root_hash_len = strcmp(d->hash, "sha512") ? 32 : 64;
 	if (__builtin_add_overflow(fds->hash_offset, d->hash_start, &run.tree_offset))
 		return bad_measures(d, what, err);

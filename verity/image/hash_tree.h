@@ -20,9 +20,10 @@ int ul_hash_tree_write(const struct ul_image_fds *fds, const uint8_t uuid[16], s
 		       const struct ul_work *work, struct ul_error *err);
 
 /*
- * As ul_hash_tree_write, of data that lies in another file yet, source_fd (open for writing, from byte 0 on): it is
- * copied to its place in the image as it is read for hashing, and its blocks are given back to the disk, so that the
- * space is never needed twice. Afterwards the source is full of holes, or, where the filesystem makes none, as it was.
+ * As ul_hash_tree_write, of data that lies in another file yet, source_fd (open for writing, from byte 0 on; -1: it is
+ * in the image): it is copied to its place as it is read for hashing, and its blocks are given back to the disk, so
+ * that the space is never needed twice. Afterwards the source is full of holes, or, where the filesystem makes none, as
+ * it was.
  */
 int ul_hash_tree_copy(const struct ul_image_fds *fds, int source_fd, const uint8_t uuid[16], struct ul_descriptor *d,
 		      const struct ul_work *work, struct ul_error *err);

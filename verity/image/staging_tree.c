@@ -216,11 +216,9 @@ int ul_staging_populate(struct ul_staging *s, const char *dir, struct ul_error *
 
 		if (!source || !target)
 			return ul_error_nomem(err, WHAT);
-		if (lstat(source, &st) < 0 && errno == ENOENT)
-			return ul_staging_missing(source, err);
 		r = place_object(&p, source, target, s->nodes[i]);
 		if (r < 0)
-			return r;
+			return lstat(source, &st) < 0 && errno == ENOENT ? ul_staging_missing(source, err) : r;
 		ul_progress_report(s->options.progress, "copying", s->report.copied_bytes, 0);
 	}
 	return 0;
