@@ -35,11 +35,6 @@ int cli_trust_load(const char *cert, const char *certs, struct ul_trust **ret, s
 			    "no certificate is trusted: it holds none");
 }
 
-static int load_trust(const struct cli_demand_options *o, struct cli_demands *d, struct ul_error *err)
-{
-	return cli_trust_load(o->cert, o->certs, &d->trust, err);
-}
-
 static int from_policy(const struct cli_demand_options *o, struct cli_demands *d, struct ul_error *err)
 {
 	ul_autobuffer struct ul_buffer text = {0};
@@ -54,7 +49,7 @@ static int from_policy(const struct cli_demand_options *o, struct cli_demands *d
 		return ul_error_set(err, UL_E_CONFIG, "reading the policy", o->policy, "Name a policy that verifies.",
 				    "its [verify] mode is insecure: it starts a shared directory and no image");
 	if (d->policy.verify_mode != UL_POLICY_PINNED || o->cert || o->certs)
-		r = load_trust(o, d, err);
+		r = cli_trust_load(o->cert, o->certs, &d->trust, err);
 	if (r == 0)
 		r = ul_policy_finish(&d->policy, d->trust ? ul_trust_count(d->trust) : 0, err);
 	if (r < 0)
@@ -90,7 +85,7 @@ static int from_options(const struct cli_demand_options *o, struct cli_demands *
 	if (o->root_hash && !o->cert && !o->certs)
 		d->demands.seal.mode = UL_VERIFY_PINNED;
 	else
-		r = load_trust(o, d, err);
+		r = cli_trust_load(o->cert, o->certs, &d->trust, err);
 	d->demands.seal.trust = d->trust;
 	return r;
 }

@@ -6,7 +6,7 @@
 #   tests/bench/db.sh [ROUNDS] [PATHS...]
 #
 # Written into a folder of BENCH_DIR (default: /dev/shm, a tmpfs of small pages), and, in the rows that say "upper",
-# into a tmpfs as the boot's upper is one, with huge pages (initrd/upper/open.c). Every row is the time of a whole
+# into a tmpfs as the boot's upper is one, with huge pages (initrd/stages/database.c). Every row is the time of a whole
 # process; "in one process" is the work alone, without the start of a program.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -28,7 +28,6 @@ FOREIGN = {
     "linux/f2fs_fs.h": "Linux",
     "lib/cmdline.c": "Linux",
     "lib/ctype.c": "Linux",
-    "mm/huge_memory.c": "Linux",
     "kernel/reboot.c": "Linux",
     "lib/verity/verity.c": "cryptsetup",
     "linux/keyctl.h": "Linux",
