@@ -25,7 +25,7 @@
 
 struct arguments {
 	struct ul_image_options image;
-	const char *manifest, *registration, *database, *store_dir;
+	const char *manifest, *registration, *database, *store_dir, *sector;
 	struct cli_key key;
 	struct cli_texts roots;          /* of the closure; the system is one */
 	char system[UL_STORE_PATH_SIZE]; /* what image.system leads to */
@@ -74,6 +74,7 @@ static const struct cli_option options[] = {
 	 .help = "the machine that the image is for, as `uname -m` names it; this one when not given"},
 	{"designator", 0, "usr|root", CLI_WORD, AT(image.designator), 0, .def = "usr",
 	 .help = "which partition types to use"},
+	CLI_SECTOR_ROW(AT(sector), "of the disk that the image is written to as it is"),
 	CLI_THREADS_ROW(AT(image.threads), "as many as there are processors when not given"),
 	{"store-group", 0, "GID", CLI_NUMBER32, AT(image.store_group), 0, .max = UINT16_MAX, .def = NIXBLD_GROUP,
 	 .help = "the group of nix/store in the image, nixbld on NixOS; 0 leaves it to root"},
@@ -225,6 +226,7 @@ static int build(struct arguments *a, struct ul_image_result *result, struct ul_
 	if (r < 0)
 		return r;
 	a->image.signer = signer;
+	a->image.sector = cli_sector_size(a->sector);
 	a->image.progress = cli_progress();
 	a->image.cancelled = cli_interrupted;
 	r = ul_image_build(m, &a->image, result, err);

@@ -64,6 +64,14 @@ extern const struct cli_option cli_help_row;
 							    .help = "number of threads; " text \
 	}
 
+/* --sector-size, into a const char *; cli_sector_size gives its bytes. */
+#define CLI_SECTOR_ROW(at, text)                                                                                 \
+	{                                                                                                        \
+		"sector-size", 0, "512|4096", CLI_WORD, (at), 0, .def = "512", .help = "bytes of a sector " text \
+	}
+
+uint32_t cli_sector_size(const char *word);
+
 enum cli_rule_kind {
 	CLI_AT_MOST_ONE,  /* they exclude each other */
 	CLI_EXACTLY_ONE,  /* at most one, and one is needed */

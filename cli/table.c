@@ -40,6 +40,11 @@ const char *cli_list_join(const struct cli_list *list, const char *conjunction, 
 	return buf;
 }
 
+uint32_t cli_sector_size(const char *word)
+{
+	return strcmp(word, "4096") ? 512 : 4096;
+}
+
 bool cli_option_is_list(const struct cli_option *o)
 {
 	return o->kind == CLI_TEXTS || o->kind == CLI_FILES;

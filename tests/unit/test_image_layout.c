@@ -102,16 +102,16 @@ static int make_image(uint64_t size)
 
 static void write_table(int fd)
 {
-	static const uint8_t disk[16] = {0xd1, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10};
 	const struct ul_partition_types *t = ul_partition_types_find("x86_64", "usr");
 	struct ul_gpt_entry entries[3] = {
 		{t->data, {0xaa, 1}, "name_1", MIB, 8192, true},
 		{t->verity, {0xbb, 2}, "name_1", 2 * MIB, 4096, true},
 		{t->verity_sig, {0xcc, 3}, "name_1", 3 * MIB, 16384, false},
 	};
+	const struct ul_gpt_table table = {512, {0xd1, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10}, entries, 3};
 	struct ul_error err;
 
-	assert_int_equal(ul_gpt_write(fd, "image", disk, entries, 3, &err), 0);
+	assert_int_equal(ul_gpt_write(fd, "image", &table, &err), 0);
 }
 
 static void writes_a_table_that_reads_back(void **state)

@@ -109,6 +109,18 @@ static int io_error(int errnum, const char *disk, struct ul_error *err)
 	return ul_error_errno(err, UL_E_SYSTEM, WHAT, disk, "Check the disk and its cable.", errnum);
 }
 
+/* Bytes of the sectors that a table is for, by the place of its primary header; 0: there is none at any of them. */
+static uint32_t table_sector(int fd)
+{
+	for (uint32_t size = 512; size <= SECTOR_MAX; size *= 2) {
+		uint8_t name[8];
+
+		if (ul_pread_full(fd, name, sizeof(name), size) == 0 && memcmp(name, "EFI PART", sizeof(name)) == 0)
+			return size;
+	}
+	return 0;
+}
+
 static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error *err)
 {
 	struct stat st;
@@ -123,6 +135,9 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 		return io_error(-r, disk, err);
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
+	/* A file has no sectors but those that its table was made for. */
+	if (S_ISREG(st.st_mode) && table_sector(fd) > 0)
+		sector_size = (int)table_sector(fd);
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL,
 				    "it has sectors of %d bytes, which are not supported", sector_size);
@@ -144,6 +159,14 @@ static int protective_mbr(int fd)
 		if (mbr[MBR_TABLE + i * MBR_ENTRY_SIZE + 4] == MBR_TYPE_GPT)
 			return 1;
 	return 0;
+}
+
+static int for_other_sectors(const struct ul_gpt *gpt, const char *disk, uint32_t made_for, struct ul_error *err)
+{
+	return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk,
+			    "Make the image for such disks, by --sector-size, and write it again.",
+			    "its table is for sectors of %" PRIu32 " bytes, the disk has sectors of %" PRIu32, made_for,
+			    gpt->sector_size);
 }
 
 /* There was a GPT, but neither copy can be used: say why. */
@@ -282,6 +305,7 @@ static int read_table(int fd, const char *disk, struct ul_gpt *gpt, struct ul_er
 {
 	struct header primary, backup;
 	uint64_t sectors;
+	uint32_t made_for;
 	int mbr, r;
 
 	r = measure(fd, disk, gpt, err);
@@ -313,7 +337,10 @@ static int read_table(int fd, const char *disk, struct ul_gpt *gpt, struct ul_er
 		if (r < 0)
 			return r;
 	}
-	return gpt->present ? 0 : broken(gpt, disk, mbr, &primary, &backup, err);
+	if (gpt->present)
+		return 0;
+	made_for = primary.named ? 0 : table_sector(fd);
+	return made_for ? for_other_sectors(gpt, disk, made_for, err) : broken(gpt, disk, mbr, &primary, &backup, err);
 }
 
 int ul_gpt_read(int fd, const char *disk, struct ul_gpt *ret, struct ul_error *err)

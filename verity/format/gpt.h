@@ -38,7 +38,8 @@ struct ul_gpt {
 };
 
 /*
- * Read the table of fd (a block device or a file; files have 512-byte sectors). disk is for messages.
+ * Read the table of fd (a block device or a file; a file's sectors are those that its table is for, of 512 bytes where
+ * it has none). disk is for messages.
  * -UL_E_PARTITIONS: malformed, truncated, overlapping; -UL_E_SYSTEM: I/O.
  */
 int ul_gpt_read(int fd, const char *disk, struct ul_gpt *ret, struct ul_error *err);

@@ -7,8 +7,8 @@
 
 #include "common/encoding.h"
 
-/* 33 sectors of 512 bytes: the backup GPT's header and its 128 entries. */
-#define BACKUP_GPT_SIZE (33u * 512)
+/* The backup GPT's header and its 128 entries: 5 sectors of 4096 bytes, or 33 of 512, which are less. */
+#define BACKUP_GPT_SIZE (5u * 4096)
 
 /* *at = the first multiple of unit that is not below *at. */
 static bool align_up(uint64_t *at, uint64_t unit)

@@ -2,15 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
-#include "common/dir.h"
 #include "common/file.h"
 #include "common/workers.h"
 #include "dbgen/store/store_path.h"
@@ -94,15 +90,9 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 	if (stat(job->o.store, &st) < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "opening the store", job->o.store,
 				      "Name the directory that holds the store paths by --store.", errno);
-	if (lstat(job->o.output, &st) == 0) {
-		if (!S_ISREG(st.st_mode))
-			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output,
-					    "Build a file, then copy it to the disk.",
-					    "it exists and is not a regular file");
-		if (!job->o.replace)
-			return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Remove it, or give --force.",
-					    "it exists already");
-	}
+	r = ul_work_dir_check(job->o.output, job->o.replace, WHAT, err);
+	if (r < 0)
+		return r;
 	r = ul_fs_tool_find(job->o.format, job->o.compression, &job->tool, err);
 	if (r < 0)
 		return r;
@@ -111,76 +101,16 @@ static int check_options(struct ul_image_job *job, struct ul_error *err)
 
 /* ---- step: the place to work in ---- */
 
-static char *absolute_output(const char *output)
-{
-	ul_autofree char *copy = strdup(output), *other = strdup(output), *dir = NULL;
-
-	if (!copy || !other)
-		return NULL;
-	dir = realpath(dirname(copy), NULL);
-	return dir ? ul_path_join(dir, basename(other)) : NULL;
-}
-
-/* What a killed build left goes. A directory with anything else in it is somebody's, and stays as it is. */
-static int empty_work(const struct ul_image_job *job, struct ul_error *err)
-{
-	static const char *const ours[] = {"tree", "image", "filesystem"};
-	ul_autonames struct ul_names names = {0};
-	int r = ul_dir_names(job->work_fd, &names);
-
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		size_t k = 0;
-
-		while (k < UL_ARRAY_SIZE(ours) && strcmp(names.at[i], ours[k]) != 0)
-			k++;
-		if (k == UL_ARRAY_SIZE(ours))
-			return ul_error_set(err, UL_E_EXISTS, WHAT, job->work,
-					    "Move it away, or build under another name.",
-					    "no build left it, for it holds %s", names.at[i]);
-	}
-	for (size_t i = 0; r == 0 && i < UL_ARRAY_SIZE(ours); i++)
-		r = ul_remove_tree(job->work_fd, ours[i]);
-	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, -r) : 0;
-}
-
-static int lock_work(struct ul_image_job *job, struct ul_error *err)
-{
-	int r;
-
-	if (mkdir(job->work, 0700) < 0 && errno != EEXIST)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, errno);
-	job->work_fd = open(job->work, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (job->work_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, errno);
-	if (flock(job->work_fd, LOCK_EX | LOCK_NB) < 0) {
-		r = errno;
-		close(job->work_fd);
-		job->work_fd = -1;
-		return r == EWOULDBLOCK ? ul_error_set(err, UL_E_EXISTS, WHAT, job->o.output, "Wait for the other one.",
-						       "it is being built by another process")
-					: ul_error_errno(err, UL_E_SYSTEM, WHAT, job->work, NULL, r);
-	}
-	r = empty_work(job, err);
-	if (r < 0) {
-		close(job->work_fd);
-		job->work_fd = -1;
-	}
-	return r;
-}
-
 static int make_work(struct ul_image_job *job, struct ul_error *err)
 {
-	errno = 0;
-	job->output = absolute_output(job->o.output);
-	if (!job->output)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, errno ? errno : ENOMEM);
-	if (asprintf(&job->work, "%s.tmp", job->output) < 0)
-		job->work = NULL;
-	job->tree = job->work ? ul_path_join(job->work, "tree") : NULL;
-	job->image = job->work ? ul_path_join(job->work, "image") : NULL;
-	if (!job->tree || !job->image)
-		return ul_error_nomem(err, WHAT);
-	return lock_work(job, err);
+	static const char *const ours[] = {"tree", "image", "filesystem", NULL};
+	int r = ul_work_dir_make(job->o.output, ours, WHAT, &job->work, err);
+
+	if (r < 0)
+		return r;
+	job->tree = ul_path_join(job->work.path, "tree");
+	job->image = ul_path_join(job->work.path, "image");
+	return job->tree && job->image ? 0 : ul_error_nomem(err, WHAT);
 }
 
 /* ---- steps: the sealing ---- */
@@ -294,26 +224,19 @@ static int write_partitions(struct ul_image_job *job, struct ul_error *err)
 		{job->types->verity, {0}, label, l->hash_offset, l->hash_size, true},
 		{job->types->verity_sig, {0}, label, l->sig_offset, l->sig_size, true},
 	};
-	uint8_t disk[16];
+	struct ul_gpt_table table = {job->o.sector ? job->o.sector : 512, {0}, entries, UL_ARRAY_SIZE(entries)};
 
 	snprintf(label, sizeof(label), "%s_%s", job->o.name, job->o.version);
 	if (ul_image_partition_uuids(root_hash, len, entries[0].uuid, entries[1].uuid) < 0 ||
 	    ul_image_derive_uuid("signature-partition", root_hash, len, entries[2].uuid) < 0 ||
-	    ul_image_derive_uuid("disk", root_hash, len, disk) < 0)
+	    ul_image_derive_uuid("disk", root_hash, len, table.uuid) < 0)
 		return ul_error_nomem(err, WHAT);
-	return ul_gpt_write(job->image_fd, job->image, disk, entries, UL_ARRAY_SIZE(entries), err);
+	return ul_gpt_write(job->image_fd, job->image, &table, err);
 }
 
 static int publish(struct ul_image_job *job, struct ul_error *err)
 {
-	int r;
-
-	r = renameat2(AT_FDCWD, job->image, AT_FDCWD, job->output, job->o.replace ? 0 : RENAME_NOREPLACE);
-	if (r < 0 && errno == EINVAL) /* the filesystem does not know the flags */
-		r = rename(job->image, job->output);
-	if (r == 0)
-		return 0;
-	return ul_error_errno(err, errno == EEXIST ? UL_E_EXISTS : UL_E_SYSTEM, WHAT, job->output, NULL, errno);
+	return ul_work_dir_publish(&job->work, job->image, job->o.replace, WHAT, err);
 }
 
 /* ---- the whole ---- */
@@ -341,18 +264,12 @@ static void clean_up(struct ul_image_job *job)
 {
 	ul_cleanup_close(&job->fs_fd);
 	ul_cleanup_close(&job->image_fd);
-	/* Only the holder of the lock may remove: it may be another build's. */
-	if (job->work_fd >= 0) {
-		(void)!ul_remove_tree(AT_FDCWD, job->work);
-		close(job->work_fd);
-	}
+	ul_work_dir_remove(&job->work);
 	ul_staging_free(job->staging);
 	ul_manifest_close(job->with_root);
 	ul_buffer_free(&job->root_bytes);
 	free(job->names);
 	free(job->name_bytes);
-	free(job->output);
-	free(job->work);
 	free(job->tree);
 	free(job->image);
 }
@@ -371,7 +288,7 @@ static void fill_result(const struct ul_image_job *job, struct ul_image_result *
 int ul_image_build(struct ul_manifest *m, const struct ul_image_options *options, struct ul_image_result *ret,
 		   struct ul_error *err)
 {
-	struct ul_image_job job = {.m = m, .o = *options, .work_fd = -1, .fs_fd = -1, .image_fd = -1};
+	struct ul_image_job job = {.m = m, .o = *options, .work = {.fd = -1}, .fs_fd = -1, .image_fd = -1};
 	int r = 0;
 
 	if (!job.o.store)

@@ -21,6 +21,7 @@ struct ul_image_options {
 	uint32_t fec_roots;       /* bytes of parity a code word, 2 to 24; 0: no FEC area */
 	const char *machine;      /* uname -m name of the target; NULL: this machine */
 	const char *designator;   /* "usr" (default) or "root" */
+	uint32_t sector;          /* bytes of a sector that the partition table is for: 512 or 4096; 0: 512 */
 	bool no_database;         /* leave the attached database out */
 	struct ul_signer *signer; /* NULL: unsigned; the verity-sig partition is left to add later */
 	uint32_t store_group;     /* of the store directory, mode 1775; 0: root's, mode 0755 */

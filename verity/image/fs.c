@@ -205,7 +205,7 @@ int ul_image_set_owner(struct ul_image_job *job, struct ul_error *err)
 int ul_image_make_filesystem(struct ul_image_job *job, struct ul_error *err)
 {
 	bool direct = job->tool.writes_at_offset;
-	ul_autofree char *file = ul_path_join(job->work, direct ? "image" : "filesystem");
+	ul_autofree char *file = ul_path_join(job->work.path, direct ? "image" : "filesystem");
 	struct ul_fs_job fs = {.tree = job->tree,
 			       .output = file,
 			       .offset = direct ? UL_IMAGE_ALIGN : 0,

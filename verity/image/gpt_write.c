@@ -7,7 +7,6 @@
 #include "common/cleanup.h"
 #include "verity/format/image_layout.h"
 
-#define SECTOR 512u
 static const char WHAT[] = "writing the partition table";
 
 static void cleanup_context(struct fdisk_context **cxt)
@@ -32,19 +31,19 @@ static int fdisk_failed(int r, const char *image, const char *step, struct ul_er
 			    r < 0 ? strerror(-r) : "refused");
 }
 
-static int set_place(struct fdisk_partition *pa, size_t number, const struct ul_gpt_entry *e)
+static int set_place(struct fdisk_partition *pa, size_t number, const struct ul_gpt_entry *e, uint32_t sector)
 {
 	int r = fdisk_partition_set_partno(pa, number);
 
 	if (!r)
-		r = fdisk_partition_set_start(pa, e->offset / SECTOR);
+		r = fdisk_partition_set_start(pa, e->offset / sector);
 	if (!r)
-		r = fdisk_partition_set_size(pa, e->size / SECTOR);
+		r = fdisk_partition_set_size(pa, e->size / sector);
 	/* Without this libfdisk rounds the size to its idea of a good alignment. */
 	return r ? r : fdisk_partition_size_explicit(pa, 1);
 }
 
-static int add_entry(struct fdisk_context *cxt, size_t number, const struct ul_gpt_entry *e)
+static int add_entry(struct fdisk_context *cxt, size_t number, const struct ul_gpt_entry *e, uint32_t sector)
 {
 	UL_CLEANUP(cleanup_partition) struct fdisk_partition *pa = fdisk_new_partition();
 	UL_CLEANUP(cleanup_type) struct fdisk_parttype *type = NULL;
@@ -57,7 +56,7 @@ static int add_entry(struct fdisk_context *cxt, size_t number, const struct ul_g
 	ul_uuid_format(e->uuid, uuid);
 	r = fdisk_partition_set_type(pa, type);
 	if (!r)
-		r = set_place(pa, number, e);
+		r = set_place(pa, number, e, sector);
 	if (!r)
 		r = fdisk_partition_set_uuid(pa, uuid);
 	if (!r)
@@ -76,25 +75,24 @@ static int new_table(struct fdisk_context *cxt, const uint8_t disk_uuid[16])
 	return r ? r : fdisk_set_disklabel_id_from_string(cxt, uuid);
 }
 
-int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16], const struct ul_gpt_entry *entries, size_t n,
-		 struct ul_error *err)
+int ul_gpt_write(int fd, const char *image, const struct ul_gpt_table *table, struct ul_error *err)
 {
 	UL_CLEANUP(cleanup_context) struct fdisk_context *cxt = fdisk_new_context();
 	int r;
 
 	if (!cxt)
 		return ul_error_nomem(err, WHAT);
-	/* An image file's table counts in 512-byte sectors, whatever disk the file lies on. */
-	r = fdisk_save_user_sector_size(cxt, SECTOR, SECTOR);
+	/* An image file's table counts in the sectors that the caller wants, whatever disk the file lies on. */
+	r = fdisk_save_user_sector_size(cxt, table->sector, table->sector);
 	if (!r)
 		r = fdisk_assign_device_by_fd(cxt, fd, image, 0);
 	if (r)
 		return fdisk_failed(r, image, "opening the image", err);
-	r = new_table(cxt, disk_uuid);
+	r = new_table(cxt, table->uuid);
 	if (r)
 		return fdisk_failed(r, image, "making an empty table", err);
-	for (size_t i = 0; i < n; i++) {
-		r = add_entry(cxt, i, &entries[i]);
+	for (size_t i = 0; i < table->n; i++) {
+		r = add_entry(cxt, i, &table->entries[i], table->sector);
 		if (r)
 			return fdisk_failed(r, image, "adding a partition", err);
 	}

@@ -14,13 +14,19 @@ struct ul_gpt_entry {
 	const char *type;      /* type UUID as text */
 	uint8_t uuid[16];      /* in the order of the text */
 	const char *label;     /* ASCII, at most 36 characters */
-	uint64_t offset, size; /* bytes, multiples of 512 */
+	uint64_t offset, size; /* bytes, multiples of the sector size */
 	bool read_only;        /* flag bit 60: never to be mounted writable */
 };
 
+struct ul_gpt_table {
+	uint32_t sector;  /* bytes of a sector of the disk that it is for: 512 or 4096 */
+	uint8_t uuid[16]; /* the disk's, in the order of the text */
+	const struct ul_gpt_entry *entries;
+	size_t n;
+};
+
 /*
- * Write protective MBR and both copies of the table to fd, an image file of its final size (sectors of 512
- * bytes); partitions are numbered from 1. What lies outside the table is left as it is. Errors: -UL_E_SYSTEM.
+ * Write protective MBR and both copies of the table to fd, an image file of its final size; partitions are numbered
+ * from 1. What lies outside the table is left as it is. Errors: -UL_E_SYSTEM.
  */
-int ul_gpt_write(int fd, const char *image, const uint8_t disk_uuid[16], const struct ul_gpt_entry *entries, size_t n,
-		 struct ul_error *err);
+int ul_gpt_write(int fd, const char *image, const struct ul_gpt_table *table, struct ul_error *err);

@@ -13,6 +13,7 @@
 #include "verity/image/build.h"
 #include "verity/image/fs_image.h"
 #include "verity/image/staging_tree.h"
+#include "verity/image/work_dir.h"
 
 struct ul_image_job {
 	struct ul_manifest *m;
@@ -32,9 +33,8 @@ struct ul_image_job {
 	char *name_bytes;
 	uint64_t nar_size; /* bytes, sum */
 
-	/* OUTPUT.tmp and what is in it, absolute. */
-	char *output, *work, *tree, *image;
-	int work_fd; /* locked while we work in it */
+	struct ul_work_dir work;
+	char *tree, *image; /* in it, absolute */
 
 	struct ul_staging *staging;
 	bool scanned;     /* the staging knows what is not canonical */
@@ -67,7 +67,7 @@ int ul_image_add_root(struct ul_image_job *job, struct ul_error *err);
 /* The root path's file in the tree's store, and the list of the collector's roots, which is its name. */
 int ul_image_write_root(const struct ul_image_job *job, int tree_fd, struct ul_error *err);
 
-/* tree.c. Before: job->work exists. After: job->tree is what the maker shall see, but for mounts. */
+/* tree.c. Before: job->work is made. After: job->tree is what the maker shall see, but for mounts. */
 int ul_image_list_paths(struct ul_image_job *job, struct ul_error *err);
 /* What is costly to lay out is looked through first; else ul_image_make_filesystem does that beside its work. */
 int ul_image_stage(struct ul_image_job *job, struct ul_error *err);
