@@ -114,7 +114,7 @@ fresh
 zero "$tmp/host/t" "$sig_at" 4096
 same "an empty signature partition" 'reading the signature'
 fresh plain
-same "an image that nobody signed" '"rootHash" is missing'
+same "an image that nobody signed" 'the image is not signed yet'
 "$underlay" image sign "$tmp/plain" --export "$tmp/tbs" >"$tmp/log" 2>&1
 root_hash=$(cat "$tmp/tbs/root-hash")
 verify=("mode = pinned" "root-hash = $root_hash")
