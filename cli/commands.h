@@ -19,6 +19,8 @@ extern const struct cli_command cli_initrd_build;
 extern const struct cli_command cli_uki_build;
 extern const struct cli_command cli_uki_sign;
 extern const struct cli_command cli_uki_inspect;
+extern const struct cli_command cli_disk_build;
+extern const struct cli_command cli_disk_show;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_timeline;
 extern const struct cli_command cli_gc;

@@ -3,10 +3,11 @@
 #   qemu_boot NAME KERNEL INITRD CMDLINE [SECONDS [DISK...]]
 #
 #   qemu_boot_firmware NAME ESP [SECONDS [DISK...]]
+#   qemu_boot_disk NAME FILE virtio|nvme 512|4096 [SECONDS [DISK...]]
 #
-# boots and waits: the first by QEMU's own loader, the second by UEFI firmware with Secure Boot on, whose only
+# boots and waits: the first by QEMU's own loader, the others by UEFI firmware with Secure Boot on, whose only
 # key is the snakeoil one of Debian's ovmf package ($snakeoil.pem, .key, passphrase snakeoil), from the folder ESP as
-# an EFI system partition. Afterwards $qemu_dir has
+# an EFI system partition, and from a whole disk, which is written to. Afterwards $qemu_dir has
 #   NAME.console   what the kernel and underlay-init said (ttyS0)
 #   NAME.results   what the appliance's scenario said (ttyS1); kernel messages cannot break these lines
 #   NAME.end       how the machine ended: poweroff, reboot, halt, panic, limit (killed), firmware (it has
@@ -159,14 +160,34 @@ snakeoil=/usr/share/ovmf/PkKek-1-snakeoil
 # behind the others. Firmware and stub talk on every serial port: of the results that is removed.
 qemu_vars=/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd
 qemu_boot_firmware() {
-	local name=$1 esp=$2 limit=${3:-120} vars=$qemu_dir/$1.vars
+	local name=$1 esp=$2 limit=${3:-120}
+	shift $(($# < 3 ? $# : 3))
+	qemu_firmware "$name" "$limit" -drive "if=none,id=esp,format=raw,readonly=on,file=fat:$esp" \
+		-device "virtio-blk-pci,drive=esp,bootindex=1,addr=0x1e" -- "$@"
+}
+
+# On the bus virtio or nvme, with sectors of so many bytes.
+qemu_boot_disk() {
+	local name=$1 disk=$2 bus=$3 sector=$4 limit=${5:-120} device=virtio-blk-pci
+	shift $(($# < 5 ? $# : 5))
+	[ "$bus" = virtio ] || device=nvme,serial=underlay
+	qemu_firmware "$name" "$limit" -drive "if=none,id=whole,format=raw,file=$disk" \
+		-device "$device,drive=whole,bootindex=1,logical_block_size=$sector,physical_block_size=$sector" -- "$@"
+}
+
+# qemu_firmware NAME SECONDS ARGUMENT... -- [DISK...]: with the arguments, which say what is started.
+qemu_firmware() {
+	local name=$1 limit=$2 vars=$qemu_dir/$1.vars
 	local -a qemu_start=(-machine "q35,sata=off,smm=on"
 		-global driver=cfi.pflash01,property=secure,value=on
 		-drive "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
-		-drive "if=pflash,format=raw,unit=1,file=$vars"
-		-drive "if=none,id=esp,format=raw,readonly=on,file=fat:$esp"
-		-device "virtio-blk-pci,drive=esp,bootindex=1,addr=0x1e")
-	shift $(($# < 3 ? $# : 3))
+		-drive "if=pflash,format=raw,unit=1,file=$vars")
+	shift 2
+	while [ "$1" != -- ]; do
+		qemu_start+=("$1")
+		shift
+	done
+	shift
 	mkdir -p "$qemu_dir"
 	cp "$qemu_vars" "$vars"
 	(
@@ -174,7 +195,7 @@ qemu_boot_firmware() {
 		qemu_run "$name" "$limit" "$@"
 	)
 	rm -f "$vars"
-	sed -i '/BdsDxe: /d; /^EFI stub: /d' "$qemu_dir/$name.results"
+	sed -i '/BdsDxe: /d; /EFI stub: /d' "$qemu_dir/$name.results"
 }
 
 # qemu_show NAME: what to look at after a failure.

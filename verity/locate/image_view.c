@@ -15,10 +15,9 @@
 
 static const char WHAT[] = "inspecting the image";
 
-void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32])
+/* names NULL: all that libblkid knows. */
+static void probe_type(int fd, uint64_t offset, uint64_t size, char **names, char ret[32])
 {
-	char names[][10] = {"erofs", "squashfs", "ext4"};
-	char *only[] = {names[0], names[1], names[2], NULL};
 	blkid_probe probe = blkid_new_probe();
 	const char *type;
 
@@ -28,10 +27,23 @@ void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32])
 	blkid_probe_enable_superblocks(probe, 1);
 	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
 	if (blkid_probe_set_device(probe, fd, (blkid_loff_t)offset, (blkid_loff_t)size) == 0 &&
-	    blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_ONLYIN, only) == 0 &&
+	    (!names || blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_ONLYIN, names) == 0) &&
 	    blkid_do_safeprobe(probe) == 0 && blkid_probe_lookup_value(probe, "TYPE", &type, NULL) == 0)
 		snprintf(ret, 32, "%s", type);
 	blkid_free_probe(probe);
+}
+
+void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32])
+{
+	char names[][10] = {"erofs", "squashfs", "ext4"};
+	char *only[] = {names[0], names[1], names[2], NULL};
+
+	probe_type(fd, offset, size, only, ret);
+}
+
+void ul_content_type(int fd, uint64_t offset, uint64_t size, char ret[32])
+{
+	probe_type(fd, offset, size, NULL, ret);
 }
 
 int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error *err)

@@ -44,3 +44,6 @@ int ul_image_one_slot(const struct ul_slot_list *list, const char *what, const c
 
 /* The filesystem in a range, as libblkid names it (only kinds that an image may have); "": none of them. */
 void ul_filesystem_type(int fd, uint64_t offset, uint64_t size, char ret[32]);
+
+/* What a range holds, of all that libblkid knows: a filesystem, a swap area, a member of an array, a LUKS volume. */
+void ul_content_type(int fd, uint64_t offset, uint64_t size, char ret[32]);

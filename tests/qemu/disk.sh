@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Disks that boot by themselves: what `underlay disk build` makes is started by UEFI firmware alone, from each kind of
+# disk, and keeps its upper's filesystem.
+cd "$(dirname "$0")/../.." || exit 1
+for lib in tap cache appliance qemu image verdict; do
+	. "tests/lib/$lib.sh"
+done
+work=$qemu_dir/disk
+rm -rf "$work"
+mkdir -p "$work"
+kernel=$(cache_kernel 6.12) || exit 1
+no_keys=/usr/share/OVMF/OVMF_VARS_4M.fd # Secure Boot is off
+upper=("[upper]" "type = disk" "device = PARTLABEL=upper" "prepare = format")
+
+# uki NAME CONFIG-LINE...
+uki() {
+	local name=$1 initrd
+	shift
+	image_config "$work/$name.conf" "${upper[@]}" "$@"
+	initrd=$(image_initrd 6.12 "$work/$name.conf") &&
+		"$underlay" uki build -o "$work/$name.efi" --kernel "$kernel" --initrd "$initrd" \
+			--cmdline "$qemu_cmdline appliance.scenario=hello" >/dev/null
+}
+
+# disk NAME UKI OPTION...
+disk() {
+	local name=$1 uki=$2
+	shift 2
+	"$underlay" disk build -o "$work/$name.disk" --image "$image" --uki "$uki" "$@"
+}
+
+# boot NAME BUS SECTOR
+boot() {
+	qemu_boot_disk "$1" "$work/$1.disk" "$2" "$3" 180
+	tr -d '\r' <"$qemu_dir/$1.console" | grep -o 'underlay: .*' >"$work/$1.said"
+}
+
+# whole NAME BUS SECTOR UKI OPTION...: made and started, and started again with what the first start left.
+whole() {
+	local name=$1 bus=$2 sector=$3 uki=$4
+	shift 4
+	tap "$name: the disk is made" disk "$name" "$uki" --sector-size "$sector" "$@"
+	boots "$name" "$bus" "$sector"
+	tap "$name: the upper's filesystem is made" grep -q 'underlay: upper: ext4 on .*, made just now$' "$work/$name.said"
+	boots "$name" "$bus" "$sector"
+	tap "$name: it is kept" grep -q 'underlay: upper: ext4 on [^,]*$' "$work/$name.said"
+	tap "$name: the kernel finds no fault with the table" lacks -q 'GPT:' "$qemu_dir/$name.console"
+}
+
+# The firmware knows the key that signed the UKI, and no other.
+secure() {
+	whole "$@"
+	tap "$1: Secure Boot was on" grep -q 'UEFI Secure Boot is enabled' "$qemu_dir/$1.console"
+}
+
+image_keys && image=$(image_appliance 2.26) && uki plain "[image]" "name = appliance" &&
+	uki file "[image]" "file = /store/appliance_*.raw" "file-device = PARTLABEL=esp" &&
+	printf 'snakeoil\n' >"$work/passphrase" && cp "$work/plain.efi" "$work/signed.efi" &&
+	"$underlay" uki sign "$work/signed.efi" --key $snakeoil.key --cert $snakeoil.pem \
+		--passphrase-file "$work/passphrase" >/dev/null ||
+	{ echo "not ok - image and UKIs are made" && exit 1; }
+qemu_vars=$no_keys tap_case whole disk-virtio virtio 512 "$work/plain.efi"
+qemu_vars=$no_keys tap_case whole disk-4096 virtio 4096 "$work/plain.efi"
+qemu_vars=$no_keys tap_case whole disk-nvme nvme 512 "$work/plain.efi"
+qemu_vars=$no_keys tap_case whole disk-loader virtio 512 "$work/plain.efi" \
+	--boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
+qemu_vars=$no_keys tap_case whole disk-file virtio 512 "$work/file.efi" --layout file
+tap_case secure disk-secure nvme 4096 "$work/signed.efi"
+tap_cases
+tap_end

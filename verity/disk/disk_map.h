@@ -1,0 +1,35 @@
+/*
+ * What lies where on a disk, as it says of itself; nothing is verified. For `underlay disk show`.
+ */
+#pragma once
+
+#include "verity/locate/image_view.h"
+
+enum ul_disk_part_kind {
+	UL_DISK_ESP,
+	UL_DISK_SLOT,  /* a data partition with its hash and signature partitions: an image, or room for one */
+	UL_DISK_UPPER, /* of the type that --upper-size makes: /var's, of the Discoverable Partitions Specification */
+	UL_DISK_OTHER,
+	UL_DISK_FREE, /* no partition; number 0 */
+};
+
+struct ul_disk_part {
+	enum ul_disk_part_kind kind;
+	unsigned int number;   /* of the partition, of a slot its data's */
+	uint64_t offset, size; /* bytes; of a slot the data's */
+	uint64_t end;          /* bytes: of a slot that of its last partition, where they lie together */
+	char label[UL_GPT_LABEL_SIZE];
+	char content[32];                 /* as libblkid names it, unless it is a slot; "": nothing that it knows */
+	const struct ul_slot_view *image; /* of a slot: what is in it; NULL: it is empty, or has no hash partition */
+	uint64_t used;                    /* bytes of a slot's data that the descriptor says; 0: it is not known */
+	bool newest;                      /* of the images of its name; the boot tries it first */
+};
+
+struct ul_disk_map {
+	struct ul_image_view view;
+	UL_VECTOR_MEMBERS(struct ul_disk_part); /* in the order of offsets */
+};
+
+/* disk: a file or a block device. As ul_image_view. *ret is to be freed after success alone. */
+int ul_disk_map(const char *disk, struct ul_disk_map *ret, struct ul_error *err);
+void ul_disk_map_free(struct ul_disk_map *map);
