@@ -39,7 +39,7 @@ static void title(const struct ul_disk_part *p, char *buf, size_t size)
 	if (slot && slot->name[0])
 		snprintf(text, sizeof(text), "%s %s", slot->name, slot->version);
 	else if (p->kind == UL_DISK_SLOT && !slot)
-		snprintf(text, sizeof(text), "empty");
+		snprintf(text, sizeof(text), "%s", p->out_of_use ? "out of use" : "empty");
 	else if (p->kind == UL_DISK_FREE || !p->label[0])
 		snprintf(text, sizeof(text), "%s", kinds[p->kind]);
 	else
@@ -135,7 +135,7 @@ static struct json_object *part_json(const struct ul_disk_part *p)
 	if (ok && p->kind != UL_DISK_SLOT && p->kind != UL_DISK_FREE)
 		ok = ul_json_add_string(o, "content", p->content[0] ? p->content : NULL);
 	if (ok && p->kind == UL_DISK_SLOT)
-		ok = ul_json_add_bool(o, "empty", !v);
+		ok = ul_json_add_bool(o, "empty", !v) && ul_json_add_bool(o, "outOfUse", p->out_of_use);
 	if (ok && v)
 		ok = ul_json_add_string(o, "name", v->slot->name) &&
 		     ul_json_add_string(o, "version", v->slot->version) && ul_json_add_bool(o, "newest", p->newest) &&

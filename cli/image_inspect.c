@@ -40,8 +40,9 @@ static void print_table(const struct ul_image_view *view)
 		const struct ul_partition *p = &view->gpt.partitions[i];
 
 		ul_escape_text(label, sizeof(label), p->label);
-		printf("  %2u  %-24s %14" PRIu64 " bytes at %-14" PRIu64 " %s  %s\n", p->number,
-		       type_name(p->type, name), p->size, p->offset, p->uuid, label);
+		printf("  %2u  %-24s %14" PRIu64 " bytes at %-14" PRIu64 " %s  %s%s\n", p->number,
+		       type_name(p->type, name), p->size, p->offset, p->uuid, label,
+		       p->no_auto ? "  (no auto: out of use)" : "");
 	}
 }
 
@@ -116,7 +117,8 @@ static struct json_object *partition_json(const struct ul_partition *p)
 	return ul_json_if(ul_json_add_uint(row, "number", p->number) && ul_json_add_uint(row, "offset", p->offset) &&
 				  ul_json_add_uint(row, "size", p->size) && ul_json_add_string(row, "type", p->type) &&
 				  ul_json_add_string(row, "uuid", p->uuid) &&
-				  ul_json_add_string(row, "label", p->label),
+				  ul_json_add_string(row, "label", p->label) &&
+				  ul_json_add_bool(row, "noAuto", p->no_auto),
 			  row);
 }
 

@@ -52,7 +52,7 @@ int cli_signer_of(const char *image, const char *cert, struct ul_signer_name *re
 	int r = ul_trust_load_file(cert, &trust, err);
 
 	if (r == 0)
-		r = ul_image_slots(image, &list, err);
+		r = ul_image_slots(image, NULL, &list, err);
 	if (r == 0)
 		r = ul_image_one_slot(&list, "reading the image back", image, NULL, err);
 	if (r < 0)

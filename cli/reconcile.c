@@ -76,7 +76,7 @@ static int open_image(const struct arguments *a, struct lower *l, struct ul_erro
 
 	check.demands.seal.trust = l->trust;
 	if (r == 0)
-		r = ul_image_slots(a->lower, &l->slots, err);
+		r = ul_image_slots(a->lower, NULL, &l->slots, err);
 	if (r == 0)
 		r = ul_image_one_slot(&l->slots, "opening the lower", a->lower, NULL, err);
 	if (r == 0)

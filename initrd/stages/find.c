@@ -61,7 +61,8 @@ static int probe_disk(struct ul_boot *b, const char *disk, const char *dev_dir, 
 
 	if (ul_names_has(&b->disks_done, disk))
 		return 0;
-	if (ul_slots_probe(disk, dev_dir, ul_designator_words[b->policy.designator], &b->slots, &why) < 0) {
+	if (ul_slots_probe(disk, dev_dir, ul_designator_words[b->policy.designator], b->policy.root_hash, &b->slots,
+			   &why) < 0) {
 		if (s->told != why.code)
 			ul_log(UL_LOG_DEBUG, "find: %s: %s: %s", why.what, why.object, why.why);
 		s->broken = why;

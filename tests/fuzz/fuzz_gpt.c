@@ -170,7 +170,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 		ul_gpt_free(&gpt);
 	}
 	ul_gpt_check_copies(fd, "disk", NULL);
-	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], &list, NULL) == 0)
+	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], NULL, &list, NULL) == 0)
 		ul_slots_free(&list);
 	restore(cut);
 }

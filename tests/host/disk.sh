@@ -3,7 +3,7 @@
 # it, and what is refused. tests/qemu/disk.sh starts such disks.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-for lib in tap cache sealed; do
+for lib in tap cache sealed disk; do
 	. "tests/lib/$lib.sh"
 done
 underlay=$(realpath "${UNDERLAY:-build/underlay}")
@@ -30,9 +30,8 @@ disk() { # NAME OPTION...
 	"$underlay" disk build -o "$dir/$name" --image "$dir/a.raw" --uki "$dir/uki" "$@"
 }
 
-# part DISK N FIELD: of the table, as sfdisk reads it. A file has the sectors that the option says.
-part() {
-	sfdisk --json "$dir/$1" | jq -r --argjson n "$2" ".partitiontable.partitions[\$n - 1].$3"
+part() { # DISK N FIELD
+	disk_part "$dir/$1" "$2" "$3"
 }
 
 # bytes_of DISK N LENGTH: the beginning of a partition.
@@ -138,6 +137,32 @@ tap_is "show in JSON" "$("$underlay" disk show --json "$dir/one" | jq -c '[.part
 	'[["esp",1,null,null],["slot",2,false,"1.0"],["slot",5,true,null],["upper",8,null,null]]'
 truncate -s 1G "$dir/bare" && sfdisk -q --relocate gpt-bak-std "$dir/bare" >/dev/null
 tap_is "what is free" "$("$underlay" disk show --json "$dir/bare" | jq '[.parts[] | select(.kind == "free") | .size > 800000000] | tostring' -r)" "[true]"
+
+# ---- two slots ----
+
+"$underlay" disk build -o "$dir/both" --image "$dir/a.raw" --uki "$dir/uki" >/dev/null &&
+	build "$dir/b.raw" 1.2 --key "$dir/seal.key" --cert "$dir/seal.crt" && disk_install "$dir/both" 5 "$dir/b.raw"
+report $? "another version is put into the second slot"
+tap "both verify" "$underlay" image verify "$dir/both" --cert "$dir/seal.crt"
+hash_of() { "$underlay" image inspect --json "$dir/$1" | jq -r '.slots[0].rootHash'; }
+for name in a.raw b.raw; do
+	tap "and each by its root hash alone ($name)" "$underlay" image verify "$dir/both" --root-hash "$(hash_of $name)"
+done
+tap "a root hash that neither has is refused" fails 1 'root hash' "$underlay" image verify "$dir/both" --root-hash "$(printf '%064d' 0)"
+"$underlay" disk show "$dir/both" >"$dir/shown"
+tap "the newer one is tried first" grep -q '^ *5  slot .* demo 1.2, .*; tried first' "$dir/shown"
+tap "not the older one" lacks -q '^ *2  slot .*tried first' "$dir/shown"
+sfdisk -q --part-attrs "$dir/both" 5 GUID:63
+"$underlay" disk show "$dir/both" >"$dir/shown"
+tap "a slot with the flag \"no auto\" is out of use" grep -q '^ *5  slot .* out of use$' "$dir/shown"
+tap "the other one is tried first then" grep -q '^ *2  slot .* demo 1.0, .*; tried first' "$dir/shown"
+tap "inspect names the flag" grep -q '^ *5  usr-x86-64 .*(no auto: out of use)$' <("$underlay" image inspect "$dir/both")
+cp "$dir/a.raw" "$dir/out.raw" && sfdisk -q --part-attrs "$dir/out.raw" 1 GUID:63
+tap "an image with it is refused by the flag's name" fails 1 'the flag "no auto" takes one out' "$underlay" image verify "$dir/out.raw" --cert "$dir/seal.crt"
+"$underlay" disk build -o "$dir/twice" --image "$dir/a.raw" --uki "$dir/uki" >/dev/null && disk_install "$dir/twice" 5 "$dir/a.raw"
+tap_is "one image in both slots: each has its own hash partition" \
+	"$("$underlay" image inspect --json "$dir/twice" | jq '.slots | length')" 2
+tap "and both verify" "$underlay" image verify "$dir/twice" --cert "$dir/seal.crt"
 
 # ---- what is refused leaves nothing ----
 

@@ -2,7 +2,7 @@
 # Disks that boot by themselves: what `underlay disk build` makes is started by UEFI firmware alone, from each kind of
 # disk, and keeps its upper's filesystem.
 cd "$(dirname "$0")/../.." || exit 1
-for lib in tap cache appliance qemu image verdict; do
+for lib in tap cache appliance qemu image verdict disk; do
 	. "tests/lib/$lib.sh"
 done
 work=$qemu_dir/disk
@@ -53,6 +53,19 @@ secure() {
 	tap "$1: Secure Boot was on" grep -q 'UEFI Secure Boot is enabled' "$qemu_dir/$1.console"
 }
 
+# uapi-group/specifications#167: one image in both slots, whose UUIDs and labels are there twice; a slot that is damaged
+# takes the other one's partitions along in no way.
+twice() {
+	local name=$1 n
+	disk "$name" "$work/plain.efi" >/dev/null && disk_install "$work/$name.disk" 5 "$image"
+	report $? "$name: one image lies in both slots"
+	for n in 3 2; do
+		disk_wipe "$work/$name.disk" $n
+		boots "$name" virtio 512
+		tap "$name: partition $n is lost, and the other slot starts" grep -q 'underlay: verify: appliance 1.0 on /dev/vda5: root hash' "$work/$name.said"
+	done
+}
+
 image_keys && image=$(image_appliance 2.26) && uki plain "[image]" "name = appliance" &&
 	uki file "[image]" "file = /store/appliance_*.raw" "file-device = PARTLABEL=esp" &&
 	printf 'snakeoil\n' >"$work/passphrase" && cp "$work/plain.efi" "$work/signed.efi" &&
@@ -65,6 +78,7 @@ qemu_vars=$no_keys tap_case whole disk-nvme nvme 512 "$work/plain.efi"
 qemu_vars=$no_keys tap_case whole disk-loader virtio 512 "$work/plain.efi" \
 	--boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
 qemu_vars=$no_keys tap_case whole disk-file virtio 512 "$work/file.efi" --layout file
+qemu_vars=$no_keys tap_case twice disk-twice
 tap_case secure disk-secure nvme 4096 "$work/signed.efi"
 tap_cases
 tap_end

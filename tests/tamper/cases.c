@@ -121,7 +121,7 @@ static bool find_regions(const char *path, struct tamper_image *image)
 	struct ul_signature_blob blob;
 	struct ul_error err;
 
-	if (ul_slots_probe_types(path, NULL, ul_partition_types_find(NULL, "usr"), &list, &err) < 0)
+	if (ul_slots_probe_types(path, NULL, ul_partition_types_find(NULL, "usr"), NULL, &list, &err) < 0)
 		return complain(path, err.why);
 	if (list.n != 1 || !list.at[0].sig.device)
 		return complain(path, "not one slot with a signature");

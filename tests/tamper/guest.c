@@ -170,7 +170,7 @@ static enum outcome open_disk(bool pinned, bool is_foreign, const struct tamper_
 	enum outcome worst = REFUSED;
 	int fd = attach();
 
-	if (ul_slots_probe(LOOP, "/dev", "usr", &list, NULL) == 0)
+	if (ul_slots_probe(LOOP, "/dev", "usr", NULL, &list, NULL) == 0)
 		for (size_t i = 0; i < list.n; i++) {
 			enum outcome is = open_slot(&list.at[i], pinned, is_foreign, from);
 

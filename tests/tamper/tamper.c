@@ -125,7 +125,7 @@ static enum outcome open_image(const struct mode *mode, const struct tamper_imag
 		policy.pinned_root_hash = image->d.root_hash;
 		policy.pinned_root_hash_len = image->d.root_hash_len;
 	}
-	if (ul_slots_probe(disk.path, "/dev", "usr", &list, &err) < 0) {
+	if (ul_slots_probe(disk.path, "/dev", "usr", NULL, &list, &err) < 0) {
 		by_code[err.code]++;
 		return REFUSED;
 	}

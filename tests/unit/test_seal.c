@@ -133,7 +133,7 @@ static int probe(struct ul_slot_list *list, char path[64], struct ul_error *err)
 {
 	int fd = make_memfd(disk, sizeof(disk), path);
 
-	assert_int_equal(ul_slots_probe(path, "/dev", "usr", list, err), 0);
+	assert_int_equal(ul_slots_probe(path, "/dev", "usr", NULL, list, err), 0);
 	return fd;
 }
 
@@ -253,8 +253,8 @@ static void pairs(void **state)
 	}
 }
 
-/* Which hash partition is meant cannot be known: no slot, rather than a guess. */
-static void ambiguous(void **state)
+/* Nothing but the place says which hash partition is meant. */
+static void by_place(void **state)
 {
 	struct ul_slot_list list = {0};
 	struct made a, b;
@@ -265,8 +265,9 @@ static void ambiguous(void **state)
 	memset(disk + SIG * 512, 0, 16 * 512);
 	int fd = probe(&list, path, NULL);
 
-	assert_int_equal(list.n, 1);
-	assert_string_equal(list.at[0].data_uuid, b.data_uuid);
+	assert_int_equal(list.n, 2);
+	assert_string_equal(list.at[0].hash_uuid, a.hash_uuid);
+	assert_string_equal(list.at[1].hash_uuid, b.hash_uuid);
 	ul_slots_free(&list);
 	close(fd);
 }
@@ -334,9 +335,9 @@ static void no_such_disk(void **state)
 	struct ul_error err;
 
 	(void)state;
-	assert_int_equal(ul_slots_probe("/nonexistent", "/dev", "usr", &list, &err), -UL_E_DEVICE);
-	assert_int_equal(ul_slots_probe("/dev/null", "/dev", "usr", &list, &err), -UL_E_DEVICE);
-	assert_int_equal(ul_slots_probe("/", "/dev", "nope", &list, &err), -UL_E_CONFIG);
+	assert_int_equal(ul_slots_probe("/nonexistent", "/dev", "usr", NULL, &list, &err), -UL_E_DEVICE);
+	assert_int_equal(ul_slots_probe("/dev/null", "/dev", "usr", NULL, &list, &err), -UL_E_DEVICE);
+	assert_int_equal(ul_slots_probe("/", "/dev", "nope", NULL, &list, &err), -UL_E_CONFIG);
 	assert_int_equal(list.n, 0);
 }
 
@@ -581,7 +582,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_slot),
 		cmocka_unit_test(pairs),
-		cmocka_unit_test(ambiguous),
+		cmocka_unit_test(by_place),
 		cmocka_unit_test(free_and_single),
 		cmocka_unit_test(foreign_labels),
 		cmocka_unit_test(no_such_disk),

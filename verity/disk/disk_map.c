@@ -54,6 +54,7 @@ static struct ul_disk_part part_of(const struct ul_image_view *view, const struc
 	struct ul_disk_part part = {.number = p->number, .offset = p->offset, .size = p->size};
 
 	part.end = p->offset + p->size;
+	part.out_of_use = p->no_auto;
 	memcpy(part.label, p->label, sizeof(part.label));
 	if (!strcmp(p->type, UL_DISK_TYPE_ESP))
 		part.kind = UL_DISK_ESP;

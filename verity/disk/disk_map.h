@@ -22,6 +22,7 @@ struct ul_disk_part {
 	char content[32];                 /* as libblkid names it, unless it is a slot; "": nothing that it knows */
 	const struct ul_slot_view *image; /* of a slot: what is in it; NULL: it is empty, or has no hash partition */
 	uint64_t used;                    /* bytes of a slot's data that the descriptor says; 0: it is not known */
+	bool out_of_use;                  /* the flag "no auto": the boot passes over it */
 	bool newest;                      /* of the images of its name; the boot tries it first */
 };
 

@@ -29,6 +29,7 @@
 #define HEADER_SIZE    92
 #define ENTRY_SIZE     128 /* the only one that libblkid and the kernel take */
 #define SECTOR_MAX     4096
+#define GPT_NO_AUTO    (UINT64_C(1) << 63) /* Discoverable Partitions Specification: not to be used by itself */
 #define MBR_TABLE      446
 #define MBR_ENTRY_SIZE 16
 #define MBR_TYPE_GPT   0xee
@@ -214,6 +215,7 @@ static int add_partition(struct ul_gpt *gpt, blkid_partition from, const char *d
 	p->number = (unsigned int)number;
 	p->offset = (uint64_t)start * 512;
 	p->size = (uint64_t)size * 512;
+	p->no_auto = (blkid_partition_get_flags(from) & GPT_NO_AUTO) != 0;
 	copy_text(p->type, sizeof(p->type), blkid_partition_get_type_string(from));
 	copy_text(p->uuid, sizeof(p->uuid), blkid_partition_get_uuid(from));
 	copy_text(p->label, sizeof(p->label), blkid_partition_get_name(from));

@@ -22,6 +22,7 @@ struct ul_partition {
 	unsigned int number; /* from 1, as the kernel counts */
 	uint64_t offset;     /* bytes */
 	uint64_t size;       /* bytes */
+	bool no_auto;        /* flag bit 63: taken out of use, or being written */
 	char type[37];       /* UUIDs, lower case */
 	char uuid[37];
 	char label[UL_GPT_LABEL_SIZE]; /* UTF-8; as the disk has it, control characters too */

@@ -19,6 +19,7 @@
 #include "verity/image/fec.h"
 #include "verity/image/hash_tree.h"
 #include "verity/locate/image_view.h"
+#include "verity/open/slot_pairs.h"
 
 struct check {
 	const char *image;
@@ -43,21 +44,34 @@ __attribute__((format(printf, 4, 5))) static void say(const struct check *c, enu
 	c->options->found(c->options->user, kind, step, safe);
 }
 
+/* The root hash that is demanded, in hex; "": none is. */
+static void demanded_hash(const struct check *c, char ret[2 * UL_ROOT_HASH_MAX + 1])
+{
+	const struct ul_seal_policy *p = &c->options->demands.seal;
+
+	ret[0] = '\0';
+	if (p->pinned_root_hash)
+		ul_hex_encode(p->pinned_root_hash, p->pinned_root_hash_len, ret);
+}
+
 static int list_slots(const struct check *c, struct ul_slot_list *ret, struct ul_error *err)
 {
 	const char *designator = c->options->designator;
+	char root_hash[2 * UL_ROOT_HASH_MAX + 1];
 	int r = 0;
 
+	demanded_hash(c, root_hash);
 	if (!designator)
-		return ul_image_slots(c->image, ret, err);
+		return ul_image_slots(c->image, root_hash, ret, err);
 	for (const struct ul_partition_types *t = ul_partition_types; r == 0 && t->architecture; t++)
 		if (!strcmp(t->designator, designator))
-			r = ul_slots_probe_types(c->image, NULL, t, ret, err);
+			r = ul_slots_probe_types(c->image, NULL, t, root_hash, ret, err);
 	return r;
 }
 
 static int check_table(struct check *c, struct ul_slot_list *list, struct ul_error *err)
 {
+	bool out_of_use = false;
 	struct ul_gpt gpt;
 	int r = ul_gpt_read(c->fd, c->image, &gpt, err);
 
@@ -70,12 +84,15 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 				 "it has no partition table (GPT)");
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
+	for (size_t i = 0; i < gpt.n; i++)
+		out_of_use = out_of_use || gpt.partitions[i].no_auto;
 	ul_gpt_free(&gpt);
 	if (r == 0)
 		r = list_slots(c, list, err);
 	if (r == 0 && list->n == 0)
 		r = ul_error_set(err, UL_E_PARTITIONS, "checking the partition table", c->image, NULL,
-				 "it holds no data partition with a hash partition beside it");
+				 "it holds no data partition with a hash partition beside it%s",
+				 out_of_use ? " that is in use: the flag \"no auto\" takes one out" : "");
 	return r;
 }
 
@@ -95,6 +112,28 @@ static int check_names(const struct check *c, struct ul_slot_list *list, struct 
 		ul_slots_remove(list, i);
 	}
 	return list->n > 0 ? 0 : ul_judge_no_label(c->image, other, err);
+}
+
+/* Where a slot has the UUIDs of the root hash that is demanded, it is what was asked for; the boot takes it, too. */
+static void check_pinned(const struct check *c, struct ul_slot_list *list)
+{
+	char root_hash[2 * UL_ROOT_HASH_MAX + 1], other[UL_TITLE_SIZE];
+	struct ul_slot_uuids wanted;
+	bool found = false;
+
+	demanded_hash(c, root_hash);
+	wanted = ul_slot_uuids_of(root_hash);
+	for (size_t i = 0; i < list->n; i++)
+		found = found || !strcmp(list->at[i].data_uuid, wanted.data);
+	for (size_t i = 0; found && i < list->n;) {
+		if (!strcmp(list->at[i].data_uuid, wanted.data)) {
+			i++;
+			continue;
+		}
+		ul_slot_title(&list->at[i], other, sizeof(other));
+		say(c, UL_IMAGE_NOTE, "root hash", "%s: of another root hash, passed over", other);
+		ul_slots_remove(list, i);
+	}
 }
 
 static int check_seal(struct check *c, struct ul_error *err)
@@ -325,6 +364,8 @@ int ul_image_check(const char *image, const struct ul_image_check_options *optio
 	r = check_table(&c, &list, err);
 	if (r == 0)
 		r = check_names(&c, &list, err);
+	if (r == 0)
+		check_pinned(&c, &list);
 	for (size_t i = 0; r == 0 && i < list.n; i++) {
 		c.slot = &list.at[i];
 		r = check_slot(&c, err);

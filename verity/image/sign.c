@@ -34,7 +34,7 @@ static void close_image(struct open_image *i)
 
 static int find_slot(struct open_image *i, struct ul_error *err)
 {
-	int r = ul_image_slots(i->path, &i->list, err);
+	int r = ul_image_slots(i->path, NULL, &i->list, err);
 
 	if (r < 0)
 		return r;

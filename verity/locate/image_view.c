@@ -46,13 +46,13 @@ void ul_content_type(int fd, uint64_t offset, uint64_t size, char ret[32])
 	probe_type(fd, offset, size, NULL, ret);
 }
 
-int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error *err)
+int ul_image_slots(const char *image, const char *root_hash, struct ul_slot_list *ret, struct ul_error *err)
 {
 	struct ul_slot_list list = {0};
 	int r;
 
 	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++) {
-		r = ul_slots_probe_types(image, NULL, t, &list, err);
+		r = ul_slots_probe_types(image, NULL, t, root_hash, &list, err);
 		if (r < 0) {
 			ul_slots_free(&list);
 			return r;
@@ -135,7 +135,7 @@ static int fill(int fd, const char *image, struct ul_image_view *view, struct ul
 	if (!view->gpt.present)
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, image, NULL, "it has no partition table (GPT)");
 	view->copies_equal = ul_gpt_check_copies(fd, image, &view->copies) == 0;
-	r = ul_image_slots(image, &view->slots, err);
+	r = ul_image_slots(image, NULL, &view->slots, err);
 	if (r < 0)
 		return r;
 	view->views = calloc(view->slots.n + 1, sizeof(*view->views));

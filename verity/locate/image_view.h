@@ -35,8 +35,11 @@ struct ul_image_view {
 int ul_image_view(const char *image, struct ul_image_view *ret, struct ul_error *err);
 void ul_image_view_free(struct ul_image_view *view);
 
-/* The slots of every architecture and designator, as ranges of image even where it is a block device. */
-int ul_image_slots(const char *image, struct ul_slot_list *ret, struct ul_error *err);
+/*
+ * The slots of every architecture and designator, as ranges of image even where it is a block device. root_hash: as
+ * ul_slots_probe has it.
+ */
+int ul_image_slots(const char *image, const char *root_hash, struct ul_slot_list *ret, struct ul_error *err);
 
 /* 0 where the list, that of image, has one slot; -UL_E_NO_IMAGE, -UL_E_PARTITIONS: none, several. todo: for several. */
 int ul_image_one_slot(const struct ul_slot_list *list, const char *what, const char *image, const char *todo,

@@ -1,17 +1,4 @@
-/*
- * Finding slots: the partitions of the wanted types, and which of them belong together.
- *
- * Pairing, for a data partition, in this order; a rule counts only where it names exactly one partition:
- *
- *   1. the only one: one data, one hash, at most one signature partition (nearly every disk);
- *   2. the same label (two slots of different versions, as systemd-sysupdate and `underlay image build`
- *      label them: all three NAME_VERSION);
- *   3. the root hash: a signature partition's JSON names one, whose first 128 bits are the data
- *      partition's UUID and whose last 128 bits are the hash partition's. Only here is JSON read.
- *
- * All of this is hints. A wrong pair cannot be opened: the root hash that the signature covers
- * does not fit it.
- */
+/* Finding slots: the partitions of the wanted types that are in use; how they belong together, slot_pairs.h says. */
 #include "verity/open/slots.h"
 
 #include <errno.h>
@@ -26,27 +13,16 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "verity/format/gpt.h"
-#include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
 #include "verity/format/signature.h"
 #include "verity/format/version.h"
 #include "verity/open/partition_device.h"
+#include "verity/open/slot_pairs.h"
 
 #define SYSFS "/sys"
 /* systemd-sysupdate's label of a slot that is free, or that it is writing. */
 #define LABEL_FREE "_empty"
-/* Each data partition searches all others: UL_GPT_ENTRIES_MAX of them would take too long, and nobody has so many. */
-#define PER_ROLE_MAX 64
-
 static const char WHAT[] = "looking for store images";
-
-enum role { DATA, HASH, SIG, N_ROLES };
-
-struct candidate {
-	const struct ul_partition *p;
-	/* A signature partition: the root hash in its JSON, in hex; "": it has none; NULL: not read yet. */
-	char *root_hash;
-};
 
 struct disk {
 	const char *path;
@@ -54,131 +30,73 @@ struct disk {
 	int fd;
 	dev_t devno; /* 0: an image file */
 	struct ul_gpt gpt;
-	struct candidate by_role[N_ROLES][PER_ROLE_MAX];
-	size_t n[N_ROLES];
+	struct ul_slot_candidates parts;
 };
 
 static void disk_close(struct disk *d)
 {
-	for (size_t i = 0; i < d->n[SIG]; i++)
-		free(d->by_role[SIG][i].root_hash);
 	ul_gpt_free(&d->gpt);
 	if (d->fd >= 0)
 		close(d->fd);
 }
 
+static int by_offset(const void *a, const void *b)
+{
+	const struct ul_partition *const *x = a, *const *y = b;
+
+	return ul_order((*x)->offset, (*y)->offset);
+}
+
 static int collect(struct disk *d, const struct ul_partition_types *types, struct ul_error *err)
 {
-	const char *const wanted[N_ROLES] = {types->data, types->verity, types->verity_sig};
+	const char *const wanted[UL_SLOT_ROLES] = {types->data, types->verity, types->verity_sig};
+	struct ul_slot_candidates *c = &d->parts;
 
 	for (size_t i = 0; i < d->gpt.n; i++) {
 		const struct ul_partition *p = &d->gpt.partitions[i];
 
-		if (strcmp(p->label, LABEL_FREE) == 0)
+		if (strcmp(p->label, LABEL_FREE) == 0 || p->no_auto)
 			continue;
-		for (int role = 0; role < N_ROLES; role++) {
+		for (int role = 0; role < UL_SLOT_ROLES; role++) {
 			if (strcmp(p->type, wanted[role]) != 0)
 				continue;
-			if (d->n[role] == PER_ROLE_MAX)
+			if (c->n[role] == UL_SLOT_PARTS_MAX)
 				return ul_error_set(err, UL_E_PARTITIONS, WHAT, d->path, NULL,
-						    "more than %d partitions have type %s", PER_ROLE_MAX, wanted[role]);
-			d->by_role[role][d->n[role]++].p = p;
+						    "more than %d partitions have type %s", UL_SLOT_PARTS_MAX,
+						    wanted[role]);
+			c->part[role][c->n[role]++] = p;
 		}
 	}
+	for (int role = 0; role < UL_SLOT_ROLES; role++)
+		qsort(c->part[role], c->n[role], sizeof(const struct ul_partition *), by_offset);
 	return 0;
 }
 
-/* The root hash that a signature partition names, from the disk at the first call; "": none. */
-static const char *named_root_hash(struct disk *d, struct candidate *sig)
+/* What a signature partition says of itself, unverified. */
+static struct ul_slot_uuids read_named(const struct disk *d, const struct ul_partition *p)
 {
+	struct ul_slot_uuids uuids = {"", ""};
 	struct ul_signature_blob blob = {0};
-	ul_autofree uint8_t *bytes = NULL;
-	size_t len = sig->p->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)sig->p->size : UL_SIGNATURE_PARTITION_MAX;
+	size_t len = p->size < UL_SIGNATURE_PARTITION_MAX ? (size_t)p->size : UL_SIGNATURE_PARTITION_MAX;
+	ul_autofree uint8_t *bytes = malloc(len);
 
-	if (sig->root_hash)
-		return sig->root_hash;
-	bytes = malloc(len);
-	if (bytes && ul_pread_full(d->fd, bytes, len, sig->p->offset) == 0 &&
+	if (bytes && ul_pread_full(d->fd, bytes, len, p->offset) == 0 &&
 	    ul_signature_parse(bytes, len, &blob, NULL) == 0) {
-		sig->root_hash = ul_steal(blob.root_hash);
+		uuids = ul_slot_uuids_of(blob.root_hash);
 		ul_signature_free(&blob);
-	} else {
-		sig->root_hash = strdup("");
 	}
-	return sig->root_hash ? sig->root_hash : "";
+	return uuids;
 }
 
-/* hash NULL: only data's UUID is looked at. */
-static bool root_hash_fits(const char *root_hash, const struct ul_partition *data, const struct ul_partition *hash)
+/* With one of each, as on nearly every disk, nothing is to be told apart, and nothing is read. */
+static void read_names(struct disk *d)
 {
-	uint8_t bytes[UL_ROOT_HASH_MAX], data_uuid[16], hash_uuid[16];
-	size_t len = strlen(root_hash) / 2;
+	struct ul_slot_candidates *c = &d->parts;
 
-	return len <= sizeof(bytes) && ul_hex_decode(root_hash, 2 * len, bytes, len) &&
-	       ul_image_partition_uuids(bytes, len, data_uuid, hash_uuid) == 0 && ul_uuid_is(data->uuid, data_uuid) &&
-	       (!hash || ul_uuid_is(hash->uuid, hash_uuid));
-}
-
-static const struct ul_partition *same_label(const struct disk *d, enum role role, const struct ul_partition *data)
-{
-	const struct ul_partition *found = NULL;
-
-	if (!data->label[0])
-		return NULL;
-	for (size_t i = 0; i < d->n[DATA]; i++)
-		if (d->by_role[DATA][i].p != data && strcmp(d->by_role[DATA][i].p->label, data->label) == 0)
-			return NULL;
-	for (size_t i = 0; i < d->n[role]; i++) {
-		if (strcmp(d->by_role[role][i].p->label, data->label) != 0)
-			continue;
-		if (found)
-			return NULL;
-		found = d->by_role[role][i].p;
-	}
-	return found;
-}
-
-/* The signature partition whose root hash is that of data (and of hash, unless NULL). */
-static const struct ul_partition *sig_by_root_hash(struct disk *d, const struct ul_partition *data,
-						   const struct ul_partition *hash, const char **ret_root_hash)
-{
-	for (size_t i = 0; i < d->n[SIG]; i++) {
-		const char *root_hash = named_root_hash(d, &d->by_role[SIG][i]);
-
-		if (!root_hash_fits(root_hash, data, hash))
-			continue;
-		*ret_root_hash = root_hash;
-		return d->by_role[SIG][i].p;
-	}
-	return NULL;
-}
-
-static const struct ul_partition *find_hash(struct disk *d, const struct ul_partition *data)
-{
-	const struct ul_partition *found;
-	const char *root_hash;
-
-	if (d->n[DATA] == 1 && d->n[HASH] == 1)
-		return d->by_role[HASH][0].p;
-	found = same_label(d, HASH, data);
-	if (found || !sig_by_root_hash(d, data, NULL, &root_hash))
-		return found;
-	for (size_t i = 0; i < d->n[HASH]; i++)
-		if (root_hash_fits(root_hash, data, d->by_role[HASH][i].p))
-			return d->by_role[HASH][i].p;
-	return NULL;
-}
-
-static const struct ul_partition *find_sig(struct disk *d, const struct ul_partition *data,
-					   const struct ul_partition *hash)
-{
-	const struct ul_partition *found;
-	const char *root_hash;
-
-	if (d->n[DATA] == 1 && d->n[SIG] == 1)
-		return d->by_role[SIG][0].p;
-	found = same_label(d, SIG, data);
-	return found ? found : sig_by_root_hash(d, data, hash, &root_hash);
+	if (c->n[UL_SLOT_DATA] <= 1 && c->n[UL_SLOT_HASH] <= 1 && c->n[UL_SLOT_SIG] <= 1)
+		return;
+	for (size_t i = 0; i < c->n[UL_SLOT_SIG]; i++)
+		c->named[i] = read_named(d, c->part[UL_SLOT_SIG][i]);
 }
 
 static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_extent *ret, struct ul_error *err)
@@ -236,10 +154,9 @@ void ul_slot_free(struct ul_slot *slot)
 	*slot = (struct ul_slot){0};
 }
 
-static int add_slot(struct disk *d, const struct ul_partition *data, const struct ul_partition *hash,
-		    struct ul_slot_list *list, struct ul_error *err)
+static int add_slot(struct disk *d, const struct ul_slot_parts *parts, struct ul_slot_list *list, struct ul_error *err)
 {
-	const struct ul_partition *sig = find_sig(d, data, hash);
+	const struct ul_partition *data = parts->data, *hash = parts->hash, *sig = parts->sig;
 	struct ul_slot slot = {0};
 	int r;
 
@@ -280,36 +197,38 @@ static int disk_open(struct disk *d, struct ul_error *err)
 }
 
 int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_partition_types *types,
-			 struct ul_slot_list *list, struct ul_error *err)
+			 const char *root_hash, struct ul_slot_list *list, struct ul_error *err)
 {
 	UL_CLEANUP(disk_close) struct disk d = {.path = disk, .dev_dir = dev_dir, .fd = -1};
+	struct ul_slot_parts parts[UL_SLOT_PARTS_MAX];
 	size_t before = list->n;
 	int r = disk_open(&d, err);
 
 	if (r == 0)
 		r = collect(&d, types, err);
-	for (size_t i = 0; r == 0 && i < d.n[DATA]; i++) {
-		const struct ul_partition *data = d.by_role[DATA][i].p;
-		const struct ul_partition *hash = find_hash(&d, data);
-
-		if (hash)
-			r = add_slot(&d, data, hash, list, err);
-	}
+	if (r < 0)
+		return r;
+	read_names(&d);
+	d.parts.known = ul_slot_uuids_of(root_hash);
+	ul_slot_pair(&d.parts, parts);
+	for (size_t i = 0; r == 0 && i < d.parts.n[UL_SLOT_DATA]; i++)
+		if (parts[i].hash)
+			r = add_slot(&d, &parts[i], list, err);
 	/* All slots of a disk or none: a caller that waits for devices asks again. */
 	while (r < 0 && list->n > before)
 		ul_slots_remove(list, list->n - 1);
 	return r;
 }
 
-int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
-		   struct ul_error *err)
+int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, const char *root_hash,
+		   struct ul_slot_list *list, struct ul_error *err)
 {
 	const struct ul_partition_types *types = ul_partition_types_find(NULL, designator);
 
 	if (!types)
 		return ul_error_set(err, UL_E_CONFIG, WHAT, designator, "Use usr or root.",
 				    "no partition type is known for it on this architecture");
-	return ul_slots_probe_types(disk, dev_dir, types, list, err);
+	return ul_slots_probe_types(disk, dev_dir, types, root_hash, list, err);
 }
 
 static int by_version(const void *a, const void *b)

@@ -32,16 +32,16 @@ struct ul_slot_list {
 };
 
 /*
- * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each paired
- * with its hash partition (the only one, or of equal label, or by the root hash that a signature partition names and
- * that the UUIDs hold) and its signature partition. A partition labelled "_empty" (systemd-sysupdate: free) is not a
- * slot, nor is a data partition without a hash partition. dev_dir ("/dev") is where partition devices are looked up by
- * their sysfs names; an image file's partitions become ranges. A disk without a GPT has 0 slots; a broken one is
+ * Append the slots of one disk or image file: data partitions of this architecture's `designator` type, each with its
+ * hash and signature partitions (verity/open/slot_pairs.h). A partition labelled "_empty" (systemd-sysupdate: free) is
+ * not a slot's, nor one with the flag "no auto", by which it was taken out of use, nor a data partition without a hash
+ * partition. dev_dir ("/dev") is where partition devices are looked up by their sysfs names; an image file's partitions
+ * become ranges. root_hash: in hex, one that the caller knows; NULL. A disk without a GPT has 0 slots; a broken one is
  * -UL_E_PARTITIONS. While the kernel has not made a slot's devices, the result is -UL_E_DEVICE: wait for a uevent and
  * ask again. On failure the list is as it was.
  */
-int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, struct ul_slot_list *list,
-		   struct ul_error *err);
+int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator, const char *root_hash,
+		   struct ul_slot_list *list, struct ul_error *err);
 
 /*
  * ul_slots_probe for types of the caller's choice: images of another architecture. dev_dir NULL: a disk's partitions
@@ -49,7 +49,7 @@ int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator
  */
 struct ul_partition_types;
 int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_partition_types *types,
-			 struct ul_slot_list *list, struct ul_error *err);
+			 const char *root_hash, struct ul_slot_list *list, struct ul_error *err);
 
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);
