@@ -53,6 +53,22 @@ secure() {
 	tap "$1: Secure Boot was on" grep -q 'UEFI Secure Boot is enabled' "$qemu_dir/$1.console"
 }
 
+# `underlay run`, by its defaults; what it prints is the machine's console.
+run() {
+	local name=$1
+	disk "$name" "$work/plain.efi" >/dev/null
+	(
+		qemu_take_slot
+		timeout 180 "$underlay" run --snapshot --upper "$work/$name.upper" --upper-size 64M "$work/$name.disk" \
+			</dev/null >"$work/$name.said" 2>&1 8>&-
+	)
+	report $? "$name: the machine ran, and powered off"
+	tap "$name: the system was started" grep -qa 'underlay: pivot: starting /nix/store/' "$work/$name.said"
+	tap "$name: the second disk is there" grep -qa 'virtio_blk virtio[0-9]*: \[vdb\] 131072 512-byte' "$work/$name.said"
+	disk "$name.again" "$work/plain.efi" >/dev/null
+	tap "$name: and nothing of it stays" same "$work/$name.disk" "$work/$name.again.disk"
+}
+
 # uapi-group/specifications#167: one image in both slots, whose UUIDs and labels are there twice; a slot that is damaged
 # takes the other one's partitions along in no way.
 twice() {
@@ -78,6 +94,7 @@ qemu_vars=$no_keys tap_case whole disk-nvme nvme 512 "$work/plain.efi"
 qemu_vars=$no_keys tap_case whole disk-loader virtio 512 "$work/plain.efi" \
 	--boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
 qemu_vars=$no_keys tap_case whole disk-file virtio 512 "$work/file.efi" --layout file
+tap_case run disk-run
 qemu_vars=$no_keys tap_case twice disk-twice
 tap_case secure disk-secure nvme 4096 "$work/signed.efi"
 tap_cases
