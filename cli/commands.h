@@ -15,6 +15,7 @@ extern const struct cli_command cli_image_sign;
 extern const struct cli_command cli_image_inspect;
 extern const struct cli_command cli_image_verify;
 extern const struct cli_command cli_image_locate;
+extern const struct cli_command cli_image_split;
 extern const struct cli_command cli_initrd_build;
 extern const struct cli_command cli_uki_build;
 extern const struct cli_command cli_uki_sign;

@@ -19,7 +19,13 @@ static const struct cli_command *const manifest[] = {
 };
 static const struct cli_command *const db[] = {&cli_db_build, &cli_db_compare, &cli_db_reconcile, NULL};
 static const struct cli_command *const image[] = {
-	&cli_image_build, &cli_image_sign, &cli_image_inspect, &cli_image_verify, &cli_image_locate, NULL,
+	&cli_image_build,
+	&cli_image_sign,
+	&cli_image_inspect,
+	&cli_image_verify,
+	&cli_image_locate,
+	&cli_image_split,
+	NULL,
 };
 static const struct cli_command *const initrd[] = {&cli_initrd_build, NULL};
 static const struct cli_command *const uki[] = {&cli_uki_build, &cli_uki_sign, &cli_uki_inspect, NULL};

@@ -2,7 +2,7 @@
 # Disks that boot by themselves: what `underlay disk build` makes is started by UEFI firmware alone, from each kind of
 # disk, and keeps its upper's filesystem.
 cd "$(dirname "$0")/../.." || exit 1
-for lib in tap cache appliance qemu image verdict disk; do
+for lib in tap cache appliance qemu image verdict disk sysupdate; do
 	. "tests/lib/$lib.sh"
 done
 work=$qemu_dir/disk
@@ -82,6 +82,17 @@ twice() {
 	done
 }
 
+# Debian's systemd-sysupdate put release 2 into the second slot.
+updated() {
+	local name=$1 release
+	release=$(image_appliance 2.26:2) && disk "$name" "$work/plain.efi" --slot-size 256M >/dev/null &&
+		"$underlay" image split "$release" -o "$work/$name.files" --device /dev/loop-underlay --source /mnt >/dev/null &&
+		sysupdate "$work/$name.disk" "$work/$name.files" "$work/$name.esp" update >"$work/$name.log" 2>&1
+	report $? "$name: systemd-sysupdate installs release 2"
+	boots "$name" virtio 512
+	tap "$name: it is what starts" grep -q 'underlay: verify: appliance 2.0 on /dev/vda5: root hash' "$work/$name.said"
+}
+
 image_keys && image=$(image_appliance 2.26) && uki plain "[image]" "name = appliance" &&
 	uki file "[image]" "file = /store/appliance_*.raw" "file-device = PARTLABEL=esp" &&
 	printf 'snakeoil\n' >"$work/passphrase" && cp "$work/plain.efi" "$work/signed.efi" &&
@@ -95,6 +106,7 @@ qemu_vars=$no_keys tap_case whole disk-loader virtio 512 "$work/plain.efi" \
 	--boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
 qemu_vars=$no_keys tap_case whole disk-file virtio 512 "$work/file.efi" --layout file
 tap_case run disk-run
+qemu_vars=$no_keys tap_case updated disk-updated
 qemu_vars=$no_keys tap_case twice disk-twice
 tap_case secure disk-secure nvme 4096 "$work/signed.efi"
 tap_cases

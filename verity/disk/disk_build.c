@@ -14,17 +14,12 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "verity/disk/esp.h"
-#include "verity/format/fec_geometry.h"
-#include "verity/format/hash_tree_geometry.h"
+#include "verity/disk/source_image.h"
 #include "verity/format/image_layout.h"
-#include "verity/format/partition_types.h"
 #include "verity/image/gpt_write.h"
-#include "verity/image/seal_write.h"
 #include "verity/image/work_dir.h"
-#include "verity/locate/image_view.h"
 
 static const char WHAT[] = "building the disk";
-static const char TODO_IMAGE[] = "Give an image as `underlay image build` makes it.";
 
 #define MIB         UL_IMAGE_ALIGN
 #define ESP_LEAST   (64ull << 20) /* bytes, of the default */
@@ -39,16 +34,11 @@ struct job {
 	struct ul_disk_options o;
 	struct ul_disk_result *result;
 
-	struct ul_image_view view;
-	const struct ul_slot *slot; /* of the view */
-	struct ul_descriptor d;
-	uint64_t image_size;           /* bytes */
-	uint64_t data_size, hash_size; /* bytes, of what the descriptor says is in the two partitions */
-	char label[2 * UL_NAME_SIZE];  /* NAME_VERSION */
+	struct ul_source_image image;
 
 	struct ul_work_dir work;
 	char *disk, *esp, *loader_conf; /* in it */
-	int image_fd, disk_fd;
+	int disk_fd;
 
 	struct ul_esp_file files[ESP_FILES_MAX];
 	char paths[ESP_FILES_MAX][256];
@@ -58,62 +48,12 @@ struct job {
 
 /* ---- the parts ---- */
 
-/* The descriptor, whether it is signed already or not. */
-static int read_descriptor(struct job *job, struct ul_error *err)
-{
-	uint8_t partition[UL_SIG_PARTITION_SIZE];
-	struct ul_tbs tbs = {0};
-	int r;
-
-	if (!job->slot->sig.device || job->slot->sig.size < sizeof(partition))
-		return ul_error_set(err, UL_E_INPUT, WHAT, job->o.image, TODO_IMAGE,
-				    "it has no signature partition of %zu bytes", sizeof(partition));
-	r = ul_pread_full(job->image_fd, partition, sizeof(partition), job->slot->sig.offset);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.image, NULL, -r);
-	r = ul_tbs_read(partition, sizeof(partition), job->o.image, &tbs, &job->d, err);
-	ul_tbs_free(&tbs);
-	return r;
-}
-
-/* The sizes that it gives, and the label. */
-static int measure_image(struct job *job, struct ul_error *err)
-{
-	const struct ul_descriptor *d = &job->d;
-	int r = ul_file_size(job->image_fd, &job->image_size);
-
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.image, NULL, -r);
-	job->data_size = d->data_blocks * d->data_block_size;
-	job->hash_size = d->hash_start + ul_hash_tree_size(d) + ul_fec_size(d);
-	if (job->data_size > job->slot->data.size || job->hash_size > job->slot->hash.size)
-		return ul_error_set(err, UL_E_INPUT, WHAT, job->o.image, "Build the image again.",
-				    "its partitions are smaller than its descriptor says");
-	snprintf(job->label, sizeof(job->label), "%s_%s", d->name, d->version);
-	if (strlen(job->label) > UL_GPT_LABEL_MAX)
-		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, job->o.image, NULL,
-				    "its NAME_VERSION has %zu characters, a partition's label has room for %u",
-				    strlen(job->label), UL_GPT_LABEL_MAX);
-	return 0;
-}
-
 static int open_image(struct job *job, struct ul_error *err)
 {
-	const struct ul_slot_view *v;
-	int r = ul_image_view(job->o.image, &job->view, err);
+	int r = ul_source_image_open(job->o.image, WHAT, &job->image, err);
 
-	if (r == 0)
-		r = ul_image_one_slot(&job->view.slots, WHAT, job->o.image, TODO_IMAGE, err);
-	if (r < 0)
-		return r;
-	v = &job->view.views[0];
-	job->slot = v->slot;
-	job->result->is_signed = v->no_signature.code == 0 && v->blob.signature.len > 0;
-	job->image_fd = open(job->o.image, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (job->image_fd < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.image, NULL, errno);
-	r = read_descriptor(job, err);
-	return r < 0 ? r : measure_image(job, err);
+	job->result->is_signed = job->image.is_signed;
+	return r;
 }
 
 static int add_file(struct job *job, const char *source, struct ul_error *err, const char *format, ...)
@@ -133,7 +73,7 @@ static int add_file(struct job *job, const char *source, struct ul_error *err, c
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, source, NULL, errno);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return ul_error_set(err, UL_E_INPUT, WHAT, source, NULL, "it is not a file");
-	*file = (struct ul_esp_file){path, source, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : job->image_size};
+	*file = (struct ul_esp_file){path, source, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : job->image.size};
 	if (file->size > UL_ESP_FILE_MAX)
 		return ul_error_set(err, UL_E_INPUT, WHAT, source, "Put the image into a slot, not on the ESP.",
 				    "it has %" PRIu64 " bytes; a file on a FAT filesystem has less than 4 GiB",
@@ -162,7 +102,7 @@ static int add_boot_loader(struct job *job, struct ul_error *err)
 		r = add_file(job, job->o.boot_loader, err, "EFI/systemd/systemd-boot%s.efi", efi);
 	if (r == 0)
 		r = add_file(job, job->loader_conf, err, "loader/loader.conf");
-	return r < 0 ? r : add_file(job, job->o.uki, err, "EFI/Linux/%s%s.efi", job->label, tries);
+	return r < 0 ? r : add_file(job, job->o.uki, err, "EFI/Linux/%s%s.efi", job->image.label, tries);
 }
 
 static int list_files(struct job *job, struct ul_error *err)
@@ -176,7 +116,7 @@ static int list_files(struct job *job, struct ul_error *err)
 	if (r < 0)
 		return r;
 	snprintf(job->result->uki_path, sizeof(job->result->uki_path), "%s", job->paths[job->n_files - 1]);
-	return job->o.image_as_file ? add_file(job, job->o.image, err, UL_DISK_IMAGE_FILE, job->label) : 0;
+	return job->o.image_as_file ? add_file(job, job->o.image, err, UL_DISK_IMAGE_FILE, job->image.label) : 0;
 }
 
 static uint64_t esp_size(const struct job *job)
@@ -203,9 +143,9 @@ static uint64_t esp_size(const struct job *job)
 static int lay_out(struct job *job, struct ul_error *err)
 {
 	struct ul_disk_request q = {
-		.d = &job->d,
-		.data_size = job->data_size,
-		.hash_size = job->hash_size,
+		.d = &job->image.d,
+		.data_size = job->image.data_size,
+		.hash_size = job->image.hash_size,
 		.slots = job->o.image_as_file ? 0 : job->o.slots,
 		.slot_size = job->o.slot_size,
 		.esp_size = esp_size(job),
@@ -268,8 +208,9 @@ static int derive_uuid(const struct job *job, const char *label, unsigned int nu
 	char text[64];
 
 	snprintf(text, sizeof(text), "disk-%s-%u", label, number);
-	return ul_image_derive_uuid(text, job->d.root_hash, job->d.root_hash_len, ret) < 0 ? ul_error_nomem(err, WHAT)
-											   : 0;
+	return ul_image_derive_uuid(text, job->image.d.root_hash, job->image.d.root_hash_len, ret) < 0
+		       ? ul_error_nomem(err, WHAT)
+		       : 0;
 }
 
 static int write_esp(struct job *job, struct ul_error *err)
@@ -295,16 +236,16 @@ static int write_esp(struct job *job, struct ul_error *err)
 static int write_slot(struct job *job, struct ul_error *err)
 {
 	const struct ul_disk_slot_layout *l = &job->layout.slot[0];
-	const struct ul_slot *s = job->slot;
+	const struct ul_slot *s = job->image.slot;
 	int r;
 
 	if (job->layout.slots == 0)
 		return 0;
-	r = copy(job, job->image_fd, s->data.offset, l->data, job->data_size, err);
+	r = copy(job, job->image.fd, s->data.offset, l->data, job->image.data_size, err);
 	if (r == 0)
-		r = copy(job, job->image_fd, s->hash.offset, l->hash, job->hash_size, err);
+		r = copy(job, job->image.fd, s->hash.offset, l->hash, job->image.hash_size, err);
 	if (r == 0 && s->sig.device)
-		r = copy(job, job->image_fd, s->sig.offset, l->sig,
+		r = copy(job, job->image.fd, s->sig.offset, l->sig,
 			 s->sig.size < l->sig.size ? s->sig.size : l->sig.size, err);
 	return r;
 }
@@ -329,7 +270,7 @@ static int add_slot_rows(struct job *job, unsigned int i, const struct ul_partit
 			 struct ul_error *err)
 {
 	const struct ul_disk_slot_layout *l = &job->layout.slot[i];
-	const char *label = i == 0 ? job->label : LABEL_EMPTY;
+	const char *label = i == 0 ? job->image.label : LABEL_EMPTY;
 	struct ul_gpt_entry *e[3] = {
 		add_row(rows, types->data, label, l->data),
 		add_row(rows, types->verity, label, l->hash),
@@ -342,22 +283,14 @@ static int add_slot_rows(struct job *job, unsigned int i, const struct ul_partit
 		r = derive_uuid(job, "slot", 3 * i + k, e[k]->uuid, err);
 	}
 	if (r == 0 && i == 0 &&
-	    ul_image_partition_uuids(job->d.root_hash, job->d.root_hash_len, e[0]->uuid, e[1]->uuid) < 0)
+	    ul_image_partition_uuids(job->image.d.root_hash, job->image.d.root_hash_len, e[0]->uuid, e[1]->uuid) < 0)
 		r = ul_error_set(err, UL_E_DESCRIPTOR, WHAT, job->o.image, NULL, "its root hash is too short");
 	return r;
 }
 
-static const struct ul_partition_types *types_of(const struct ul_slot_view *v)
-{
-	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++)
-		if (!strcmp(t->architecture, v->architecture) && !strcmp(t->designator, v->designator))
-			return t;
-	return NULL;
-}
-
 static int write_table(struct job *job, struct ul_error *err)
 {
-	const struct ul_partition_types *types = types_of(&job->view.views[0]);
+	const struct ul_partition_types *types = job->image.types;
 	struct rows rows = {.n = 0};
 	struct ul_gpt_table table = {.sector = job->o.sector, .entries = rows.at};
 	int r = derive_uuid(job, "esp", 0, add_row(&rows, UL_DISK_TYPE_ESP, "esp", job->layout.esp)->uuid, err);
@@ -402,8 +335,7 @@ static int (*const steps[])(struct job *job, struct ul_error *err) = {
 
 static void clean_up(struct job *job)
 {
-	ul_image_view_free(&job->view);
-	ul_cleanup_close(&job->image_fd);
+	ul_source_image_close(&job->image);
 	ul_cleanup_close(&job->disk_fd);
 	ul_work_dir_remove(&job->work);
 	free(job->disk);
@@ -413,7 +345,7 @@ static void clean_up(struct job *job)
 
 int ul_disk_build(const struct ul_disk_options *options, struct ul_disk_result *ret, struct ul_error *err)
 {
-	struct job job = {.o = *options, .result = ret, .work = {.fd = -1}, .image_fd = -1, .disk_fd = -1};
+	struct job job = {.o = *options, .result = ret, .work = {.fd = -1}, .image = {.fd = -1}, .disk_fd = -1};
 	int r = 0;
 
 	*ret = (struct ul_disk_result){.is_signed = false};
@@ -421,8 +353,8 @@ int ul_disk_build(const struct ul_disk_options *options, struct ul_disk_result *
 		r = steps[i](&job, err);
 	if (r == 0) {
 		ret->layout = job.layout;
-		snprintf(ret->name, sizeof(ret->name), "%s", job.d.name);
-		snprintf(ret->version, sizeof(ret->version), "%s", job.d.version);
+		snprintf(ret->name, sizeof(ret->name), "%s", job.image.d.name);
+		snprintf(ret->version, sizeof(ret->version), "%s", job.image.d.version);
 	}
 	clean_up(&job);
 	return r;

@@ -75,6 +75,7 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 	ul_autofree char *inside = NULL;
 	char path[PATH_MAX];
 	const char *argv[] = {"env",
+			      "HOME=/", /* .mtoolsrc is read there */
 			      "TZ=UTC",
 			      "SOURCE_DATE_EPOCH=315532800",
 			      "MTOOLSRC=/dev/null",
@@ -85,7 +86,7 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 			      NULL,
 			      NULL,
 			      NULL};
-	size_t at = 8;
+	size_t at = 9;
 
 	if (!ul_find_program(program, path))
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, program, "Install the package mtools.",

@@ -1,0 +1,77 @@
+/* `underlay image split`: the arguments and the summary; the work is verity/disk/split.c's. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "common/json.h"
+#include "verity/disk/split.h"
+
+struct arguments {
+	struct ul_split_options options;
+	uint32_t tries;
+	bool json;
+};
+
+#define AT(member) offsetof(struct arguments, member)
+
+static const struct cli_option options[] = {
+	{NULL, 0, "IMAGE", CLI_FILE, AT(options.image), CLI_NEEDED, .help = "the image, or a disk that holds one"},
+	{"output", 'o', "DIR", CLI_DIRECTORY, AT(options.directory), CLI_NEEDED,
+	 .help = "the directory to put the files into, beside those of other versions"},
+	{"device", 0, "PATH", CLI_TEXT, AT(options.device), CLI_NEEDED,
+	 .help = "the machines' own disk, as they name it: /dev/nvme0n1, or a link of /dev/disk"},
+	{"uki", 0, "UKI", CLI_FILE, AT(options.uki), 0, .help = "the unified kernel image that goes with it"},
+	{"source", 0, "URL", CLI_TEXT, AT(options.source), 0, .def = "/var/lib/underlay/updates",
+	 .help = "where the machines find the directory: an https:// URL, or a directory of theirs"},
+	{"tries", 0, "N", CLI_NUMBER32, AT(tries), 0, .min = 0, .max = 99, .def = "3",
+	 .help = "how often systemd-boot tries a new UKI; 0: it does not count"},
+	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the summary as JSON"},
+	{.help = NULL},
+};
+
+static int print_json(const struct arguments *a, const struct ul_split_result *result)
+{
+	ul_autojson struct json_object *o = ul_json_document(1);
+	struct json_object *files = json_object_new_array();
+	bool ok = o && ul_json_add_string(o, "directory", a->options.directory) &&
+		  ul_json_add_string(o, "name", result->name) && ul_json_add_string(o, "version", result->version) &&
+		  ul_json_add_bool(o, "signed", result->is_signed) && ul_json_add(o, "files", files);
+
+	for (size_t i = 0; ok && i < result->n_files; i++)
+		ok = ul_json_append_string(files, result->files[i]);
+	return cli_print_json(ok ? o : NULL);
+}
+
+static int run(void *arguments)
+{
+	struct arguments *a = arguments;
+	struct ul_split_result result;
+	struct ul_error err;
+	int r;
+
+	a->options.tries = a->tries;
+	a->options.progress = cli_progress();
+	cli_catch_signals();
+	a->options.cancelled = cli_interrupted;
+	r = ul_image_split(&a->options, &result, &err);
+	cli_progress_done();
+	if (r < 0)
+		return cli_fail(&err);
+	if (a->json)
+		return print_json(a, &result);
+	printf("%s: %s %s for systemd-sysupdate%s\n", a->options.directory, result.name, result.version,
+	       result.is_signed ? "" : " (the image is not signed; see underlay image sign)");
+	for (size_t i = 0; i < result.n_files; i++)
+		printf("  %s\n", result.files[i]);
+	return 0;
+}
+
+const struct cli_command cli_image_split = {
+	.group = "image",
+	.name = "split",
+	.help = "write an image as the files that systemd-sysupdate downloads",
+	.page = "underlay-image",
+	.options = options,
+	.size = sizeof(struct arguments),
+	.run = run,
+};

@@ -1,0 +1,92 @@
+#include "verity/disk/source_image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "verity/format/fec_geometry.h"
+#include "verity/format/hash_tree_geometry.h"
+#include "verity/format/image_layout.h"
+#include "verity/image/seal_write.h"
+
+static const char TODO_IMAGE[] = "Give an image as `underlay image build` makes it.";
+
+/* The descriptor, whether it is signed already or not. */
+static int read_descriptor(struct ul_source_image *image, const char *what, struct ul_error *err)
+{
+	uint8_t partition[UL_SIG_PARTITION_SIZE];
+	struct ul_tbs tbs = {0};
+	int r;
+
+	if (!image->slot->sig.device || image->slot->sig.size < sizeof(partition))
+		return ul_error_set(err, UL_E_INPUT, what, image->path, TODO_IMAGE,
+				    "it has no signature partition of %zu bytes", sizeof(partition));
+	r = ul_pread_full(image->fd, partition, sizeof(partition), image->slot->sig.offset);
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, image->path, NULL, -r);
+	r = ul_tbs_read(partition, sizeof(partition), image->path, &tbs, &image->d, err);
+	ul_tbs_free(&tbs);
+	return r;
+}
+
+/* The sizes that it gives, and the label. */
+static int measure(struct ul_source_image *image, const char *what, struct ul_error *err)
+{
+	const struct ul_descriptor *d = &image->d;
+	int r = ul_file_size(image->fd, &image->size);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, image->path, NULL, -r);
+	image->data_size = d->data_blocks * d->data_block_size;
+	image->hash_size = d->hash_start + ul_hash_tree_size(d) + ul_fec_size(d);
+	if (image->data_size > image->slot->data.size || image->hash_size > image->slot->hash.size)
+		return ul_error_set(err, UL_E_INPUT, what, image->path, "Build the image again.",
+				    "its partitions are smaller than its descriptor says");
+	snprintf(image->label, sizeof(image->label), "%s_%s", d->name, d->version);
+	if (strlen(image->label) > UL_GPT_LABEL_MAX)
+		return ul_error_set(err, UL_E_DESCRIPTOR, what, image->path, NULL,
+				    "its NAME_VERSION has %zu characters, a partition's label has room for %u",
+				    strlen(image->label), UL_GPT_LABEL_MAX);
+	return 0;
+}
+
+static const struct ul_partition_types *types_of(const struct ul_slot_view *v)
+{
+	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++)
+		if (!strcmp(t->architecture, v->architecture) && !strcmp(t->designator, v->designator))
+			return t;
+	return NULL;
+}
+
+int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err)
+{
+	const struct ul_slot_view *v;
+	int r;
+
+	*ret = (struct ul_source_image){.path = path, .fd = -1};
+	r = ul_image_view(path, &ret->view, err);
+	if (r == 0)
+		r = ul_image_one_slot(&ret->view.slots, what, path, TODO_IMAGE, err);
+	if (r < 0)
+		return r;
+	v = &ret->view.views[0];
+	ret->slot = v->slot;
+	ret->types = types_of(v);
+	ret->is_signed = v->no_signature.code == 0 && v->blob.signature.len > 0;
+	ret->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (ret->fd < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, errno);
+	r = read_descriptor(ret, what, err);
+	return r < 0 ? r : measure(ret, what, err);
+}
+
+void ul_source_image_close(struct ul_source_image *image)
+{
+	ul_image_view_free(&image->view);
+	ul_cleanup_close(&image->fd);
+	image->fd = -1;
+}
