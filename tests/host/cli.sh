@@ -52,7 +52,7 @@ for name in "${names[@]}"; do
 	report $? "help of $name: each option, on lines of at most 96 columns"
 done
 
-"$underlay" image --help >"$dir/out" 2>&1 && [ "$(grep -c '^  image ' "$dir/out")" -eq 5 ]
+"$underlay" image --help >"$dir/out" 2>&1 && [ "$(grep -c '^  image ' "$dir/out")" -eq 6 ]
 report $? "underlay image --help lists the subcommands"
 "$underlay" image >"$dir/none" 2>"$dir/out"
 [ $? -eq 2 ] && [ ! -s "$dir/none" ] && grep -q '^  image build ' "$dir/out"
