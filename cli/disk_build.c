@@ -23,13 +23,6 @@ struct arguments {
 
 #define AT(member) offsetof(struct arguments, member)
 
-static const char *check_size(const char *text)
-{
-	uint64_t size;
-
-	return ul_parse_size(text, &size) ? NULL : "a size, as in 512M or 8G";
-}
-
 static const struct cli_option options[] = {
 	{"output", 'o', "DISK", CLI_FILE, AT(options.output), CLI_NEEDED,
 	 .help = "the disk's file; it appears whole or not at all"},
@@ -45,13 +38,13 @@ static const struct cli_option options[] = {
 		 "partition"},
 	{"slots", 0, "N", CLI_NUMBER32, AT(slots), 0, .min = 1, .max = UL_DISK_SLOTS_MAX, .def = "2",
 	 .help = "number of slots; all but the first are empty"},
-	{"slot-size", 0, "SIZE", CLI_TEXT, AT(slot_size), 0, .check = check_size,
+	{"slot-size", 0, "SIZE", CLI_TEXT, AT(slot_size), 0, .check = cli_check_size,
 	 .help = "room in each slot for an image's filesystem; half as much again as this one has when not given"},
-	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = check_size,
+	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = cli_check_size,
 	 .help = "of the upper's partition; what --size leaves, or 256M, when not given; 0: there is none"},
-	{"esp-size", 0, "SIZE", CLI_TEXT, AT(esp_size), 0, .check = check_size,
+	{"esp-size", 0, "SIZE", CLI_TEXT, AT(esp_size), 0, .check = cli_check_size,
 	 .help = "of the EFI system partition; room for three UKIs, and 64M at least, when not given"},
-	{"size", 0, "SIZE", CLI_TEXT, AT(size), 0, .check = check_size,
+	{"size", 0, "SIZE", CLI_TEXT, AT(size), 0, .check = cli_check_size,
 	 .help = "of the whole disk; what its parts need when not given"},
 	CLI_SECTOR_ROW(AT(sector), "of the disk that the file is for"),
 	{"force", 0, NULL, CLI_FLAG, AT(options.replace), 0, .help = "replace a file that is there"},

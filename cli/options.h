@@ -72,6 +72,9 @@ extern const struct cli_option cli_help_row;
 
 uint32_t cli_sector_size(const char *word);
 
+/* For `check`: bytes, as ul_parse_size reads them. */
+const char *cli_check_size(const char *text);
+
 enum cli_rule_kind {
 	CLI_AT_MOST_ONE,  /* they exclude each other */
 	CLI_EXACTLY_ONE,  /* at most one, and one is needed */

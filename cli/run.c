@@ -24,13 +24,6 @@ struct arguments {
 
 #define AT(member) offsetof(struct arguments, member)
 
-static const char *check_size(const char *text)
-{
-	uint64_t size;
-
-	return ul_parse_size(text, &size) ? NULL : "a size, as in 512M or 8G";
-}
-
 static const struct cli_option options[] = {
 	{NULL, 0, "DISK", CLI_FILE, AT(disk), CLI_NEEDED,
 	 .help = "a whole disk, which UEFI firmware starts; or, with a kernel or a UKI, a store image"},
@@ -42,14 +35,15 @@ static const struct cli_option options[] = {
 	 .help = "more of the kernel's command line, behind its console"},
 	{"upper", 0, "FILE", CLI_FILE, AT(upper), 0,
 	 .help = "a second disk for the upper; where the file is not there, it is made, and empty"},
-	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = check_size, .def = "1G",
+	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = cli_check_size, .def = "1G",
 	 .help = "of the upper's file where it is made"},
 	{"secure-boot", 0, NULL, CLI_FLAG, AT(secure_boot), 0, .help = "firmware that checks signatures"},
 	{"variables", 0, "FILE", CLI_FILE, AT(variables), 0,
 	 .help = "keep the firmware's variables in this file; where it is not there, it is made"},
 	{"tpm", 0, "DIR", CLI_DIRECTORY, AT(tpm), 0, .help = "a TPM 2.0 by swtpm, whose state this directory keeps"},
 	{"snapshot", 0, NULL, CLI_FLAG, AT(snapshot), 0, .help = "what is written to the disks is gone afterwards"},
-	{"memory", 'm', "SIZE", CLI_TEXT, AT(memory), 0, .check = check_size, .def = "1G", .help = "of the machine"},
+	{"memory", 'm', "SIZE", CLI_TEXT, AT(memory), 0, .check = cli_check_size, .def = "1G",
+	 .help = "of the machine"},
 	{"cpus", 0, "N", CLI_NUMBER32, AT(cpus), 0, .min = 1, .max = 255, .def = "2",
 	 .help = "processors of the machine"},
 	{"no-kvm", 0, NULL, CLI_FLAG, AT(no_kvm), 0, .help = "emulate the processor, also where there is KVM"},

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "common/config.h"
 
 char *cli_option_spelling(const struct cli_option *o, char buf[CLI_SPELLING_MAX])
 {
@@ -43,6 +44,13 @@ const char *cli_list_join(const struct cli_list *list, const char *conjunction, 
 uint32_t cli_sector_size(const char *word)
 {
 	return strcmp(word, "4096") ? 512 : 4096;
+}
+
+const char *cli_check_size(const char *text)
+{
+	uint64_t size;
+
+	return ul_parse_size(text, &size) ? NULL : "a size, as in 512M or 8G";
 }
 
 bool cli_option_is_list(const struct cli_option *o)

@@ -21,11 +21,10 @@
 
 static const char WHAT[] = "building the disk";
 
-#define MIB         UL_IMAGE_ALIGN
-#define ESP_LEAST   (64ull << 20) /* bytes, of the default */
-#define ESP_UKIS    3             /* the one that runs, the one before, one that is being written */
-#define COPY_SIZE   (1024 * 1024) /* bytes that are copied at once */
-#define LABEL_EMPTY "_empty"
+#define MIB       UL_IMAGE_ALIGN
+#define ESP_LEAST (64ull << 20) /* bytes, of the default */
+#define ESP_UKIS  3             /* the one that runs, the one before, one that is being written */
+#define COPY_SIZE (1024 * 1024) /* bytes that are copied at once */
 
 #define ESP_FILES_MAX 6
 #define ENTRIES_MAX   (2 + 3 * UL_DISK_SLOTS_MAX)
@@ -244,10 +243,7 @@ static int write_slot(struct job *job, struct ul_error *err)
 	r = copy(job, job->image.fd, s->data.offset, l->data, job->image.data_size, err);
 	if (r == 0)
 		r = copy(job, job->image.fd, s->hash.offset, l->hash, job->image.hash_size, err);
-	if (r == 0 && s->sig.device)
-		r = copy(job, job->image.fd, s->sig.offset, l->sig,
-			 s->sig.size < l->sig.size ? s->sig.size : l->sig.size, err);
-	return r;
+	return r < 0 ? r : copy(job, job->image.fd, s->sig.offset, l->sig, l->sig.size, err);
 }
 
 /* ---- the table ---- */
@@ -270,7 +266,7 @@ static int add_slot_rows(struct job *job, unsigned int i, const struct ul_partit
 			 struct ul_error *err)
 {
 	const struct ul_disk_slot_layout *l = &job->layout.slot[i];
-	const char *label = i == 0 ? job->image.label : LABEL_EMPTY;
+	const char *label = i == 0 ? job->image.label : UL_SLOT_LABEL_FREE;
 	struct ul_gpt_entry *e[3] = {
 		add_row(rows, types->data, label, l->data),
 		add_row(rows, types->verity, label, l->hash),

@@ -10,7 +10,6 @@
 #include "verity/disk/disk_layout.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
-#include "verity/format/version.h"
 
 static const char WHAT[] = "looking at the disk";
 
@@ -36,17 +35,10 @@ static const struct ul_slot_view *image_at(const struct ul_image_view *view, con
 	return NULL;
 }
 
-/* The boot takes the newest first of those that the policy names: for one name this is what it begins with. */
+/* The list is in the boot's order: of the images of a name the first is what it begins with. */
 static bool is_newest(const struct ul_image_view *view, const struct ul_slot *slot)
 {
-	for (size_t i = 0; i < view->slots.n; i++) {
-		const struct ul_slot *other = &view->slots.at[i];
-
-		if (other != slot && !strcmp(other->name, slot->name) &&
-		    ul_version_compare(other->version, slot->version) > 0)
-			return false;
-	}
-	return true;
+	return slot == view->slots.at || strcmp(slot[-1].name, slot->name) != 0;
 }
 
 static struct ul_disk_part part_of(const struct ul_image_view *view, const struct ul_partition *p)

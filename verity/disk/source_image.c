@@ -54,14 +54,6 @@ static int measure(struct ul_source_image *image, const char *what, struct ul_er
 	return 0;
 }
 
-static const struct ul_partition_types *types_of(const struct ul_slot_view *v)
-{
-	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++)
-		if (!strcmp(t->architecture, v->architecture) && !strcmp(t->designator, v->designator))
-			return t;
-	return NULL;
-}
-
 int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err)
 {
 	const struct ul_slot_view *v;
@@ -75,7 +67,7 @@ int ul_source_image_open(const char *path, const char *what, struct ul_source_im
 		return r;
 	v = &ret->view.views[0];
 	ret->slot = v->slot;
-	ret->types = types_of(v);
+	ret->types = v->types;
 	ret->is_signed = v->no_signature.code == 0 && v->blob.signature.len > 0;
 	ret->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (ret->fd < 0)

@@ -102,56 +102,35 @@ static int write_file(struct job *job, const struct source *from, struct ul_erro
 
 /* ---- the parts ---- */
 
-/* A UUID without its dashes, which is how a name of a file has it. */
-static void plain_uuid(const char *uuid, char ret[33])
-{
-	size_t n = 0;
-
-	for (; *uuid && n < 32; uuid++)
-		if (*uuid != '-')
-			ret[n++] = *uuid;
-	ret[n] = '\0';
-}
-
-/* The signature partition's has nothing to do with the root hash, but must differ between images. */
-static int sig_uuid(const struct job *job, char ret[37])
-{
-	uint8_t bytes[16];
-	int r = ul_image_derive_uuid("signature-partition", job->image.d.root_hash, job->image.d.root_hash_len, bytes);
-
-	ul_uuid_format(bytes, ret);
-	return r;
-}
-
+/* uuid: in the order of the text. A name of a file has it without dashes. */
 static int write_part(struct job *job, const struct ul_extent *extent, uint64_t size, const char *suffix,
-		      const char *uuid, struct ul_error *err)
+		      const uint8_t uuid[16], struct ul_error *err)
 {
 	const struct source from = {job->image.fd, extent->offset, size};
-	char plain[33];
+	char hex[33];
 
-	plain_uuid(uuid, plain);
+	ul_hex_encode(uuid, 16, hex);
 	snprintf(job->result->files[job->result->n_files], sizeof(job->result->files[0]), "%s_%s.%s-%s%s.raw",
-		 job->image.label, plain, job->image.types->designator, job->image.types->architecture, suffix);
+		 job->image.label, hex, job->image.types->designator, job->image.types->architecture, suffix);
 	return write_file(job, &from, err);
 }
 
 static int write_image(struct job *job, struct ul_error *err)
 {
+	const struct ul_descriptor *d = &job->image.d;
 	const struct ul_slot *s = job->image.slot;
-	uint8_t data[16], hash[16];
-	char uuid[37];
+	uint8_t data[16], hash[16], sig[16];
 	int r;
 
-	if (ul_image_partition_uuids(job->image.d.root_hash, job->image.d.root_hash_len, data, hash) < 0)
+	if (ul_image_partition_uuids(d->root_hash, d->root_hash_len, data, hash) < 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, job->o.image, NULL, "its root hash is too short");
-	ul_uuid_format(data, uuid);
-	r = write_part(job, &s->data, job->image.data_size, "", uuid, err);
-	ul_uuid_format(hash, uuid);
+	/* It has nothing to do with the root hash, but must differ between images. */
+	if (ul_image_derive_uuid("signature-partition", d->root_hash, d->root_hash_len, sig) < 0)
+		return ul_error_nomem(err, WHAT);
+	r = write_part(job, &s->data, job->image.data_size, "", data, err);
 	if (r == 0)
-		r = write_part(job, &s->hash, job->image.hash_size, "-verity", uuid, err);
-	if (r == 0 && sig_uuid(job, uuid) < 0)
-		r = ul_error_nomem(err, WHAT);
-	return r < 0 ? r : write_part(job, &s->sig, UL_SIG_PARTITION_SIZE, "-verity-sig", uuid, err);
+		r = write_part(job, &s->hash, job->image.hash_size, "-verity", hash, err);
+	return r < 0 ? r : write_part(job, &s->sig, UL_SIG_PARTITION_SIZE, "-verity-sig", sig, err);
 }
 
 static int write_uki(struct job *job, struct ul_error *err)
@@ -192,9 +171,10 @@ static int keep_others(const struct job *job, struct ul_buffer *old, struct ul_b
 
 	for (; r == 0 && *text; text = *end ? end + 1 : end) {
 		end = strchrnul(text, '\n');
-		if (end > text && !is_ours(job, text, (size_t)(end - text)))
-			r = ul_buffer_append(sums, text, (size_t)(end - text));
-		if (r == 0 && end > text && !is_ours(job, text, (size_t)(end - text)))
+		if (end == text || is_ours(job, text, (size_t)(end - text)))
+			continue;
+		r = ul_buffer_append(sums, text, (size_t)(end - text));
+		if (r == 0)
 			r = ul_buffer_append(sums, "\n", 1);
 	}
 	return r;

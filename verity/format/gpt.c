@@ -125,7 +125,7 @@ static uint32_t table_sector(int fd)
 static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error *err)
 {
 	struct stat st;
-	int sector_size = 512, r;
+	int sector_size = 512, made_for, r;
 
 	if (fstat(fd, &st) < 0)
 		return io_error(errno, disk, err);
@@ -137,8 +137,9 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
 	/* A file has no sectors but those that its table was made for. */
-	if (S_ISREG(st.st_mode) && table_sector(fd) > 0)
-		sector_size = (int)table_sector(fd);
+	made_for = S_ISREG(st.st_mode) ? (int)table_sector(fd) : 0;
+	if (made_for > 0)
+		sector_size = made_for;
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))
 		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL,
 				    "it has sectors of %d bytes, which are not supported", sector_size);

@@ -120,6 +120,7 @@ static void view_type(const struct ul_gpt *gpt, struct ul_slot_view *v)
 			continue;
 		for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++)
 			if (strcmp(t->data, gpt->partitions[i].type) == 0) {
+				v->types = t;
 				v->architecture = t->architecture;
 				v->designator = t->designator;
 			}

@@ -8,11 +8,13 @@
 
 #include "verity/format/descriptor.h"
 #include "verity/format/gpt.h"
+#include "verity/format/partition_types.h"
 #include "verity/format/signature.h"
 #include "verity/open/slots.h"
 
 struct ul_slot_view {
-	const struct ul_slot *slot; /* of the view's list */
+	const struct ul_slot *slot;             /* of the view's list */
+	const struct ul_partition_types *types; /* the row of its data partition; architecture, designator: the row's */
 	const char *architecture, *designator;
 	struct ul_signature_blob blob; /* where no_signature.code is 0 */
 	struct ul_error no_signature;

@@ -20,8 +20,6 @@
 #include "verity/open/slot_pairs.h"
 
 #define SYSFS "/sys"
-/* systemd-sysupdate's label of a slot that is free, or that it is writing. */
-#define LABEL_FREE "_empty"
 static const char WHAT[] = "looking for store images";
 
 struct disk {
@@ -55,7 +53,7 @@ static int collect(struct disk *d, const struct ul_partition_types *types, struc
 	for (size_t i = 0; i < d->gpt.n; i++) {
 		const struct ul_partition *p = &d->gpt.partitions[i];
 
-		if (strcmp(p->label, LABEL_FREE) == 0 || p->no_auto)
+		if (strcmp(p->label, UL_SLOT_LABEL_FREE) == 0 || p->no_auto)
 			continue;
 		for (int role = 0; role < UL_SLOT_ROLES; role++) {
 			if (strcmp(p->type, wanted[role]) != 0)

@@ -12,6 +12,9 @@
 #include "common/vector.h"
 #include "verity/format/descriptor.h"
 
+/* systemd-sysupdate's label of a partition that is free, or that it is writing. */
+#define UL_SLOT_LABEL_FREE "_empty"
+
 /* A range of a device or image file. */
 struct ul_extent {
 	char *device;    /* path of the partition's device; of the image file where it has no device */
