@@ -52,12 +52,6 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
-/* How UEFI names the machine in file names: UEFI 2.10, table 3.5. */
-static const struct {
-	uint16_t machine;
-	const char *efi;
-} machines[] = {{0x8664, "X64"}, {0xaa64, "AA64"}, {0x5064, "RISCV64"}};
-
 /* The machine that a UKI is for. */
 static int read_uki(struct arguments *a, struct ul_error *err)
 {
@@ -74,9 +68,7 @@ static int read_uki(struct arguments *a, struct ul_error *err)
 	if (!ul_pe_find(&pe, ".linux") || !ul_pe_find(&pe, ".initrd"))
 		return ul_error_set(err, UL_E_INPUT, what, a->options.uki, "Make it by `underlay uki build`.",
 				    "it has no kernel or no initramfs in it");
-	for (size_t i = 0; i < UL_ARRAY_SIZE(machines); i++)
-		if (machines[i].machine == pe.machine)
-			a->options.efi = machines[i].efi;
+	a->options.efi = ul_pe_machine_efi(pe.machine);
 	if (!a->options.efi)
 		return ul_error_set(err, UL_E_INPUT, what, a->options.uki, NULL,
 				    "it is for a machine (%#x) that has no name here", (unsigned int)pe.machine);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "common/cleanup.h"
 
 static const char appending[] = "appending to a PE file";
 
@@ -137,18 +138,25 @@ bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_d
 	return false;
 }
 
+static const struct {
+	uint16_t machine;
+	const char *name, *efi;
+} machines[] = {{0x8664, "x86-64", "X64"}, {0xaa64, "aarch64", "AA64"}, {0x5064, "riscv64", "RISCV64"}};
+
 const char *ul_pe_machine_name(uint16_t machine)
 {
-	switch (machine) {
-	case 0x8664:
-		return "x86-64";
-	case 0xaa64:
-		return "aarch64";
-	case 0x5064:
-		return "riscv64";
-	default:
-		return "unknown";
-	}
+	for (size_t i = 0; i < UL_ARRAY_SIZE(machines); i++)
+		if (machines[i].machine == machine)
+			return machines[i].name;
+	return "unknown";
+}
+
+const char *ul_pe_machine_efi(uint16_t machine)
+{
+	for (size_t i = 0; i < UL_ARRAY_SIZE(machines); i++)
+		if (machines[i].machine == machine)
+			return machines[i].efi;
+	return NULL;
 }
 
 /* ---- appending ---- */

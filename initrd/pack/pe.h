@@ -92,3 +92,6 @@ bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_d
 
 /* "x86-64"; "unknown" */
 const char *ul_pe_machine_name(uint16_t machine);
+
+/* "X64", as UEFI spells it in the names of files (UEFI 2.10, table 3.5); NULL: it is not one of those known here. */
+const char *ul_pe_machine_efi(uint16_t machine);

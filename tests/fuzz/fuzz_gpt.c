@@ -4,10 +4,11 @@
  * (or not):
  *
  *   byte 0   bit 0: seal the primary copy, bit 1: the backup; where bits 2 and 3 are zero, bits 4-7 are the
- *            sectors cut off at the end, times 32
+ *            sectors cut off at the end, times 32; bit 2: the first slot's root hash is known
  *   then     records of 4 bytes: area, offset (2, little-endian), value
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,31 @@ static void check_table(const struct ul_gpt *gpt)
 	}
 }
 
+static bool apart(const struct ul_extent *a, const struct ul_extent *b)
+{
+	return !a->device || !b->device || a->offset + a->size <= b->offset || b->offset + b->size <= a->offset;
+}
+
+/* Whatever stands in the table: a slot is whole, and nothing belongs to two slots. */
+static void check_slots(const struct ul_slot_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct ul_slot *s = &list->at[i];
+
+		FUZZ_WANT(s->data.device && s->hash.device && s->data.size > 0 && s->hash.size > 0);
+		FUZZ_WANT(strcmp(s->label, UL_SLOT_LABEL_FREE) != 0);
+		FUZZ_WANT(apart(&s->data, &s->hash) && apart(&s->data, &s->sig) && apart(&s->hash, &s->sig));
+		for (size_t k = 0; k < i; k++) {
+			const struct ul_slot *t = &list->at[k];
+			const struct ul_extent *const mine[] = {&s->data, &s->hash, &s->sig};
+			const struct ul_extent *const its[] = {&t->data, &t->hash, &t->sig};
+
+			for (size_t m = 0; m < 9; m++)
+				FUZZ_WANT(apart(mine[m / 3], its[m % 3]));
+		}
+	}
+}
+
 const struct fuzz_memory fuzz_memory = {.fixed = 512 << 10, .per_byte = 64};
 
 /* The disk, mapped, so that an input costs what it changes. */
@@ -144,8 +170,11 @@ static void restore(size_t cut)
 
 void fuzz_one(const uint8_t *data, size_t len)
 {
+	/* 128 bits of the first data partition's UUID, 128 of its hash partition's. */
+	static const char first[] = "0101010101010101010101010101010102020202020202020202020202020202";
 	struct ul_slot_list list = {0};
 	struct ul_gpt gpt;
+	const char *known;
 	size_t cut;
 
 	if (fd < 0)
@@ -170,7 +199,10 @@ void fuzz_one(const uint8_t *data, size_t len)
 		ul_gpt_free(&gpt);
 	}
 	ul_gpt_check_copies(fd, "disk", NULL);
-	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], NULL, &list, NULL) == 0)
+	known = data[0] & 4 ? first : NULL;
+	if (ul_slots_probe_types(path, NULL, &ul_partition_types[0], known, &list, NULL) == 0) {
+		check_slots(&list);
 		ul_slots_free(&list);
+	}
 	restore(cut);
 }

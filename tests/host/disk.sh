@@ -159,6 +159,9 @@ tap "the other one is tried first then" grep -q '^ *2  slot .* demo 1.0, .*; tri
 tap "inspect names the flag" grep -q '^ *5  usr-x86-64 .*(no auto: out of use)$' <("$underlay" image inspect "$dir/both")
 cp "$dir/a.raw" "$dir/out.raw" && sfdisk -q --part-attrs "$dir/out.raw" 1 GUID:63
 tap "an image with it is refused by the flag's name" fails 1 'the flag "no auto" takes one out' "$underlay" image verify "$dir/out.raw" --cert "$dir/seal.crt"
+sfdisk -q --part-type "$dir/out.raw" 1 0FC63DAF-8483-4772-8E79-3D69D8477DE4
+tap "the flag of a partition that is not a slot's is not to blame" fails 1 'no data partition with a hash partition beside it\.?$' \
+	"$underlay" image verify "$dir/out.raw" --cert "$dir/seal.crt"
 "$underlay" disk build -o "$dir/twice" --image "$dir/a.raw" --uki "$dir/uki" >/dev/null && disk_install "$dir/twice" 5 "$dir/a.raw"
 tap_is "one image in both slots: each has its own hash partition" \
 	"$("$underlay" image inspect --json "$dir/twice" | jq '.slots | length')" 2

@@ -13,6 +13,7 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "verity/disk/copy_range.h"
 #include "verity/disk/esp.h"
 #include "verity/disk/source_image.h"
 #include "verity/format/image_layout.h"
@@ -24,7 +25,6 @@ static const char WHAT[] = "building the disk";
 #define MIB       UL_IMAGE_ALIGN
 #define ESP_LEAST (64ull << 20) /* bytes, of the default */
 #define ESP_UKIS  3             /* the one that runs, the one before, one that is being written */
-#define COPY_SIZE (1024 * 1024) /* bytes that are copied at once */
 
 #define ESP_FILES_MAX 6
 #define ENTRIES_MAX   (2 + 3 * UL_DISK_SLOTS_MAX)
@@ -176,28 +176,37 @@ static int make_work(struct job *job, struct ul_error *err)
 	return job->disk_fd < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->disk, NULL, errno) : 0;
 }
 
+/* Where on the disk a stretch goes. */
+struct target {
+	int fd;
+	uint64_t offset; /* bytes */
+};
+
 /* Zeros stay a hole: the disk's file takes no more room than what is on it. */
+static int put(void *user, const uint8_t *bytes, size_t len, uint64_t done)
+{
+	const struct target *t = user;
+
+	return ul_all_zero(bytes, len) ? 0 : ul_pwrite_full(t->fd, bytes, len, t->offset + done);
+}
+
 static int copy(struct job *job, int from, uint64_t offset, struct ul_disk_range to, uint64_t len, struct ul_error *err)
 {
-	ul_autofree uint8_t *buffer = malloc(COPY_SIZE);
+	struct target target = {job->disk_fd, to.offset};
+	int r = ul_copy_range(&(struct ul_copy_range){
+		.from = from,
+		.offset = offset,
+		.size = len,
+		.step = "copying",
+		.progress = job->o.progress,
+		.cancelled = job->o.cancelled,
+		.piece = put,
+		.user = &target,
+	});
 
-	if (!buffer)
-		return ul_error_nomem(err, WHAT);
-	for (uint64_t done = 0, take; done < len; done += take) {
-		int r;
-
-		take = len - done < COPY_SIZE ? len - done : COPY_SIZE;
-		if (job->o.cancelled && job->o.cancelled())
-			return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL,
-					    "interrupted; nothing is left behind");
-		r = ul_pread_full(from, buffer, (size_t)take, offset + done);
-		if (r == 0 && !ul_all_zero(buffer, (size_t)take))
-			r = ul_pwrite_full(job->disk_fd, buffer, (size_t)take, to.offset + done);
-		if (r < 0)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, -r);
-		ul_progress_report(job->o.progress, "copying", done + take, len);
-	}
-	return 0;
+	if (r == -ECANCELED)
+		return ul_error_set(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, "interrupted; nothing is left behind");
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.output, NULL, -r) : 0;
 }
 
 /* What is derived from the image's root hash is the same in each build, and differs between images. */

@@ -18,13 +18,9 @@ enum role { ROLE_NONE, ROLE_DATA, ROLE_BESIDE };
 /* What a type is to a slot, of any architecture. */
 static enum role role_of(const char *type)
 {
-	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++) {
-		if (!strcmp(type, t->data))
-			return ROLE_DATA;
-		if (!strcmp(type, t->verity) || !strcmp(type, t->verity_sig))
-			return ROLE_BESIDE;
-	}
-	return ROLE_NONE;
+	const struct ul_partition_types *t = ul_partition_types_of(type);
+
+	return !t ? ROLE_NONE : !strcmp(type, t->data) ? ROLE_DATA : ROLE_BESIDE;
 }
 
 static const struct ul_slot_view *image_at(const struct ul_image_view *view, const struct ul_partition *p)

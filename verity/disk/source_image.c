@@ -18,17 +18,13 @@ static const char TODO_IMAGE[] = "Give an image as `underlay image build` makes 
 /* The descriptor, whether it is signed already or not. */
 static int read_descriptor(struct ul_source_image *image, const char *what, struct ul_error *err)
 {
-	uint8_t partition[UL_SIG_PARTITION_SIZE];
 	struct ul_tbs tbs = {0};
 	int r;
 
-	if (!image->slot->sig.device || image->slot->sig.size < sizeof(partition))
+	if (!image->slot->sig.device || image->slot->sig.size < UL_SIG_PARTITION_SIZE)
 		return ul_error_set(err, UL_E_INPUT, what, image->path, TODO_IMAGE,
-				    "it has no signature partition of %zu bytes", sizeof(partition));
-	r = ul_pread_full(image->fd, partition, sizeof(partition), image->slot->sig.offset);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, what, image->path, NULL, -r);
-	r = ul_tbs_read(partition, sizeof(partition), image->path, &tbs, &image->d, err);
+				    "it has no signature partition of %u bytes", UL_SIG_PARTITION_SIZE);
+	r = ul_tbs_pread(image->fd, image->slot->sig.offset, image->path, &tbs, &image->d, err);
 	ul_tbs_free(&tbs);
 	return r;
 }

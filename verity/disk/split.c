@@ -15,15 +15,15 @@
 #include "common/encoding.h"
 #include "common/file.h"
 #include "common/leftover.h"
+#include "verity/disk/copy_range.h"
 #include "verity/disk/source_image.h"
 #include "verity/disk/transfer_files.h"
 #include "verity/format/image_layout.h"
 
 static const char WHAT[] = "splitting the image";
 
-#define COPY_SIZE (1024 * 1024) /* bytes that are copied at once */
-#define SUMS_MAX  (1 << 20)     /* bytes of SHA256SUMS */
-#define SUMS      "SHA256SUMS"
+#define SUMS_MAX (1 << 20) /* bytes of SHA256SUMS */
+#define SUMS     "SHA256SUMS"
 
 struct job {
 	struct ul_split_options o;
@@ -40,37 +40,46 @@ struct source {
 	uint64_t offset, size; /* bytes */
 };
 
-/* Copies and hashes. 0, -errno, or -ECANCELED. */
-static int copy(struct job *job, const struct source *from, int to, EVP_MD_CTX *ctx)
-{
-	ul_autofree uint8_t *buffer = malloc(COPY_SIZE);
-	int r = buffer ? 0 : -ENOMEM;
+/* Where a file's bytes go: onto the disk and into the sum. */
+struct sink {
+	int fd;
+	EVP_MD_CTX *sum;
+};
 
-	for (uint64_t done = 0, take; r == 0 && done < from->size; done += take) {
-		take = from->size - done < COPY_SIZE ? from->size - done : COPY_SIZE;
-		if (job->o.cancelled && job->o.cancelled())
-			return -ECANCELED;
-		r = ul_pread_full(from->fd, buffer, (size_t)take, from->offset + done);
-		if (r == 0)
-			r = ul_pwrite_full(to, buffer, (size_t)take, done);
-		if (r == 0 && EVP_DigestUpdate(ctx, buffer, (size_t)take) != 1)
-			r = -ENOMEM;
-		ul_progress_report(job->o.progress, "writing", done + take, from->size);
-	}
-	return r;
+static int put(void *user, const uint8_t *bytes, size_t len, uint64_t done)
+{
+	const struct sink *s = user;
+	int r = ul_pwrite_full(s->fd, bytes, len, done);
+
+	return r == 0 && EVP_DigestUpdate(s->sum, bytes, len) != 1 ? -ENOMEM : r;
 }
 
+static int copy(struct job *job, const struct source *from, struct sink *to)
+{
+	return ul_copy_range(&(struct ul_copy_range){
+		.from = from->fd,
+		.offset = from->offset,
+		.size = from->size,
+		.step = "writing",
+		.progress = job->o.progress,
+		.cancelled = job->o.cancelled,
+		.piece = put,
+		.user = to,
+	});
+}
+
+/* 0, -errno, or -ECANCELED. digest: in hex. */
 static int copy_and_hash(struct job *job, const struct source *from, int to, char digest[65])
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct sink sink = {to, EVP_MD_CTX_new()};
 	uint8_t bytes[32];
-	int r = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 ? copy(job, from, to, ctx) : -ENOMEM;
+	int r = sink.sum && EVP_DigestInit_ex(sink.sum, EVP_sha256(), NULL) == 1 ? copy(job, from, &sink) : -ENOMEM;
 
-	if (r == 0 && EVP_DigestFinal_ex(ctx, bytes, NULL) != 1)
+	if (r == 0 && EVP_DigestFinal_ex(sink.sum, bytes, NULL) != 1)
 		r = -ENOMEM;
 	if (r == 0)
 		ul_hex_encode(bytes, sizeof(bytes), digest);
-	EVP_MD_CTX_free(ctx);
+	EVP_MD_CTX_free(sink.sum);
 	return r;
 }
 
@@ -124,8 +133,7 @@ static int write_image(struct job *job, struct ul_error *err)
 
 	if (ul_image_partition_uuids(d->root_hash, d->root_hash_len, data, hash) < 0)
 		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, job->o.image, NULL, "its root hash is too short");
-	/* It has nothing to do with the root hash, but must differ between images. */
-	if (ul_image_derive_uuid("signature-partition", d->root_hash, d->root_hash_len, sig) < 0)
+	if (ul_image_signature_uuid(d->root_hash, d->root_hash_len, sig) < 0)
 		return ul_error_nomem(err, WHAT);
 	r = write_part(job, &s->data, job->image.data_size, "", data, err);
 	if (r == 0)

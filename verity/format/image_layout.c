@@ -90,3 +90,8 @@ int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_d
 	memcpy(ret_hash, root_hash + len - 16, 16);
 	return 0;
 }
+
+int ul_image_signature_uuid(const uint8_t *root_hash, size_t len, uint8_t ret[16])
+{
+	return ul_image_derive_uuid("signature-partition", root_hash, len, ret);
+}

@@ -60,3 +60,6 @@ bool ul_uuid_is(const char *text, const uint8_t uuid[16]);
  * shorter than two UUIDs.
  */
 int ul_image_partition_uuids(const uint8_t *root_hash, size_t len, uint8_t ret_data[16], uint8_t ret_hash[16]);
+
+/* The signature partition's, which the specification leaves open: it differs between images. 0 or -ENOMEM. */
+int ul_image_signature_uuid(const uint8_t *root_hash, size_t len, uint8_t ret[16]);

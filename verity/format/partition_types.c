@@ -37,3 +37,11 @@ const struct ul_partition_types *ul_partition_types_find(const char *machine, co
 			return t;
 	return NULL;
 }
+
+const struct ul_partition_types *ul_partition_types_of(const char *type)
+{
+	for (const struct ul_partition_types *t = ul_partition_types; t->architecture; t++)
+		if (!strcmp(type, t->data) || !strcmp(type, t->verity) || !strcmp(type, t->verity_sig))
+			return t;
+	return NULL;
+}

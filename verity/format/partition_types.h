@@ -16,5 +16,8 @@ struct ul_partition_types {
 /* The row for uname's machine (NULL: this machine) and designator; NULL: none. */
 const struct ul_partition_types *ul_partition_types_find(const char *machine, const char *designator);
 
+/* The row in which a type stands, of whichever of the three partitions; NULL: it is not a slot's. */
+const struct ul_partition_types *ul_partition_types_of(const char *type);
+
 /* All rows, ended by architecture == NULL. */
 extern const struct ul_partition_types ul_partition_types[];

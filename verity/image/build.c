@@ -228,7 +228,7 @@ static int write_partitions(struct ul_image_job *job, struct ul_error *err)
 
 	snprintf(label, sizeof(label), "%s_%s", job->o.name, job->o.version);
 	if (ul_image_partition_uuids(root_hash, len, entries[0].uuid, entries[1].uuid) < 0 ||
-	    ul_image_derive_uuid("signature-partition", root_hash, len, entries[2].uuid) < 0 ||
+	    ul_image_signature_uuid(root_hash, len, entries[2].uuid) < 0 ||
 	    ul_image_derive_uuid("disk", root_hash, len, table.uuid) < 0)
 		return ul_error_nomem(err, WHAT);
 	return ul_gpt_write(job->image_fd, job->image, &table, err);

@@ -26,6 +26,7 @@ struct check {
 	int fd;
 	const struct ul_image_check_options *options;
 	const struct ul_slot *slot;
+	char demanded[2 * UL_ROOT_HASH_MAX + 1]; /* root hash, in hex; "": any will do */
 	struct ul_image_check_result result;
 };
 
@@ -44,28 +45,16 @@ __attribute__((format(printf, 4, 5))) static void say(const struct check *c, enu
 	c->options->found(c->options->user, kind, step, safe);
 }
 
-/* The root hash that is demanded, in hex; "": none is. */
-static void demanded_hash(const struct check *c, char ret[2 * UL_ROOT_HASH_MAX + 1])
-{
-	const struct ul_seal_policy *p = &c->options->demands.seal;
-
-	ret[0] = '\0';
-	if (p->pinned_root_hash)
-		ul_hex_encode(p->pinned_root_hash, p->pinned_root_hash_len, ret);
-}
-
 static int list_slots(const struct check *c, struct ul_slot_list *ret, struct ul_error *err)
 {
 	const char *designator = c->options->designator;
-	char root_hash[2 * UL_ROOT_HASH_MAX + 1];
 	int r = 0;
 
-	demanded_hash(c, root_hash);
 	if (!designator)
-		return ul_image_slots(c->image, root_hash, ret, err);
+		return ul_image_slots(c->image, c->demanded, ret, err);
 	for (const struct ul_partition_types *t = ul_partition_types; r == 0 && t->architecture; t++)
 		if (!strcmp(t->designator, designator))
-			r = ul_slots_probe_types(c->image, NULL, t, root_hash, ret, err);
+			r = ul_slots_probe_types(c->image, NULL, t, c->demanded, ret, err);
 	return r;
 }
 
@@ -85,7 +74,7 @@ static int check_table(struct check *c, struct ul_slot_list *list, struct ul_err
 	if (r == 0)
 		say(c, UL_IMAGE_OK, "partition table", "%zu partitions, both copies agree", gpt.n);
 	for (size_t i = 0; i < gpt.n; i++)
-		out_of_use = out_of_use || gpt.partitions[i].no_auto;
+		out_of_use = out_of_use || (gpt.partitions[i].no_auto && ul_partition_types_of(gpt.partitions[i].type));
 	ul_gpt_free(&gpt);
 	if (r == 0)
 		r = list_slots(c, list, err);
@@ -117,12 +106,10 @@ static int check_names(const struct check *c, struct ul_slot_list *list, struct 
 /* Where a slot has the UUIDs of the root hash that is demanded, it is what was asked for; the boot takes it, too. */
 static void check_pinned(const struct check *c, struct ul_slot_list *list)
 {
-	char root_hash[2 * UL_ROOT_HASH_MAX + 1], other[UL_TITLE_SIZE];
-	struct ul_slot_uuids wanted;
+	const struct ul_slot_uuids wanted = ul_slot_uuids_of(c->demanded);
+	char other[UL_TITLE_SIZE];
 	bool found = false;
 
-	demanded_hash(c, root_hash);
-	wanted = ul_slot_uuids_of(root_hash);
 	for (size_t i = 0; i < list->n; i++)
 		found = found || !strcmp(list->at[i].data_uuid, wanted.data);
 	for (size_t i = 0; found && i < list->n;) {
@@ -356,9 +343,12 @@ int ul_image_check(const char *image, const struct ul_image_check_options *optio
 	/* O_NONBLOCK: a pipe must not keep us waiting. */
 	ul_autoclose int fd = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct check c = {.image = image, .fd = fd, .options = options};
+	const struct ul_seal_policy *seal = &options->demands.seal;
 	struct ul_slot_list list = {0};
 	int r;
 
+	if (seal->pinned_root_hash)
+		ul_hex_encode(seal->pinned_root_hash, seal->pinned_root_hash_len, c.demanded);
 	if (fd < 0)
 		return ul_error_errno(err, UL_E_DEVICE, "verifying the image", image, NULL, errno);
 	r = check_table(&c, &list, err);

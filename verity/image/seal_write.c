@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "common/encoding.h"
+#include "common/file.h"
 #include "common/json.h"
 
 static const char WHAT[] = "writing the signature partition";
@@ -71,6 +72,17 @@ int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_
 	*ret = tbs;
 	*ret_d = d;
 	return 0;
+}
+
+int ul_tbs_pread(int fd, uint64_t offset, const char *image, struct ul_tbs *ret, struct ul_descriptor *ret_d,
+		 struct ul_error *err)
+{
+	uint8_t partition[UL_SIG_PARTITION_SIZE];
+	int r = ul_pread_full(fd, partition, sizeof(partition), offset);
+
+	if (r < 0)
+		return ul_error_errno(err, UL_E_SYSTEM, "reading the signature partition", image, NULL, -r);
+	return ul_tbs_read(partition, sizeof(partition), image, ret, ret_d, err);
 }
 
 static int pad(struct ul_buffer *b, struct ul_error *err)

@@ -25,6 +25,9 @@ int ul_tbs_make(const struct ul_descriptor *d, struct ul_tbs *ret, struct ul_err
 /* From a draft or a signed partition's bytes; ret_d: the descriptor, parsed, unverified. */
 int ul_tbs_read(const void *partition, size_t len, const char *image, struct ul_tbs *ret, struct ul_descriptor *ret_d,
 		struct ul_error *err);
+/* ul_tbs_read of the partition that begins at byte `offset` of an image or disk. */
+int ul_tbs_pread(int fd, uint64_t offset, const char *image, struct ul_tbs *ret, struct ul_descriptor *ret_d,
+		 struct ul_error *err);
 void ul_tbs_free(struct ul_tbs *tbs);
 
 /* All three yield the whole partition, UL_SIG_PARTITION_SIZE bytes, NULs behind the JSON. */

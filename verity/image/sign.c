@@ -73,7 +73,6 @@ static int check_contents(struct open_image *i, struct ul_progress *progress, st
 /* Open, find, read; *ret is set in any case and to be closed. */
 static int open_image(const char *path, bool writable, struct open_image *ret, struct ul_error *err)
 {
-	uint8_t partition[UL_SIG_PARTITION_SIZE];
 	int r;
 
 	*ret = (struct open_image){.path = path, .fd = -1};
@@ -83,10 +82,7 @@ static int open_image(const char *path, bool writable, struct open_image *ret, s
 	ret->fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
 	if (ret->fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, errno);
-	r = ul_pread_full(ret->fd, partition, sizeof(partition), ret->slot->sig.offset);
-	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, WHAT, path, NULL, -r);
-	return ul_tbs_read(partition, sizeof(partition), path, &ret->tbs, &ret->d, err);
+	return ul_tbs_pread(ret->fd, ret->slot->sig.offset, path, &ret->tbs, &ret->d, err);
 }
 
 static int write_partition(struct open_image *i, const struct ul_buffer *partition, struct ul_error *err)
