@@ -22,13 +22,6 @@ struct arguments {
 
 /* ---- sizes ---- */
 
-static const char *check_size(const char *value)
-{
-	uint64_t n;
-
-	return ul_parse_size(value, &n) ? NULL : "a size: digits, and K, M, G or T behind them or not";
-}
-
 static uint64_t size_of(const char *value)
 {
 	uint64_t n = UL_COLLECT_NO_LIMIT;
@@ -36,21 +29,16 @@ static uint64_t size_of(const char *value)
 	return value && ul_parse_size(value, &n) ? n : UL_COLLECT_NO_LIMIT;
 }
 
-static const char *check_root(const char *value)
-{
-	return *value == '/' ? NULL : "an absolute path";
-}
-
 /* ---- the table ---- */
 
 static const struct cli_option options[] = {
-	{"max-freed", 0, "SIZE", CLI_TEXT, AT(max_freed), 0, .check = check_size,
+	{"max-freed", 0, "SIZE", CLI_TEXT, AT(max_freed), 0, .check = cli_check_size,
 	 .help = "stop when so many bytes were freed; K, M, G, T are powers of 1024"},
-	{"max-inodes", 0, "N", CLI_TEXT, AT(max_inodes), 0, .check = check_size,
+	{"max-inodes", 0, "N", CLI_TEXT, AT(max_inodes), 0, .check = cli_check_size,
 	 .help = "stop when so many inodes were freed"},
-	{"keep-free", 0, "SIZE", CLI_TEXT, AT(keep_free), 0, .check = check_size,
+	{"keep-free", 0, "SIZE", CLI_TEXT, AT(keep_free), 0, .check = cli_check_size,
 	 .help = "do nothing, or stop, where the upper has so many bytes free"},
-	{"keep-free-inodes", 0, "N", CLI_TEXT, AT(keep_inodes), 0, .check = check_size,
+	{"keep-free-inodes", 0, "N", CLI_TEXT, AT(keep_inodes), 0, .check = cli_check_size,
 	 .help = "do nothing, or stop, where it has so many inodes free; with --keep-free both have to be free"},
 	{"keep-outputs", 0, "yes|no", CLI_WORD, AT(keep_outputs), 0,
 	 .help = "whether derivations that are alive keep their outputs; as nix.conf has it when not given"},
@@ -58,7 +46,7 @@ static const struct cli_option options[] = {
 	 .help = "whether paths that are alive keep what they were made by; as nix.conf has it when not given"},
 	{"dry-run", 0, NULL, CLI_FLAG, AT(dry_run), 0, .help = "only tell what would go"},
 	{"json", 0, NULL, CLI_FLAG, AT(json), 0, .help = "print the result as JSON"},
-	{"root", 0, "DIR", CLI_DIRECTORY, AT(root), 0, .check = check_root,
+	{"root", 0, "DIR", CLI_DIRECTORY, AT(root), 0, .check = cli_check_absolute,
 	 .help = "the directory that is / of the machine, where it is not this one's"},
 	{"file", 0, "FILE", CLI_FILE, AT(file), 0, .def = UL_PATH_STATE,
 	 .help = "what the boot wrote: where layers and databases lie"},
@@ -110,8 +98,8 @@ static void print_text(const struct ul_collect_result *r, bool dry_run)
 		printf("%s/%s%s%s\n", UL_PATH_STORE, item->name,
 		       item->trouble ? ": not all of it could be removed: " : "", item->trouble ? item->trouble : "");
 	}
-	printf("%s: %llu entries, %.1f MB, %llu inodes; of %llu own paths %llu are alive%s\n",
-	       dry_run ? "would go" : "gone", (unsigned long long)r->items.n, (double)r->bytes / 1e6,
+	printf("%s: %zu entr%s, %.1f MB, %llu inodes; of %llu own paths %llu are alive%s\n",
+	       dry_run ? "would go" : "gone", r->items.n, r->items.n == 1 ? "y" : "ies", (double)r->bytes / 1e6,
 	       (unsigned long long)r->inodes, (unsigned long long)r->own, (unsigned long long)r->alive,
 	       r->stopped   ? "; interrupted"
 	       : r->limited ? "; the rest is above the limit"

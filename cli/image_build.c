@@ -52,7 +52,7 @@ static const struct cli_option options[] = {
 	 .help = "take the paths of this db.sqlite; without any of the three, closures of " LIVE_DATABASE},
 	{"store", 0, "DIR", CLI_DIRECTORY, AT(image.store), 0,
 	 .help = "the directory that holds the paths; the store directory when not given"},
-	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .def = LIVE_STORE,
+	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .check = cli_check_absolute, .def = LIVE_STORE,
 	 .help = "the store directory that the paths' names begin with"},
 	{"key", 0, "FILE", CLI_FILE, AT(key.key), 0,
 	 .help = "sign with this key (PEM); without one the image is left to be signed later"},

@@ -36,7 +36,7 @@ static const struct cli_option create_options[] = {
 	 .help = "keep only this path, or the one it links to, and what it refers to, directly or not"},
 	{"portable", 0, NULL, CLI_FLAG, AT(portable), 0,
 	 .help = "keep only what is the same on every machine that has the paths"},
-	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .def = "/nix/store",
+	{"store-dir", 0, "DIR", CLI_DIRECTORY, AT(store_dir), 0, .check = cli_check_absolute, .def = "/nix/store",
 	 .help = "the store directory that the paths' names begin with"},
 	{.help = NULL},
 };

@@ -74,6 +74,8 @@ uint32_t cli_sector_size(const char *word);
 
 /* For `check`: bytes, as ul_parse_size reads them. */
 const char *cli_check_size(const char *text);
+/* For `check`: a path that begins with a slash. */
+const char *cli_check_absolute(const char *text);
 
 enum cli_rule_kind {
 	CLI_AT_MOST_ONE,  /* they exclude each other */

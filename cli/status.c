@@ -115,13 +115,14 @@ static uint64_t count_of(struct json_object *counts, const char *key)
 static void print_joined(struct json_object *joined)
 {
 	uint64_t sessions = count_of(joined, "sessions"), removed = count_of(joined, "removed");
+	uint64_t entries = count_of(joined, "entries");
 	uint64_t gone = count_of(joined, "sealed") + count_of(joined, "orphans");
 
 	if (sessions == 0)
 		return;
-	printf("  joined   %llu entries of %llu session%s; %llu older ones went",
-	       (unsigned long long)count_of(joined, "entries"), (unsigned long long)sessions, sessions == 1 ? "" : "s",
-	       (unsigned long long)removed);
+	printf("  joined   %llu entr%s of %llu session%s; %llu older one%s went", (unsigned long long)entries,
+	       entries == 1 ? "y" : "ies", (unsigned long long)sessions, sessions == 1 ? "" : "s",
+	       (unsigned long long)removed, removed == 1 ? "" : "s");
 	if (gone > 0)
 		printf(", %llu were the image's to have", (unsigned long long)gone);
 	putchar('\n');

@@ -53,6 +53,11 @@ const char *cli_check_size(const char *text)
 	return ul_parse_size(text, &size) ? NULL : "a size, as in 512M or 8G";
 }
 
+const char *cli_check_absolute(const char *text)
+{
+	return *text == '/' ? NULL : "an absolute path";
+}
+
 bool cli_option_is_list(const struct cli_option *o)
 {
 	return o->kind == CLI_TEXTS || o->kind == CLI_FILES;

@@ -126,6 +126,8 @@ wrong 'underlay image build: --key is missing: --passphrase-file needs it' image
 wrong 'underlay image build: --threads: "0" is not a number from 1 to 1024' image build -j 0
 wrong 'underlay image build: --threads: "4x" is not a number from 1 to 1024' image build --threads=4x
 wrong 'underlay image build: --fec: "25" is not a number from 2 to 24' image build --fec=25
+wrong 'underlay image build: --store-dir: "nix/store" is not an absolute path' image build --store-dir nix/store
+wrong 'underlay manifest create: --store-dir: "." is not an absolute path' manifest create --store-dir .
 wrong 'underlay image build: --format: "ext4" is not erofs or squashfs' image build --format ext4
 wrong 'underlay image build: --force takes no value' image build --force=yes
 wrong 'underlay image build: --format: erofs or squashfs is missing' image build --format

@@ -64,7 +64,7 @@ for mode in attach rebuild; do
 		# The last session is joined, and this one is new.
 		jq -e ".upper.joined.sessions == 1 and .upper.joined.entries == 1 and .upper.joined.removed == 0" "$run/state.json"
 		jq -e ".upper.session | test(\"^sessions/[0-9]{8}-[0-9a-f]{16}$\")" "$run/state.json"
-		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -qx "  joined   1 entries of 1 session; 0 older ones went"
+		"$underlay" status --file "$run/state.json" | tee /dev/stderr | grep -qx "  joined   1 entry of 1 session; 0 older ones went"
 		[ "$(cat "$root/nix/store/$own")" = own ]
 		[ "$(cat "$root/nix/.rw/kept/$own")" = own ]
 		is_empty_dir "$session"
