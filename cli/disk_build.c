@@ -1,17 +1,13 @@
 /* `underlay disk build`: the arguments and the summary; the work is verity/disk's. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "common/cleanup.h"
+#include "cli/efi_machine.h"
 #include "common/config.h"
-#include "common/file.h"
 #include "common/json.h"
-#include "initrd/pack/pe.h"
-#include "initrd/pack/uki.h"
 #include "verity/disk/disk_build.h"
 
 struct arguments {
@@ -52,27 +48,24 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
-/* The machine that a UKI is for. */
-static int read_uki(struct arguments *a, struct ul_error *err)
+/* What the firmware starts must be for one machine. */
+static int look_at_programs(struct arguments *a, struct ul_error *err)
 {
-	static const char what[] = "reading the unified kernel image";
-	ul_autobuffer struct ul_buffer bytes = {0};
-	struct ul_pe pe;
-	int r = ul_read_file(AT_FDCWD, a->options.uki, 3u * UL_UKI_PART_MAX, &bytes);
+	const struct ul_pe_machine *uki, *loader;
+	int r = cli_read_efi_machine(a->options.uki, true, &uki, err);
 
 	if (r < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, what, a->options.uki, NULL, -r);
-	r = ul_pe_parse(bytes.data, bytes.len, a->options.uki, &pe, err);
-	if (r < 0)
 		return r;
-	if (!ul_pe_find(&pe, ".linux") || !ul_pe_find(&pe, ".initrd"))
-		return ul_error_set(err, UL_E_INPUT, what, a->options.uki, "Make it by `underlay uki build`.",
-				    "it has no kernel or no initramfs in it");
-	a->options.efi = ul_pe_machine_efi(pe.machine);
-	if (!a->options.efi)
-		return ul_error_set(err, UL_E_INPUT, what, a->options.uki, NULL,
-				    "it is for a machine (%#x) that has no name here", (unsigned int)pe.machine);
-	return 0;
+	a->options.efi = uki->efi;
+	a->options.architecture = uki->architecture;
+	if (!a->options.boot_loader)
+		return 0;
+	r = cli_read_efi_machine(a->options.boot_loader, false, &loader, err);
+	if (r < 0 || loader == uki)
+		return r;
+	return ul_error_set(err, UL_E_INPUT, "reading the boot loader", a->options.boot_loader,
+			    "Give the one of the UKI's machine.", "it is for %s, the UKI is for %s",
+			    loader->architecture, uki->architecture);
 }
 
 static int print_json(const struct arguments *a, const struct ul_disk_result *result)
@@ -132,7 +125,7 @@ static int run(void *arguments)
 	o->progress = cli_progress();
 	cli_catch_signals();
 	o->cancelled = cli_interrupted;
-	r = read_uki(a, &err);
+	r = look_at_programs(a, &err);
 	if (r == 0)
 		r = ul_disk_build(o, &result, &err);
 	cli_progress_done();

@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/efi_machine.h"
 #include "common/json.h"
 #include "verity/disk/split.h"
 
@@ -49,6 +50,13 @@ static int run(void *arguments)
 	struct ul_error err;
 	int r;
 
+	if (a->options.uki) {
+		const struct ul_pe_machine *machine;
+
+		if (cli_read_efi_machine(a->options.uki, true, &machine, &err) < 0)
+			return cli_fail(&err);
+		a->options.uki_architecture = machine->architecture;
+	}
 	a->options.tries = a->tries;
 	a->options.progress = cli_progress();
 	cli_catch_signals();

@@ -138,25 +138,25 @@ bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_d
 	return false;
 }
 
-static const struct {
-	uint16_t machine;
-	const char *name, *efi;
-} machines[] = {{0x8664, "x86-64", "X64"}, {0xaa64, "aarch64", "AA64"}, {0x5064, "riscv64", "RISCV64"}};
+static const struct ul_pe_machine machines[] = {
+	{0x8664, "x86-64", "X64", "x86-64"},
+	{0xaa64, "aarch64", "AA64", "arm64"},
+	{0x5064, "riscv64", "RISCV64", "riscv64"},
+};
 
-const char *ul_pe_machine_name(uint16_t machine)
+const struct ul_pe_machine *ul_pe_machine_find(uint16_t number)
 {
 	for (size_t i = 0; i < UL_ARRAY_SIZE(machines); i++)
-		if (machines[i].machine == machine)
-			return machines[i].name;
-	return "unknown";
+		if (machines[i].number == number)
+			return &machines[i];
+	return NULL;
 }
 
-const char *ul_pe_machine_efi(uint16_t machine)
+const char *ul_pe_machine_name(uint16_t number)
 {
-	for (size_t i = 0; i < UL_ARRAY_SIZE(machines); i++)
-		if (machines[i].machine == machine)
-			return machines[i].efi;
-	return NULL;
+	const struct ul_pe_machine *machine = ul_pe_machine_find(number);
+
+	return machine ? machine->name : "unknown";
 }
 
 /* ---- appending ---- */

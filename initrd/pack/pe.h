@@ -90,8 +90,15 @@ int ul_pe_append(const struct ul_pe *pe, const struct ul_pe_addition *add, size_
  */
 bool ul_pe_signature(const struct ul_pe *pe, uint32_t *at, const uint8_t **ret_der, size_t *ret_len);
 
-/* "x86-64"; "unknown" */
-const char *ul_pe_machine_name(uint16_t machine);
+struct ul_pe_machine {
+	uint16_t number;
+	const char *name;         /* as uname -m has it, nearly: "x86-64", "aarch64" */
+	const char *efi;          /* in names of files (UEFI 2.10, table 3.5): "X64" */
+	const char *architecture; /* as partition types have it: "x86-64", "arm64" */
+};
 
-/* "X64", as UEFI spells it in the names of files (UEFI 2.10, table 3.5); NULL: it is not one of those known here. */
-const char *ul_pe_machine_efi(uint16_t machine);
+/* NULL: it is not one of those known here. */
+const struct ul_pe_machine *ul_pe_machine_find(uint16_t number);
+
+/* "x86-64"; "unknown" */
+const char *ul_pe_machine_name(uint16_t number);

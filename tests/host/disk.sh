@@ -19,7 +19,7 @@ cleanup() {
 }
 tap_at_exit cleanup
 kernel=$(cache_kernel 6.12) && identity seal && make_store && build "$dir/a.raw" 1.0 --key "$dir/seal.key" --cert "$dir/seal.crt" &&
-	build "$dir/unsigned.raw" 1.1 && head -c 40000000 /dev/urandom >"$dir/initrd" &&
+	build "$dir/unsigned.raw" 1.1 && build "$dir/arm.raw" 1.0 --machine aarch64 && head -c 40000000 /dev/urandom >"$dir/initrd" &&
 	"$underlay" uki build -o "$dir/uki" --kernel "$kernel" --initrd "$dir/initrd" >/dev/null ||
 	{ echo "not ok - image and UKI are made" && exit 1; }
 loader=/usr/lib/systemd/boot/efi/systemd-bootx64.efi
@@ -183,6 +183,11 @@ refused 1 "an ESP with no room" 'its files need' --esp-size 34M
 uki=$image refused 1 "a UKI that is none" 'it does not start as a PE file does'
 image=$uki refused 1 "an image that is none" 'it has no partition table'
 uki=$loader refused 1 "a program that is no UKI" 'it has no kernel or no initramfs in it'
+image=$dir/arm.raw refused 1 "an image for another machine" 'it is for x86-64, the image .*arm\.raw is for arm64. Give the two of one machine'
+refused 1 "a boot loader that is none" 'it does not start as a PE file does' --boot-loader "$dir/seal.crt"
+printf '\x64\xaa' | dd of="$dir/arm.efi" conv=notrunc bs=1 status=none \
+	seek=$(($(cp "$loader" "$dir/arm.efi" && od -An -tu4 -j 60 -N 4 "$loader") + 4))
+refused 1 "one for another machine" 'it is for arm64, the UKI is for x86-64' --boot-loader "$dir/arm.efi"
 refused 3 "a boot loader that is not there" 'No such file' --boot-loader "$dir/nothing"
 tap "what is there is not replaced" fails 3 'it exists already. Remove it, or give --force' disk one
 tap "unless it may" disk one --force

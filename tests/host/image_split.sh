@@ -63,6 +63,13 @@ tap "an image that is not signed is told" grep -q 'the image is not signed' <(bu
 	"$underlay" image split "$dir/c.raw" -o "$dir/c" --device /dev/x)
 tap "a directory that cannot be made" fails 3 'Not a directory' "$underlay" image split "$dir/a.raw" -o "$dir/uki/x" --device /dev/x
 tap "what is no image" fails 1 'it has no partition table' "$underlay" image split "$dir/uki" -o "$dir/y" --device /dev/x
+tap "a UKI that is none" fails 1 'it does not start as a PE file does' "$underlay" image split "$dir/a.raw" -o "$dir/y" --device /dev/x --uki "$dir/seal.crt"
+build "$dir/arm.raw" 1.0 --machine aarch64 >/dev/null
+tap "a UKI for another machine" fails 1 'it is for x86-64, the image .* is for arm64' \
+	"$underlay" image split "$dir/arm.raw" -o "$dir/y" --device /dev/x --uki "$dir/uki"
+tap_none "nothing was written then" find "$dir" -name y
+tap "two at once" fails 3 'another process writes into it. Wait for the other one' \
+	flock "$dir/files" "$underlay" image split "$dir/a.raw" -o "$dir/files" --device /dev/x
 
 # ---- systemd-sysupdate ----
 

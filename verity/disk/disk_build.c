@@ -52,7 +52,7 @@ static int open_image(struct job *job, struct ul_error *err)
 	int r = ul_source_image_open(job->o.image, WHAT, &job->image, err);
 
 	job->result->is_signed = job->image.is_signed;
-	return r;
+	return r < 0 ? r : ul_source_image_check_uki(&job->image, WHAT, job->o.uki, job->o.architecture, err);
 }
 
 static int add_file(struct job *job, const char *source, struct ul_error *err, const char *format, ...)

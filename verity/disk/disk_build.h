@@ -17,6 +17,7 @@ struct ul_disk_options {
 	const char *uki;          /* a unified kernel image, whose machine is `efi` */
 	const char *boot_loader;  /* systemd-boot's EFI program; NULL: the firmware starts the UKI itself */
 	const char *efi;          /* how UEFI names the machine: "X64", "AA64", "RISCV64" */
+	const char *architecture; /* and partition types: "x86-64"; the image's must be the same */
 	unsigned int tries;       /* that boot_loader has for the UKI; 0: it is not counted */
 	bool image_as_file;       /* on the ESP; there are no slots then */
 	uint32_t sector;          /* bytes of the disk's sectors, 512 or 4096 */

@@ -72,6 +72,16 @@ int ul_source_image_open(const char *path, const char *what, struct ul_source_im
 	return r < 0 ? r : measure(ret, what, err);
 }
 
+int ul_source_image_check_uki(const struct ul_source_image *image, const char *what, const char *uki,
+			      const char *architecture, struct ul_error *err)
+{
+	if (strcmp(architecture, image->types->architecture) == 0)
+		return 0;
+	return ul_error_set(err, UL_E_INPUT, what, uki, "Give the two of one machine.",
+			    "it is for %s, the image %s is for %s", architecture, image->path,
+			    image->types->architecture);
+}
+
 void ul_source_image_close(struct ul_source_image *image)
 {
 	ul_image_view_free(&image->view);

@@ -25,4 +25,8 @@ struct ul_source_image {
  * several; -UL_E_INPUT, -UL_E_DESCRIPTOR: it is not one that `underlay image build` made; -UL_E_SYSTEM.
  */
 int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err);
+/* -UL_E_INPUT: the UKI is of another architecture, and its boot would look for other partitions. */
+int ul_source_image_check_uki(const struct ul_source_image *image, const char *what, const char *uki,
+			      const char *architecture, struct ul_error *err);
+
 void ul_source_image_close(struct ul_source_image *image);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -231,7 +232,7 @@ static int open_image(struct job *job, struct ul_error *err)
 	snprintf(job->result->name, sizeof(job->result->name), "%s", job->image.d.name);
 	snprintf(job->result->version, sizeof(job->result->version), "%s", job->image.d.version);
 	job->result->is_signed = job->image.is_signed;
-	return 0;
+	return job->o.uki ? ul_source_image_check_uki(&job->image, WHAT, job->o.uki, job->o.uki_architecture, err) : 0;
 }
 
 static int open_directory(struct job *job, struct ul_error *err)
@@ -239,9 +240,16 @@ static int open_directory(struct job *job, struct ul_error *err)
 	int r = ul_mkdir_parents(AT_FDCWD, job->o.directory, 0755);
 
 	job->dir = r < 0 ? r : open(job->o.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (job->dir >= 0)
+	/*
+	 * Two at once would write the same temporary names, and each would lose the other's lines of the sums. A
+	 * filesystem without such locks (NFS has none of directories) is no reason to write nothing.
+	 */
+	if (job->dir >= 0 && (flock(job->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK))
 		return 0;
 	r = r < 0 ? -r : errno;
+	if (r == EWOULDBLOCK)
+		return ul_error_set(err, UL_E_EXISTS, WHAT, job->o.directory, "Wait for the other one.",
+				    "another process writes into it");
 	return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.directory, NULL, r);
 }
 

@@ -23,11 +23,12 @@
 
 struct ul_split_options {
 	const char *image;
-	const char *directory; /* made where it is not there */
-	const char *uki;       /* NULL */
-	const char *source;    /* what the transfer files name: an https:// URL, or a directory of the machine */
-	const char *device;    /* the machine's disk, for the transfer files */
-	unsigned int tries;    /* that the boot loader has for a new UKI */
+	const char *directory;        /* made where it is not there */
+	const char *uki;              /* NULL */
+	const char *uki_architecture; /* as partition types have it: "x86-64"; the image's must be the same */
+	const char *source;           /* what the transfer files name: an https:// URL, or a directory of the machine */
+	const char *device;           /* the machine's disk, for the transfer files */
+	unsigned int tries;           /* that the boot loader has for a new UKI */
 	struct ul_progress *progress;
 	bool (*cancelled)(void); /* NULL: never */
 };
