@@ -100,6 +100,16 @@ tap "too" same "$dir/one" "$dir/again"
 tap "an image of another version" "$underlay" disk build -o "$dir/other" --image "$dir/unsigned.raw" --uki "$dir/uki"
 tap "has other identifiers" differ "$(sfdisk --json "$dir/one" | jq '.partitiontable.id')" "$(sfdisk --json "$dir/other" | jq '.partitiontable.id')"
 
+# ---- names that mean something to mtools ----
+
+mkdir "$dir/a@@1M" && cp "$dir/uki" "$dir/x:y" && cp "$dir/uki" "$dir/-x"
+for name in x:y -x; do
+	tap "a UKI that is called $name" sh -c "cd '$dir' && '$underlay' disk build -o named --force --image a.raw --uki='$name'"
+	tap "gives the same" same "$dir/one" "$dir/named"
+done
+tap "a disk with @@ in its name" disk "a@@1M/b@@2M"
+tap "is the same" same "$dir/one" "$dir/a@@1M/b@@2M"
+
 # ---- sectors of 4096 bytes ----
 
 attach() { # NAME SECTOR: sets $loop

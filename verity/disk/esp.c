@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,13 +70,16 @@ static int make_empty(const char *output, const struct ul_esp *esp, struct ul_er
 
 /*
  * A program of mtools on the filesystem: they take the times from SOURCE_DATE_EPOCH, and write them as TZ has them. The
- * user's own configuration of mtools counts for his drives, not for this.
+ * user's own configuration of mtools counts for his drives, not for this. Names mean things to them: "x:y" is a drive's
+ * file, "a@@1M" a place in a. So they are started where the filesystem lies, and get an absolute name of the source.
  */
 static int mtool(const char *program, const char *fat, const char *from, const char *to, struct ul_error *err)
 {
-	ul_autofree char *inside = NULL;
+	ul_autofree char *inside = NULL, *source = from ? realpath(from, NULL) : NULL, *dir = strdup(fat);
 	char path[PATH_MAX];
 	const char *argv[] = {"env",
+			      "-C",
+			      dir ? dirname(dir) : NULL,
 			      "HOME=/", /* .mtoolsrc is read there */
 			      "TZ=UTC",
 			      "SOURCE_DATE_EPOCH=315532800",
@@ -82,12 +87,16 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 			      "MTOOLS_SKIP_CHECK=1",
 			      program,
 			      "-i",
-			      fat,
+			      strrchr(fat, '/') ? strrchr(fat, '/') + 1 : fat,
 			      NULL,
 			      NULL,
 			      NULL};
-	size_t at = 9;
+	size_t at = 11;
 
+	if (!dir)
+		return ul_error_nomem(err, WHAT);
+	if (from && !source)
+		return ul_error_errno(err, UL_E_SYSTEM, WHAT, from, NULL, errno);
 	if (!ul_find_program(program, path))
 		return ul_error_set(err, UL_E_SYSTEM, WHAT, program, "Install the package mtools.",
 				    "the program is not installed");
@@ -95,8 +104,8 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 		inside = NULL;
 		return ul_error_nomem(err, WHAT);
 	}
-	if (from)
-		argv[at++] = from;
+	if (source)
+		argv[at++] = source;
 	argv[at] = inside;
 	return ul_run(argv, WHAT, NULL, NULL, err);
 }
