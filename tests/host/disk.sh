@@ -124,6 +124,10 @@ tap "and on the device" "$underlay" image verify "$loop" --cert "$dir/seal.crt"
 mkdir "$dir/large.d" && dd if="$dir/large" bs=1M skip=1 count=$(($(sfdisk --json "$loop" | jq '.partitiontable.partitions[0].size') / 256)) \
 	of="$dir/esp" status=none
 tap "its ESP, too, is a FAT without fault" fsck.vfat -n "$dir/esp"
+cp "$dir/large" "$dir/lost" && printf '%08d' 0 | dd of="$dir/lost" bs=4096 seek=1 conv=notrunc status=none
+tap "a file that lost its primary table is known by its backup" \
+	grep -q 'sectors of 4096 bytes' <("$underlay" disk show "$dir/lost")
+tap "which no check calls good" fails 1 'the primary copy of the GPT is damaged' "$underlay" image verify "$dir/lost" --cert "$dir/seal.crt"
 attach one 4096
 tap "a disk for other sectors is told as that" fails 1 'its table is for sectors of 512 bytes, the disk has sectors of 4096.*--sector-size' \
 	"$underlay" disk show "$loop"

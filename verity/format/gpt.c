@@ -110,16 +110,31 @@ static int io_error(int errnum, const char *disk, struct ul_error *err)
 	return ul_error_errno(err, UL_E_SYSTEM, WHAT, disk, "Check the disk and its cable.", errnum);
 }
 
+static bool named_at(int fd, uint64_t offset)
+{
+	uint8_t name[8];
+
+	return ul_pread_full(fd, name, sizeof(name), offset) == 0 && memcmp(name, "EFI PART", sizeof(name)) == 0;
+}
+
 /* Bytes of the sectors that a table is for, by the place of its primary header; 0: there is none at any of them. */
 static uint32_t table_sector(int fd)
 {
-	for (uint32_t size = 512; size <= SECTOR_MAX; size *= 2) {
-		uint8_t name[8];
-
-		if (ul_pread_full(fd, name, sizeof(name), size) == 0 && memcmp(name, "EFI PART", sizeof(name)) == 0)
+	for (uint32_t size = 512; size <= SECTOR_MAX; size *= 2)
+		if (named_at(fd, size))
 			return size;
-	}
 	return 0;
+}
+
+/* A file whose primary header is lost is known by the backup, in its last sector. */
+static uint32_t table_sector_of_file(int fd, uint64_t file_size)
+{
+	uint32_t found = table_sector(fd);
+
+	for (uint32_t size = 512; !found && size <= SECTOR_MAX; size *= 2)
+		if (file_size % size == 0 && file_size > size && named_at(fd, file_size - size))
+			found = size;
+	return found;
 }
 
 static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error *err)
@@ -137,7 +152,7 @@ static int measure(int fd, const char *disk, struct ul_gpt *gpt, struct ul_error
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector_size) < 0)
 		return io_error(errno, disk, err);
 	/* A file has no sectors but those that its table was made for. */
-	made_for = S_ISREG(st.st_mode) ? (int)table_sector(fd) : 0;
+	made_for = S_ISREG(st.st_mode) ? (int)table_sector_of_file(fd, gpt->disk_size) : 0;
 	if (made_for > 0)
 		sector_size = made_for;
 	if (sector_size < 512 || sector_size > SECTOR_MAX || sector_size & (sector_size - 1))
