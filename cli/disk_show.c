@@ -77,7 +77,7 @@ static void print_picture(const struct ul_disk_map *map)
 
 /* ---- a line for each ---- */
 
-static void print_slot(const struct ul_disk_part *p)
+static void print_slot(const struct ul_disk_map *map, const struct ul_disk_part *p)
 {
 	const struct ul_slot_view *v = p->image;
 
@@ -85,6 +85,8 @@ static void print_slot(const struct ul_disk_part *p)
 		return;
 	if (p->used)
 		printf(", %" PRIu64 " MiB used", (p->used + (1 << 20) - 1) >> 20);
+	if (map->several_types)
+		printf(", for %s-%s", v->designator, v->architecture);
 	if (v->no_signature.code)
 		printf("; not startable: %s", v->no_signature.why);
 	else if (v->blob.signature.len == 0)
@@ -116,7 +118,7 @@ static void print_text(const char *disk, const struct ul_disk_map *map)
 			printf("  %s", name);
 		if (p->content[0])
 			printf(", %s", p->content);
-		print_slot(p);
+		print_slot(map, p);
 		putchar('\n');
 	}
 }
@@ -138,6 +140,8 @@ static struct json_object *part_json(const struct ul_disk_part *p)
 		ok = ul_json_add_bool(o, "empty", !v) && ul_json_add_bool(o, "outOfUse", p->out_of_use);
 	if (ok && v)
 		ok = ul_json_add_string(o, "name", v->slot->name) &&
+		     ul_json_add_string(o, "architecture", v->architecture) &&
+		     ul_json_add_string(o, "designator", v->designator) &&
 		     ul_json_add_string(o, "version", v->slot->version) && ul_json_add_bool(o, "newest", p->newest) &&
 		     (!p->used || ul_json_add_uint(o, "used", p->used)) &&
 		     (v->no_signature.code ? ul_json_add_string(o, "noSignature", v->no_signature.why)

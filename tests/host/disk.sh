@@ -176,6 +176,17 @@ tap "an image with it is refused by the flag's name" fails 1 'the flag "no auto"
 sfdisk -q --part-type "$dir/out.raw" 1 0FC63DAF-8483-4772-8E79-3D69D8477DE4
 tap "the flag of a partition that is not a slot's is not to blame" fails 1 'no data partition with a hash partition beside it\.?$' \
 	"$underlay" image verify "$dir/out.raw" --cert "$dir/seal.crt"
+"$underlay" disk build -o "$dir/arms" --image "$dir/a.raw" --uki "$dir/uki" >/dev/null &&
+	build "$dir/arm2.raw" 2.0 --machine aarch64 --key "$dir/seal.key" --cert "$dir/seal.crt" &&
+	disk_install "$dir/arms" 5 "$dir/arm2.raw"
+for k in 1 2 3; do
+	sfdisk -q --part-type "$dir/arms" $((4 + k)) "$(disk_part "$dir/arm2.raw" "$k" type)"
+done
+tap_is "of images for two machines each has its first" \
+	"$("$underlay" disk show "$dir/arms" | grep -c -E 'for usr-(x86-64|arm64); tried first')" 2
+tap_is "and in JSON its machine" "$("$underlay" disk show --json "$dir/arms" |
+	jq -c '[.parts[] | select(.kind == "slot") | [.architecture, .designator, .newest]]')" \
+	'[["x86-64","usr",true],["arm64","usr",true]]'
 "$underlay" disk build -o "$dir/twice" --image "$dir/a.raw" --uki "$dir/uki" >/dev/null && disk_install "$dir/twice" 5 "$dir/a.raw"
 tap_is "one image in both slots: each has its own hash partition" \
 	"$("$underlay" image inspect --json "$dir/twice" | jq '.slots | length')" 2

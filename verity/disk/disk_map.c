@@ -31,10 +31,21 @@ static const struct ul_slot_view *image_at(const struct ul_image_view *view, con
 	return NULL;
 }
 
-/* The list is in the boot's order: of the images of a name the first is what it begins with. */
-static bool is_newest(const struct ul_image_view *view, const struct ul_slot *slot)
+/* The list is in the boot's order: of the images of a name, for one machine, the first is what it begins with. */
+static bool is_newest(const struct ul_image_view *view, const struct ul_slot_view *image)
 {
-	return slot == view->slots.at || strcmp(slot[-1].name, slot->name) != 0;
+	for (const struct ul_slot_view *v = view->views; v < image; v++)
+		if (v->types == image->types && strcmp(v->slot->name, image->slot->name) == 0)
+			return false;
+	return true;
+}
+
+static bool of_several_types(const struct ul_image_view *view)
+{
+	for (size_t i = 1; i < view->slots.n; i++)
+		if (view->views[i].types != view->views[0].types)
+			return true;
+	return false;
 }
 
 static struct ul_disk_part part_of(const struct ul_image_view *view, const struct ul_partition *p)
@@ -57,7 +68,7 @@ static struct ul_disk_part part_of(const struct ul_image_view *view, const struc
 	part.image = image_at(view, p);
 	if (part.image && !part.image->no_descriptor[0])
 		part.used = part.image->descriptor.data_blocks * part.image->descriptor.data_block_size;
-	part.newest = part.image && is_newest(view, part.image->slot);
+	part.newest = part.image && is_newest(view, part.image);
 	return part;
 }
 
@@ -133,6 +144,7 @@ int ul_disk_map(const char *disk, struct ul_disk_map *ret, struct ul_error *err)
 			ul_content_type(fd, part.offset, part.size, part.content);
 		r = push(&map, part, err);
 	}
+	map.several_types = of_several_types(&map.view);
 	if (r == 0) {
 		ul_vector_sort(&map, by_offset);
 		join_slots(&map);

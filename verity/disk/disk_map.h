@@ -23,11 +23,12 @@ struct ul_disk_part {
 	const struct ul_slot_view *image; /* of a slot: what is in it; NULL: it is empty, or has no hash partition */
 	uint64_t used;                    /* bytes of a slot's data that the descriptor says; 0: it is not known */
 	bool out_of_use;                  /* the flag "no auto": the boot passes over it */
-	bool newest;                      /* of the images of its name; the boot tries it first */
+	bool newest;                      /* of the images of its name and types; the boot tries it first */
 };
 
 struct ul_disk_map {
 	struct ul_image_view view;
+	bool several_types;                     /* of images: for several machines, or designators */
 	UL_VECTOR_MEMBERS(struct ul_disk_part); /* in the order of offsets */
 };
 
