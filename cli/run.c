@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -24,6 +25,14 @@ struct arguments {
 
 #define AT(member) offsetof(struct arguments, member)
 
+/* QEMU takes neither a disk of no bytes nor a machine without memory. */
+static const char *check_mebibytes(const char *text)
+{
+	uint64_t size = 0;
+
+	return ul_parse_size(text, &size) && size >= 1 << 20 ? NULL : "a size of 1M or more, as in 512M or 8G";
+}
+
 static const struct cli_option options[] = {
 	{NULL, 0, "DISK", CLI_FILE, AT(disk), CLI_NEEDED,
 	 .help = "a whole disk, which UEFI firmware starts; or, with a kernel or a UKI, a store image"},
@@ -35,14 +44,14 @@ static const struct cli_option options[] = {
 	 .help = "more of the kernel's command line, behind its console"},
 	{"upper", 0, "FILE", CLI_FILE, AT(upper), 0,
 	 .help = "a second disk for the upper; where the file is not there, it is made, and empty"},
-	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = cli_check_size, .def = "1G",
+	{"upper-size", 0, "SIZE", CLI_TEXT, AT(upper_size), 0, .check = check_mebibytes, .def = "1G",
 	 .help = "of the upper's file where it is made"},
 	{"secure-boot", 0, NULL, CLI_FLAG, AT(secure_boot), 0, .help = "firmware that checks signatures"},
 	{"variables", 0, "FILE", CLI_FILE, AT(variables), 0,
 	 .help = "keep the firmware's variables in this file; where it is not there, it is made"},
 	{"tpm", 0, "DIR", CLI_DIRECTORY, AT(tpm), 0, .help = "a TPM 2.0 by swtpm, whose state this directory keeps"},
 	{"snapshot", 0, NULL, CLI_FLAG, AT(snapshot), 0, .help = "what is written to the disks is gone afterwards"},
-	{"memory", 'm', "SIZE", CLI_TEXT, AT(memory), 0, .check = cli_check_size, .def = "1G",
+	{"memory", 'm', "SIZE", CLI_TEXT, AT(memory), 0, .check = check_mebibytes, .def = "1G",
 	 .help = "of the machine"},
 	{"cpus", 0, "N", CLI_NUMBER32, AT(cpus), 0, .min = 1, .max = 255, .def = "2",
 	 .help = "processors of the machine"},
@@ -95,9 +104,13 @@ static int make_upper(const struct arguments *a, struct ul_error *err)
 	if (fd < 0 && errno == EEXIST)
 		return 0;
 	(void)!ul_parse_size(a->upper_size, &size);
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return ul_error_errno(err, UL_E_SYSTEM, "making the upper's file", a->upper, NULL, errno);
-	return 0;
+	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+		return 0;
+	ul_error_errno(err, UL_E_SYSTEM, "making the upper's file", a->upper, NULL, errno);
+	/* The next start would take it for an upper that is there. */
+	if (fd >= 0)
+		unlink(a->upper);
+	return -UL_E_SYSTEM;
 }
 
 static int make_variables(const struct arguments *a, const struct cli_run_request *q, struct ul_error *err)

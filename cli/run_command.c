@@ -75,8 +75,8 @@ static void addf(struct line *l, const char *format, ...)
 		free(word);
 }
 
-/* A file's name among other words of an option: a comma is doubled. Adds "-drive OPTIONS,file=NAME". */
-static void add_drive(struct line *l, const char *options, const char *file)
+/* Adds "BEFORE NAME", of a file, as one word. Among other words of an option a comma is doubled. */
+static void add_name(struct line *l, const char *before, const char *file)
 {
 	char escaped[2 * 4096];
 	size_t n = 0;
@@ -87,8 +87,17 @@ static void add_drive(struct line *l, const char *options, const char *file)
 		escaped[n++] = *file;
 	}
 	escaped[n] = '\0';
+	addf(l, "%s%s", before, escaped);
+}
+
+/* What stands before a colon is a protocol to QEMU ("nbd:"), unless there is a slash before that. */
+static void add_drive(struct line *l, const char *options, const char *file)
+{
+	char before[160];
+
+	snprintf(before, sizeof(before), "%s,file=%s", options, *file == '/' ? "" : "./");
 	add(l, "-drive");
-	addf(l, "%s,file=%s", options, escaped);
+	add_name(l, before, file);
 }
 
 static void add_disk(struct line *l, const struct cli_run_request *q)
@@ -152,7 +161,7 @@ static void add_tpm(struct line *l, const struct cli_run_request *q)
 	if (!q->tpm_socket)
 		return;
 	add(l, "-chardev");
-	addf(l, "socket,id=tpm,path=%s", q->tpm_socket);
+	add_name(l, "socket,id=tpm,path=", q->tpm_socket);
 	add(l, "-tpmdev");
 	add(l, "emulator,id=tpm0,chardev=tpm");
 	add(l, "-device");
