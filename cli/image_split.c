@@ -1,5 +1,6 @@
 /* `underlay image split`: the arguments and the summary; the work is verity/disk/split.c's. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -15,14 +16,35 @@ struct arguments {
 
 #define AT(member) offsetof(struct arguments, member)
 
+/* Each becomes a line of a file of systemd's, which a control character or a backslash at its end would break. */
+static bool fits_line(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+	return len > 0 && text[len - 1] != '\\';
+}
+
+static const char *check_device(const char *text)
+{
+	return *text == '/' && fits_line(text) ? NULL : "an absolute path, as in /dev/nvme0n1";
+}
+
+static const char *check_source(const char *text)
+{
+	return (*text == '/' || strstr(text, "://")) && fits_line(text) ? NULL : "a URL or an absolute path";
+}
+
 static const struct cli_option options[] = {
 	{NULL, 0, "IMAGE", CLI_FILE, AT(options.image), CLI_NEEDED, .help = "the image, or a disk that holds one"},
 	{"output", 'o', "DIR", CLI_DIRECTORY, AT(options.directory), CLI_NEEDED,
 	 .help = "the directory to put the files into, beside those of other versions"},
-	{"device", 0, "PATH", CLI_TEXT, AT(options.device), CLI_NEEDED,
+	{"device", 0, "PATH", CLI_TEXT, AT(options.device), CLI_NEEDED, .check = check_device,
 	 .help = "the machines' own disk, as they name it: /dev/nvme0n1, or a link of /dev/disk"},
 	{"uki", 0, "UKI", CLI_FILE, AT(options.uki), 0, .help = "the unified kernel image that goes with it"},
-	{"source", 0, "URL", CLI_TEXT, AT(options.source), 0, .def = "/var/lib/underlay/updates",
+	{"source", 0, "URL", CLI_TEXT, AT(options.source), 0, .check = check_source, .def = "/var/lib/underlay/updates",
 	 .help = "where the machines find the directory: an https:// URL, or a directory of theirs"},
 	{"tries", 0, "N", CLI_NUMBER32, AT(tries), 0, .min = 0, .max = 99, .def = "3",
 	 .help = "how often systemd-boot tries a new UKI; 0: it does not count"},

@@ -63,6 +63,13 @@ tap "an image that is not signed is told" grep -q 'the image is not signed' <(bu
 	"$underlay" image split "$dir/c.raw" -o "$dir/c" --device /dev/x)
 tap "a directory that cannot be made" fails 3 'Not a directory' "$underlay" image split "$dir/a.raw" -o "$dir/uki/x" --device /dev/x
 tap "what is no image" fails 1 'it has no partition table' "$underlay" image split "$dir/uki" -o "$dir/y" --device /dev/x
+"$underlay" image split "$dir/a.raw" -o "$dir/percent" --device /dev/disk/by-label/x%y --source https://example.org/a%20b >/dev/null
+tap_is "a % is nothing that systemd expands" "$(grep -h '^Path=' "$dir/percent/sysupdate.d/60-data.transfer" | tr '\n' ' ')" \
+	"Path=https://example.org/a%%20b Path=/dev/disk/by-label/x%%y "
+split_with() { "$underlay" image split "$dir/a.raw" -o "$dir/y" --device "$1" --source "$2"; }
+tap "a device of two lines" fails 2 'is not an absolute path' split_with $'/dev/x\nInstancesMax=1' /mnt
+tap "a device by its bare name" fails 2 'is not an absolute path' split_with vda /mnt
+tap "a source that continues the line" fails 2 'is not a URL or an absolute path' split_with /dev/x '/mnt\'
 tap "a UKI that is none" fails 1 'it does not start as a PE file does' "$underlay" image split "$dir/a.raw" -o "$dir/y" --device /dev/x --uki "$dir/seal.crt"
 build "$dir/arm.raw" 1.0 --machine aarch64 >/dev/null
 tap "a UKI for another machine" fails 1 'it is for x86-64, the image .* is for arm64' \

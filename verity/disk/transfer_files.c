@@ -9,6 +9,22 @@
 
 #define DIRECTORY "sysupdate.d"
 
+#define PATH_SIZE 2048 /* bytes of a path or URL as it is written */
+
+/* systemd expands what follows a %. false: it is too long. */
+static bool escape(const char *text, char ret[PATH_SIZE])
+{
+	size_t n = 0;
+
+	for (; *text && n + 2 < PATH_SIZE; text++) {
+		if (*text == '%')
+			ret[n++] = '%';
+		ret[n++] = *text;
+	}
+	ret[n] = '\0';
+	return !*text;
+}
+
 /* Both sides of a transfer begin alike. A directory of the machine is for trying, and for updates from a USB stick. */
 static int head(const struct ul_transfer_request *q, char *buf, size_t size)
 {
@@ -73,7 +89,7 @@ static int write_uki(int dirfd, const struct ul_transfer_request *q)
 				: -ENAMETOOLONG;
 }
 
-int ul_transfer_files_write(int dirfd, const struct ul_transfer_request *q)
+int ul_transfer_files_write(int dirfd, const struct ul_transfer_request *request)
 {
 	static const struct {
 		const char *file, *suffix;
@@ -82,8 +98,15 @@ int ul_transfer_files_write(int dirfd, const struct ul_transfer_request *q)
 		{DIRECTORY "/52-verity.transfer", "-verity"},
 		{DIRECTORY "/60-data.transfer", ""},
 	};
-	int r = mkdirat(dirfd, DIRECTORY, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	char source[PATH_SIZE], device[PATH_SIZE];
+	struct ul_transfer_request escaped = *request, *q = &escaped;
+	int r;
 
+	if (!escape(request->source, source) || !escape(request->device, device))
+		return -ENAMETOOLONG;
+	q->source = source;
+	q->device = device;
+	r = mkdirat(dirfd, DIRECTORY, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	for (size_t i = 0; r == 0 && i < sizeof(partitions) / sizeof(partitions[0]); i++)
 		r = write_partition(dirfd, q, partitions[i].file, partitions[i].suffix);
 	if (r == 0 && q->uki)
