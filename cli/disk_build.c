@@ -48,6 +48,11 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
+static const struct cli_rule rules[] = {
+	{CLI_NEEDS, "--tries --boot-loader", NULL},
+	{.members = NULL},
+};
+
 /* What the firmware starts must be for one machine. */
 static int look_at_programs(struct arguments *a, struct ul_error *err)
 {
@@ -143,6 +148,7 @@ const struct cli_command cli_disk_build = {
 	.help = "make a whole disk that boots of an image and a UKI",
 	.page = "underlay-disk",
 	.options = options,
+	.rules = rules,
 	.size = sizeof(struct arguments),
 	.run = run,
 };

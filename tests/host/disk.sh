@@ -216,5 +216,8 @@ refused 1 "one for another machine" 'it is for arm64, the UKI is for x86-64' --b
 refused 3 "a boot loader that is not there" 'No such file' --boot-loader "$dir/nothing"
 tap "what is there is not replaced" fails 3 'it exists already. Remove it, or give --force' disk one
 tap "unless it may" disk one --force
+mkdir "$dir/bin" && printf '#!/bin/sh\necho "no room" >&2; exit 1\n' >"$dir/bin/mcopy" && chmod 755 "$dir/bin/mcopy"
+PATH=$dir/bin:$PATH refused 3 "a program that fails" 'mcopy: it ended with status 1: no room'
+refused 2 "tries that nothing counts" 'boot-loader is missing: --tries needs it' --tries 5
 tap "a size that is none" fails 2 'a size, as in 512M or 8G' disk refused --size 8X
 tap_end

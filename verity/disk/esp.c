@@ -92,6 +92,7 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 			      NULL,
 			      NULL};
 	size_t at = 11;
+	int r;
 
 	if (!dir)
 		return ul_error_nomem(err, WHAT);
@@ -107,7 +108,10 @@ static int mtool(const char *program, const char *fat, const char *from, const c
 	if (source)
 		argv[at++] = source;
 	argv[at] = inside;
-	return ul_run(argv, WHAT, NULL, NULL, err);
+	r = ul_run(argv, WHAT, NULL, NULL, err);
+	if (r < 0 && err)
+		snprintf(err->object, sizeof(err->object), "%s", program); /* not env */
+	return r;
 }
 
 /* The directories of path that are not made yet, from the top. */
