@@ -1,4 +1,4 @@
-/* `underlay run`: a disk, an image or a UKI in QEMU, by one word. */
+/* `underlay run`: a disk, or an image with its UKI or kernel, in QEMU. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "common/config.h"
 #include "common/file.h"
 #include "common/run.h"
+#include "verity/disk/disk_layout.h"
 #include "verity/locate/image_view.h"
 
 #define VARIABLES_MAX (64u << 20) /* bytes of a firmware's variables */
@@ -67,10 +68,27 @@ static const struct cli_rule rules[] = {
 	{CLI_AT_MOST_ONE, "--kernel --variables", "a kernel is started without firmware"},
 	{CLI_TOGETHER, "--kernel --initrd", NULL},
 	{CLI_NEEDS, "--cmdline --kernel", "a UKI has its own"},
+	{CLI_NEEDS, "--upper-size --upper", NULL},
 	{.members = NULL},
 };
 
 static const char WHAT[] = "starting the machine";
+
+/*
+ * Firmware starts what is on an EFI system partition. It would say nothing of an image by itself, and wait. What has
+ * no image is not ours to judge.
+ */
+static int check_esp(const struct arguments *a, const struct ul_image_view *view, struct ul_error *err)
+{
+	if (a->uki || a->kernel || view->slots.n == 0)
+		return 0;
+	for (size_t i = 0; i < view->gpt.n; i++)
+		if (!strcmp(view->gpt.partitions[i].type, UL_DISK_TYPE_ESP))
+			return 0;
+	return ul_error_set(err, UL_E_INPUT, WHAT, a->disk,
+			    "Give --uki, or --kernel and --initrd, or make a disk by `underlay disk build`.",
+			    "it has no EFI system partition, from which firmware would start it");
+}
 
 /* What the disk is for, and which machine: its first slot says it. */
 static int look_at_disk(const struct arguments *a, struct cli_run_request *q, struct ul_error *err)
@@ -85,11 +103,13 @@ static int look_at_disk(const struct arguments *a, struct cli_run_request *q, st
 		architecture = view.views[0].architecture;
 	q->machine = cli_run_machine_find(architecture);
 	q->sector = view.gpt.sector_size;
-	ul_image_view_free(&view);
 	if (!q->machine)
-		return ul_error_set(err, UL_E_INPUT, WHAT, a->disk, NULL,
-				    "it is for %s, which is not a machine that this starts", architecture);
-	return 0;
+		r = ul_error_set(err, UL_E_INPUT, WHAT, a->disk, NULL,
+				 "it is for %s, which is not a machine that this starts", architecture);
+	else
+		r = check_esp(a, &view, err);
+	ul_image_view_free(&view);
+	return r;
 }
 
 /* A file of holes. */
@@ -215,7 +235,7 @@ static int run(void *arguments)
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.help = "start a disk, an image or a UKI in QEMU",
+	.help = "start a disk, or an image with its UKI or kernel, in QEMU",
 	.page = "underlay-run",
 	.options = options,
 	.rules = rules,
