@@ -49,7 +49,7 @@ static const struct cli_option options[] = {
 };
 
 static const struct cli_rule rules[] = {
-	{CLI_NEEDS, "--tries --boot-loader", NULL},
+	{CLI_NEEDS, "--tries --boot-loader", "without one nothing counts"},
 	{.members = NULL},
 };
 

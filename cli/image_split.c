@@ -52,6 +52,11 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
+static const struct cli_rule rules[] = {
+	{CLI_NEEDS, "--tries --uki", NULL},
+	{.members = NULL},
+};
+
 static int print_json(const struct arguments *a, const struct ul_split_result *result)
 {
 	ul_autojson struct json_object *o = ul_json_document(1);
@@ -102,6 +107,7 @@ const struct cli_command cli_image_split = {
 	.help = "write an image as the files that systemd-sysupdate downloads",
 	.page = "underlay-image",
 	.options = options,
+	.rules = rules,
 	.size = sizeof(struct arguments),
 	.run = run,
 };

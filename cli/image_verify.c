@@ -18,7 +18,7 @@ struct arguments {
 #define AT(member) offsetof(struct arguments, member)
 
 static const struct cli_option options[] = {
-	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "the image"},
+	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "an image, or a disk with some"},
 	{"cert", 0, "FILE", CLI_FILE, AT(demands.cert), 0, .help = "trust this certificate (PEM)"},
 	{"certs", 0, "DIR", CLI_DIRECTORY, AT(demands.certs), 0,
 	 .help = "trust every *.crt of a directory; " UL_PATH_CERTS " where nothing is given to trust"},

@@ -90,7 +90,7 @@ struct cli_rule {
 	enum cli_rule_kind kind;
 	const char
 		*members; /* "--key --cert", separated by spaces; positional arguments by their name. NULL: the end */
-	const char *hint; /* follows the message after a colon; may be NULL */
+	const char *hint; /* follows the message, after a colon or semicolon; may be NULL */
 };
 
 struct cli_command;

@@ -78,14 +78,15 @@ static bool exclude(const struct cli_command *c, const struct cli_rule *rule, co
 	return false;
 }
 
-static bool need(const struct cli_command *c, const struct cli_list *present, const struct cli_list *absent,
-		 int *ret_status)
+static bool need(const struct cli_command *c, const struct cli_rule *rule, const struct cli_list *present,
+		 const struct cli_list *absent, int *ret_status)
 {
 	char need[CLI_LIST_MAX], text[CLI_LIST_MAX];
 
-	*ret_status = cli_usage_error(c, "%s %s missing: %s %s %s", cli_list_join(absent, "and", text),
+	*ret_status = cli_usage_error(c, "%s %s missing: %s %s %s%s%s", cli_list_join(absent, "and", text),
 				      absent->n > 1 ? "are" : "is", cli_list_join(present, "and", need),
-				      present->n > 1 ? "need" : "needs", absent->n > 1 ? "them" : "it");
+				      present->n > 1 ? "need" : "needs", absent->n > 1 ? "them" : "it",
+				      rule->hint ? "; " : "", rule->hint ? rule->hint : "");
 	return false;
 }
 
@@ -102,10 +103,10 @@ static bool holds(const struct cli_command *c, const struct cli_rule *rule, cons
 	case CLI_AT_LEAST_ONE:
 		return true;
 	case CLI_TOGETHER:
-		return m.present.n == 0 || m.absent.n == 0 || need(c, &m.present, &m.absent, ret_status);
+		return m.present.n == 0 || m.absent.n == 0 || need(c, rule, &m.present, &m.absent, ret_status);
 	case CLI_NEEDS:
 		cli_list_add_option(&first, m.first);
-		return !m.first_given || m.absent.n == 0 || need(c, &first, &m.absent, ret_status);
+		return !m.first_given || m.absent.n == 0 || need(c, rule, &first, &m.absent, ret_status);
 	}
 	return true;
 }

@@ -197,7 +197,7 @@ static void print_option(const struct cli_option *o)
 	if (o->name && o->argument)
 		(void)ul_buffer_printf(&left, o->bare ? "[=%s]" : " %s", o->argument);
 	(void)ul_buffer_printf(&text, "%s", o->help);
-	if (o->def)
+	if (o->def && o->def[0])
 		(void)ul_buffer_printf(&text, " (default: %s)", o->def);
 	if (o->bare)
 		(void)ul_buffer_printf(&text, " (%s where no number is given)", o->bare);

@@ -37,7 +37,7 @@ helps() { # GROUP NAME
 	"$underlay" "${words[@]}" -h | cmp -s - "$dir/help" || return 1
 	"$underlay" help "${words[@]}" | cmp -s - "$dir/help" || return 1
 	grep -q "^usage: underlay ${words[*]}" "$dir/help" || return 1
-	awk 'length > 96' "$dir/help" >"$dir/out"
+	awk 'length > 96 || /\(default: \)/' "$dir/help" >"$dir/out"
 	[ ! -s "$dir/out" ] || return 1
 	jq -r --arg group "${1#-}" --arg name "$2" '.commands[] | select((.group // "") == $group and .name == $name) |
 		.options[] | select(.name) | "--\(.name)"' <<<"$tables" >"$dir/options" || return 1
@@ -49,7 +49,7 @@ take_lines names jq -r '.commands[] | "\(.group // "-") \(.name)"' <<<"$tables" 
 for name in "${names[@]}"; do
 	# shellcheck disable=SC2086 # words
 	helps $name
-	report $? "help of $name: each option, on lines of at most 96 columns"
+	report $? "help of $name: each option, on lines of at most 96 columns, no default that is nothing"
 done
 
 "$underlay" image --help >"$dir/out" 2>&1 && [ "$(grep -c '^  image ' "$dir/out")" -eq 6 ]
@@ -121,6 +121,10 @@ wrong 'underlay image build: --manifest and --closure exclude each other: a mani
 	image build "${needed[@]}" --manifest a --closure b
 wrong 'underlay image build: --cert is missing: --key needs it' image build "${needed[@]}" --system s --key k
 wrong 'underlay image build: --key is missing: --cert needs it' image build "${needed[@]}" --system s --cert k
+wrong 'underlay run: --kernel is missing: --cmdline needs it; a UKI has its own' run x --cmdline y
+wrong 'underlay run: --upper is missing: --upper-size needs it' run x --upper-size 1G
+wrong 'underlay disk build: --boot-loader is missing: --tries needs it; without one nothing counts' disk build -o x --image i --uki u --tries 2
+wrong 'underlay image split: --uki is missing: --tries needs it' image split i -o x --device /dev/x --tries 2
 wrong 'underlay uki build: --cert is missing: --key needs it' uki build -o x --kernel k --initrd i --key k
 wrong 'underlay image build: --key is missing: --passphrase-file needs it' image build "${needed[@]}" --system s --passphrase-file k
 wrong 'underlay image build: --threads: "0" is not a number from 1 to 1024' image build -j 0
