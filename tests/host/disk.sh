@@ -192,6 +192,20 @@ tap_is "one image in both slots: each has its own hash partition" \
 	"$("$underlay" image inspect --json "$dir/twice" | jq '.slots | length')" 2
 tap "and both verify" "$underlay" image verify "$dir/twice" --cert "$dir/seal.crt"
 
+# ---- on a machine's disk that had something else ----
+
+head -c "$(stat -c %s "$dir/one")" /dev/zero | tr '\0' '\377' >"$dir/used"
+loop=$(losetup -f --show "$dir/used") && loops+=("$loop")
+written() { # as the manual says
+	local line
+	line=$(grep '^dd if=demo.disk of=/dev/sdX ' cli/man/underlay-disk.1) || return
+	line=${line/demo.disk/$dir/one}
+	# shellcheck disable=SC2086 # words
+	${line/\/dev\/sdX/$loop} status=none
+}
+tap "the manual's dd writes it over a used disk" written
+tap "of which nothing is left" same "$dir/one" "$dir/used"
+
 # ---- what is refused leaves nothing ----
 
 image=$dir/a.raw uki=$dir/uki
