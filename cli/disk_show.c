@@ -77,6 +77,12 @@ static void print_picture(const struct ul_disk_map *map)
 
 /* ---- a line for each ---- */
 
+/* Sizes are rounded one way, so that no slot has more used than it has. */
+static uint64_t mib(uint64_t bytes)
+{
+	return (bytes >> 20) + (bytes % (1 << 20) > 0);
+}
+
 static void print_slot(const struct ul_disk_map *map, const struct ul_disk_part *p)
 {
 	const struct ul_slot_view *v = p->image;
@@ -84,7 +90,7 @@ static void print_slot(const struct ul_disk_map *map, const struct ul_disk_part 
 	if (!v)
 		return;
 	if (p->used)
-		printf(", %" PRIu64 " MiB used", (p->used + (1 << 20) - 1) >> 20);
+		printf(", %" PRIu64 " MiB used", mib(p->used));
 	if (map->several_types)
 		printf(", for %s-%s", v->designator, v->architecture);
 	if (v->no_signature.code)
@@ -112,7 +118,7 @@ static void print_text(const char *disk, const struct ul_disk_map *map)
 		if (p->number)
 			snprintf(number, sizeof(number), "%u", p->number);
 		title(p, name, sizeof(name));
-		printf("  %3s  %-6s %8" PRIu64 " MiB at %6" PRIu64 " MiB", number, kinds[p->kind], p->size >> 20,
+		printf("  %3s  %-6s %8" PRIu64 " MiB at %6" PRIu64 " MiB", number, kinds[p->kind], mib(p->size),
 		       p->offset >> 20);
 		if (p->kind != UL_DISK_FREE)
 			printf("  %s", name);

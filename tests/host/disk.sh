@@ -144,6 +144,8 @@ tap "and makes the same disk as any other" same "$dir/one" "$dir/of-large"
 "$underlay" disk show "$dir/sized" >"$dir/shown"
 tap "show draws it" grep -qE '^ \|[^|]*\|[^|]*\|[^|]*\|[^|]*\|upper *\|$' "$dir/shown"
 tap "show says what is tried first" grep -qE '^ +2  slot .* demo 1.0, [0-9]+ MiB used; tried first: no newer demo is here$' "$dir/shown"
+read -r size used < <("$underlay" disk show "$dir/a.raw" | sed -nE 's/^ +1  slot +([0-9]+) MiB .*, ([0-9]+) MiB used.*/\1 \2/p')
+tap "an image's partition, which ends within a MiB, has no more used than there is" test "${used:-none}" -le "${size:-none}"
 tap "and what is empty" grep -qE '^ +5  slot +100 MiB .* empty$' "$dir/shown"
 "$underlay" disk show "$dir/plain" >"$dir/shown"
 tap "and what is not signed" grep -q 'demo 1.1; not startable: the image is not signed yet' "$dir/shown"
