@@ -63,12 +63,12 @@ tap_none "nor then" find "$dir" -name 'new*'
 
 (cd "$dir" && cp image x:y && words x:y --upper u:v --kernel k --initrd i) >"$dir/out"
 tap "a colon in a name is no protocol of QEMU's" grep -q 'file=\./x:y .*file=\./u:v ' "$dir/out"
-has "a comma in the TPM's directory" 'tpm,path=a,,b/swtpm-sock ' "$dir/image" --tpm a,b
+has "a comma in the TPM's directory" 'tpm,path=a,,b/swtpm-sock ' "$dir/disk" --tpm a,b
 for option in "--memory 0" "--memory 512K" "--upper-size 0"; do
 	tap "$option" fails 2 'is not a size of 1M or more' "$underlay" run --dry-run "$dir/image" $option
 done
 tap "an upper that cannot be so large" fails 3 'File too large' \
-	sh -c "ulimit -f 1000; trap '' XFSZ; '$underlay' run '$dir/image' --upper '$dir/huge' --upper-size 1G"
+	sh -c "ulimit -f 1000; trap '' XFSZ; '$underlay' run '$dir/disk' --upper '$dir/huge' --upper-size 1G"
 tap_none "is not left behind" find "$dir" -name huge
 
 tap "no table" fails 1 'it has no partition table' "$underlay" run --dry-run "$dir/registration"
