@@ -15,4 +15,4 @@ struct ul_transfer_request {
 };
 
 /* Write the directory sysupdate.d in dirfd, or what differs there. 0 or -errno. */
-int ul_transfer_files_write(int dirfd, const struct ul_transfer_request *q);
+int ul_transfer_files_write(int dirfd, const struct ul_transfer_request *request);
