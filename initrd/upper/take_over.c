@@ -65,7 +65,6 @@ static int open_session(int sessions, const char *name)
 		return -errno;
 	if (above.st_dev != st.st_dev)
 		return -EEXIST;
-	(void)ul_take_flags_off(fd, ".");
 	return ul_steal_fd(&fd);
 }
 

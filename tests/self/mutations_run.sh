@@ -11,6 +11,7 @@ tap_at_exit 'rm -rf "$dir"'
 tree=$dir/tree
 mkdir -p "$tree/lists" "$tree/build/lint"
 touch "$tree/build/lint/left-behind"
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$tree/build/console"
 
 cat >"$tree/value.c" <<'END'
 /* It answers: and that
