@@ -10,7 +10,8 @@
 
 int ul_copy_range(const struct ul_copy_range *c)
 {
-	ul_autofree uint8_t *buffer = malloc(PIECE);
+	/* Aligned for takers that write past the page cache. */
+	ul_autofree uint8_t *buffer = aligned_alloc(4096, PIECE);
 	int r = buffer ? 0 : -ENOMEM;
 
 	for (uint64_t done = 0, len; r == 0 && done < c->size; done += len) {

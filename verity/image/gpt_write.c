@@ -75,19 +75,37 @@ static int new_table(struct fdisk_context *cxt, const uint8_t disk_uuid[16])
 	return r ? r : fdisk_set_disklabel_id_from_string(cxt, uuid);
 }
 
-int ul_gpt_write(int fd, const char *image, const struct ul_gpt_table *table, struct ul_error *err)
+/* An image file's table counts in the sectors that the caller wants, whatever disk the file lies on. */
+static int assign(struct fdisk_context *cxt, int fd, const char *image, uint32_t sector, struct ul_error *err)
 {
-	UL_CLEANUP(cleanup_context) struct fdisk_context *cxt = fdisk_new_context();
 	int r;
 
 	if (!cxt)
 		return ul_error_nomem(err, WHAT);
-	/* An image file's table counts in the sectors that the caller wants, whatever disk the file lies on. */
-	r = fdisk_save_user_sector_size(cxt, table->sector, table->sector);
+	r = fdisk_save_user_sector_size(cxt, sector, sector);
 	if (!r)
 		r = fdisk_assign_device_by_fd(cxt, fd, image, 0);
+	return r ? fdisk_failed(r, image, "opening it", err) : 0;
+}
+
+/* The descriptor stays the caller's: nothing is closed, only the context let go. */
+static int write_out(struct fdisk_context *cxt, const char *image, struct ul_error *err)
+{
+	int r = fdisk_write_disklabel(cxt);
+
 	if (r)
-		return fdisk_failed(r, image, "opening the image", err);
+		return fdisk_failed(r, image, "writing", err);
+	fdisk_deassign_device(cxt, 1);
+	return 0;
+}
+
+int ul_gpt_write(int fd, const char *image, const struct ul_gpt_table *table, struct ul_error *err)
+{
+	UL_CLEANUP(cleanup_context) struct fdisk_context *cxt = fdisk_new_context();
+	int r = assign(cxt, fd, image, table->sector, err);
+
+	if (r < 0)
+		return r;
 	r = new_table(cxt, table->uuid);
 	if (r)
 		return fdisk_failed(r, image, "making an empty table", err);
@@ -96,10 +114,43 @@ int ul_gpt_write(int fd, const char *image, const struct ul_gpt_table *table, st
 		if (r)
 			return fdisk_failed(r, image, "adding a partition", err);
 	}
-	r = fdisk_write_disklabel(cxt);
-	if (r)
-		return fdisk_failed(r, image, "writing", err);
-	/* The descriptor stays the caller's: nothing is closed, only the context let go. */
-	fdisk_deassign_device(cxt, 1);
-	return 0;
+	return write_out(cxt, image, err);
+}
+
+static int change_entry(struct fdisk_context *cxt, const struct ul_gpt_change *change)
+{
+	UL_CLEANUP(cleanup_partition) struct fdisk_partition *pa = fdisk_new_partition();
+	char uuid[37];
+	int r;
+
+	if (!pa)
+		return -ENOMEM;
+	ul_uuid_format(change->uuid, uuid);
+	r = fdisk_partition_set_uuid(pa, uuid);
+	if (!r)
+		r = fdisk_partition_set_name(pa, change->label);
+	if (!r)
+		r = fdisk_partition_set_attrs(pa, change->read_only ? "GUID:60" : "");
+	return r ? r : fdisk_set_partition(cxt, change->number - 1, pa);
+}
+
+int ul_gpt_change(int fd, const char *disk, uint32_t sector, const struct ul_gpt_change *changes, size_t n,
+		  struct ul_error *err)
+{
+	UL_CLEANUP(cleanup_context) struct fdisk_context *cxt = fdisk_new_context();
+	int r = assign(cxt, fd, disk, sector, err);
+
+	if (r < 0)
+		return r;
+	if (!fdisk_is_label(cxt, GPT))
+		return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL, "it has no partition table (GPT)");
+	for (size_t i = 0; i < n; i++) {
+		if (!fdisk_is_partition_used(cxt, changes[i].number - 1))
+			return ul_error_set(err, UL_E_PARTITIONS, WHAT, disk, NULL, "it has no partition %u",
+					    changes[i].number);
+		r = change_entry(cxt, &changes[i]);
+		if (r)
+			return fdisk_failed(r, disk, "changing a partition", err);
+	}
+	return write_out(cxt, disk, err);
 }

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,46 +20,15 @@
 #include "common/file.h"
 #include "common/workers.h"
 #include "verity/format/hash_tree_geometry.h"
+#include "verity/image/block_hasher.h"
 #include "verity/image/superblock_write.h"
 
 #define PIECE_SIZE   (4 * 1024 * 1024) /* bytes of data that a worker takes at once, about */
 #define READ_SIZE    (64 * 1024)       /* bytes of a read: what a core's nearest caches hold */
+#define SINK_SIZE    (1024 * 1024)     /* the same, where the bytes go on to a disk */
 #define AHEAD_PIECES 4                 /* that the disk is told to read before their turn */
 
 static const char TODO_WRITE[] = "Write the image again.";
-
-/* ---- hashing ---- */
-
-struct hasher {
-	const struct ul_descriptor *d;
-	EVP_MD *md;
-	EVP_MD_CTX *ctx;
-	bool failed; /* libcrypto failed once; digests made since are void */
-};
-
-static bool hasher_init(struct hasher *h, const struct ul_descriptor *d)
-{
-	h->d = d;
-	h->failed = false;
-	/* Fetched once: a fetch for each digest costs as much as hashing a small block. */
-	h->md = EVP_MD_fetch(NULL, strcmp(d->hash, "sha512") ? "SHA256" : "SHA512", NULL);
-	h->ctx = EVP_MD_CTX_new();
-	return h->md && h->ctx && EVP_DigestInit_ex2(h->ctx, h->md, NULL);
-}
-
-static void hasher_end(struct hasher *h)
-{
-	EVP_MD_CTX_free(h->ctx);
-	EVP_MD_free(h->md);
-}
-
-/* Hash type 1: the salt stands before the block. */
-static void hash_block(struct hasher *h, const uint8_t *block, size_t len, uint8_t *digest)
-{
-	if (!EVP_DigestInit_ex2(h->ctx, NULL, NULL) || !EVP_DigestUpdate(h->ctx, h->d->salt, h->d->salt_len) ||
-	    !EVP_DigestUpdate(h->ctx, block, len) || !EVP_DigestFinal_ex(h->ctx, digest, NULL))
-		h->failed = true;
-}
 
 /* ---- one run over the data ---- */
 
@@ -84,6 +52,7 @@ struct run {
 	uint64_t read_offset;                                  /* bytes */
 	uint64_t tree_offset;                                  /* bytes, in hash_fd */
 	bool check;                                            /* else write */
+	const struct ul_hash_tree_sink *sink;                  /* that gets what was found right; NULL */
 	void (*bad)(void *user, bool in_tree, uint64_t block); /* go on after a bad block; NULL */
 	void *user;
 	uint8_t *digests; /* of the leaf blocks (of the data block where there is no tree) */
@@ -126,8 +95,8 @@ static bool passed_over(struct run *run, bool in_tree, uint64_t block)
 /* A worker's own buffers. */
 struct worker {
 	struct run *run;
-	struct hasher hasher;
-	uint8_t *data;   /* READ_SIZE, or a data block if that is larger */
+	struct ul_block_hasher hasher;
+	uint8_t *data;   /* read_size bytes */
 	uint8_t *leaves; /* leaves_per_piece hash blocks */
 };
 
@@ -146,12 +115,40 @@ static enum defect read_blocks(struct worker *w, uint64_t first, uint64_t n, int
 	return *ret_errno ? DEFECT_COPY : DEFECT_NONE;
 }
 
+/* Bytes of a read. A sink gets as much of it as a leaf covers: disks are written in large pieces. */
+static size_t read_size(const struct run *run)
+{
+	size_t block_size = run->d->data_block_size, size = run->sink ? SINK_SIZE : READ_SIZE;
+
+	return block_size > size ? block_size : size;
+}
+
+/* What `n` blocks from `first` on are, which were found right. */
+static bool hand_on(struct worker *w, uint64_t first, uint64_t n)
+{
+	struct run *run = w->run;
+	uint64_t block_size = run->d->data_block_size;
+	int r = 0;
+
+	if (!run->sink)
+		return true;
+	/* A digest that was not made might be that of the block before, and equal. */
+	if (w->hasher.failed) {
+		found(run, DEFECT_CRYPTO, first, 0);
+		return false;
+	}
+	r = run->sink->put(run->sink->user, w->data, (size_t)(n * block_size), first * block_size);
+	if (r < 0)
+		found(run, DEFECT_COPY, first, -r);
+	return r == 0;
+}
+
 /* Digest `n` data blocks from `first` on, into or against `digests`. false: a defect was found. */
 static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *digests)
 {
 	struct run *run = w->run;
 	size_t block_size = run->d->data_block_size, len = run->d->root_hash_len;
-	uint64_t per_read = block_size < READ_SIZE ? READ_SIZE / block_size : 1;
+	uint64_t per_read = read_size(run) / block_size;
 	uint8_t digest[UL_ROOT_HASH_MAX] = {0};
 
 	for (uint64_t done = 0, take; done < n; done += take) {
@@ -167,12 +164,14 @@ static bool do_blocks(struct worker *w, uint64_t first, uint64_t n, uint8_t *dig
 		for (uint64_t i = 0; i < take; i++) {
 			uint8_t *at = digests + (done + i) * len;
 
-			hash_block(&w->hasher, w->data + i * block_size, block_size, run->check ? digest : at);
+			ul_block_hash(&w->hasher, w->data + i * block_size, block_size, run->check ? digest : at);
 			if (run->check && memcmp(digest, at, len) != 0 && !passed_over(run, false, first + done + i)) {
 				found(run, DEFECT_DATA, first + done + i, 0);
 				return false;
 			}
 		}
+		if (!hand_on(w, first + done, take))
+			return false;
 		run->blocks_done += take;
 	}
 	return true;
@@ -189,7 +188,7 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 	if (n > run->g.digests_per_block)
 		n = run->g.digests_per_block;
 	if (run->check) {
-		hash_block(&w->hasher, block, size, digest);
+		ul_block_hash(&w->hasher, block, size, digest);
 		if (memcmp(digest, kept, len) != 0 || !ul_all_zero(block + n * len, size - n * len)) {
 			if (passed_over(run, true, run->d->hash_start / size + run->g.start[0] / size + leaf))
 				return true;
@@ -201,7 +200,7 @@ static bool do_leaf(struct worker *w, uint64_t leaf, uint8_t *block)
 	if (!do_blocks(w, first, n, block))
 		return false;
 	memset(block + n * len, 0, size - n * len);
-	hash_block(&w->hasher, block, size, kept);
+	ul_block_hash(&w->hasher, block, size, kept);
 	return true;
 }
 
@@ -256,15 +255,20 @@ static void ask_ahead(const struct run *run, uint64_t leaf)
 	posix_fadvise(run->read_fd, (off_t)(run->read_offset + first), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
+static const char *step_of(const struct run *run)
+{
+	return run->sink ? "writing" : run->check ? "checking the hash tree" : "hashing";
+}
+
 static void run_worker(void *context, unsigned int number)
 {
 	struct run *run = context;
 	struct worker w = {.run = run};
 	size_t block_size = run->d->data_block_size;
 
-	w.data = malloc(block_size > READ_SIZE ? block_size : READ_SIZE);
+	w.data = aligned_alloc(UL_HASH_TREE_ALIGN, read_size(run));
 	w.leaves = malloc((size_t)run->leaves_per_piece * run->d->hash_block_size);
-	if (!hasher_init(&w.hasher, run->d) || !w.data || !w.leaves) {
+	if (!ul_block_hasher_init(&w.hasher, run->d) || !w.data || !w.leaves) {
 		found(run, DEFECT_CRYPTO, 0, ENOMEM);
 		goto out;
 	}
@@ -282,13 +286,13 @@ static void run_worker(void *context, unsigned int number)
 		do_piece(&w, leaf, n < run->leaves_per_piece ? n : run->leaves_per_piece);
 		give_back(run, leaf);
 		if (number == 0)
-			ul_progress_report(run->progress, run->check ? "checking the hash tree" : "hashing",
-					   run->blocks_done * block_size, run->d->data_blocks * block_size);
+			ul_progress_report(run->progress, step_of(run), run->blocks_done * block_size,
+					   run->d->data_blocks * block_size);
 	}
 	if (w.hasher.failed)
 		found(run, DEFECT_CRYPTO, 0, 0);
 out:
-	hasher_end(&w.hasher);
+	ul_block_hasher_end(&w.hasher);
 	free(w.data);
 	free(w.leaves);
 }
@@ -302,12 +306,12 @@ static void run_all(struct run *run, unsigned int threads)
 	if (run->g.levels == 0) {
 		struct worker w = {.run = run};
 
-		w.data = malloc(run->d->data_block_size);
-		if (!hasher_init(&w.hasher, run->d) || !w.data)
+		w.data = aligned_alloc(UL_HASH_TREE_ALIGN, read_size(run));
+		if (!ul_block_hasher_init(&w.hasher, run->d) || !w.data)
 			found(run, DEFECT_CRYPTO, 0, ENOMEM);
 		else if (do_blocks(&w, 0, 1, run->digests) && w.hasher.failed)
 			found(run, DEFECT_CRYPTO, 0, 0);
-		hasher_end(&w.hasher);
+		ul_block_hasher_end(&w.hasher);
 		free(w.data);
 		return;
 	}
@@ -329,8 +333,9 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
 					    run->check ? TODO_WRITE : NULL, "the file or device ends before it");
 		return ul_error_errno(err, UL_E_SYSTEM, what, object, "Check the disk.", run->defect_errno);
 	case DEFECT_COPY:
-		return ul_error_errno(err, UL_E_SYSTEM, "copying the filesystem into the image", object, NULL,
-				      run->defect_errno);
+		return ul_error_errno(err, UL_E_SYSTEM,
+				      run->sink ? "writing the data" : "copying the filesystem into the image", object,
+				      NULL, run->defect_errno);
 	case DEFECT_CANCELLED:
 		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "interrupted");
 	case DEFECT_WRITE:
@@ -353,23 +358,23 @@ static int run_failed(const struct run *run, const char *what, struct ul_error *
  * The blocks of level i (1 or more) and their digests, from the digests of the level below. *digests holds
  * those, and gets the new ones; blocks is zeroed.
  */
-static void build_level(struct hasher *h, const struct ul_hash_tree_geometry *g, unsigned int i, uint8_t *digests,
-			uint8_t *blocks)
+static void build_level(struct ul_block_hasher *h, const struct ul_hash_tree_geometry *g, unsigned int i,
+			uint8_t *digests, uint8_t *blocks)
 {
 	size_t len = h->d->root_hash_len, size = h->d->hash_block_size;
 
 	memcpy(blocks, digests, (size_t)g->blocks[i - 1] * len);
 	for (uint64_t k = 0; k < g->blocks[i]; k++)
-		hash_block(h, blocks + k * size, size, digests + k * len);
+		ul_block_hash(h, blocks + k * size, size, digests + k * len);
 }
 
 static int write_upper_levels(struct run *run, struct ul_error *err)
 {
 	static const char what[] = "writing the hash tree";
-	struct hasher h;
+	struct ul_block_hasher h;
 	int r = 0;
 
-	if (!hasher_init(&h, run->d))
+	if (!ul_block_hasher_init(&h, run->d))
 		h.failed = true;
 	for (unsigned int i = 1; i < run->g.levels && r == 0 && !h.failed; i++) {
 		size_t bytes = (size_t)run->g.blocks[i] * run->d->hash_block_size;
@@ -381,7 +386,7 @@ static int write_upper_levels(struct run *run, struct ul_error *err)
 			r = ul_pwrite_full(run->fds.hash_fd, blocks, bytes, run->tree_offset + run->g.start[i]);
 		}
 	}
-	hasher_end(&h);
+	ul_block_hasher_end(&h);
 	if (r < 0)
 		return ul_error_errno(err, r == -ENOMEM ? UL_E_MEMORY : UL_E_SYSTEM, what, NULL, NULL, -r);
 	if (h.failed)
@@ -391,7 +396,7 @@ static int write_upper_levels(struct run *run, struct ul_error *err)
 }
 
 /* Check level i against `digests` (of its blocks) and give the digests that it holds instead. */
-static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_t **digests)
+static int check_level(struct run *run, struct ul_block_hasher *h, unsigned int i, uint8_t **digests)
 {
 	const struct ul_hash_tree_geometry *g = &run->g;
 	size_t len = run->d->root_hash_len, size = run->d->hash_block_size;
@@ -403,7 +408,7 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 	if (r < 0)
 		return r;
 	for (uint64_t k = 0; k < g->blocks[i]; k++) {
-		hash_block(h, blocks + k * size, size, digest);
+		ul_block_hash(h, blocks + k * size, size, digest);
 		if (h->failed || memcmp(digest, *digests + k * len, len) != 0)
 			return -EBADMSG;
 	}
@@ -418,15 +423,15 @@ static int check_level(struct run *run, struct hasher *h, unsigned int i, uint8_
 static int check_upper_levels(struct run *run, struct ul_error *err)
 {
 	static const char what[] = "checking the hash tree";
-	struct hasher h;
+	struct ul_block_hasher h;
 	int r = 0;
 
-	if (!hasher_init(&h, run->d))
+	if (!ul_block_hasher_init(&h, run->d))
 		h.failed = true;
 	memcpy(run->digests, run->d->root_hash, run->d->root_hash_len);
 	for (unsigned int i = run->g.levels; i-- > 1 && r == 0 && !h.failed;)
 		r = check_level(run, &h, i, &run->digests);
-	hasher_end(&h);
+	ul_block_hasher_end(&h);
 	if (h.failed)
 		return ul_error_set(err, UL_E_SYSTEM, what, NULL, NULL, "libcrypto failed to compute a digest");
 	if (r == -EBADMSG)
@@ -565,6 +570,15 @@ int ul_hash_tree_check(const struct ul_image_fds *fds, const struct ul_descripto
 	struct run run = new_run(fds, work);
 
 	return check(&run, d, work->threads, ret_bad_block, err);
+}
+
+int ul_hash_tree_hand_on(const struct ul_image_fds *fds, const struct ul_descriptor *d,
+			 const struct ul_hash_tree_sink *sink, const struct ul_work *work, struct ul_error *err)
+{
+	struct run run = new_run(fds, work);
+
+	run.sink = sink;
+	return check(&run, d, work->threads, NULL, err);
 }
 
 int ul_hash_tree_scan(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,

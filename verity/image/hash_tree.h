@@ -42,3 +42,19 @@ int ul_hash_tree_check(const struct ul_image_fds *fds, const struct ul_descripto
  */
 int ul_hash_tree_scan(const struct ul_image_fds *fds, const struct ul_descriptor *d, const struct ul_work *work,
 		      void (*bad)(void *user, bool in_tree, uint64_t block), void *user, struct ul_error *err);
+
+/* A multiple of it is where the bytes lie in memory that a sink gets: what O_DIRECT wants. */
+#define UL_HASH_TREE_ALIGN 4096
+
+/* Takes bytes of the data, from byte `offset` of it on. Called by several threads, in no order. 0 or -errno. */
+struct ul_hash_tree_sink {
+	int (*put)(void *user, const uint8_t *bytes, size_t len, uint64_t offset);
+	void *user;
+};
+
+/*
+ * As ul_hash_tree_check, and what was found right is handed on, a MiB at most at a time: nothing that the root hash
+ * does not cover gets to the sink. What the sink failed with is -UL_E_SYSTEM.
+ */
+int ul_hash_tree_hand_on(const struct ul_image_fds *fds, const struct ul_descriptor *d,
+			 const struct ul_hash_tree_sink *sink, const struct ul_work *work, struct ul_error *err);
