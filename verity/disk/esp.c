@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/names.h"
 #include "common/run.h"
+#include "verity/disk/mtools.h"
 
 static const char WHAT[] = "making the EFI system partition";
 
@@ -68,50 +67,19 @@ static int make_empty(const char *output, const struct ul_esp *esp, struct ul_er
 	return ul_run(argv, WHAT, NULL, NULL, err);
 }
 
-/*
- * A program of mtools on the filesystem: they take the times from SOURCE_DATE_EPOCH, and write them as TZ has them. The
- * user's own configuration of mtools counts for his drives, not for this. Names mean things to them: "x:y" is a drive's
- * file, "a@@1M" a place in a. So they are started where the filesystem lies, and get an absolute name of the source.
- */
+/* A directory, or a copy of a file, in the filesystem. */
 static int mtool(const char *program, const char *fat, const char *from, const char *to, struct ul_error *err)
 {
-	ul_autofree char *inside = NULL, *source = from ? realpath(from, NULL) : NULL, *dir = strdup(fat);
-	char path[PATH_MAX];
-	const char *argv[] = {"env",
-			      "-C",
-			      dir ? dirname(dir) : NULL,
-			      "HOME=/", /* .mtoolsrc is read there */
-			      "TZ=UTC",
-			      "SOURCE_DATE_EPOCH=315532800",
-			      "MTOOLSRC=/dev/null",
-			      "MTOOLS_SKIP_CHECK=1",
-			      program,
-			      "-i",
-			      strrchr(fat, '/') ? strrchr(fat, '/') + 1 : fat,
-			      NULL,
-			      NULL,
-			      NULL};
-	size_t at = 11;
-	int r;
+	ul_autofree char *inside = NULL, *source = from ? realpath(from, NULL) : NULL;
 
-	if (!dir)
-		return ul_error_nomem(err, WHAT);
 	if (from && !source)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, from, NULL, errno);
-	if (!ul_find_program(program, path))
-		return ul_error_set(err, UL_E_SYSTEM, WHAT, program, "Install the package mtools.",
-				    "the program is not installed");
 	if (asprintf(&inside, "::%s", to) < 0) {
 		inside = NULL;
 		return ul_error_nomem(err, WHAT);
 	}
-	if (source)
-		argv[at++] = source;
-	argv[at] = inside;
-	r = ul_run(argv, WHAT, NULL, NULL, err);
-	if (r < 0 && err)
-		snprintf(err->object, sizeof(err->object), "%s", program); /* not env */
-	return r;
+	return ul_mtool(&(struct ul_mtool){program, fat, 0, {source ? source : inside, source ? inside : NULL}}, WHAT,
+			NULL, NULL, err);
 }
 
 /* The directories of path that are not made yet, from the top. */
