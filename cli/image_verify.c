@@ -5,7 +5,6 @@
 #include "cli/commands.h"
 #include "cli/image_requirements.h"
 #include "common/json.h"
-#include "common/paths.h"
 #include "verity/image/check.h"
 
 struct arguments {
@@ -19,16 +18,13 @@ struct arguments {
 
 static const struct cli_option options[] = {
 	{NULL, 0, "IMAGE", CLI_FILE, AT(image), CLI_NEEDED, .help = "an image, or a disk with some"},
-	{"cert", 0, "FILE", CLI_FILE, AT(demands.cert), 0, .help = "trust this certificate (PEM)"},
-	{"certs", 0, "DIR", CLI_DIRECTORY, AT(demands.certs), 0,
-	 .help = "trust every *.crt of a directory; " UL_PATH_CERTS " where nothing is given to trust"},
-	{"policy", 0, "FILE", CLI_FILE, AT(demands.policy), 0,
-	 .help = "judge as a machine with this policy would; see underlay.conf(5)"},
+	CLI_CERT_ROW(AT(demands)),
+	CLI_CERTS_ROW(AT(demands)),
+	CLI_POLICY_ROW(AT(demands)),
 	{"root-hash", 0, "HEX", CLI_TEXT, AT(demands.root_hash), 0, .check = cli_check_root_hash,
 	 .help = "the root hash that the image must have; alone it is trust enough"},
-	{"rollback-min", 0, "N", CLI_NUMBER, AT(demands.rollback_min), 0, .max = INT64_MAX,
-	 .help = "refuse a rollback index below N, and an image without a descriptor"},
-	{"name", 0, "NAME", CLI_TEXT, AT(demands.name), 0, .help = "the name that the image must have"},
+	CLI_ROLLBACK_ROW(AT(demands)),
+	CLI_NAME_ROW(AT(demands)),
 	{"descriptor", 0, "required|optional", CLI_WORD, AT(demands.descriptor), 0, .def = "required",
 	 .help = "optional: accept images without a signed descriptor, as other makers write them"},
 	{"seal-only", 0, NULL, CLI_FLAG, AT(options.seal_only), 0,
@@ -40,15 +36,13 @@ static const struct cli_option options[] = {
 	{.help = NULL},
 };
 
-#define POLICY_SAYS_IT "the policy says it"
-
 static const struct cli_rule rules[] = {
-	{CLI_AT_MOST_ONE, "--cert --certs", NULL},
+	CLI_ONE_TRUST_RULE,
+	CLI_ROLLBACK_RULE,
+	CLI_NAME_RULE,
 	{CLI_AT_MOST_ONE, "--seal-only --contents", NULL},
-	{CLI_AT_MOST_ONE, "--policy --root-hash", POLICY_SAYS_IT},
-	{CLI_AT_MOST_ONE, "--policy --rollback-min", POLICY_SAYS_IT},
-	{CLI_AT_MOST_ONE, "--policy --name", POLICY_SAYS_IT},
-	{CLI_AT_MOST_ONE, "--policy --descriptor", POLICY_SAYS_IT},
+	{CLI_AT_MOST_ONE, "--policy --root-hash", CLI_POLICY_SAYS_IT},
+	{CLI_AT_MOST_ONE, "--policy --descriptor", CLI_POLICY_SAYS_IT},
 	{.members = NULL},
 };
 

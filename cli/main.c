@@ -32,7 +32,7 @@ static const struct cli_command *const uki[] = {&cli_uki_build, &cli_uki_sign, &
 static const struct cli_command *const disk[] = {&cli_disk_build, &cli_disk_show, NULL};
 static const struct cli_command *const here[] = {&cli_run, NULL};
 static const struct cli_command *const others[] = {
-	&cli_status, &cli_timeline, &cli_gc, &cli_remount, &cli_mark_clean, &completion_command, NULL,
+	&cli_status, &cli_timeline, &cli_update, &cli_gc, &cli_remount, &cli_mark_clean, &completion_command, NULL,
 };
 
 /* In the order of the help; ended by a row without commands. */

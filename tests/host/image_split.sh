@@ -89,4 +89,24 @@ tap "it lies in the slot that was free" grep -q '^ *5  slot .* demo 1.1, .*; tri
 tap "the other slot is as it was" grep -q '^ *2  slot .* demo 1.0, ' "$dir/shown"
 tap "both verify" "$underlay" image verify "$dir/disk" --cert "$dir/seal.crt"
 tap_is "the UKI is counted" "$(ls "$dir/esp/EFI/Linux")" demo_1.1+3-0.efi
+
+# ---- and the other way: sysupdate finds what `underlay update` wrote ----
+
+build "$dir/e.raw" 1.4 --key "$dir/seal.key" --cert "$dir/seal.crt" && build "$dir/f.raw" 1.5 --key "$dir/seal.key" --cert "$dir/seal.crt" ||
+	report 1 "further images are made"
+tap "1.4 by ourselves" "$underlay" update "$dir/e.raw" --disk "$dir/disk" --cert "$dir/seal.crt" --uki "$dir/uki"
+"$underlay" disk show "$dir/disk" >"$dir/shown"
+tap "it takes the slot of 1.0" grep -q '^ *2  slot .* demo 1.4, .*; tried first' "$dir/shown"
+# Here sysupdate's EFI system partition is a directory.
+cp "$dir/uki" "$dir/esp/EFI/Linux/demo_1.4+3.efi"
+tap "1.4 and 1.5 are offered" eval 'split e.raw --uki "$dir/uki" && split f.raw --uki "$dir/uki"'
+sysupdate "$dir/disk" "$dir/files" "$dir/esp" list >"$dir/listed" 2>"$dir/err"
+tap "sysupdate knows that 1.4 is there" grep -q '1\.4 .*\(current\|installed\)' "$dir/listed"
+tap "and 1.5 is not" grep -q '1\.5 .*candidate' "$dir/listed"
+sysupdate "$dir/disk" "$dir/files" "$dir/esp" update >"$dir/out" 2>&1
+report $? "sysupdate installs 1.5"
+"$underlay" disk show "$dir/disk" >"$dir/shown"
+tap "in the place of 1.1, the oldest" grep -q '^ *5  slot .* demo 1.5, .*; tried first' "$dir/shown"
+tap "ours stays" grep -q '^ *2  slot .* demo 1.4, ' "$dir/shown"
+tap "both verify, as ever" "$underlay" image verify "$dir/disk" --cert "$dir/seal.crt"
 tap_end
