@@ -166,11 +166,11 @@ static void print_text(const struct arguments *a, const struct ul_update_result 
 		       result->kept >> 20);
 }
 
-static int update(struct arguments *a, struct ul_update_result *result, struct ul_error *err)
+static int update(struct arguments *a, struct json_object **state, struct ul_update_result *result,
+		  struct ul_error *err)
 {
-	ul_autojson struct json_object *state = NULL;
 	struct cli_demands demands;
-	int r = find_disk(a, &state, err);
+	int r = find_disk(a, state, err);
 
 	if (r == 0)
 		r = look_at_uki(a, err);
@@ -188,6 +188,7 @@ static int update(struct arguments *a, struct ul_update_result *result, struct u
 static int run(void *arguments)
 {
 	struct arguments *a = arguments;
+	ul_autojson struct json_object *state = NULL; /* whose texts the summary still needs */
 	struct ul_update_result result = {.slot = 0};
 	struct ul_error err;
 	int r;
@@ -199,7 +200,7 @@ static int run(void *arguments)
 	a->options.progress = cli_progress();
 	cli_catch_signals();
 	a->options.cancelled = cli_interrupted;
-	r = update(a, &result, &err);
+	r = update(a, &state, &result, &err);
 	cli_progress_done();
 	if (r < 0)
 		r = cli_fail(&err);
