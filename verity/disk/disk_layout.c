@@ -71,7 +71,7 @@ static int take_upper(const struct ul_disk_request *q, uint64_t *at, struct ul_d
 
 	if (q->no_upper)
 		return 0;
-	if (size == 0 && q->size == 0)
+	if (size == 0 && q->size == 0 && !q->device)
 		size = UL_DISK_UPPER_SIZE;
 	else if (size == 0 && q->size >= *at + BACKUP_GPT + MIB)
 		size = q->size - *at - BACKUP_GPT;
@@ -103,7 +103,7 @@ int ul_disk_layout(const struct ul_disk_request *q, struct ul_disk_layout *ret, 
 		r = take_upper(q, &at, &l, err);
 	if (r < 0)
 		return r;
-	l.size = q->size ? q->size : at + BACKUP_GPT;
+	l.size = q->size || q->device ? q->size : at + BACKUP_GPT;
 	if (at + BACKUP_GPT > l.size)
 		return ul_error_set(err, UL_E_INPUT, WHAT, object_of(q),
 				    q->device ? TODO_DEVICE : "Make it larger by --size, or its parts smaller.",

@@ -107,14 +107,14 @@ static int choose(const struct ul_source_image *image, const struct ul_source_pi
 int ul_source_image_open_one(const char *path, const struct ul_source_pick *pick, const char *what,
 			     struct ul_source_image *ret, struct ul_error *err)
 {
-	const struct ul_slot_view *v;
+	const struct ul_slot_view *v = NULL;
 	int r;
 
 	*ret = (struct ul_source_image){.path = path, .fd = -1};
 	r = ul_image_view(path, &ret->view, err);
 	if (r == 0)
 		r = choose(ret, pick, what, &v, err);
-	if (r < 0)
+	if (r < 0 || !v)
 		return r;
 	ret->slot = v->slot;
 	ret->types = v->types;
