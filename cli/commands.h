@@ -22,6 +22,7 @@ extern const struct cli_command cli_uki_sign;
 extern const struct cli_command cli_uki_inspect;
 extern const struct cli_command cli_disk_build;
 extern const struct cli_command cli_disk_show;
+extern const struct cli_command cli_install;
 extern const struct cli_command cli_update;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_status;

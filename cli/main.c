@@ -30,6 +30,7 @@ static const struct cli_command *const image[] = {
 static const struct cli_command *const initrd[] = {&cli_initrd_build, NULL};
 static const struct cli_command *const uki[] = {&cli_uki_build, &cli_uki_sign, &cli_uki_inspect, NULL};
 static const struct cli_command *const disk[] = {&cli_disk_build, &cli_disk_show, NULL};
+static const struct cli_command *const machines[] = {&cli_install, NULL};
 static const struct cli_command *const here[] = {&cli_run, NULL};
 static const struct cli_command *const others[] = {
 	&cli_status, &cli_timeline, &cli_update, &cli_gc, &cli_remount, &cli_mark_clean, &completion_command, NULL,
@@ -43,6 +44,7 @@ static const struct cli_group groups[] = {
 	{"initrd", "the initramfs that boots them", initrd},
 	{"uki", "the one signed file that UEFI firmware starts", uki},
 	{"disk", "a whole disk that boots by itself", disk},
+	{NULL, "on a machine's own disk", machines},
 	{NULL, "in a virtual machine", here},
 	{NULL, "on the machine that was booted", others},
 	{NULL, NULL, NULL},

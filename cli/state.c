@@ -30,3 +30,12 @@ int cli_state_load(const char *file, struct json_object **ret, struct ul_error *
 		return ul_error_set(err, UL_E_VERSION, what, file, "Use a newer underlay.", "its format is not 1");
 	return 0;
 }
+
+struct json_object *cli_state_lower(struct json_object *state)
+{
+	struct json_object *lowers = NULL;
+
+	if (!json_object_object_get_ex(state, "lowers", &lowers) || !json_object_is_type(lowers, json_type_array))
+		return NULL;
+	return json_object_array_get_idx(lowers, 0);
+}

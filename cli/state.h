@@ -10,3 +10,6 @@
  * -UL_E_VERSION: it is another format.
  */
 int cli_state_load(const char *file, struct json_object **ret, struct ul_error *err);
+
+/* The image that was booted, as the document tells of it: lent by that. NULL: it tells of none. */
+struct json_object *cli_state_lower(struct json_object *state);

@@ -76,18 +76,18 @@ static bool is_block_device(const char *path)
 static int find_disk(struct arguments *a, struct json_object **state, struct ul_error *err)
 {
 	static const char what[] = "looking for the machine's disk";
-	struct json_object *lowers = NULL, *lower = NULL;
+	struct json_object *lower;
 	struct ul_update_options *o = &a->options;
 	const char *disk;
 	int r = cli_state_load(UL_PATH_STATE, state, err);
 
 	if (r < 0 && o->disk)
 		return 0;
-	if (r < 0)
-		return ul_error_set(err, UL_E_INPUT, what, UL_PATH_STATE, "Name the disk by --disk.",
-				    "this machine was not booted by Underlay");
-	if (json_object_object_get_ex(*state, "lowers", &lowers) && json_object_is_type(lowers, json_type_array))
-		lower = json_object_array_get_idx(lowers, 0);
+	if (r < 0) {
+		snprintf(err->todo, sizeof(err->todo), "Name the disk by --disk.");
+		return r;
+	}
+	lower = cli_state_lower(*state);
 	disk = lower ? ul_json_string(lower, "disk") : NULL;
 	if (!disk && !o->disk)
 		return ul_error_set(err, UL_E_INPUT, what, UL_PATH_STATE, "Name the disk by --disk.",

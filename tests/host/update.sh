@@ -149,7 +149,7 @@ refuses flagged "slots that were taken out of use" 1 'no slot for an image of th
 refuses uki "a disk without a table" 1 'no partition table' "$dir/new" --disk "$dir/uki" "${cert[@]}"
 refuses disk "a disk that is not there" 3 'No such file' "$dir/new" --disk "$dir/nothing" "${cert[@]}"
 refuses disk "a directory" 3 'directory' "$dir/new" --disk "$dir" "${cert[@]}"
-tap "no disk at all, on a machine that Underlay did not boot" fails 1 'not booted by Underlay.*|--disk' "$underlay" update "$dir/new" "${cert[@]}"
+tap "no disk at all, on a machine that Underlay did not boot" fails 3 'not started by underlay-init\. Name the disk by --disk' "$underlay" update "$dir/new" "${cert[@]}"
 before=$(sha256sum <"$dir/disk")
 tap "a disk that another program changes" fails 3 'another program changes it' flock "$dir/disk" "$underlay" update "$dir/new" --disk "$dir/disk" "${cert[@]}"
 tap_is "is as it was" "$(sha256sum <"$dir/disk")" "$before"

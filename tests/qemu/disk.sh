@@ -35,16 +35,31 @@ boot() {
 	tr -d '\r' <"$qemu_dir/$1.console" | grep -o 'underlay: .*' >"$work/$1.said"
 }
 
-# whole NAME BUS SECTOR UKI OPTION...: made and started, and started again with what the first start left.
-whole() {
-	local name=$1 bus=$2 sector=$3 uki=$4
-	shift 4
-	tap "$name: the disk is made" disk "$name" "$uki" --sector-size "$sector" "$@"
+# started NAME BUS SECTOR: twice, the second time with what the first start left.
+started() {
+	local name=$1 bus=$2 sector=$3
 	boots "$name" "$bus" "$sector"
 	tap "$name: the upper's filesystem is made" grep -q 'underlay: upper: ext4 on .*, made just now$' "$work/$name.said"
 	boots "$name" "$bus" "$sector"
 	tap "$name: it is kept" grep -q 'underlay: upper: ext4 on [^,]*$' "$work/$name.said"
 	tap "$name: the kernel finds no fault with the table" lacks -q 'GPT:' "$qemu_dir/$name.console"
+}
+
+# whole NAME BUS SECTOR UKI OPTION...: made and started.
+whole() {
+	local name=$1 bus=$2 sector=$3 uki=$4
+	shift 4
+	tap "$name: the disk is made" disk "$name" "$uki" --sector-size "$sector" "$@"
+	started "$name" "$bus" "$sector"
+}
+
+# By `underlay install`, on a disk that does not end on a whole MiB: its table lies at its very end.
+installed() {
+	local name=$1 bus=$2 sector=$3
+	truncate -s $((700 * 1048576 + 3 * sector)) "$work/$name.disk"
+	tap "$name: it is installed" "$underlay" install "$work/$name.disk" --sector-size "$sector" --image "$image" \
+		--uki "$work/plain.efi" --boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
+	started "$name" "$bus" "$sector"
 }
 
 # The firmware knows the key that signed the UKI, and no other.
@@ -105,6 +120,7 @@ qemu_vars=$no_keys tap_case whole disk-nvme nvme 512 "$work/plain.efi"
 qemu_vars=$no_keys tap_case whole disk-loader virtio 512 "$work/plain.efi" \
 	--boot-loader /usr/lib/systemd/boot/efi/systemd-bootx64.efi
 qemu_vars=$no_keys tap_case whole disk-file virtio 512 "$work/file.efi" --layout file
+qemu_vars=$no_keys tap_case installed disk-installed nvme 4096
 tap_case run disk-run
 qemu_vars=$no_keys tap_case updated disk-updated
 qemu_vars=$no_keys tap_case twice disk-twice

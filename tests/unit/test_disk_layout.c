@@ -179,12 +179,37 @@ static void esp_is_a_fat32(void **state)
 	assert_true(ul_esp_size_of(&file, 1, 512) > 100 * MIB && ul_esp_size_of(&file, 1, 512) < 110 * MIB);
 }
 
+/* A device has the size that it has: 0, too, is one. */
+static void device_has_its_size(void **state)
+{
+	struct ul_descriptor d = image_of(1000, 0);
+	struct ul_disk_request q = request_of(&d);
+	struct ul_disk_layout l;
+	struct ul_error err;
+
+	(void)state;
+	q.device = "/dev/sdx";
+	assert_int_equal(ul_disk_layout(&q, &l, &err), -UL_E_INPUT);
+	assert_string_equal(err.object, "/dev/sdx");
+	assert_non_null(strstr(err.why, "it has 0 bytes"));
+	assert_null(strstr(err.todo, "--size,"));
+	q.no_upper = true;
+	assert_int_equal(ul_disk_layout(&q, &l, &err), -UL_E_INPUT);
+	assert_non_null(strstr(err.why, "it has 0 bytes"));
+	q.no_upper = false;
+	q.size = 256 * MIB;
+	assert_int_equal(ul_disk_layout(&q, &l, &err), 0);
+	assert_in_order(&l);
+	assert_int_equal(l.upper.offset + l.upper.size, 255 * MIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_what_its_parts_need), cmocka_unit_test(hash_partitions_have_room_for_parity),
 		cmocka_unit_test(upper_gets_what_is_left),   cmocka_unit_test(refuses_what_does_not_fit),
 		cmocka_unit_test(smallest_disk_is_exact),    cmocka_unit_test(esp_is_a_fat32),
+		cmocka_unit_test(device_has_its_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

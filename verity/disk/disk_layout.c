@@ -14,6 +14,14 @@ static const char WHAT[] = "laying out the disk";
 /* More than any disk has, and small enough to be added up without a thought. */
 #define SIZE_LIMIT (1ull << 60)
 
+static const char TODO_DEVICE[] =
+	"Take a larger disk, or smaller parts: --slots, --slot-size, --esp-size, --upper-size.";
+
+static const char *object_of(const struct ul_disk_request *q)
+{
+	return q->device ? q->device : "the disk";
+}
+
 static uint64_t whole_mib(uint64_t size)
 {
 	return (size + MIB - 1) / MIB * MIB;
@@ -63,15 +71,15 @@ static int take_upper(const struct ul_disk_request *q, uint64_t *at, struct ul_d
 
 	if (q->no_upper)
 		return 0;
-	if (size == 0 && q->size == 0)
+	if (size == 0 && q->size == 0 && !q->device)
 		size = UL_DISK_UPPER_SIZE;
 	else if (size == 0 && q->size >= *at + BACKUP_GPT + MIB)
 		size = q->size - *at - BACKUP_GPT;
 	else if (size == 0)
-		return ul_error_set(err, UL_E_INPUT, WHAT, "the disk",
-				    "Make it larger by --size, or leave the upper out by --upper-size 0.",
-				    "it has %" PRIu64 " bytes, %" PRIu64 " are needed before the upper", q->size,
-				    *at + BACKUP_GPT);
+		return ul_error_set(
+			err, UL_E_INPUT, WHAT, object_of(q),
+			q->device ? TODO_DEVICE : "Make it larger by --size, or leave the upper out by --upper-size 0.",
+			"it has %" PRIu64 " bytes, %" PRIu64 " are needed before the upper", q->size, *at + BACKUP_GPT);
 	l->upper = take(at, whole_mib(size));
 	return 0;
 }
@@ -83,7 +91,7 @@ int ul_disk_layout(const struct ul_disk_request *q, struct ul_disk_layout *ret, 
 	int r = 0;
 
 	if (q->size % MIB != 0)
-		return ul_error_set(err, UL_E_INPUT, WHAT, "the disk", NULL,
+		return ul_error_set(err, UL_E_INPUT, WHAT, object_of(q), NULL,
 				    "its size of %" PRIu64 " bytes is not a whole number of MiB", q->size);
 	if (q->size > SIZE_LIMIT || q->slot_size > SIZE_LIMIT / 64 || q->upper_size > SIZE_LIMIT / 4 ||
 	    q->esp_size > SIZE_LIMIT / 4)
@@ -95,10 +103,10 @@ int ul_disk_layout(const struct ul_disk_request *q, struct ul_disk_layout *ret, 
 		r = take_upper(q, &at, &l, err);
 	if (r < 0)
 		return r;
-	l.size = q->size ? q->size : at + BACKUP_GPT;
+	l.size = q->size || q->device ? q->size : at + BACKUP_GPT;
 	if (at + BACKUP_GPT > l.size)
-		return ul_error_set(err, UL_E_INPUT, WHAT, "the disk",
-				    "Make it larger by --size, or its parts smaller.",
+		return ul_error_set(err, UL_E_INPUT, WHAT, object_of(q),
+				    q->device ? TODO_DEVICE : "Make it larger by --size, or its parts smaller.",
 				    "it has %" PRIu64 " bytes, its parts need %" PRIu64, l.size, at + BACKUP_GPT);
 	*ret = l;
 	return 0;

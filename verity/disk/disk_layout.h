@@ -45,7 +45,8 @@ struct ul_disk_request {
 	uint64_t esp_size;             /* not 0 */
 	uint64_t upper_size;           /* 0: what size leaves; where that is 0 too, UL_DISK_UPPER_SIZE */
 	bool no_upper;
-	uint64_t size; /* of the disk; 0: what the parts need */
+	uint64_t size;      /* of the disk; 0, where it is no device: what the parts need */
+	const char *device; /* the disk, whose size is what it is; NULL: a file that may be made larger */
 };
 
 #define UL_DISK_UPPER_SIZE (256ull << 20)

@@ -2,12 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/encoding.h"
 #include "common/file.h"
+#include "common/number.h"
 #include "verity/format/fec_geometry.h"
 #include "verity/format/hash_tree_geometry.h"
 #include "verity/format/image_layout.h"
@@ -50,18 +55,67 @@ static int measure(struct ul_source_image *image, const char *what, struct ul_er
 	return 0;
 }
 
-int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err)
+/* Where the partition lies on its disk, in bytes, as the kernel has it; UINT64_MAX: that is not known. */
+static uint64_t start_of(const char *device)
 {
-	const struct ul_slot_view *v;
+	char path[PATH_MAX];
+	uint64_t sectors;
+	struct stat st;
+
+	if (!device || stat(device, &st) < 0 || !S_ISBLK(st.st_mode))
+		return UINT64_MAX;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/start", major(st.st_rdev), minor(st.st_rdev));
+	return ul_read_number_file(AT_FDCWD, path, &sectors) == 0 ? sectors * 512 : UINT64_MAX;
+}
+
+static const struct ul_slot_view *find(const struct ul_image_view *view, const struct ul_source_pick *pick)
+{
+	uint64_t start = start_of(pick->device);
+	const struct ul_slot_view *found = NULL;
+
+	for (size_t i = 0; i < view->slots.n; i++) {
+		const struct ul_slot_view *v = &view->views[i];
+
+		if (v->no_descriptor[0] || v->descriptor.root_hash_len != pick->root_hash_len ||
+		    memcmp(v->descriptor.root_hash, pick->root_hash, pick->root_hash_len) != 0)
+			continue;
+		if (!found || v->slot->data.offset == start)
+			found = v;
+	}
+	return found;
+}
+
+static int choose(const struct ul_source_image *image, const struct ul_source_pick *pick, const char *what,
+		  const struct ul_slot_view **ret, struct ul_error *err)
+{
+	char hex[2 * UL_ROOT_HASH_MAX + 1];
+	int r;
+
+	if (!pick) {
+		r = ul_image_one_slot(&image->view.slots, what, image->path, TODO_IMAGE, err);
+		*ret = r < 0 ? NULL : &image->view.views[0];
+		return r;
+	}
+	*ret = find(&image->view, pick);
+	if (*ret)
+		return 0;
+	ul_hex_encode(pick->root_hash, pick->root_hash_len, hex);
+	return ul_error_set(err, UL_E_NO_IMAGE, what, image->path, TODO_IMAGE,
+			    "it holds no store image whose root hash is %s", hex);
+}
+
+int ul_source_image_open_one(const char *path, const struct ul_source_pick *pick, const char *what,
+			     struct ul_source_image *ret, struct ul_error *err)
+{
+	const struct ul_slot_view *v = NULL;
 	int r;
 
 	*ret = (struct ul_source_image){.path = path, .fd = -1};
 	r = ul_image_view(path, &ret->view, err);
 	if (r == 0)
-		r = ul_image_one_slot(&ret->view.slots, what, path, TODO_IMAGE, err);
-	if (r < 0)
+		r = choose(ret, pick, what, &v, err);
+	if (r < 0 || !v)
 		return r;
-	v = &ret->view.views[0];
 	ret->slot = v->slot;
 	ret->types = v->types;
 	ret->is_signed = v->no_signature.code == 0 && v->blob.signature.len > 0;
@@ -70,6 +124,11 @@ int ul_source_image_open(const char *path, const char *what, struct ul_source_im
 		return ul_error_errno(err, UL_E_SYSTEM, what, path, NULL, errno);
 	r = read_descriptor(ret, what, err);
 	return r < 0 ? r : measure(ret, what, err);
+}
+
+int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err)
+{
+	return ul_source_image_open_one(path, NULL, what, ret, err);
 }
 
 int ul_source_image_check_uki(const struct ul_source_image *image, const char *what, const char *uki,

@@ -25,6 +25,18 @@ struct ul_source_image {
  * several; -UL_E_INPUT, -UL_E_DESCRIPTOR: it is not one that `underlay image build` made; -UL_E_SYSTEM.
  */
 int ul_source_image_open(const char *path, const char *what, struct ul_source_image *ret, struct ul_error *err);
+
+/* Which image of a disk that has several. */
+struct ul_source_pick {
+	uint8_t root_hash[UL_ROOT_HASH_MAX];
+	size_t root_hash_len;
+	const char *device; /* its data partition, where one image lies in two slots; NULL: either */
+};
+
+/* As ul_source_image_open; pick NULL: there must be one. -UL_E_NO_IMAGE, too: it has none with that root hash. */
+int ul_source_image_open_one(const char *path, const struct ul_source_pick *pick, const char *what,
+			     struct ul_source_image *ret, struct ul_error *err);
+
 /* -UL_E_INPUT: the UKI is of another architecture, and its boot would look for other partitions. */
 int ul_source_image_check_uki(const struct ul_source_image *image, const char *what, const char *uki,
 			      const char *architecture, struct ul_error *err);
