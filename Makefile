@@ -407,6 +407,10 @@ install: programs
 bench-image: programs
 	tests/bench/bench_image.sh
 
+.PHONY: bench-update
+bench-update: programs
+	tests/bench/update.sh
+
 # ---- the rest ------------------------------------------------------------------------------------
 
 .PHONY: clean
@@ -444,5 +448,6 @@ help:
 	@echo 'bench-boot-rebuild  milliseconds of the database in a booted rebuild, of the appliance and of 100,000 paths'
 	@echo 'lint         clang-tidy, cppcheck, clang-format, and the tree'"'"'s own rules'
 	@echo 'install      programs, manual pages and completions below PREFIX (/usr/local), DESTDIR before it'
+	@echo 'bench-update  how fast a slot is written, against dd'
 	@echo 'bench-image  how long image build takes against mkfs.erofs and mksquashfs alone'
 	@echo 'clean        remove what was built'
