@@ -173,13 +173,17 @@ static int sync_disk(struct ul_update_job *job, struct ul_error *err)
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.disk, NULL, -r) : 0;
 }
 
-/* What is signed has to be what the slot was chosen for. */
+/* What is signed has to be what the slot was chosen for, and what its blocks were compared with. */
 static int check_promised(const struct ul_update_job *job, const struct ul_descriptor *d, struct ul_error *err)
 {
 	uint8_t data[16], hash[16];
 
-	if (!job->streamed)
+	if (!job->streamed && d->root_hash_len == job->d.root_hash_len &&
+	    memcmp(d->root_hash, job->d.root_hash, d->root_hash_len) == 0)
 		return 0;
+	if (!job->streamed)
+		return ul_error_set(err, UL_E_DESCRIPTOR, WHAT, job->o.image, "Give it once more.",
+				    "it changed while it was read; the slot has no name, and nothing starts it");
 	if (strcmp(d->name, job->d.name) == 0 && strcmp(d->version, job->d.version) == 0 &&
 	    ul_image_partition_uuids(d->root_hash, d->root_hash_len, data, hash) == 0 &&
 	    ul_uuid_is(job->stream.part[UL_SLOT_DATA].uuid, data) &&
