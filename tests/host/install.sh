@@ -285,7 +285,7 @@ for where in "data 2500000" "verity 8192" "verity 50000"; do
 done
 wanted $size
 # calls SYSCALL: how often it meets the disk. cut SYSCALL N WHAT: what becomes of the N-th.
-traced() { strace -qq -P "$dir/file" -o "$dir/trace" "$@" "$underlay" install "$dir/file" "${inputs[@]}"; }
+traced() { ASAN_OPTIONS=detect_leaks=0 strace -qq -P "$dir/file" -o "$dir/trace" "$@" "$underlay" install "$dir/file" "${inputs[@]}"; }
 empty file $size && traced -e trace=pwrite64,fallocate,fsync >/dev/null
 # Each piece of the slot and of the ESP that has a whole MiB, by its place among the writes.
 take_lines numbers sh -c "awk '/^pwrite64/ { n++; if (/= 1048576\$/) print n }' '$dir/trace' | sed -n '1p; 5p; 6p; 7p; \$p'" || exit 1
