@@ -11,6 +11,7 @@
 #include "cli/state.h"
 #include "common/json.h"
 #include "common/paths.h"
+#include "verity/disk/disk_node.h"
 #include "verity/disk/update.h"
 
 struct arguments {
@@ -59,10 +60,7 @@ static bool is_same_disk(const char *a, const char *b)
 {
 	struct stat x, y;
 
-	if (stat(a, &x) < 0 || stat(b, &y) < 0)
-		return false;
-	return S_ISBLK(x.st_mode) ? S_ISBLK(y.st_mode) && x.st_rdev == y.st_rdev
-				  : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && ul_disk_is_same(&x, &y);
 }
 
 static bool is_block_device(const char *path)

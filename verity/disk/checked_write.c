@@ -11,7 +11,7 @@
 
 int ul_disk_writer_open(const char *disk, struct ul_disk_writer *ret, struct ul_error *err)
 {
-	*ret = (struct ul_disk_writer){.disk = disk, .fd = -1, .direct_fd = -1, .differs = UINT64_MAX};
+	*ret = (struct ul_disk_writer){.fd = -1, .direct_fd = -1, .differs = UINT64_MAX};
 	ret->fd = open(disk, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (ret->fd < 0)
 		return ul_error_errno(err, UL_E_SYSTEM, "opening the disk", disk, NULL, errno);
@@ -47,6 +47,8 @@ int ul_disk_writer_put(struct ul_disk_writer *w, const uint8_t *bytes, size_t le
 	int fd = direct ? w->direct_fd : w->fd;
 	int r = w->compare ? has(fd, bytes, len, offset) : 0;
 
+	if (!direct)
+		w->by_cache = true;
 	if (r != 0) {
 		w->kept += r > 0 ? len : 0;
 		return r < 0 ? r : 0;
@@ -55,7 +57,9 @@ int ul_disk_writer_put(struct ul_disk_writer *w, const uint8_t *bytes, size_t le
 	if (r < 0)
 		return r;
 	w->written += len;
-	r = direct ? has(fd, bytes, len, offset) : 1;
+	if (!direct)
+		return 0;
+	r = has(fd, bytes, len, offset);
 	if (r == 0)
 		w->differs = offset;
 	return r < 0 ? r : r > 0 ? 0 : -EILSEQ;

@@ -1,7 +1,7 @@
 /*
  * Writing to a disk past the page cache, each piece read back at once from behind it: what the disk took is what it
  * gives. Where the disk's file does not do O_DIRECT (a tmpfs), or a piece is not made of whole blocks, it goes by the
- * page cache, and whoever wants to see it on the disk drops the cache and reads it himself: ul_disk_writer_uncache.
+ * page cache (by_cache), and whoever wants to see it on the disk reads it himself after ul_disk_writer_sync.
  */
 #pragma once
 
@@ -14,10 +14,10 @@
 #define UL_DISK_WRITER_ALIGN 4096 /* of bytes in memory and on the disk: no disk has larger sectors */
 
 struct ul_disk_writer {
-	const char *disk;               /* borrowed */
 	int fd;                         /* by the page cache */
 	int direct_fd;                  /* past it; -1: that cannot be had */
 	bool compare;                   /* what is there already is not written again */
+	_Atomic bool by_cache;          /* a piece was not read from behind it */
 	_Atomic uint64_t written, kept; /* bytes */
 	_Atomic uint64_t differs;       /* byte of the disk where it gave back something else; UINT64_MAX: it did not */
 };

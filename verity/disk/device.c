@@ -6,13 +6,12 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "verity/disk/disk_node.h"
 #include "verity/disk/disk_use.h"
 #include "verity/open/partition_device.h"
 
@@ -20,9 +19,8 @@
 #define PROC  "/proc"
 #define DEV   "/dev"
 
-#define WINDOW     (8u << 20) /* bytes that the disk is told to write at once */
-#define ZEROS      (1u << 20) /* bytes */
-#define LOCK_TRIES 30         /* of a tenth of a second: udev looks at a device for less */
+#define WINDOW (8u << 20) /* bytes that the disk is told to write at once */
+#define ZEROS  (1u << 20) /* bytes */
 
 static const char TODO_OTHER[] = "Give another disk.";
 
@@ -95,21 +93,14 @@ static int open_alone(struct ul_device *d, const char *what, struct ul_error *er
 	return 0;
 }
 
-/* systemd's BLOCK_DEVICE_LOCKING: udev holds such a lock while it looks at a device, and looks at none that has one. */
 static int lock(const struct ul_device *d, const char *what, struct ul_error *err)
 {
-	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-	int tries = 0;
+	int r = ul_disk_lock(d->fd);
 
-	while (flock(d->fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return ul_error_errno(err, UL_E_SYSTEM, what, d->path, NULL, errno);
-		if (++tries == LOCK_TRIES)
-			return ul_error_set(err, UL_E_SYSTEM, what, d->path, "Wait for the other one.",
-					    "it is in use: another program has locked it");
-		nanosleep(&pause, NULL);
-	}
-	return 0;
+	if (r == -EWOULDBLOCK)
+		return ul_error_set(err, UL_E_SYSTEM, what, d->path, "Wait for the other one.",
+				    "it is in use: another program has locked it");
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, what, d->path, NULL, -r) : 0;
 }
 
 static int refuse_attached(const struct ul_device *d, const char *what, struct ul_error *err)
@@ -182,11 +173,7 @@ bool ul_device_is(const struct ul_device *device, const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0 || (st.st_mode & S_IFMT) != (device->st.st_mode & S_IFMT))
-		return false;
-	if (device->is_block)
-		return st.st_rdev == device->st.st_rdev;
-	return st.st_dev == device->st.st_dev && st.st_ino == device->st.st_ino;
+	return stat(path, &st) == 0 && ul_disk_is_same(&st, &device->st);
 }
 
 /* ---- writing ---- */

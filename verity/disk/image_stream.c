@@ -68,26 +68,28 @@ static int read_table(const uint8_t *head, struct ul_gpt *ret, struct ul_error *
 	return ul_gpt_read(fd, OBJECT, ret, err);
 }
 
-static int take_parts(const struct ul_gpt *gpt, struct ul_image_stream *s, struct ul_error *err)
+/* In the order in which they lie, none reaching into the next. */
+static bool are_three(const struct ul_partition part[3], const struct ul_partition_types *types)
 {
+	const char *const wanted[] = {types->data, types->verity, types->verity_sig};
 	uint64_t end = UL_IMAGE_ALIGN;
 
-	for (size_t i = 0; i < gpt->n && i < 3; i++) {
-		const struct ul_partition *p = &gpt->partitions[i];
-
-		s->part[i] = *p;
-		if (i == 0)
-			s->types = ul_partition_types_of(p->type);
-		if (p->offset < end)
-			break;
-		end = p->offset + p->size;
-		if (i == 2 && gpt->n == 3 && s->types && !strcmp(s->part[0].type, s->types->data) &&
-		    !strcmp(s->part[1].type, s->types->verity) && !strcmp(p->type, s->types->verity_sig) &&
-		    p->size >= UL_SIG_PARTITION_SIZE)
-			return 0;
+	for (size_t i = 0; i < 3; i++) {
+		if (strcmp(part[i].type, wanted[i]) != 0 || part[i].offset < end)
+			return false;
+		end = part[i].offset + part[i].size;
 	}
-	return ul_error_set(err, UL_E_INPUT, WHAT, OBJECT, TODO,
-			    "its partitions are not the three of a store image, one after the other");
+	return part[2].size >= UL_SIG_PARTITION_SIZE;
+}
+
+static int take_parts(const struct ul_gpt *gpt, struct ul_image_stream *s, struct ul_error *err)
+{
+	s->types = gpt->n == 3 ? ul_partition_types_of(gpt->partitions[0].type) : NULL;
+	if (!s->types || !are_three(gpt->partitions, s->types))
+		return ul_error_set(err, UL_E_INPUT, WHAT, OBJECT, TODO,
+				    "its partitions are not the three of a store image, one after the other");
+	memcpy(s->part, gpt->partitions, sizeof(s->part));
+	return 0;
 }
 
 /* "xxxxxxxx-xxxx-..." to 16 bytes. */

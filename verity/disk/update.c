@@ -3,21 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "verity/disk/disk_node.h"
 #include "verity/disk/update_job.h"
 #include "verity/open/partition_device.h"
 #include "verity/open/slot_pairs.h"
 
 static const char WHAT[] = "updating";
-
-#define LOCK_TRIES 30 /* of a tenth of a second */
 
 /* ---- before the first byte is written ---- */
 
@@ -84,22 +80,14 @@ static int open_image(struct ul_update_job *job, struct ul_error *err)
 	return check_kind(job, err);
 }
 
-/*
- * systemd's rule for block devices: who changes a disk holds a lock on it. udev holds one for a moment whenever
- * somebody has written to the disk.
- */
 static int lock(struct ul_update_job *job, struct ul_error *err)
 {
-	const struct timespec pause = {.tv_nsec = 100000000};
+	int r = ul_disk_lock(job->disk.fd);
 
-	for (unsigned int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(job->disk.fd, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK)
-			return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.disk, NULL, errno);
-		(void)nanosleep(&pause, NULL);
-	}
-	return ul_error_set(err, UL_E_DEVICE, WHAT, job->o.disk, "Wait for it to end.", "another program changes it");
+	if (r == -EWOULDBLOCK)
+		return ul_error_set(err, UL_E_DEVICE, WHAT, job->o.disk, "Wait for it to end.",
+				    "another program changes it");
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.disk, NULL, -r) : 0;
 }
 
 static int open_disk(struct ul_update_job *job, struct ul_error *err)
@@ -113,8 +101,7 @@ static int open_disk(struct ul_update_job *job, struct ul_error *err)
 		return ul_error_errno(err, UL_E_SYSTEM, WHAT, job->o.disk, NULL, errno);
 	if (!S_ISBLK(disk.st_mode) && !S_ISREG(disk.st_mode))
 		return ul_error_set(err, UL_E_INPUT, WHAT, job->o.disk, NULL, "it is neither a disk nor a file");
-	if (S_ISBLK(disk.st_mode) ? S_ISBLK(image.st_mode) && disk.st_rdev == image.st_rdev
-				  : disk.st_dev == image.st_dev && disk.st_ino == image.st_ino)
+	if (ul_disk_is_same(&disk, &image))
 		return ul_error_set(err, UL_E_INPUT, WHAT, job->o.disk, NULL, "it is the image itself");
 	job->table_fd = open(job->o.disk, O_RDWR | O_SYNC | O_CLOEXEC | O_NOCTTY);
 	if (job->table_fd < 0)
@@ -292,7 +279,7 @@ int ul_update(const struct ul_update_options *options, struct ul_update_result *
 	if (r == 0 && ret->present)
 		r = ul_update_mend_table(&job, err);
 	else if (r == 0 && !options->dry_run)
-		r = run(&job, ul_update_slot_steps, err);
+		r = run(&job, job.streamed ? ul_update_stream_steps : ul_update_file_steps, err);
 	if (r == 0)
 		r = write_uki(&job, err);
 	clean_up(&job);

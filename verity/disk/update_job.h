@@ -30,7 +30,7 @@ struct ul_update_job {
 typedef int (*ul_update_step)(struct ul_update_job *job, struct ul_error *err);
 
 /* What is written to the slot, in this order. Ended by NULL. */
-extern const ul_update_step ul_update_slot_steps[];
+extern const ul_update_step ul_update_file_steps[], ul_update_stream_steps[];
 
 /* Where the disk has the image: the update before may have been cut off between the table's two copies. */
 int ul_update_mend_table(struct ul_update_job *job, struct ul_error *err);

@@ -9,7 +9,6 @@
 
 #include "common/cleanup.h"
 #include "verity/disk/disk_layout.h"
-#include "verity/format/image_layout.h"
 
 static const char WHAT[] = "updating the UKI";
 
@@ -131,23 +130,30 @@ int ul_update_uki_plan(const struct ul_update_uki_options *o, const char *disk, 
 	return r < 0 ? r : check_room(o, disk, room, given_back, err);
 }
 
+/* Remove what is planned to go: the UKIs of this label, or the others. */
+static int remove_those(struct ul_update_uki *plan, const char *label, bool own, struct ul_error *err)
+{
+	char file_label[256];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->remove.n; i++)
+		if (label_of(plan->remove.at[i], file_label) && (strcmp(file_label, label) == 0) == own)
+			r = ul_esp_files_remove(&plan->esp, plan->dir, plan->remove.at[i], err);
+	return r;
+}
+
 /* Own older counters last: while both are there, systemd-boot takes the one that it may still try. */
 int ul_update_uki_write(const struct ul_update_uki_options *o, struct ul_update_uki *plan, struct ul_error *err)
 {
-	char label[256], file_label[256] = "";
-	int r = 0;
+	char label[256] = "";
+	int r;
 
 	if (!label_of(plan->name, label))
 		label[0] = '\0';
-	for (size_t i = 0; r == 0 && i < plan->remove.n; i++)
-		if (label_of(plan->remove.at[i], file_label) && strcmp(file_label, label) != 0)
-			r = ul_esp_files_remove(&plan->esp, plan->dir, plan->remove.at[i], err);
+	r = remove_those(plan, label, false, err);
 	if (r == 0)
 		r = ul_esp_files_put(&plan->esp, o->uki, plan->dir, plan->name, err);
-	for (size_t i = 0; r == 0 && i < plan->remove.n; i++)
-		if (label_of(plan->remove.at[i], file_label) && strcmp(file_label, label) == 0)
-			r = ul_esp_files_remove(&plan->esp, plan->dir, plan->remove.at[i], err);
-	return r;
+	return r < 0 ? r : remove_those(plan, label, true, err);
 }
 
 void ul_update_uki_close(struct ul_update_uki *plan)

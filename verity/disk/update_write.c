@@ -119,8 +119,6 @@ static int copy(struct ul_update_job *job, enum ul_slot_role role, uint64_t offs
 /* First: where the data is cut short, no tree of an older image lies beside it. */
 static int write_tree(struct ul_update_job *job, struct ul_error *err)
 {
-	if (job->streamed)
-		return 0;
 	return copy(job, UL_SLOT_HASH, job->image.slot->hash.offset, job->hash_size, err);
 }
 
@@ -143,15 +141,14 @@ static int write_stream(struct ul_update_job *job, struct ul_error *err)
 static int write_data(struct ul_update_job *job, struct ul_error *err)
 {
 	const struct ul_slot *from = job->image.slot;
-	struct ul_image_fds fds = {job->image.fd, from ? from->data.offset : 0, job->image.fd,
-				   from ? from->hash.offset : 0};
+	struct ul_image_fds fds = {job->image.fd, from->data.offset, job->image.fd, from->hash.offset};
 	struct target target = {&job->disk, job->slot->part[UL_SLOT_DATA].offset};
 	struct ul_hash_tree_sink sink = {put, &target};
 	struct ul_work work = {job->o.threads, job->o.progress, job->o.cancelled};
-	int r = job->streamed ? write_stream(job, err) : ul_hash_tree_hand_on(&fds, &job->d, &sink, &work, err);
+	int r = ul_hash_tree_hand_on(&fds, &job->d, &sink, &work, err);
 
-	if (r == 0 || job->streamed)
-		return r;
+	if (r == 0)
+		return 0;
 	if (job->disk.differs != UINT64_MAX)
 		return gave_back(job, err);
 	if (job->o.cancelled && job->o.cancelled())
@@ -161,7 +158,7 @@ static int write_data(struct ul_update_job *job, struct ul_error *err)
 
 static int write_signature(struct ul_update_job *job, struct ul_error *err)
 {
-	return job->streamed ? 0 : copy(job, UL_SLOT_SIG, job->image.slot->sig.offset, UL_SIG_PARTITION_SIZE, err);
+	return copy(job, UL_SLOT_SIG, job->image.slot->sig.offset, UL_SIG_PARTITION_SIZE, err);
 }
 
 static int sync_disk(struct ul_update_job *job, struct ul_error *err)
@@ -228,11 +225,13 @@ static int check_slot(struct ul_update_job *job, struct ul_error *err)
 	struct ul_work work = {job->o.threads, job->o.progress, job->o.cancelled};
 	int r = ul_update_judge(job, &(struct ul_extent){(char *)job->o.disk, sig->offset, sig->size}, err);
 
-	if (r == 0 && (job->streamed || job->disk.direct_fd < 0))
+	if (r == 0 && (job->streamed || job->disk.by_cache))
 		r = ul_hash_tree_check(&fds, &job->d, &work, NULL, err);
 	return r;
 }
 
-const ul_update_step ul_update_slot_steps[] = {
+const ul_update_step ul_update_file_steps[] = {
 	take_name, write_tree, write_data, write_signature, sync_disk, check_slot, give_name, NULL,
 };
+
+const ul_update_step ul_update_stream_steps[] = {take_name, write_stream, sync_disk, check_slot, give_name, NULL};
