@@ -92,9 +92,10 @@ remounts() {
 	grep -o 'huge=[a-z_]*' "$tmp/mounts" | tr '\n' ' '
 }
 under="strace -f -qq -e trace=mount -o $tmp/mounts"
+# The size is the policy's: the kernel does not show its own default, half of the memory's pages.
 tap "the tmpfs upper: huge pages while the database is written, and no longer" run '
-	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," = *,nosuid,nodev,*size=* ]] &&
-	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," != *,huge=* ]]' "" "${rebuild[@]}"
+	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," = *,nosuid,nodev,*size=65536k,* ]] &&
+	[[ ",$(findmnt -no OPTIONS "$root/nix/.rw")," != *,huge=* ]]' "" "${rebuild[@]}" "[upper]" "size = 64M"
 tap_is "    and the database is written in between" "$(remounts)" "huge=within_size huge=never "
 under+=" -e inject=mount:error=EINVAL:when=$(sed -n '/mount(/{=;/within_size/q}' "$tmp/mounts" | wc -l)"
 tap "    and it is written on a kernel that has none" run 'test -s "$root/nix/var/nix/db/db.sqlite"' "" "${rebuild[@]}"
