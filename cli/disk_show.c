@@ -26,8 +26,8 @@ static const struct cli_option options[] = {
 };
 
 static const char *const kinds[] = {
-	[UL_DISK_ESP] = "esp",     [UL_DISK_SLOT] = "slot", [UL_DISK_UPPER] = "upper",
-	[UL_DISK_OTHER] = "other", [UL_DISK_FREE] = "free",
+	[UL_DISK_ESP] = "esp",     [UL_DISK_SLOT] = "slot",   [UL_DISK_TRIALS] = "trials",
+	[UL_DISK_UPPER] = "upper", [UL_DISK_OTHER] = "other", [UL_DISK_FREE] = "free",
 };
 
 /* "appliance 1.0", "empty", "upper": a few words, escaped. */

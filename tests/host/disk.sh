@@ -52,8 +52,8 @@ size_in() { # IMAGE N
 
 tap "a disk is made" disk one
 tap "sfdisk finds no fault" sfdisk --verify -q "$dir/one"
-tap_is "eight partitions, by label" "$(sfdisk --json "$dir/one" | jq -r '[.partitiontable.partitions[].name] | join(" ")')" \
-	"esp demo_1.0 demo_1.0 demo_1.0 _empty _empty _empty upper"
+tap_is "nine partitions, by label" "$(sfdisk --json "$dir/one" | jq -r '[.partitiontable.partitions[].name] | join(" ")')" \
+	"esp demo_1.0 demo_1.0 demo_1.0 _empty _empty _empty trials upper"
 for n in 1 2 3; do
 	size=$(size_in a.raw $((n - 1)))
 	bytes_of one $((n + 1)) "$size" >"$dir/got"
@@ -80,13 +80,13 @@ tap "the UKI's name has no number" grep -qx '::/EFI/Linux/demo_1.0.efi' <(files_
 tap "the image as a file" disk filed --layout file
 mcopy -n -i "$dir/filed@@1M" ::/store/demo_1.0.raw "$dir/got"
 tap "is the image's" same "$dir/got" "$dir/a.raw"
-tap_is "and there is no slot" "$(sfdisk --json "$dir/filed" | jq -r '[.partitiontable.partitions[].name] | join(" ")')" "esp upper"
+tap_is "and there is no slot" "$(sfdisk --json "$dir/filed" | jq -r '[.partitiontable.partitions[].name] | join(" ")')" "esp trials upper"
 tap "sizes as they are asked for" disk sized --size 2G --slots 3 --slot-size 100M --esp-size 100M
 tap_is "the file's" "$(stat -c %s "$dir/sized")" $((2 << 30))
 tap_is "the slots'" "$(part sized 2 size) $(part sized 5 size) $(part sized 8 size)" "204800 204800 204800"
-tap_is "the upper has the rest, to the last MiB" $(($(part sized 11 start) + $(part sized 11 size))) $((2 * 1048576 * 2 - 2048))
+tap_is "the upper has the rest, to the last MiB" $(($(part sized 12 start) + $(part sized 12 size))) $((2 * 1048576 * 2 - 2048))
 tap "no upper" disk bare --upper-size 0 --slots 1
-tap_is "is four partitions" "$(sfdisk --json "$dir/bare" | jq '.partitiontable.partitions | length')" 4
+tap_is "is five partitions" "$(sfdisk --json "$dir/bare" | jq '.partitiontable.partitions | length')" 5
 tap "an image that is not signed" "$underlay" disk build -o "$dir/plain" --image "$dir/unsigned.raw" --uki "$dir/uki"
 
 # ---- the same each time ----
@@ -142,7 +142,7 @@ tap "and makes the same disk as any other" same "$dir/one" "$dir/of-large"
 # ---- show ----
 
 "$underlay" disk show "$dir/sized" >"$dir/shown"
-tap "show draws it" grep -qE '^ \|[^|]*\|[^|]*\|[^|]*\|[^|]*\|upper *\|$' "$dir/shown"
+tap "show draws it" grep -qE '^ \|[^|]*\|[^|]*\|[^|]*\|[^|]*\|tr[^|]*\|upper *\|$' "$dir/shown"
 tap "show says what is tried first" grep -qE '^ +2  slot .* demo 1.0, [0-9]+ MiB used; tried first: no newer demo is here$' "$dir/shown"
 read -r size used < <("$underlay" disk show "$dir/a.raw" | sed -nE 's/^ +1  slot +([0-9]+) MiB .*, ([0-9]+) MiB used.*/\1 \2/p')
 tap "an image's partition, which ends within a MiB, has no more used than there is" test "${used:-none}" -le "${size:-none}"
@@ -150,7 +150,7 @@ tap "and what is empty" grep -qE '^ +5  slot +100 MiB .* empty$' "$dir/shown"
 "$underlay" disk show "$dir/plain" >"$dir/shown"
 tap "and what is not signed" grep -q 'demo 1.1; not startable: the image is not signed yet' "$dir/shown"
 tap_is "show in JSON" "$("$underlay" disk show --json "$dir/one" | jq -c '[.parts[] | [.kind, .number, .empty, .version]]')" \
-	'[["esp",1,null,null],["slot",2,false,"1.0"],["slot",5,true,null],["upper",8,null,null]]'
+	'[["esp",1,null,null],["slot",2,false,"1.0"],["slot",5,true,null],["trials",8,null,null],["upper",9,null,null]]'
 truncate -s 1G "$dir/bare" && sfdisk -q --relocate gpt-bak-std "$dir/bare" >/dev/null
 tap_is "what is free" "$("$underlay" disk show --json "$dir/bare" | jq '[.parts[] | select(.kind == "free") | .size > 800000000] | tostring' -r)" "[true]"
 

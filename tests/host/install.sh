@@ -129,21 +129,21 @@ for n in 2 3 4; do
 	length=$("$underlay" image inspect --json "$dir/a.raw" | jq ".partitions[$((n - 2))].size")
 	tap "partition $n begins with the image's" same_bytes $(($(part $n start) * 512)) "$length"
 done
-for n in 2 3 5 6 8; do
+for n in 2 3 5 6 8 9; do
 	tap "partition $n has zeros at its end" same_bytes $((($(part $n start) + $(part $n size)) * 512 - 1048576)) 1048576
 done
 tap "begin and end of the disk are the same" sh -c "cmp -n 1048576 '$dir/used' '$dir/wanted' &&
 	cmp -i $((size - 1048576)) '$dir/used' '$dir/wanted'"
 tap "what no part has is as it was" grep -qE '^(aa)+$' <(od -An -v -tx1 -w1048576 -j $(($(part 5 start) * 512 + 3 * 1048576)) -N 1048576 "$dir/used" | tr -d ' ')
 
-upper=$(($(part 8 start) * 512))
+upper=$(($(part 9 start) * 512))
 upper_is_empty() {
 	local said
-	said=$(blkid -p -O $upper -S $(($(part 8 size) * 512)) "$loop")
+	said=$(blkid -p -O $upper -S $(($(part 9 size) * 512)) "$loop")
 	[ $? -eq 2 ] && [ -z "$said" ]
 }
 used_upper() { # what its partition is made to hold, by a command to which standard output is the partition's file
-	truncate -s $(($(part 8 size) * 512)) "$dir/upper" && "$@" && dd if="$dir/upper" of="$loop" bs=1M seek=$((upper >> 20)) conv=notrunc status=none
+	truncate -s $(($(part 9 size) * 512)) "$dir/upper" && "$@" && dd if="$dir/upper" of="$loop" bs=1M seek=$((upper >> 20)) conv=notrunc status=none
 }
 put() { # FILE OFFSET TEXT, with escapes
 	printf %b "$3" | dd of="$dir/$1" bs=1 seek="$2" conv=notrunc status=none
@@ -225,8 +225,8 @@ empty file $size && printf 'size=20M, type=c\nsize=8M, type=83\n' | sfdisk -q "$
 refused "a table of another kind" 3 'it holds a dos table with 2 partitions \(1: of type 0xc; 2: of type 0x83\)' "$file"
 for sector in 512 4096; do
 	empty file 290M && "$underlay" install "$file" "${inputs[@]}" --sector-size $sector >/dev/null
-	refused "an installation, for sectors of $sector bytes" 3 'it holds a gpt table with 8 partitions \(1 esp: vfat; 2 demo_1.0: erofs; 3 demo_1.0: DM_verity_hash; ' "$file"
-	refused "the same, where a file has sectors of 4096 bytes" 3 'it holds a gpt table with 8 partitions' "$file" --sector-size 4096
+	refused "an installation, for sectors of $sector bytes" 3 'it holds a gpt table with 9 partitions \(1 esp: vfat; 2 demo_1.0: erofs; 3 demo_1.0: DM_verity_hash; ' "$file"
+	refused "the same, where a file has sectors of 4096 bytes" 3 'it holds a gpt table with 9 partitions' "$file" --sector-size 4096
 	put file $sector XXXXXXXX && put file $(((290 << 20) - sector)) XXXXXXXX
 	refused "a protective MBR that is left of it" 3 'it holds a protective MBR, and no table that it protects' "$file"
 done

@@ -58,7 +58,7 @@ copy() {
 
 copy fresh disk
 tap "the free slot is written" update disk 1.1
-tap_is "and has the image's name" "$(labels disk)" "esp demo_1.0 demo_1.0 demo_1.0 demo_1.1 demo_1.1 demo_1.1 upper"
+tap_is "and has the image's name" "$(labels disk)" "esp demo_1.0 demo_1.0 demo_1.0 demo_1.1 demo_1.1 demo_1.1 trials upper"
 tap "every block of both is right" "$underlay" image verify "$dir/disk" --cert "$dir/seal.crt" --seal-only
 tap "sfdisk finds no fault" sfdisk --verify -q "$dir/disk"
 hash=$("$underlay" image inspect --json "$dir/1.1" | jq -r '.slots[0].rootHash')
@@ -74,10 +74,10 @@ tap_is "changes nothing" "$(sha256sum <"$dir/disk")" "$before"
 tap "trying one out" update disk 1.2 --dry-run
 tap_is "changes nothing either" "$(sha256sum <"$dir/disk")" "$before"
 tap "the next one" update disk 1.2
-tap_is "takes the place of the oldest" "$(labels disk)" "esp demo_1.2 demo_1.2 demo_1.2 demo_1.1 demo_1.1 demo_1.1 upper"
+tap_is "takes the place of the oldest" "$(labels disk)" "esp demo_1.2 demo_1.2 demo_1.2 demo_1.1 demo_1.1 demo_1.1 trials upper"
 tap "every block of both is right again" "$underlay" image verify "$dir/disk" --cert "$dir/seal.crt" --seal-only
 tap "an older one by demand" update disk 1.0 --allow-older
-tap_is "takes the place of the oldest, too" "$(labels disk)" "esp demo_1.2 demo_1.2 demo_1.2 demo_1.0 demo_1.0 demo_1.0 upper"
+tap_is "takes the place of the oldest, too" "$(labels disk)" "esp demo_1.2 demo_1.2 demo_1.2 demo_1.0 demo_1.0 demo_1.0 trials upper"
 tap_is "as JSON" "$(update disk 1.1 --allow-older --json | jq -c '[.result, .name, .version, .slot, .before, .resumed]')" \
 	'["written","demo","1.1",5,"demo 1.0",false]'
 copy fresh named
@@ -93,7 +93,7 @@ copy disk damaged && flip "$dir/damaged" $(($(disk_part "$dir/damaged" 4 start) 
 tap "a slot that would not be started goes first, also the newest" update damaged 1.1 --allow-older --slot 2
 copy disk damaged && flip "$dir/damaged" $(($(disk_part "$dir/damaged" 4 start) * 512 + 40)) &&
 	tap "by itself" update damaged 1.0 --allow-older
-tap_is "and the good one stays" "$(labels damaged)" "esp demo_1.0 demo_1.0 demo_1.0 demo_1.1 demo_1.1 demo_1.1 upper"
+tap_is "and the good one stays" "$(labels damaged)" "esp demo_1.0 demo_1.0 demo_1.0 demo_1.1 demo_1.1 demo_1.1 trials upper"
 # As systemd-sysupdate leaves a slot that it was cut off from: the hash tree has its name already.
 copy fresh half && sfdisk -q --part-label "$dir/half" 6 demo_1.1 && sfdisk -q --part-label "$dir/half" 7 demo_1.1
 tap "a slot that another updater left half-way" update half 1.1
@@ -134,7 +134,7 @@ refuse "no table" 1 'partition table' no-table
 refuse "a file that ends too soon" 1 '' short
 refuse "a file that is not there" 3 'No such file' nothing
 refuse "a slot that is none" 1 'partition 3 is not the data partition of a slot' new --slot 3
-refuse "the upper's partition" 1 'partition 8 is not the data partition of a slot' new --slot 8
+refuse "the upper's partition" 1 'partition 9 is not the data partition of a slot' new --slot 9
 refuses disk "no certificate" 1 'holds none' "$dir/new" --disk "$dir/disk" --certs "$dir/src"
 refuse "two ways to trust" 2 'exclude each other' new --certs "$dir"
 refuses disk "the disk itself" 1 'holds 2 store images, not one' "$dir/disk" --disk "$dir/disk" "${cert[@]}"
@@ -170,7 +170,7 @@ for bad in bad-tree bad-first bad-last; do
 	tap "$bad: refused" fails 1 'does not match' "$underlay" update "$dir/$bad" --disk "$dir/turning" "${cert[@]}"
 	tap_is "$bad: the other slot is whole" "$(good_slot turning 2)" "$before"
 	tap_is "$bad: and is what the boot tries" "$(newest turning)" "demo 1.2"
-	tap_is "$bad: the slot has no name" "$(labels turning)" "esp demo_1.2 demo_1.2 demo_1.2 _empty _empty _empty upper"
+	tap_is "$bad: the slot has no name" "$(labels turning)" "esp demo_1.2 demo_1.2 demo_1.2 _empty _empty _empty trials upper"
 	tap "$bad: the good image" update turning new
 	tap_is "$bad: comes into its place" "$(newest turning)" "demo 2.0"
 done
@@ -194,20 +194,20 @@ tap "and is not written twice" stream piped new
 tap "nor changes anything" cmp "$dir/piped" "$dir/whole"
 copy base piped && head -c 3000000 "$dir/new" >"$dir/first-part"
 tap "one that ends too soon" fails 1 'ends too soon' stream piped first-part
-tap_is "leaves a slot without a name" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 upper"
+tap_is "leaves a slot without a name" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 trials upper"
 tap_is "and goes on" "$(stream piped new --json | jq -c '[.result, .resumed, .kept > 2000000]')" '["written",true,true]'
 tap "to the same disk" cmp "$dir/piped" "$dir/whole"
 for bad in bad-tree bad-first bad-last bad-sig; do
 	copy base piped
 	tap "$bad by a pipe: refused" fails 1 'does not match|does not cover|signature' stream piped "$bad"
-	tap_is "$bad by a pipe: the slot has no name" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 upper"
+	tap_is "$bad by a pipe: the slot has no name" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 trials upper"
 	tap_is "$bad by a pipe: the other slot is whole" "$(good_slot piped 5)" "$(good_slot base 5)"
 done
 # A table that promises another image than the one that is signed.
 cp "$dir/new" "$dir/renamed" && sfdisk -q --part-label "$dir/renamed" 1 demo_3.0
 copy base piped
 tap "one that is called otherwise than it is signed" fails 1 'what is signed is demo 2\.0, and its partition table says demo 3\.0' stream piped renamed
-tap_is "has no name on the disk" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 upper"
+tap_is "has no name on the disk" "$(labels piped)" "esp _empty _empty _empty demo_1.1 demo_1.1 demo_1.1 trials upper"
 for image in strange new; do
 	"$underlay" image split "$dir/$image" -o "$dir/parts" --device /dev/x >"$dir/out" 2>&1 || report 1 "$image is split"
 done
@@ -287,7 +287,7 @@ copy base machine && loop=$(losetup --find --show "$dir/machine") && loops+=("$l
 tap "the slot that runs is not written, not even by its number" fails 1 '2: it runs' \
 	booted "$loop" "$(hash_of 1.0)" "$underlay" update "$dir/new" "${cert[@]}" --slot 2
 tap "the older one runs, after a way back: the other is written" booted "$loop" "$(hash_of 1.0)" "$underlay" update "$dir/new" "${cert[@]}"
-tap_is "though it was the newer one" "$(labels machine)" "esp demo_1.0 demo_1.0 demo_1.0 demo_2.0 demo_2.0 demo_2.0 upper"
+tap_is "though it was the newer one" "$(labels machine)" "esp demo_1.0 demo_1.0 demo_1.0 demo_2.0 demo_2.0 demo_2.0 trials upper"
 tap "another disk has nothing that runs" booted "$loop" "$(hash_of 1.0)" "$underlay" update "$dir/new" "${cert[@]}" --disk "$dir/base" --dry-run
 tap "a machine that boots an image file" fails 1 'booted from an image file, which has no slots.*beside it' \
 	booted "$dir/1.0" "$(hash_of 1.0)" "$underlay" update "$dir/new" "${cert[@]}"

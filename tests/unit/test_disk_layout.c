@@ -37,7 +37,7 @@ static struct ul_disk_request request_of(const struct ul_descriptor *d)
 static void assert_in_order(const struct ul_disk_layout *l)
 {
 	uint64_t at = MIB;
-	struct ul_disk_range all[2 + 3 * UL_DISK_SLOTS_MAX];
+	struct ul_disk_range all[3 + 3 * UL_DISK_SLOTS_MAX];
 	size_t n = 0;
 
 	all[n++] = l->esp;
@@ -46,6 +46,7 @@ static void assert_in_order(const struct ul_disk_layout *l)
 		all[n++] = l->slot[i].hash;
 		all[n++] = l->slot[i].sig;
 	}
+	all[n++] = l->trials;
 	if (l->upper.size)
 		all[n++] = l->upper;
 	for (size_t i = 0; i < n; i++) {

@@ -99,6 +99,7 @@ int ul_disk_layout(const struct ul_disk_request *q, struct ul_disk_layout *ret, 
 	l.esp = take(&at, whole_mib(q->esp_size));
 	if (q->slots > 0)
 		r = take_slots(q, &at, &l, err);
+	l.trials = take(&at, UL_DISK_TRIALS_SIZE);
 	if (r == 0)
 		r = take_upper(q, &at, &l, err);
 	if (r < 0)

@@ -7,6 +7,7 @@
  *                       data       room for a store image's filesystem
  *                       verity     room for the superblock, the hash tree and the FEC area of that much data
  *                       verity-sig UL_SIG_PARTITION_SIZE, of the MiB that it has to itself
+ *     then              trials     UL_DISK_TRIALS_SIZE: the record of images that were tried (verity/trial)
  *     then              upper      the rest, or as much as was asked for; may be absent
  *     the last MiB      backup GPT
  *
@@ -24,7 +25,7 @@
 
 #define UL_DISK_SLOTS_MAX 8
 
-/* Types of the two partitions that are no slot's: Discoverable Partitions Specification (UAPI.2). */
+/* Types of two of the partitions that are no slot's: Discoverable Partitions Specification (UAPI.2). */
 #define UL_DISK_TYPE_ESP   "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 #define UL_DISK_TYPE_UPPER "4d21b016-b534-45c2-a9fb-5c16e091fd2d" /* /var, which systemd, too, may grow */
 
@@ -49,10 +50,11 @@ struct ul_disk_request {
 	const char *device; /* the disk, whose size is what it is; NULL: a file that may be made larger */
 };
 
-#define UL_DISK_UPPER_SIZE (256ull << 20)
+#define UL_DISK_UPPER_SIZE  (256ull << 20)
+#define UL_DISK_TRIALS_SIZE (1ull << 20)
 
 struct ul_disk_layout {
-	struct ul_disk_range esp, upper;
+	struct ul_disk_range esp, trials, upper;
 	struct ul_disk_slot_layout slot[UL_DISK_SLOTS_MAX];
 	unsigned int slots;
 	uint64_t size;

@@ -10,6 +10,7 @@
 #include "verity/disk/disk_layout.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
+#include "verity/trial/store.h"
 
 static const char WHAT[] = "looking at the disk";
 
@@ -57,6 +58,8 @@ static struct ul_disk_part part_of(const struct ul_image_view *view, const struc
 	memcpy(part.label, p->label, sizeof(part.label));
 	if (!strcmp(p->type, UL_DISK_TYPE_ESP))
 		part.kind = UL_DISK_ESP;
+	else if (!strcmp(p->type, UL_TRIAL_PARTITION_TYPE))
+		part.kind = UL_DISK_TRIALS;
 	else if (!strcmp(p->type, UL_DISK_TYPE_UPPER))
 		part.kind = UL_DISK_UPPER;
 	else if (role_of(p->type) == ROLE_DATA)

@@ -7,8 +7,9 @@
 
 enum ul_disk_part_kind {
 	UL_DISK_ESP,
-	UL_DISK_SLOT,  /* a data partition with its hash and signature partitions: an image, or room for one */
-	UL_DISK_UPPER, /* of the type that --upper-size makes: /var's, of the Discoverable Partitions Specification */
+	UL_DISK_SLOT,   /* a data partition with its hash and signature partitions: an image, or room for one */
+	UL_DISK_TRIALS, /* what became of the images that were started: verity/trial/store.h */
+	UL_DISK_UPPER,  /* of the type that --upper-size makes: /var's, of the Discoverable Partitions Specification */
 	UL_DISK_OTHER,
 	UL_DISK_FREE, /* no partition; number 0 */
 };

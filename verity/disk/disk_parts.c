@@ -16,12 +16,13 @@
 #include "verity/disk/copy_range.h"
 #include "verity/format/image_layout.h"
 #include "verity/image/gpt_write.h"
+#include "verity/trial/store.h"
 
 #define MIB       UL_IMAGE_ALIGN
 #define ESP_LEAST (64ull << 20) /* bytes, of the default */
 #define ESP_UKIS  3             /* the one that runs, the one before, one that is being written */
 
-#define ENTRIES_MAX (2 + 3 * UL_DISK_SLOTS_MAX)
+#define ENTRIES_MAX (3 + 3 * UL_DISK_SLOTS_MAX)
 
 int ul_disk_parts_open(const struct ul_disk_spec *spec, const struct ul_source_pick *pick, const char *what,
 		       struct ul_disk_parts *ret, struct ul_error *err)
@@ -305,6 +306,9 @@ int ul_disk_parts_write_table(const struct ul_disk_parts *parts, int fd, const c
 
 	for (unsigned int i = 0; r == 0 && i < l->slots; i++)
 		r = add_slot_rows(parts, i, parts->image.types, &rows, err);
+	if (r == 0)
+		r = derive_uuid(parts, "trials", 0, add_row(&rows, UL_TRIAL_PARTITION_TYPE, "trials", l->trials)->uuid,
+				err);
 	if (r == 0 && l->upper.size)
 		r = derive_uuid(parts, "upper", 0, add_row(&rows, UL_DISK_TYPE_UPPER, "upper", l->upper)->uuid, err);
 	if (r == 0)

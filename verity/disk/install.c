@@ -152,6 +152,9 @@ static int wipe(struct job *job, struct ul_error *err)
 		for (size_t k = 0; r == 0 && k < UL_ARRAY_SIZE(part); k++)
 			r = zero_edges(job, part[k].offset, part[k].size, MIB);
 	}
+	/* What became of images on this disk before is not what will become of this one. */
+	if (r == 0)
+		r = ul_device_zero(&job->device, l->trials.offset, l->trials.size);
 	if (r == 0 && l->upper.size)
 		r = zero_edges(job, l->upper.offset, l->upper.size, DISK_EDGE);
 	if (r == 0)
