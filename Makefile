@@ -204,9 +204,10 @@ check-nixos: programs
 	@test -n "$(NIXPKGS)" || { echo 'make check-nixos: say where nixpkgs is: NIXPKGS=DIR'; exit 2; }
 	NIXPKGS=$(NIXPKGS) tests/run tests/nixos/module.sh
 
+# All rows of the boots' matrices; of some `make test` has a sample.
 .PHONY: check-qemu
 check-qemu: programs tools
-	tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
+	MATRIX=all tests/run -t $(TEST_LIMIT) $(QEMU_TESTS)
 
 # The power is cut hundreds of times (POWERCUT_POINTS): the half of an hour on two idle cores, and up.
 .PHONY: check-powercut
@@ -425,7 +426,7 @@ help:
 	@echo 'test         everything below that starts with check-, with one count at the end'
 	@echo 'check-unit   unit tests, a second or so each; SANITIZE=1 builds them with ASan and UBSan'
 	@echo 'check-host   tests with loop devices and overlay mounts in private namespaces; needs root'
-	@echo 'check-qemu   boots, good and refused, in QEMU'
+	@echo 'check-qemu   boots, good and refused, in QEMU: also the rows that make test leaves out'
 	@echo 'check-tamper tens of thousands of tampered images, opened as a boot does: nothing unsigned is served'
 	@echo 'check-layers thousands of random uppers, booted twice each, under a real overlay: nothing sealed changes'
 	@echo 'check-attacks  every attack on the upper, and errors at every block of the names, booted on both kernels; an hour'

@@ -17,6 +17,9 @@
 # Cases that run side by side, as many as there are cores: start each with `tap_case COMMAND...`; its lines go
 # to a file, and `tap_cases` waits for the rest and prints the files in the order of their start. A case that says no
 # test line, or does not come to its end, is a failure.
+#
+# `tap_row COMMAND...` is a case of a matrix, of which `make test` has the other rows: it runs where MATRIX is "all", as
+# in `make check-qemu`.
 
 # shellcheck source=tests/lib/honest.sh
 . "${BASH_SOURCE[0]%/*}/honest.sh"
@@ -105,6 +108,10 @@ tap_case() {
 	# What ends the shell (an unset variable, exit) leaves no such file.
 	{ "$@"; touch "$tap_dir/ended.${file##*/}"; } >"$file" 2>&1 &
 	tap_started=$((tap_started + 1))
+}
+
+tap_row() {
+	[ "${MATRIX:-}" != all ] || tap_case "$@"
 }
 
 tap_cases() {

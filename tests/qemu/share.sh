@@ -117,7 +117,7 @@ upper_by_virtiofs() {
 }
 
 weaken() {
-	tap_case refused "$1" 11:cmdline-refused reboot "policy: reading the kernel command line: $2" 6.12 "$2" "$image" "virtiofs:store:$store"
+	"${row:-tap_row}" refused "$1" 11:cmdline-refused reboot "policy: reading the kernel command line: $2" 6.12 "$2" "$image" "virtiofs:store:$store"
 }
 
 directory image || { echo "not ok - the directory is made" && exit 1; }
@@ -127,11 +127,11 @@ earlier || { echo "not ok - the directory as it was is made" && exit 1; }
 tap_case image_by_9p
 tap_case upper_by_virtiofs
 tap_case store_by_virtiofs
-tap_case plain_by_9p
+tap_row plain_by_9p
 tap_case refused virtiofs-absent 13:device-missing reboot \
 	'find: mounting the shared directory: virtiofs:store: no virtiofs device with the tag store appeared in 5 s' \
 	6.12 "" "virtiofs:other:$store" -- "${insecure[@]}" "share = virtiofs:store"
-tap_case refused 9p-absent 13:device-missing poweroff \
+tap_row refused 9p-absent 13:device-missing poweroff \
 	'find: mounting the shared directory: 9p:store: no 9p device with the tag store appeared in 5 s' \
 	6.12-generic "" "9p:other:$store" -- "action = poweroff" "${insecure[@]}" "share = 9p:store"
 # What no other lower can stand in for: the first refusal is the boot's.
@@ -139,8 +139,8 @@ tap_case refused virtiofs-unregistered 25:bad-manifest halt \
 	'lower: looking into an image that is not ours: virtiofs:store: it has neither a manifest nor a registration' \
 	6.1 "" "virtiofs:store:$store/nix/store" -- "action = halt" "${insecure[@]}" "share = virtiofs:store"
 # A share that is there is nothing to a policy that verifies.
-tap_case refused share-not-taken 13:device-missing reboot 'find: .*no disk appeared' 6.12 "" "virtiofs:store:$work/image"
-weaken cmdline-share underlay.share=virtiofs:store
+tap_row refused share-not-taken 13:device-missing reboot 'find: .*no disk appeared' 6.12 "" "virtiofs:store:$work/image"
+row=tap_case weaken cmdline-share underlay.share=virtiofs:store
 weaken cmdline-insecure underlay.verify=insecure
 tap_case refused cmdline-pin 11:cmdline-refused reboot 'policy: .*the command line demands what nothing can hold' 6.12 \
 	"usrhash=$(printf '0123456789abcdef%.0s' 1 2 3 4)" "virtiofs:store:$work/image" -- "${insecure[@]}" "share = virtiofs:store"

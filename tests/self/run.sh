@@ -115,6 +115,8 @@ tap_program tap-case-is-not-awaited <<<'tap a true; tap_case tap b false'
 counted 1 1 2 tap-case-is-not-awaited
 tap_program tap-case-fails <<<'tap_case tap a false; tap_case tap b true; tap_cases'
 counted 1 1 1 tap-case-fails
+tap_program tap-row <<<'tap a true; MATRIX=; tap_row tap b true; MATRIX=all; tap_row tap c true; tap_cases'
+counted 0 2 0 tap-row
 
 # A script that stops half-way: by each way out that there is, it has not passed, nor has it by its own status.
 half() { # NAME FAILED: its text comes from standard input, tap_end is not the last line
