@@ -142,8 +142,8 @@ qemu_run() {
 qemu_cmdline="console=ttyS0 panic=-1 no_timer_check"
 
 # qemu_uncompress KERNEL FOLDER: the kernel inside a bzImage, as its header says (Documentation/arch/x86/boot.rst), to
-# FOLDER/vmlinux; or all of it, where it is not one that can be started so (PVH: a note of Xen's, number 18). The payload
-# ends in four bytes of size.
+# FOLDER/vmlinux; or all of it, where it is not one that can be started so (PVH: a note of Xen's, number 18). The
+# payload ends in four bytes of size.
 qemu_uncompress() {
 	local kernel=$1 folder=$2 setup offset length program=
 	number() { od -An -t "u$2" -j "$1" -N "$2" "$kernel" | tr -d ' '; }
