@@ -59,6 +59,25 @@ static void print_parameters(const struct ul_descriptor *d)
 		       d->fec_start);
 }
 
+/*
+ * An image that nobody signed says its root hash by its partitions' UUIDs, which are its two halves (UAPI.2); of one of
+ * 64 bytes they are a part. "": not known.
+ */
+static const char *hash_of_uuids(const struct ul_slot_view *v, char ret[2 * 32 + 1])
+{
+	const char *const uuids[] = {v->slot->data_uuid, v->slot->hash_uuid};
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2; i++)
+		for (const char *c = uuids[i]; *c && n < 2 * 32; c++)
+			if (*c != '-')
+				ret[n++] = *c;
+	ret[n] = '\0';
+	if (n < 2 * 32 || v->no_superblock[0] || strcmp(v->superblock.hash, "sha256") != 0)
+		ret[0] = '\0';
+	return ret;
+}
+
 static void print_slot(const struct ul_slot_view *v)
 {
 	const struct ul_slot *s = v->slot;
@@ -69,6 +88,8 @@ static void print_slot(const struct ul_slot_view *v)
 	printf("  file system: %s, %" PRIu64 " bytes\n", v->filesystem[0] ? v->filesystem : "unknown", s->data.size);
 	if (v->no_signature.code) {
 		printf("  signature: %s\n", v->no_signature.why);
+		if (hash_of_uuids(v, hex)[0])
+			printf("  root hash: %s, by the partitions' UUIDs\n", hex);
 	} else {
 		printf("  root hash: %s\n", v->blob.root_hash);
 		ul_hex_encode(v->blob.fingerprint, 32, hex);
@@ -154,6 +175,7 @@ static struct json_object *json_slot(const struct ul_slot_view *v)
 {
 	struct json_object *o = json_object_new_object();
 	const struct ul_slot *s = v->slot;
+	char hex[65];
 	bool ok = ul_json_add_string(o, "name", s->name) && ul_json_add_string(o, "version", s->version) &&
 		  ul_json_add_string(o, "label", s->label) && ul_json_add_string(o, "architecture", v->architecture) &&
 		  ul_json_add_string(o, "designator", v->designator) &&
@@ -161,7 +183,8 @@ static struct json_object *json_slot(const struct ul_slot_view *v)
 		  ul_json_add_string(o, "dataUuid", s->data_uuid) && ul_json_add_string(o, "hashUuid", s->hash_uuid);
 
 	if (ok && v->no_signature.code)
-		ok = ul_json_add_string(o, "noSignature", v->no_signature.why);
+		ok = ul_json_add_string(o, "noSignature", v->no_signature.why) &&
+		     (!hash_of_uuids(v, hex)[0] || ul_json_add_string(o, "rootHash", hex));
 	else if (ok)
 		ok = ul_json_add_string(o, "rootHash", v->blob.root_hash) &&
 		     ul_json_add_bool(o, "signed", v->blob.signature.len > 0) &&

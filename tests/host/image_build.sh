@@ -302,6 +302,8 @@ done
 # ---- signing afterwards ----
 
 tap "an unsigned image is built" build "$tmp/two.img" "$tmp/store"
+tap_is "inspect shows its root hash" "$("$underlay" image inspect --json "$tmp/two.img" | jq -r '.slots[0].rootHash')" "$root_hash"
+tap "and from where" grep -q "root hash: $root_hash, by the partitions' UUIDs" <("$underlay" image inspect "$tmp/two.img")
 tap "what is to be signed is exported" "$underlay" image sign "$tmp/two.img" --export "$tmp/tbs"
 tap "the root hash is exported as bare lower-case hex" test "$(cat "$tmp/tbs/root-hash")" = "$root_hash"
 by_hand() {
