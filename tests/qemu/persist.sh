@@ -125,7 +125,7 @@ persist() {
 	moved "$case-back" "$case-upgrade" 1
 }
 
-for nix in 2.26 $([ "${MATRIX:-}" != all ] || echo 2.8); do
+for nix in 2.26 $(if tap_matrix; then echo 2.8; fi); do
 	for release in 1 2; do
 		image_appliance $nix:$release >/dev/null || { echo "not ok - the images are made" && exit 1; }
 	done
