@@ -390,7 +390,7 @@ install: programs
 		dracut/90underlay/module-setup.sh dracut/90underlay/parse-underlay.sh; do \
 		install -D -m 644 initrd/$$file $(DESTDIR)$(PREFIX)/share/underlay/initrd/$$file; done
 	install -D -m 755 initrd/mkosi/mkosi.postinst $(DESTDIR)$(PREFIX)/share/underlay/initrd/mkosi/mkosi.postinst
-	for file in underlay-gc.service underlay-gc.timer; do \
+	for file in underlay-gc.service underlay-gc.timer underlay-mark-good.service; do \
 		install -D -m 644 cli/systemd/$$file $(DESTDIR)$(PREFIX)/lib/systemd/system/$$file; done
 	install -D -m 644 cli/systemd/nix-daemon-underlay.conf \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/nix-daemon.service.d/underlay.conf

@@ -8,6 +8,7 @@
 #include "common/encoding.h"
 #include "common/json.h"
 #include "verity/disk/disk_map.h"
+#include "verity/trial/sentence.h"
 
 /* Columns of the picture, between its two ends. */
 #define WIDTH 76
@@ -86,6 +87,7 @@ static uint64_t mib(uint64_t bytes)
 static void print_slot(const struct ul_disk_map *map, const struct ul_disk_part *p)
 {
 	const struct ul_slot_view *v = p->image;
+	char sentence[UL_TRIAL_SENTENCE];
 
 	if (!v)
 		return;
@@ -93,12 +95,17 @@ static void print_slot(const struct ul_disk_map *map, const struct ul_disk_part 
 		printf(", %" PRIu64 " MiB used", mib(p->used));
 	if (map->several_types)
 		printf(", for %s-%s", v->designator, v->architecture);
-	if (v->no_signature.code)
-		printf("; not startable: %s", v->no_signature.why);
-	else if (v->blob.signature.len == 0)
-		printf("; not signed");
-	else if (p->newest)
+	if (v->no_signature.code || v->blob.signature.len == 0) {
+		printf("; %s%s", v->no_signature.code ? "not startable: " : "not signed",
+		       v->no_signature.code ? v->no_signature.why : "");
+		return;
+	}
+	if (p->trial)
+		printf("; %s", ul_trial_sentence(p->trial, false, sentence));
+	if (p->first && p->newest)
 		printf("; tried first: no newer %s is here", v->slot->name[0] ? v->slot->name : "one");
+	else if (p->first)
+		printf("; tried first: what is newer had its tries in vain");
 }
 
 static void print_text(const char *disk, const struct ul_disk_map *map)
@@ -149,6 +156,8 @@ static struct json_object *part_json(const struct ul_disk_part *p)
 		     ul_json_add_string(o, "architecture", v->architecture) &&
 		     ul_json_add_string(o, "designator", v->designator) &&
 		     ul_json_add_string(o, "version", v->slot->version) && ul_json_add_bool(o, "newest", p->newest) &&
+		     ul_json_add_bool(o, "first", p->first) &&
+		     ul_json_add_string(o, "trial", ul_trial_state_words[p->trial ? p->trial->state : 0]) &&
 		     (!p->used || ul_json_add_uint(o, "used", p->used)) &&
 		     (v->no_signature.code ? ul_json_add_string(o, "noSignature", v->no_signature.why)
 					   : ul_json_add_string(o, "rootHash", v->blob.root_hash) &&

@@ -33,7 +33,8 @@ static const struct cli_command *const disk[] = {&cli_disk_build, &cli_disk_show
 static const struct cli_command *const machines[] = {&cli_install, NULL};
 static const struct cli_command *const here[] = {&cli_run, NULL};
 static const struct cli_command *const others[] = {
-	&cli_status, &cli_timeline, &cli_update, &cli_gc, &cli_remount, &cli_mark_clean, &completion_command, NULL,
+	&cli_status, &cli_timeline, &cli_update,     &cli_slots,          &cli_rollback, &cli_mark_good,
+	&cli_gc,     &cli_remount,  &cli_mark_clean, &completion_command, NULL,
 };
 
 /* In the order of the help; ended by a row without commands. */

@@ -3,6 +3,7 @@
  * its members), as text or as it stands.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <json-c/json_visit.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,9 +294,30 @@ static bool is_corrupt(struct json_object *state)
 	return any;
 }
 
+/* Images that are not the one that was started, and whether that one had to prove itself. */
+static void print_others(struct json_object *state)
+{
+	struct json_object *refused = member(state, "refused"), *passed = member(state, "passedOver");
+	uint64_t left = 0;
+
+	if (ul_json_uint(member(state, "trial"), "triesLeft", &left))
+		printf("trial      it was on trial when it was started, %" PRIu64 " more %s; see `underlay slots`\n",
+		       left, left == 1 ? "try" : "tries");
+	for (size_t i = 0; i < length(passed); i++) {
+		struct json_object *row = json_object_array_get_idx(passed, i);
+
+		printf("passed     over %s: %s\n", text_of(row, "slot"), text_of(row, "why"));
+	}
+	for (size_t i = 0; i < length(refused); i++) {
+		struct json_object *row = json_object_array_get_idx(refused, i);
+
+		printf("refused    %s: %s\n", text_of(row, "slot"), text_of(row, "sentence"));
+	}
+}
+
 static void print_status(struct json_object *state)
 {
-	struct json_object *lowers = member(state, "lowers"), *refused = member(state, "refused");
+	struct json_object *lowers = member(state, "lowers");
 	struct json_object *database = member(state, "database");
 	struct json_object *failure = member(state, "failure");
 
@@ -323,11 +345,7 @@ static void print_status(struct json_object *state)
 		printf("system     %s, of the upper's profile\n", text_of(member(state, "system"), "path"));
 	else if (ul_json_string(member(state, "system"), "why"))
 		printf("system     the image's, not the profile's: %s\n", text_of(member(state, "system"), "why"));
-	for (size_t i = 0; i < length(refused); i++) {
-		struct json_object *row = json_object_array_get_idx(refused, i);
-
-		printf("refused    %s: %s\n", text_of(row, "slot"), text_of(row, "sentence"));
-	}
+	print_others(state);
 	if (failure)
 		printf("failure    %s: %s (%s)\n", text_of(failure, "stage"), text_of(failure, "sentence"),
 		       text_of(failure, "name"));

@@ -97,8 +97,10 @@ static int find_disk(struct arguments *a, struct json_object **state, struct ul_
 			"the machine was booted from an image file, which has no slots");
 	if (!o->disk)
 		o->disk = disk;
-	if (disk && is_same_disk(o->disk, disk))
+	if (disk && is_same_disk(o->disk, disk)) {
 		o->running = ul_json_string(lower, "rootHash");
+		o->efivars = "/sys/firmware/efi/efivars";
+	}
 	return 0;
 }
 

@@ -32,6 +32,23 @@ in
       };
     };
 
+    # The image came up: its trial ends. What has to work for that orders itself before boot-complete.target.
+    systemd.services.underlay-mark-good = {
+      description = "Mark the booted image as good";
+      documentation = [ "man:underlay-slots(1)" ];
+      wantedBy = [ "multi-user.target" ];
+      after = [
+        "boot-complete.target"
+        "multi-user.target"
+      ];
+      unitConfig.ConditionPathExists = "/run/underlay/state.json";
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = "${cfg.package}/bin/underlay mark-good";
+      };
+    };
+
     # Nix's own would read every sealed path, and give no space back of what earlier boots left.
     systemd.services.nix-gc = lib.mkIf config.nix.gc.automatic {
       script = lib.mkForce (

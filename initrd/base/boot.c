@@ -61,6 +61,10 @@ void ul_boot_free(struct ul_boot *b)
 		lower->mapping[0] = '\0';
 		ul_lower_release(b, lower);
 	}
+	for (size_t i = 0; i < b->n_records; i++) {
+		free(b->records[i].disk);
+		ul_trial_store_close(&b->records[i].store);
+	}
 	ul_slots_free(&b->slots);
 	ul_names_free(&b->root_unsealed);
 	ul_names_free(&b->files);

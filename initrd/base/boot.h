@@ -22,6 +22,7 @@
 #include "verity/open/open.h"
 #include "verity/open/trust.h"
 #include "verity/open/slots.h"
+#include "verity/trial/store.h"
 
 /*
  * Lowers that a boot has room for. Today's stages open one. It is a list because add-ons (further sealed images that
@@ -32,6 +33,7 @@
 #define UL_BOOT_REFUSALS 16 /* refused slots that are remembered for the report */
 #define UL_BOOT_FILES    16 /* image files that are looked at */
 #define UL_BOOT_STAGES   16
+#define UL_BOOT_RECORDS  4  /* of trials: of the disks that images are found on, and the firmware's */
 #define UL_BOOT_LOADING  64 /* drivers that are loaded for devices */
 
 /* One lower: a slot, what was decided about it, and where it is now; or a shared directory: initrd/policy/share.h. */
@@ -104,6 +106,19 @@ struct ul_last_failure {
 	char pstore_file[64];    /* the file that had it */
 };
 
+/* A record of trials that this boot looks at: initrd/trial. */
+struct ul_boot_record {
+	char *disk; /* whose it is; "": the firmware's; owned */
+	struct ul_trial_store store;
+	bool changed; /* it differs from what is kept */
+};
+
+/* An image that was not started although no newer one was, and why. */
+struct ul_passed {
+	char slot[UL_TITLE_SIZE];
+	char why[200];
+};
+
 struct ul_stage_time {
 	const char *name;
 	uint64_t start_us; /* since the start of /init */
@@ -149,6 +164,16 @@ struct ul_boot {
 	int loops[2 * UL_BOOT_FILES]; /* devices of their partitions: without another user they go with these */
 	size_t n_loops;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; 0: the search has not begun */
+	struct ul_boot_record records[UL_BOOT_RECORDS];
+	size_t n_records;
+	bool firmware_record;          /* it was looked for */
+	bool no_record_told;           /* that the machine keeps none */
+	struct ul_boot_record *record; /* that knows the last of `lowers`; NULL: its starts are not counted */
+	bool trial_begun;              /* it has one try less by this boot */
+	unsigned int watchdog_s;       /* after so many seconds the hardware restarts the machine; 0: it does not */
+	bool watchdog_reset;           /* the hardware's watchdog ended the boot before this one */
+	struct ul_passed passed[UL_BOOT_REFUSALS];
+	size_t n_passed;
 	struct ul_lower lowers[UL_BOOT_LOWERS];
 	size_t n_lowers;
 	struct ul_upper upper;

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "initrd/base/log.h"
 #include "initrd/report/last_failure.h"
+#include "initrd/trial/trial.h"
 
 #define CRASH_DELAY_S 10
 
@@ -31,6 +32,7 @@ void ul_failure_report(struct ul_boot *b)
 	if (!b->failure_logged)
 		ul_log(UL_LOG_ERROR, "%s: %s", stage, ul_error_sentence(e, sentence, sizeof(sentence)));
 	ul_last_failure_keep(b);
+	ul_trial_ended(b, e);
 	if (b->pid1)
 		snprintf(after, sizeof(after), "; %s in %g s", verbs[b->policy.action],
 			 (double)b->policy.delay_us / 1e6);

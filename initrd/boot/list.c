@@ -7,6 +7,7 @@ const struct ul_stage ul_stages[] = {
 	{"root", ul_stage_root, 0, NULL},
 	{"find", ul_stage_find, 0, NULL},
 	{"verify", ul_stage_verify, UL_STAGE_SLOT, "find"},
+	{"trial", ul_stage_trial, 0, "find"},
 	{"lower", ul_stage_lower, UL_STAGE_SLOT, "find"},
 	{"upper", ul_stage_upper, 0, NULL},
 	{"reconcile", ul_stage_reconcile, UL_STAGE_SLOT, "find"},

@@ -6,6 +6,7 @@
 #include "initrd/base/log.h"
 #include "initrd/base/titles.h"
 #include "initrd/report/damage.h"
+#include "initrd/trial/trial.h"
 
 static int run_one(struct ul_boot *b, const struct ul_stage *stage, struct ul_error *err)
 {
@@ -33,7 +34,7 @@ static int run_one(struct ul_boot *b, const struct ul_stage *stage, struct ul_er
 /* The slot in work is not used: say why, keep it for the report, make room for the next. */
 static void refuse_slot(struct ul_boot *b, const char *stage, const struct ul_error *err)
 {
-	struct ul_lower *lower = &b->lowers[--b->n_lowers];
+	struct ul_lower *lower = &b->lowers[b->n_lowers - 1];
 	char sentence[1200], title[UL_TITLE_SIZE];
 
 	ul_lower_title(lower, title, sizeof(title));
@@ -47,6 +48,8 @@ static void refuse_slot(struct ul_boot *b, const char *stage, const struct ul_er
 		refusal->err = *err;
 		memcpy(refusal->slot, title, sizeof(title));
 	}
+	ul_trial_ended(b, err);
+	b->n_lowers--;
 	ul_lower_release(b, lower);
 }
 

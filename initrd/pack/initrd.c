@@ -17,6 +17,7 @@
 #include "initrd/policy/share.h"
 #include "initrd/policy/upper_fs.h"
 #include "initrd/layout/start.h"
+#include "initrd/layout/watchdogs.h"
 #include "verity/format/pkcs7.h"
 
 static const char reading[] = "reading a file for the initramfs", compressing[] = "compressing the initramfs";
@@ -182,11 +183,28 @@ struct wants {
 	size_t count;
 };
 
+static const char *const for_watchdogs[] = {UL_WATCHDOG_DRIVERS};
+
+static void want(struct wants *w, const char *name, enum ul_module_how how, bool required, const char *why)
+{
+	w->rows[w->count++] = (struct ul_module_want){name, how, required, why};
+}
+
+static void want_for_upper(const struct ul_policy *policy, struct wants *w)
+{
+	const struct ul_upper_fs *fs;
+
+	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && (fs = ul_upper_fs_permitted(policy, i)); i++) {
+		want(w, fs->name, UL_MODULE_BY_NAME, true, "the policy's [upper] permits it");
+		if (fs->quota_module)
+			want(w, fs->quota_module, UL_MODULE_BY_NAME, false, "the upper may count quotas");
+	}
+}
+
 static int collect_wants(const struct ul_initrd_options *o, const struct ul_policy *policy, struct wants *ret,
 			 struct ul_error *err)
 {
 	size_t count = o->want_count;
-	const struct ul_upper_fs *fs;
 	struct ul_share share = {0};
 	bool shared = policy->lower_share && !ul_share_parse(policy->lower_share, &share);
 	/* The default's are in the list of modules that holds where the caller gives no other. */
@@ -198,33 +216,25 @@ static int collect_wants(const struct ul_initrd_options *o, const struct ul_poli
 		count++;
 	for (size_t i = 0; ul_upper_fs_permitted(policy, i); i++)
 		count += 2;
-	count += UL_ARRAY_SIZE(for_files) + UL_ARRAY_SIZE(share.kind->modules);
+	count += UL_ARRAY_SIZE(for_files) + UL_ARRAY_SIZE(share.kind->modules) + UL_ARRAY_SIZE(for_watchdogs);
 	ret->rows = calloc(count + 1, sizeof(*ret->rows));
 	if (!ret->rows)
 		return ul_error_nomem(err, "packing the kernel modules");
 	for (size_t i = 0; i < o->want_count; i++)
 		ret->rows[ret->count++] = o->wants[i];
 	for (char **name = policy->modules; name && *name; name++)
-		ret->rows[ret->count++] =
-			(struct ul_module_want){*name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it"};
+		want(ret, *name, UL_MODULE_BY_NAME, true, "the policy's [modules] names it");
 	for (char **name = filesystems; name && *name; name++)
-		ret->rows[ret->count++] =
-			(struct ul_module_want){*name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it"};
-	for (size_t i = 0; policy->upper_type == UL_UPPER_DISK && (fs = ul_upper_fs_permitted(policy, i)); i++) {
-		ret->rows[ret->count++] =
-			(struct ul_module_want){fs->name, UL_MODULE_BY_NAME, true, "the policy's [upper] permits it"};
-		if (fs->quota_module)
-			ret->rows[ret->count++] = (struct ul_module_want){fs->quota_module, UL_MODULE_BY_NAME, false,
-									  "the upper may count quotas"};
-	}
+		want(ret, *name, UL_MODULE_BY_NAME, false, "the policy's [lower] names it");
+	want_for_upper(policy, ret);
 	for (size_t i = 0; policy->file && i < UL_ARRAY_SIZE(for_files); i++)
-		ret->rows[ret->count++] = (struct ul_module_want){for_files[i], UL_MODULE_BY_NAME, false,
-								  "the policy's [image] file may need it"};
+		want(ret, for_files[i], UL_MODULE_BY_NAME, false, "the policy's [image] file may need it");
+	for (size_t i = 0; policy->watchdog_us && i < UL_ARRAY_SIZE(for_watchdogs); i++)
+		want(ret, for_watchdogs[i], UL_MODULE_BY_NAME, false, "the policy's [failure] watchdog needs one");
 	for (size_t i = 0; shared && i < UL_ARRAY_SIZE(share.kind->modules); i++)
 		if (share.kind->modules[i])
-			ret->rows[ret->count++] =
-				(struct ul_module_want){share.kind->modules[i], UL_MODULE_BY_NAME, true,
-							"the policy's [lower] share is mounted by it"};
+			want(ret, share.kind->modules[i], UL_MODULE_BY_NAME, true,
+			     "the policy's [lower] share is mounted by it");
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct ul_policy {
 	char *file_device;   /* of the filesystem it is on; see ul_upper_parse_name */
 	char **disks;        /* device names ("vda") or paths; NULL: all */
 	uint64_t timeout_us; /* for the first slot to appear */
+	uint64_t tries;      /* starts of a new image until it is called good; 0: they are not counted */
 	uint64_t settle_us;  /* for another disk, once every slot found was refused */
 	char **modules;      /* loaded after /etc/underlay/modules */
 	bool coldplug;       /* load what the hardware's aliases ask for */
@@ -64,9 +65,10 @@ struct ul_policy {
 	enum ul_system_from system_from;
 	char *init; /* below the system */
 	enum ul_failure_action action;
-	uint64_t delay_us; /* before the action */
-	bool remember;     /* keep the report for the next boot */
-	char **allow;      /* parameters that the command line may set */
+	uint64_t delay_us;    /* before the action */
+	uint64_t watchdog_us; /* until the hardware restarts a machine that hangs; 0: it does not */
+	bool remember;        /* keep the report for the next boot */
+	char **allow;         /* parameters that the command line may set */
 	enum ul_policy_log log_level;
 
 	/* What ul_policy_apply and ul_policy_parse make of the above. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "verity/open/open.h"
+#include "verity/trial/record.h"
 
 #define WORD(constant, word) [constant] = (word),
 
@@ -102,6 +103,9 @@ const struct ul_config_key ul_policy_keys[] = {
 	 .why = "how long to wait for an image, or a shared directory, to appear"},
 	{"image", "settle", DURATION(settle_us), .def = "2s", .min = 0, .max = HOUR, .needs = {AN_IMAGE},
 	 .why = "how long to wait for another disk when every image found was refused"},
+	{"slots", "tries", UINT(tries), .def = "3", .min = 0, .max = UL_TRIAL_TRIES_MAX, .needs = {AN_IMAGE},
+	 .why = "how often a new image is started until the system calls it good; then an older one is, if there is one; "
+		"0: starts are not counted"},
 	{"modules", "load", LIST(modules),
 	 .why = "kernel modules to load, in order, after those of /etc/underlay/modules"},
 	{"modules", "coldplug", BOOL(coldplug), .def = "yes",
@@ -174,6 +178,9 @@ const struct ul_config_key ul_policy_keys[] = {
 	 .why = "what to do when the boot fails"},
 	{"failure", "delay", DURATION(delay_us), .def = "10s", .min = 0, .max = HOUR,
 	 .why = "how long the message stands before that"},
+	{"failure", "watchdog", DURATION(watchdog_us), .def = "0", .min = 0, .max = HOUR,
+	 .why = "after how long the hardware's watchdog restarts a machine that hangs, until the system takes it over; 0: "
+		"never"},
 	{"failure", "remember", BOOL(remember), .def = "yes",
 	 .why = "keep the report of a failed boot in an EFI variable or pstore until the next good boot"},
 	{"cmdline", "allow", LIST(allow), .why = "kernel parameters that may change their setting"},

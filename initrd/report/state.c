@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/paths.h"
 #include "initrd/base/boot_paths.h"
+#include "verity/trial/sentence.h"
 
 static const char what[] = "writing the state";
 
@@ -120,6 +121,37 @@ static struct json_object *refused_json(const struct ul_boot *b)
 		ok = ul_json_append(list, ul_json_if(ok, obj));
 	}
 	return ul_json_if(ok, list);
+}
+
+static struct json_object *passed_json(const struct ul_boot *b)
+{
+	struct json_object *list = json_object_new_array();
+	bool ok = list != NULL;
+
+	for (size_t i = 0; ok && i < b->n_passed; i++) {
+		struct json_object *obj = json_object_new_object();
+
+		ok = obj && ul_json_add_string(obj, "slot", b->passed[i].slot) &&
+		     ul_json_add_string(obj, "why", b->passed[i].why);
+		ok = ul_json_append(list, ul_json_if(ok, obj));
+	}
+	return ul_json_if(ok, list);
+}
+
+/* What is known of the image that was started. */
+static struct json_object *trial_json(const struct ul_boot *b, const struct ul_lower *lower)
+{
+	const struct ul_trial_image image = {lower->seal.d.root_hash, lower->seal.d.root_hash_len, ""};
+	const struct ul_trial *t = ul_trial_find(&b->record->store.record, &image);
+	struct json_object *obj = json_object_new_object();
+	bool ok = obj &&
+		  ul_json_add_string(obj, "kept", b->record->store.place == UL_TRIAL_PARTITION ? "partition" : "efi") &&
+		  (!b->record->disk[0] || ul_json_add_string(obj, "disk", b->record->disk)) &&
+		  ul_json_add_string(obj, "state", ul_trial_state_words[t ? t->state : 0]);
+
+	if (ok && t && t->state == UL_TRIAL_TRYING)
+		ok = ul_json_add_uint(obj, "triesLeft", t->tries_left);
+	return ul_json_if(ok, obj);
 }
 
 static struct json_object *timeline_json(const struct ul_boot *b)
@@ -281,7 +313,13 @@ int ul_state_format(const struct ul_boot *b, const char *result, struct ul_buffe
 	ul_autojson struct json_object *obj = ul_json_document(1);
 	const char *text = NULL;
 	bool ok = obj && ul_json_add_string(obj, "underlay", UL_VERSION) && ul_json_add_string(obj, "result", result) &&
-		  ul_json_add(obj, "lowers", lowers_json(b)) && ul_json_add(obj, "refused", refused_json(b));
+		  ul_json_add(obj, "lowers", lowers_json(b)) && ul_json_add(obj, "refused", refused_json(b)) &&
+		  ul_json_add(obj, "passedOver", passed_json(b));
+
+	if (ok && b->watchdog_s)
+		ok = ul_json_add_uint(obj, "watchdogSeconds", b->watchdog_s);
+	if (ok && b->record && b->n_lowers > 0)
+		ok = ul_json_add(obj, "trial", trial_json(b, &b->lowers[b->n_lowers - 1]));
 
 	if (ok && b->root_known)
 		ok = ul_json_add(obj, "root", root_json(b));

@@ -10,6 +10,10 @@
  *                  "filesystem", "mount", "store", "mapping",
  *                  "fec": {"roots", "mended" (times, until the system was started), "exact"}, "paths", "system"}],
  *      "refused": [{"slot", "stage", "code", "name", "sentence"}],
+ *      "passedOver": images that had their tries in vain: [{"slot", "why"}],
+ *      "trial": where the machine counts starts: {"kept": "partition" | "efi", "disk": that has the record,
+ *               "state" of the image that was started: "new" | "trying" | "good" | "bad", "triesLeft" of a trying one},
+ *      "watchdogSeconds": after which the hardware restarts the machine, unless it is taken over,
  *      "root": {"from": "tmpfs" | "mounted", "unsealed": what of a mounted one is on no memory, so that nobody vouches
  *               for it: ["/ (ext4, /dev/sda2)"]},
  *      "upper": {"type": "tmpfs" | "disk", "mount", "persistent", "filesystem", "fresh": nothing of an earlier boot

@@ -1,7 +1,8 @@
 /*
  * Stage find. Before: drivers are loaded; earlier lowers, if any, are open. After: one more element of
- * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name. Only partition tables
- * and labels were read; nothing is believed yet. Devices that are not there are waited for by uevent.
+ * b->lowers holds a slot that nobody has tried yet: the newest with the policy's name that did not use up its
+ * tries (initrd/trial/trial.h). Only partition tables, labels and records were read; nothing is believed yet.
+ * Devices that are not there are waited for by uevent.
  *
  * It runs again when the slot was refused, and takes the next one. When no slot is left, another disk may still
  * bring one during the policy's settle time; when that is over the first refusal is the failure.
@@ -21,6 +22,7 @@
 #include "initrd/stages/find_file.h"
 #include "initrd/stages/find_share.h"
 #include "initrd/stages/stages.h"
+#include "initrd/trial/trial.h"
 #include "verity/format/partition_types.h"
 #include "verity/lower/judge.h"
 
@@ -178,14 +180,16 @@ static int take_best(struct ul_boot *b, struct ul_error *err)
 {
 	struct ul_lower *lower;
 	char title[UL_TITLE_SIZE];
+	size_t next;
 
 	if (b->n_lowers == UL_BOOT_LOWERS)
 		return ul_error_set(err, UL_E_SYSTEM, "opening another lower", NULL, NULL, "there are %d already",
 				    UL_BOOT_LOWERS);
 	ul_slots_sort(&b->slots);
+	next = ul_trial_next(b);
 	lower = &b->lowers[b->n_lowers++];
-	*lower = (struct ul_lower){.slot = b->slots.at[0], .has_slot = true};
-	ul_vector_remove(&b->slots, 0); /* the lower owns it now */
+	*lower = (struct ul_lower){.slot = b->slots.at[next], .has_slot = true};
+	ul_vector_remove(&b->slots, next); /* the lower owns it now */
 	if (b->files_found) {
 		int r = ul_find_attach(b, &lower->slot, err);
 

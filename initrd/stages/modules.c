@@ -18,6 +18,7 @@
 #include "initrd/base/modules.h"
 #include "initrd/layout/modules.h"
 #include "initrd/stages/stages.h"
+#include "initrd/trial/trial.h"
 
 static const char reading_list[] = "reading the list of modules";
 static const char loading[] = "loading a kernel module";
@@ -141,5 +142,7 @@ int ul_stage_modules(struct ul_boot *b, struct ul_error *err)
 		r = load_required(b, *name, "the policy", err);
 	if (r == 0 && b->policy.coldplug)
 		coldplug(b);
+	if (r == 0)
+		ul_watchdog_arm(b);
 	return r;
 }

@@ -18,6 +18,7 @@ int ul_stage_modules(struct ul_boot *b, struct ul_error *err);
 int ul_stage_root(struct ul_boot *b, struct ul_error *err);
 int ul_stage_find(struct ul_boot *b, struct ul_error *err);
 int ul_stage_verify(struct ul_boot *b, struct ul_error *err);
+int ul_stage_trial(struct ul_boot *b, struct ul_error *err);
 int ul_stage_lower(struct ul_boot *b, struct ul_error *err);
 int ul_stage_upper(struct ul_boot *b, struct ul_error *err);
 int ul_stage_reconcile(struct ul_boot *b, struct ul_error *err);

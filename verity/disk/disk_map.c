@@ -7,9 +7,12 @@
 
 #include "common/cleanup.h"
 #include "common/compare.h"
+#include "common/encoding.h"
 #include "verity/disk/disk_layout.h"
 #include "verity/format/image_layout.h"
 #include "verity/format/partition_types.h"
+#include "verity/open/slot_pairs.h"
+#include "verity/trial/decide.h"
 #include "verity/trial/store.h"
 
 static const char WHAT[] = "looking at the disk";
@@ -129,6 +132,66 @@ static int add_free(struct ul_disk_map *map, struct ul_error *err)
 	return r;
 }
 
+static const struct ul_trial *trial_of(const struct ul_trial_record *record, const struct ul_slot_view *view)
+{
+	uint8_t hash[UL_ROOT_HASH_MAX];
+	size_t len = view->no_signature.code == UL_OK ? strlen(view->blob.root_hash) : 0;
+
+	if (len == 0 || len > 2 * sizeof(hash) || !ul_hex_decode(view->blob.root_hash, len, hash, len / 2))
+		return NULL;
+	return ul_trial_find(record, &(struct ul_trial_image){hash, len / 2, ""});
+}
+
+static enum ul_standing standing_of(const struct ul_disk_map *map, const struct ul_slot_view *view)
+{
+	const struct ul_trial *t = trial_of(&map->record, view);
+
+	return t ? ul_trial_standing(&map->record, &(struct ul_trial_image){t->root_hash, t->root_hash_len, ""})
+		 : UL_STANDING_LIVE;
+}
+
+/* The one that the boot begins with, of the images of the name and types that this one has. */
+static bool is_first(const struct ul_disk_map *map, const struct ul_slot_view *image)
+{
+	enum ul_standing standing[UL_SLOT_PARTS_MAX];
+	const struct ul_slot_view *of[UL_SLOT_PARTS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < map->view.slots.n && n < UL_SLOT_PARTS_MAX; i++) {
+		const struct ul_slot_view *v = &map->view.views[i];
+
+		if (v->types != image->types || strcmp(v->slot->name, image->slot->name) != 0)
+			continue;
+		of[n] = v;
+		standing[n++] = standing_of(map, v);
+	}
+	return n > 0 && of[ul_trial_choose(standing, n, true)] == image;
+}
+
+/* A disk without a record, or with one that cannot be read: nothing is known. */
+static void add_trials(const char *disk, struct ul_disk_map *map)
+{
+	struct ul_trial_store store;
+
+	if (ul_trial_store_open(disk, UL_TRIAL_READ, &store, NULL) == 0)
+		map->record = store.record;
+	ul_trial_store_close(&store);
+	for (size_t i = 0; i < map->n; i++) {
+		struct ul_disk_part *p = &map->at[i];
+
+		if (p->image)
+			p->first = is_first(map, p->image);
+	}
+}
+
+/* At last, when the map has its place: entries are lent from it. */
+static void lend_trials(struct ul_disk_map *map)
+{
+	for (size_t i = 0; i < map->n; i++)
+		if (map->at[i].image)
+			map->at[i].trial = trial_of(&map->record, map->at[i].image);
+}
+
 int ul_disk_map(const char *disk, struct ul_disk_map *ret, struct ul_error *err)
 {
 	struct ul_disk_map map = {.n = 0};
@@ -151,13 +214,16 @@ int ul_disk_map(const char *disk, struct ul_disk_map *ret, struct ul_error *err)
 	if (r == 0) {
 		ul_vector_sort(&map, by_offset);
 		join_slots(&map);
+		add_trials(disk, &map);
 		r = add_free(&map, err);
 	}
-	if (r < 0)
+	if (r < 0) {
 		ul_disk_map_free(&map);
-	else
-		*ret = map;
-	return r;
+		return r;
+	}
+	*ret = map;
+	lend_trials(ret);
+	return 0;
 }
 
 void ul_disk_map_free(struct ul_disk_map *map)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "verity/locate/image_view.h"
+#include "verity/trial/record.h"
 
 enum ul_disk_part_kind {
 	UL_DISK_ESP,
@@ -24,13 +25,16 @@ struct ul_disk_part {
 	const struct ul_slot_view *image; /* of a slot: what is in it; NULL: it is empty, or has no hash partition */
 	uint64_t used;                    /* bytes of a slot's data that the descriptor says; 0: it is not known */
 	bool out_of_use;                  /* the flag "no auto": the boot passes over it */
-	bool newest;                      /* of the images of its name and types; the boot tries it first */
+	bool newest;                      /* of the images of its name and types */
+	bool first;                       /* of these the one that the boot tries first */
+	const struct ul_trial *trial;     /* what the disk's record knows of the image; NULL: nothing */
 };
 
 struct ul_disk_map {
 	struct ul_image_view view;
 	bool several_types;                     /* of images: for several machines, or designators */
 	UL_VECTOR_MEMBERS(struct ul_disk_part); /* in the order of offsets */
+	struct ul_trial_record record;          /* of trials; empty where the disk has none */
 };
 
 /* disk: a file or a block device. As ul_image_view. *ret is to be freed after success alone. */

@@ -246,3 +246,25 @@ int ul_esp_files_remove(struct ul_esp_files *esp, const char *dir, const char *n
 	r = remove_mounted(esp, dir, name);
 	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, path + 2, NULL, -r) : 0;
 }
+
+static int rename_mounted(struct ul_esp_files *esp, const char *dir, const char *from, const char *to)
+{
+	ul_autoclose int at = openat(esp->root, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return at < 0 || renameat(at, from, at, to) < 0 || syncfs(at) < 0 ? -errno : 0;
+}
+
+int ul_esp_files_rename(struct ul_esp_files *esp, const char *dir, const char *from, const char *to,
+			struct ul_error *err)
+{
+	char old[300], new[300];
+	int r;
+
+	snprintf(old, sizeof(old), "::%s/%s", dir, from);
+	snprintf(new, sizeof(new), "::%s/%s", dir, to);
+	if (esp->root < 0)
+		return ul_mtool(&(struct ul_mtool){"mren", esp->disk, esp->offset, {"-D", "o", old, new}}, WHAT, NULL,
+				NULL, err);
+	r = rename_mounted(esp, dir, from, to);
+	return r < 0 ? ul_error_errno(err, UL_E_SYSTEM, WHAT, old + 2, NULL, -r) : 0;
+}

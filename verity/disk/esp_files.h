@@ -43,4 +43,8 @@ int ul_esp_files_list(struct ul_esp_files *esp, const char *dir, struct ul_esp_e
 int ul_esp_files_put(struct ul_esp_files *esp, const char *source, const char *dir, const char *name,
 		     struct ul_error *err);
 
+/* Another name in the same directory; what has it goes. -UL_E_SYSTEM, with errnum ENOENT where there is no `from`. */
+int ul_esp_files_rename(struct ul_esp_files *esp, const char *dir, const char *from, const char *to,
+			struct ul_error *err);
+
 int ul_esp_files_remove(struct ul_esp_files *esp, const char *dir, const char *name, struct ul_error *err);

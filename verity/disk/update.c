@@ -128,6 +128,7 @@ static int choose(struct ul_update_job *job, struct ul_error *err)
 		.demands = job->o.demands,
 		.d = &job->d,
 		.running = job->o.running,
+		.efivars = job->o.efivars,
 	};
 	struct ul_update_wish wish = {
 		.d = &job->d,

@@ -29,6 +29,7 @@ struct ul_update_options {
 	const struct ul_requirements *demands; /* the image's, and those by which the others on the disk are judged */
 	const char *designator;                /* of the partitions that the machine boots from; NULL: any */
 	const char *running;                   /* root hash in hex of what runs from this disk; NULL: nothing does */
+	const char *efivars;                   /* see struct ul_update_query */
 	unsigned int slot;                     /* number of the data partition to write; 0: see ul_update_choose */
 	bool allow_older;
 	struct ul_update_uki_options uki; /* .uki NULL: there is none */

@@ -14,6 +14,8 @@
 #include "verity/format/version.h"
 #include "verity/open/slot_pairs.h"
 #include "verity/open/slots.h"
+#include "verity/trial/sentence.h"
+#include "verity/trial/store.h"
 
 static const char WHAT[] = "choosing a slot";
 
@@ -168,6 +170,27 @@ static int read_table(const struct ul_update_query *q, struct ul_gpt *ret, struc
 	return r;
 }
 
+/* What cannot be read is not known: an update does not fail for it. */
+static void read_trials(const struct ul_update_query *q, struct ul_update_slots *slots)
+{
+	struct ul_trial_store store;
+	int r = ul_trial_store_open(q->disk, UL_TRIAL_READ, &store, NULL);
+
+	if (r == 0 && store.place == UL_TRIAL_NOWHERE && q->efivars) {
+		ul_trial_store_close(&store);
+		r = ul_trial_store_open_efi(q->efivars, UL_TRIAL_READ, &store, NULL);
+	}
+	if (r == 0)
+		slots->record = store.record;
+	ul_trial_store_close(&store);
+	for (size_t i = 0; i < slots->n; i++) {
+		struct ul_update_slot *s = &slots->at[i];
+		struct ul_trial_image image = {s->root_hash, s->root_hash_len, s->version};
+
+		s->standing = ul_trial_standing(&slots->record, s->root_hash_len ? &image : NULL);
+	}
+}
+
 int ul_update_slots(const struct ul_update_query *q, struct ul_update_slots *ret, struct ul_error *err)
 {
 	struct ul_update_slots slots = {.n = 0};
@@ -186,6 +209,7 @@ int ul_update_slots(const struct ul_update_query *q, struct ul_update_slots *ret
 		return r;
 	}
 	ul_vector_sort(&slots, by_place);
+	read_trials(q, &slots);
 	*ret = slots;
 	return 0;
 }
@@ -203,6 +227,11 @@ static bool starts(const struct ul_update_slot *slot)
 	return slot->content == UL_UPDATE_IMAGE && slot->refused.code == UL_OK;
 }
 
+static bool is_good(const struct ul_update_slot *slot)
+{
+	return starts(slot) && slot->standing == UL_STANDING_GOOD;
+}
+
 static bool is_same_image(const struct ul_update_slot *slot, const struct ul_descriptor *d)
 {
 	return starts(slot) && slot->root_hash_len == d->root_hash_len &&
@@ -215,7 +244,7 @@ static bool has_room(const struct ul_update_slot *slot, const struct ul_update_w
 	       slot->part[UL_SLOT_SIG].size >= UL_SIG_PARTITION_SIZE;
 }
 
-/* The newest of the name that would be started; NULL. */
+/* The newest of the name that would be started, not for want of another; NULL. */
 static const struct ul_update_slot *newest(const struct ul_update_slots *slots, const char *name)
 {
 	const struct ul_update_slot *best = NULL;
@@ -223,7 +252,8 @@ static const struct ul_update_slot *newest(const struct ul_update_slots *slots, 
 	for (size_t i = 0; i < slots->n; i++) {
 		const struct ul_update_slot *s = &slots->at[i];
 
-		if (starts(s) && !strcmp(s->name, name) && (!best || ul_version_compare(s->version, best->version) > 0))
+		if (starts(s) && s->standing != UL_STANDING_SPENT && !strcmp(s->name, name) &&
+		    (!best || ul_version_compare(s->version, best->version) > 0))
 			best = s;
 	}
 	return best;
@@ -260,11 +290,12 @@ static int check_newer(const struct ul_update_slots *slots, const struct ul_upda
 static const char *forbidden(const struct ul_update_slots *slots, const struct ul_update_slot *slot,
 			     const struct ul_update_wish *wish)
 {
-	size_t images = 0, others_start = 0;
+	size_t images = 0, others_start = 0, others_good = 0;
 
 	for (size_t i = 0; i < slots->n; i++) {
 		images += slots->at[i].content == UL_UPDATE_IMAGE;
 		others_start += &slots->at[i] != slot && starts(&slots->at[i]);
+		others_good += &slots->at[i] != slot && is_good(&slots->at[i]);
 	}
 	if (!has_room(slot, wish))
 		return "too small";
@@ -276,6 +307,8 @@ static const char *forbidden(const struct ul_update_slots *slots, const struct u
 		return "the only image";
 	if (starts(slot) && others_start == 0)
 		return "the only image that would be started";
+	if (is_good(slot) && others_good == 0)
+		return "the only image that is known to be good";
 	if (strcmp(slot->name, wish->d->name) != 0 && slot->name[0] && !wish->number)
 		return "another name";
 	return NULL;
@@ -286,7 +319,7 @@ static int rank(const struct ul_update_slot *slot)
 {
 	if (slot->content == UL_UPDATE_IN_WORK)
 		return 0;
-	return slot->content == UL_UPDATE_FREE ? 1 : starts(slot) ? 3 : 2;
+	return slot->content == UL_UPDATE_FREE ? 1 : starts(slot) && slot->standing != UL_STANDING_SPENT ? 3 : 2;
 }
 
 static bool is_rather(const struct ul_update_slot *slot, const struct ul_update_slot *best)
@@ -335,19 +368,35 @@ static int none(const struct ul_update_slots *slots, const struct ul_update_wish
 			    wish->data_size, wish->hash_size, reasons);
 }
 
+/* Or a machine that updates itself would try it again and again. */
+static int check_not_in_vain(const struct ul_update_slots *slots, const struct ul_update_wish *wish,
+			     struct ul_error *err)
+{
+	struct ul_trial_image image = {wish->d->root_hash, wish->d->root_hash_len, ""};
+	char sentence[UL_TRIAL_SENTENCE];
+
+	if (ul_trial_standing(&slots->record, &image) != UL_STANDING_SPENT)
+		return 0;
+	return ul_error_set(err, UL_E_INPUT, "updating", wish->disk,
+			    "Say `underlay slots forget` of its version where it shall be tried again.",
+			    "%s %s was tried on this machine, and is %s", wish->d->name, wish->d->version,
+			    ul_trial_sentence(ul_trial_find(&slots->record, &image), false, sentence));
+}
+
 int ul_update_choose(const struct ul_update_slots *slots, const struct ul_update_wish *wish, size_t *ret,
 		     struct ul_error *err)
 {
 	const struct ul_update_slot *best = NULL;
-	int r;
+	int r = check_not_in_vain(slots, wish, err);
 
-	for (size_t i = 0; i < slots->n; i++)
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
 		if (is_same_image(&slots->at[i], wish->d) &&
 		    (!wish->number || slots->at[i].part[UL_SLOT_DATA].number == wish->number)) {
 			*ret = i;
 			return 0;
 		}
-	r = check_newer(slots, wish, err);
+	if (r == 0)
+		r = check_newer(slots, wish, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < slots->n; i++) {

@@ -11,6 +11,7 @@
 #include "verity/format/gpt.h"
 #include "verity/format/partition_types.h"
 #include "verity/lower/judge.h"
+#include "verity/trial/decide.h"
 
 enum ul_update_content {
 	UL_UPDATE_FREE,    /* labelled "_empty" */
@@ -26,11 +27,13 @@ struct ul_update_slot {
 	size_t root_hash_len;    /* bytes; 0: it would not be started */
 	struct ul_error refused; /* why not; code 0: it would be */
 	bool running;
+	enum ul_standing standing; /* by the record of trials */
 };
 
 struct ul_update_slots {
 	UL_VECTOR_MEMBERS(struct ul_update_slot); /* by the place of their data */
 	struct ul_gpt gpt;
+	struct ul_trial_record record; /* of trials; empty where the machine keeps none */
 };
 
 /* What is looked for. */
@@ -40,6 +43,7 @@ struct ul_update_query {
 	const struct ul_requirements *demands;  /* of any image of this disk; the name does not count */
 	const struct ul_descriptor *d;          /* of the new image */
 	const char *running;                    /* root hash in hex of what runs from this disk; NULL: nothing does */
+	const char *efivars; /* where efivarfs is mounted, for a disk without a record of trials; NULL: not there */
 };
 
 /* UUIDs of a slot's three partitions while this image is written to it: no other image's, and nobody looks for them. */
@@ -61,10 +65,11 @@ struct ul_update_wish {
 };
 
 /*
- * The slot to write: the one that was begun; else a free one; else one that would not be started, the oldest; else the
- * oldest image of the same name, as long as another one would be started. Never the one that runs, nor one that is too
- * small, nor another name's, unless its number is wished for. 1: *ret is its index; 0: the disk has this image, at
- * *ret, and nothing is to be done. -UL_E_INPUT, with the numbers: none may be written, or the image is not newer.
+ * The slot to write: the one that was begun; else a free one; else one that would not be started, or that had its tries
+ * in vain, the oldest; else the oldest image of the same name, as long as another one would be started. Never the one
+ * that runs, nor the only one that is known to be good, nor one that is too small, nor another name's, unless its
+ * number is wished for. 1: *ret is its index; 0: the disk has this image, at *ret, and nothing is to be done.
+ * -UL_E_INPUT, with the numbers: none may be written, the image is not newer, or it was tried here in vain.
  */
 int ul_update_choose(const struct ul_update_slots *slots, const struct ul_update_wish *wish, size_t *ret,
 		     struct ul_error *err);

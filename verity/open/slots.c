@@ -97,6 +97,27 @@ static void read_names(struct disk *d)
 		c->named[i] = read_named(d, c->part[UL_SLOT_SIG][i]);
 }
 
+void ul_slot_claim(struct ul_slot *slot)
+{
+	ul_autoclose int fd = -1;
+	ul_autofree uint8_t *bytes = NULL;
+	struct ul_signature_blob blob = {0};
+	size_t size = slot->sig.size < UL_SIGNATURE_PARTITION_MAX ? (size_t)slot->sig.size : UL_SIGNATURE_PARTITION_MAX;
+	size_t len;
+
+	if (slot->claim_len > 0 || !slot->sig.device)
+		return;
+	fd = open(slot->sig.device, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bytes = malloc(size);
+	if (fd < 0 || !bytes || ul_pread_full(fd, bytes, size, slot->sig.offset) < 0 ||
+	    ul_signature_parse(bytes, size, &blob, NULL) < 0)
+		return;
+	len = strlen(blob.root_hash);
+	if (len <= 2 * sizeof(slot->claim) && ul_hex_decode(blob.root_hash, len, slot->claim, len / 2))
+		slot->claim_len = len / 2;
+	ul_signature_free(&blob);
+}
+
 static int make_extent(struct disk *d, const struct ul_partition *p, struct ul_extent *ret, struct ul_error *err)
 {
 	struct ul_extent extent = {.size = p->size};

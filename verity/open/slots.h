@@ -28,6 +28,8 @@ struct ul_slot {
 	char data_uuid[37], hash_uuid[37];              /* partition UUIDs, lower case */
 	char label[37 * 3];                             /* of the data partition, UTF-8: NAME_VERSION */
 	char name[UL_NAME_SIZE], version[UL_NAME_SIZE]; /* from the label; version may be empty */
+	uint8_t claim[UL_ROOT_HASH_MAX];                /* ul_slot_claim: the root hash that it says it has */
+	size_t claim_len;                               /* bytes; 0: not known */
 };
 
 struct ul_slot_list {
@@ -53,6 +55,12 @@ int ul_slots_probe(const char *disk, const char *dev_dir, const char *designator
 struct ul_partition_types;
 int ul_slots_probe_types(const char *disk, const char *dev_dir, const struct ul_partition_types *types,
 			 const char *root_hash, struct ul_slot_list *list, struct ul_error *err);
+
+/*
+ * What the slot's signature partition says its root hash is: unverified, and believed in nothing but the order in which
+ * slots are tried. It stays in the slot; where it cannot be read, it stays unknown.
+ */
+void ul_slot_claim(struct ul_slot *slot);
 
 /* Sort: by name, newest version first; equal ones by disk path, so that the order is always the same. */
 void ul_slots_sort(struct ul_slot_list *list);
