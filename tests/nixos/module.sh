@@ -101,7 +101,7 @@ check() {
 	report $? "Nix $1: the programs have every command and option that the module gives them"
 	grep -oE '^(underlay-init|underlay [a-z]+-?[a-z]+( [a-z]+)?)' "$dir/commands" | sort -u >"$dir/got"
 	printf '%s\n' 'underlay gc' 'underlay image build' 'underlay image inspect' 'underlay image sign' 'underlay initrd build' \
-		'underlay manifest create' 'underlay mark-clean' 'underlay uki build' underlay-init | sort >"$dir/all"
+		'underlay manifest create' 'underlay mark-clean' 'underlay mark-good' 'underlay uki build' underlay-init | sort >"$dir/all"
 	same "$dir/all" "$dir/got" >"$dir/out" 2>&1
 	report $? "Nix $1: which are all that there are"
 	take_lines names jq -r 'keys[]' "$dir/bad.json" || exit 1
