@@ -139,7 +139,7 @@ qemu_run() {
 }
 
 # no_timer_check: on a busy machine the emulated timer is late, which the kernel takes for a broken one.
-# The other two: the kernel need not test its own ciphers, nor name the enums of its traces; that is a quarter of a boot.
+# The other two: the kernel need not test its own ciphers, nor name its traces' enums; that is a quarter of a boot.
 qemu_cmdline="console=ttyS0 panic=-1 no_timer_check cryptomgr.notests initcall_blacklist=trace_eval_init"
 
 # qemu_uncompress KERNEL FOLDER: the kernel inside a bzImage, as its header says (Documentation/arch/x86/boot.rst), to
